@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where the processor side and the device models meet: three address spaces (MMIO, ports, MSRs) in
+ * which devices claim ranges.  A claimed range has a small number; the fast paths carry that number
+ * (in a table per port, in the EPT entry per page), so that an exit never searches.
+ */
+#ifndef DRIVERS_BUS_H
+#define DRIVERS_BUS_H
+
+#include "lib/status.h"
+#include "lib/types.h"
+
+/*
+ * Handlers.  offset is relative to the range; size is 1, 2, 4 or 8 bytes (ports: 1, 2, 4), and the
+ * access lies inside the range.  cpu is the accessing virtual CPU's number.  What a device does not
+ * implement at that width it reads as its specification says; there is no error.
+ */
+typedef u64 (*bus_read_fn)(void *dev, unsigned cpu, u64 offset, unsigned size);
+typedef void (*bus_write_fn)(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value);
+
+/* MSR handlers say false for #GP. */
+typedef bool (*bus_msr_read_fn)(void *dev, unsigned cpu, u32 msr, u64 *value);
+typedef bool (*bus_msr_write_fn)(void *dev, unsigned cpu, u32 msr, u64 value);
+
+struct bus_range {
+    const char *name; /* of the device, for people */
+    void *dev;
+    u64 base, size;
+    bus_read_fn read;
+    bus_write_fn write;
+    u64 reads, writes; /* counted by the bus */
+};
+
+struct bus_msr_range {
+    const char *name;
+    void *dev;
+    u32 base, count;
+    bus_msr_read_fn read;
+    bus_msr_write_fn write;
+    u64 reads, writes;
+};
+
+#define BUS_MAX_RANGES 64
+#define BUS_UNCLAIMED  0 /* range number 0 of either space: reads all-ones, writes vanish, counted \
+                          */
+
+struct bus {
+    struct bus_range mmio[BUS_MAX_RANGES];
+    struct bus_range port[BUS_MAX_RANGES];
+    struct bus_msr_range msr[16];
+    unsigned mmio_count, port_count, msr_count;
+    u8 port_number[65536]; /* port -> number in port[] */
+};
+
+void bus_init(struct bus *b);
+
+/* MMIO ranges are whole 4-KiB pages.  EOVERLAP, EINVAL (empty, unaligned, wraps), ENOSPC. */
+CHECKED enum status bus_add_mmio(struct bus *b, const char *name, u64 base, u64 size,
+                                 bus_read_fn read, bus_write_fn write, void *dev);
+CHECKED enum status bus_add_port(struct bus *b, const char *name, u16 base, u32 count,
+                                 bus_read_fn read, bus_write_fn write, void *dev);
+CHECKED enum status bus_add_msr(struct bus *b, const char *name, u32 base, u32 count,
+                                bus_msr_read_fn read, bus_msr_write_fn write, void *dev);
+
+/* The number of the MMIO range that holds gpa, or BUS_UNCLAIMED. */
+unsigned bus_find_mmio(const struct bus *b, u64 gpa);
+
+/*
+ * One access to range `number` (as found, or as carried by the EPT entry) at guest-physical gpa. An
+ * access that runs past the end of its range is done byte by byte, each where it belongs.
+ */
+u64 bus_mmio_read(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigned size);
+void bus_mmio_write(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigned size,
+                    u64 value);
+
+/* Port accesses; one that spans several devices' ports is done byte by byte, as on ISA. */
+u32 bus_port_read(struct bus *b, unsigned cpu, u16 port, unsigned size);
+void bus_port_write(struct bus *b, unsigned cpu, u16 port, unsigned size, u32 value);
+
+/* False: #GP (nobody claims it, or the device refuses). */
+bool bus_msr_read(struct bus *b, unsigned cpu, u32 msr, u64 *value);
+bool bus_msr_write(struct bus *b, unsigned cpu, u32 msr, u64 value);
+/* True when some device claims this MSR (then it is intercepted and goes to the bus). */
+bool bus_msr_claimed(const struct bus *b, u32 msr);
+
+#endif

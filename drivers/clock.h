@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Time for device models: a counter (guest TSC ticks) and one-shot timers on it.  The run loop asks
+ * clock_next() before it enters the guest, leaves the guest by then, and calls clock_run().
+ */
+#ifndef DRIVERS_CLOCK_H
+#define DRIVERS_CLOCK_H
+
+#include "lib/types.h"
+
+struct timer {
+    u64 deadline; /* ticks */
+    void (*fire)(void *dev, u64 deadline);
+    void *dev;
+    struct timer *next; /* in the clock's list, sorted by deadline */
+    bool armed;
+};
+
+struct clock {
+    u64 (*read)(void *source); /* the counter now, in ticks; never runs backwards */
+    void *source;
+    u64 hz; /* ticks per second */
+    struct timer *first;
+};
+
+#define CLOCK_NEVER (~0ull)
+
+static inline u64 clock_now(const struct clock *c)
+{
+    return c->read(c->source);
+}
+
+void clock_init(struct clock *c, u64 (*read)(void *source), void *source, u64 hz);
+
+/* (Re)arm or disarm a timer; a deadline in the past fires at the next clock_run(). */
+void clock_arm(struct clock *c, struct timer *t, u64 deadline);
+void clock_disarm(struct clock *c, struct timer *t);
+
+/* The earliest deadline, or CLOCK_NEVER. */
+static inline u64 clock_next(const struct clock *c)
+{
+    return c->first ? c->first->deadline : CLOCK_NEVER;
+}
+
+/* Fire every timer whose deadline is not after now; a handler may arm again. */
+void clock_run(struct clock *c, u64 now);
+
+/* Exact conversions, rounding down, 128-bit inside: counts of a freq-Hz device clock <-> ticks. */
+u64 clock_ticks_to(const struct clock *c, u64 ticks, u64 freq);
+u64 clock_ticks_from(const struct clock *c, u64 counts, u64 freq);
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The x86 emulator: a pure library that executes one instruction of a virtual CPU, or delivers one
+ * interrupt to it, through a handful of operations that its user supplies.  The same objects run in
+ * the hypervisor, in host tests, in fuzzers and in benchmarks.
+ */
+#ifndef EMULATOR_EMULATOR_H
+#define EMULATOR_EMULATOR_H
+
+#include "emulator/state.h"
+#include "lib/format.h"
+#include "lib/status.h"
+#include "lib/types.h"
+
+/* Why an instruction is emulated; carried to trace and statistics. */
+#define EMU_REASON_LIST(X)            \
+    X(MMIO, "mmio")                   \
+    X(PIO, "pio")                     \
+    X(UD, "ud")                       \
+    X(FORCED, "forced")               \
+    X(INVALID_STATE, "invalid-state") \
+    X(TASK_SWITCH, "task-switch")     \
+    X(VMWARE_GP, "vmware-gp")         \
+    X(WRITE_PROTECT, "write-protect") \
+    X(INTERCEPT, "intercept")
+
+enum emu_reason {
+#define X(name, text) EMU_##name,
+    EMU_REASON_LIST(X)
+#undef X
+        EMU_REASON_COUNT
+};
+
+enum emu_status {
+    EMU_DONE,          /* the instruction is retired (also HLT and the like: see state.activity) */
+    EMU_FAULT,         /* nothing retired: deliver emu->event (a fault; a trap has EMU_DONE) */
+    EMU_RETRY,         /* nothing or whole `rep` iterations done; go on natively, or call again */
+    EMU_STOP,          /* an operation asked to stop (reset, power-off, debug-exit) */
+    EMU_TRIPLE_FAULT,  /* delivery failed for the third time: shutdown */
+    EMU_UNIMPLEMENTED, /* decoded, but not covered: emu->record says which; nothing was changed */
+};
+
+/* What a memory access is for; decides permission checks and the page-fault error code. */
+enum emu_access {
+    EMU_READ = 0,
+    EMU_WRITE = BIT(0),
+    EMU_FETCH = BIT(1),
+    EMU_USER = BIT(2),    /* with the rights of CPL 3 */
+    EMU_IMPLICIT = BIT(3) /* descriptor tables, TSS: supervisor whatever the CPL, SMAP applies */
+};
+
+/* An event to be delivered to the virtual CPU. */
+enum emu_event_type {
+    EMU_EVENT_EXTERNAL,
+    EMU_EVENT_NMI = 2,
+    EMU_EVENT_HARD_EXCEPTION,
+    EMU_EVENT_SOFT_INT,
+    EMU_EVENT_PRIV_SOFT_EXCEPTION,
+    EMU_EVENT_SOFT_EXCEPTION
+}; /* VM-entry types, SDM vol. 3C, table 24-16 */
+
+struct emu_event {
+    u8 vector; /* VECTOR_NONE: no event */
+    u8 type;   /* enum emu_event_type */
+    bool has_error;
+    u8 ilen; /* software events: length of the instruction */
+    u32 error;
+    u64 payload; /* #PF: the address for CR2; #DB: the bits to set in DR6 */
+};
+
+struct emu;
+
+/*
+ * What the emulator asks of its user.  `ctx` is emu->ctx.  Functions that return enum emu_status
+ * may return EMU_DONE, EMU_STOP, EMU_RETRY, or EMU_FAULT after emu_raise().
+ */
+struct emu_ops {
+    /* Make these state groups valid in *emu->state. */
+    void (*load)(void *ctx, u32 groups);
+
+    /*
+     * The host address of guest-physical `gpa` for an access (EMU_READ, EMU_WRITE or EMU_FETCH),
+     * good to the end of its 4-KiB page; NULL when the page is not RAM or not so accessible (MMIO).
+     */
+    void *(*ram)(void *ctx, gpa_t gpa, enum emu_access access);
+
+    /* One access of 1, 2, 4 or 8 bytes to a page for which ram() said NULL. */
+    enum emu_status (*mmio_read)(void *ctx, gpa_t gpa, unsigned size, u64 *value);
+    enum emu_status (*mmio_write)(void *ctx, gpa_t gpa, unsigned size, u64 value);
+
+    /* `*count` accesses of 1, 2 or 4 bytes from or to consecutive memory; returns in *count how
+     * many were done (fewer when interrupted, never 0 with EMU_DONE). */
+    enum emu_status (*port_in)(void *ctx, u16 port, unsigned size, void *data, u64 *count);
+    enum emu_status (*port_out)(void *ctx, u16 port, unsigned size, const void *data, u64 *count);
+
+    /* MOV to CR0/CR3/CR4/CR8, LMSW, CLTS: check, apply to *state and mark dirty; CR8 also read. */
+    enum emu_status (*write_cr)(void *ctx, unsigned cr, u64 value);
+    u64 (*read_cr8)(void *ctx);
+
+    enum emu_status (*read_msr)(void *ctx, u32 msr, u64 *value);
+    enum emu_status (*write_msr)(void *ctx, u32 msr, u64 value);
+    void (*cpuid)(void *ctx, u32 leaf, u32 subleaf, u32 out[4]);
+    u64 (*read_tsc)(void *ctx);
+
+    /* Translations of one linear address (INVLPG) or of all (`all`) are no longer good. */
+    void (*invalidate)(void *ctx, bool all, gva_t gva);
+
+    /* True when an event waits that may interrupt between two iterations of `rep`. */
+    bool (*interrupted)(void *ctx);
+
+    /*
+     * Called where hardware would check for an intercept, after privilege checks: an instruction
+     * that needs the user's own doing (XSETBV, WBINVD, INVPCID, MONITOR, VMX instructions …);
+     * opcode is EMU_OP_*.  Returning EMU_FAULT with #UD refuses it.  NULL: all are #UD.
+     */
+    enum emu_status (*special)(void *ctx, unsigned op, u64 operand, u64 operand2);
+};
+
+enum emu_special {
+    EMU_OP_XSETBV,
+    EMU_OP_WBINVD,
+    EMU_OP_INVD,
+    EMU_OP_MONITOR,
+    EMU_OP_MWAIT,
+    EMU_OP_VMCALL,
+    EMU_OP_RDPMC,
+    EMU_OP_INVPCID,
+    EMU_OP_PAUSE
+};
+
+/* What the last instruction was and touched: filled by every emu_step(). */
+struct emu_record {
+    u64 rip; /* state.rip before it */
+    u8 bytes[15];
+    u8 length;      /* 0 when not even the fetch succeeded */
+    u8 mode;        /* enum emu_mode */
+    u8 io;          /* enum emu_io: the last device access it made */
+    u8 io_width;    /* bytes */
+    u64 io_address; /* guest-physical address or port */
+    u64 io_value;
+    u64 iterations; /* of a rep-prefixed instruction, else 1 */
+};
+enum emu_io { EMU_IO_NONE, EMU_IO_MMIO_READ, EMU_IO_MMIO_WRITE, EMU_IO_IN, EMU_IO_OUT };
+enum emu_mode { EMU_MODE_REAL, EMU_MODE_VM86, EMU_MODE_16, EMU_MODE_32, EMU_MODE_64 };
+
+/* Instruction-set extensions the guest was told of: an absent one decodes to #UD or to its elder.
+ */
+#define EMU_FEATURE_LIST(X)                                                                      \
+    X(MOVBE)                                                                                     \
+    X(POPCNT) X(LZCNT) X(BMI1) X(BMI2) X(ADX) X(CRC32) X(CX16) X(RDRAND) X(RDSEED) X(RDTSCP)     \
+        X(RDPID) X(FSGSBASE) X(SMAP) X(INVPCID) X(CLFLUSHOPT) X(CLWB) X(AES) X(PCLMUL) X(SHA)    \
+            X(SSE3) X(SSSE3) X(SSE41) X(SSE42) X(AVX) X(AVX2) X(FMA) X(F16C) X(AVX512F) X(XSAVE) \
+                X(UMIP) X(PKU) X(LA57) X(PAGE1GB) X(SYSCALL) X(SYSENTER) X(LAHF64) X(MONITOR)
+enum emu_feature {
+#define X(name) EMU_HAS_##name,
+    EMU_FEATURE_LIST(X)
+#undef X
+        EMU_FEATURE_COUNT
+};
+
+struct emu_cache; /* decode cache, emulator-private; sized by emu_cache_size() */
+
+struct emu {
+    struct x86_state *state;
+    const struct emu_ops *ops;
+    void *ctx;
+    u64 features;         /* BIT64(EMU_HAS_*) */
+    u8 phys_bits;         /* MAXPHYADDR of the guest, 32..52 */
+    bool forced_prefix;   /* recognise ud2; "kvm" */
+    bool vmware_ports;    /* ports 0x5658/0x5659 skip the TSS bitmap */
+    bool fault_gpa_valid; /* the access that caused the exit: fault_gva is at fault_gpa, no walk */
+    gva_t fault_gva;
+    gpa_t fault_gpa;
+    struct emu_event event; /* after EMU_FAULT; also a pending trap (#DB) after EMU_DONE */
+    struct emu_record record;
+    struct emu_cache *cache; /* may be NULL: no caching */
+};
+
+/* Give emu->event a fault; returns EMU_FAULT for `return emu_raise(…)`. */
+enum emu_status emu_raise(struct emu *e, u8 vector, bool has_error, u32 error);
+
+/* Execute the instruction at CS:RIP.  STATE_BASE must be valid. */
+enum emu_status emu_step(struct emu *e);
+
+/* Advance over the instruction at CS:RIP as if it had been executed (TF, RF, shadow: retired). */
+enum emu_status emu_skip(struct emu *e);
+
+/* Retire an instruction of `length` bytes that was carried out elsewhere: RIP, RF, TF, shadow. */
+void emu_retire(struct emu *e, unsigned length);
+
+/* Deliver an event through the IVT or IDT, with double- and triple-fault rules. */
+enum emu_status emu_deliver(struct emu *e, const struct emu_event *event);
+
+/* Carry out a task switch (SDM vol. 3A, 7.3). */
+enum emu_task_source { EMU_TASK_CALL, EMU_TASK_IRET, EMU_TASK_JMP, EMU_TASK_GATE };
+enum emu_status emu_task_switch(struct emu *e, u16 selector, enum emu_task_source source,
+                                const struct emu_event *cause, unsigned length);
+
+size_t emu_cache_size(void);
+void emu_cache_init(struct emu_cache *c);
+
+/* One level of a page walk, for the shell: told top down. */
+struct emu_walk_step {
+    unsigned level; /* 5..1 */
+    gpa_t entry_at;
+    u64 entry;
+};
+/*
+ * Translate a linear address in the current paging mode.  On success *gpa; else *fault is the #PF
+ * or the walk met a page table that is not RAM (STATUS_EHW).  step (may be NULL) sees each entry.
+ * With EMU_IMPLICIT alone nothing is written to the tables (no A/D bits): a debugger's walk.
+ */
+CHECKED enum status emu_translate(struct emu *e, gva_t gva, enum emu_access access, gpa_t *gpa,
+                                  struct emu_event *fault,
+                                  void (*step)(void *ctx, const struct emu_walk_step *s),
+                                  void *ctx);
+
+/* Mode of CS in *state. */
+enum emu_mode emu_mode(const struct x86_state *s);
+
+/*
+ * Disassemble one instruction in Intel syntax into buf; returns its length, or 0 when the bytes are
+ * not an instruction or not a whole one (buf then says "(bad)").  symbol (may be NULL) writes a
+ * name for an address into its buffer and returns true.
+ */
+unsigned emu_disassemble(const u8 *bytes, unsigned avail, enum emu_mode mode, u64 rip, char *buf,
+                         size_t cap, bool (*symbol)(void *ctx, u64 addr, char *out, size_t cap),
+                         void *ctx);
+
+const char *emu_reason_text(enum emu_reason r);
+
+#endif

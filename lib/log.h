@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The hypervisor's log: formatted lines "[s.us] c0 subsystem: text" kept in a ring in memory and
+ * handed to the attached sinks as they come.  Usable from the first instruction of C on.
+ * A line says what happened, what follows from it, and what to do.
+ */
+#ifndef LIB_LOG_H
+#define LIB_LOG_H
+
+#include "lib/format.h"
+#include "lib/types.h"
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* One line, without a newline at its end.  Lines over 240 characters are cut, marked "...". */
+void log_line(enum log_level level, const char *subsystem, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#define log_error(sub, ...) log_line(LOG_ERROR, sub, __VA_ARGS__)
+#define log_warn(sub, ...)  log_line(LOG_WARN, sub, __VA_ARGS__)
+#define log_info(sub, ...)  log_line(LOG_INFO, sub, __VA_ARGS__)
+#define log_debug(sub, ...) log_line(LOG_DEBUG, sub, __VA_ARGS__)
+
+/* Who tells the time (microseconds since boot) and the CPU's number; until set: 0 and 0. */
+void log_set_source(u64 (*now_us)(void), unsigned (*cpu)(void));
+
+/* Attach a sink (at most 4) for lines of at most this level; lines logged before are replayed. */
+void log_attach(struct sink *s, enum log_level most);
+
+/* Write the kept lines, oldest first, to a sink. */
+void log_dump(struct sink *s);
+
+#endif
