@@ -114,6 +114,13 @@ struct emu_ops {
      * opcode is EMU_OP_*.  Returning EMU_FAULT with #UD refuses it.  NULL: all are #UD.
      */
     enum emu_status (*special)(void *ctx, unsigned op, u64 operand, u64 operand2);
+
+    /*
+     * Two RAM pages (their page-aligned addresses) at consecutive host addresses, writable, good
+     * until the next call: for a locked access that straddles pages which are not neighbours on
+     * the host.  NULL (the function or its result): such an access is EMU_UNIMPLEMENTED.
+     */
+    void *(*window)(void *ctx, gpa_t first, gpa_t second);
 };
 
 enum emu_special {
@@ -174,6 +181,12 @@ struct emu {
     struct emu_event event; /* after EMU_FAULT; also a pending trap (#DB) after EMU_DONE */
     struct emu_record record;
     struct emu_cache *cache; /* may be NULL: no caching */
+    struct emu_retiring {
+        u32 shadow;   /* BLOCKED_BY_STI or BLOCKED_BY_MOV_SS to begin after this instruction */
+        bool no_trap; /* no single-step trap after it (INT n, delivery) */
+        bool keep_rf; /* it loaded RFLAGS.RF itself (IRET, task switch) */
+        bool tf;      /* RFLAGS.TF before it */
+    } step;           /* emulator-private: a handler's word to the retire step */
 };
 
 /* Give emu->event a fault; returns EMU_FAULT for `return emu_raise(…)`. */

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the parts of the emulator say to each other: the decoded instruction, the table entry it
+ * came from, memory spans, and the handlers.  Nobody outside emulator/ includes this.
+ *
+ * The way of one instruction (emulator.c): fetch, decode (or decode cache), set state.rip to the
+ * NEXT instruction, call the handler, retire.  On any status but EMU_DONE state.rip goes back to
+ * the instruction itself (e->record.rip).  A handler that branches assigns state.rip.
+ *
+ * A handler first resolves and checks everything (emu_linear, emu_map), then reads, then writes:
+ * a fault leaves the state as it was.
+ */
+#ifndef EMULATOR_INTERNAL_H
+#define EMULATOR_INTERNAL_H
+
+#include "emulator/emulator.h"
+#include "lib/bits.h"
+#include "lib/string.h"
+
+struct insn;
+typedef enum emu_status (*emu_handler)(struct emu *e, const struct insn *i);
+
+/* Operand kinds, SDM vol. 2D, appendix A.2: an addressing letter and a size letter. */
+#define ARG(letter, size) (u16)((unsigned)ARG_##letter << 8 | (unsigned)SIZE_##size)
+#define ARG_LETTER(a)     ((enum arg_letter)((a) >> 8))
+#define ARG_SIZE(a)       ((enum arg_size)((a)&0xff))
+enum arg_letter {
+    ARG_NONE,
+    ARG_A,   /* far pointer in the instruction */
+    ARG_C,   /* control register by ModRM.reg */
+    ARG_D,   /* debug register by ModRM.reg */
+    ARG_E,   /* general register or memory by ModRM.rm */
+    ARG_G,   /* general register by ModRM.reg */
+    ARG_H,   /* vector register by VEX.vvvv */
+    ARG_B,   /* general register by VEX.vvvv */
+    ARG_I,   /* immediate, sign-extended to 64 bits */
+    ARG_IU,  /* immediate, shown and used unsigned */
+    ARG_J,   /* branch target, relative */
+    ARG_L,   /* vector register by the high half of an immediate byte */
+    ARG_M,   /* memory only */
+    ARG_N,   /* MMX register by ModRM.rm, no memory */
+    ARG_O,   /* memory at an offset in the instruction */
+    ARG_P,   /* MMX register by ModRM.reg */
+    ARG_Q,   /* MMX register or memory by ModRM.rm */
+    ARG_R,   /* general register by ModRM.rm, no memory */
+    ARG_S,   /* segment register by ModRM.reg */
+    ARG_U,   /* vector register by ModRM.rm, no memory */
+    ARG_V,   /* vector register by ModRM.reg */
+    ARG_W,   /* vector register or memory by ModRM.rm */
+    ARG_X,   /* memory at DS:rSI (segment may be overridden) */
+    ARG_Y,   /* memory at ES:rDI */
+    ARG_Z,   /* general register by the opcode's low three bits */
+    ARG_ACC, /* AL, AX, EAX or RAX */
+    ARG_CL,  /* CL */
+    ARG_DX,  /* DX */
+    ARG_ONE, /* the constant 1 */
+    ARG_SEG, /* a segment register named by the opcode: bits 5:3 */
+    ARG_ST0, /* x87 top of stack */
+    ARG_STI  /* x87 register by ModRM.rm */
+};
+enum arg_size {
+    SIZE_none,
+    SIZE_b,    /* 1 */
+    SIZE_w,    /* 2 */
+    SIZE_d,    /* 4 */
+    SIZE_q,    /* 8 */
+    SIZE_v,    /* 2, 4 or 8 by operand size */
+    SIZE_z,    /* 2, or 4 also when the operand size is 8 */
+    SIZE_y,    /* 4, or 8 with REX.W */
+    SIZE_s64,  /* as v, but 8 instead of 4 in 64-bit mode (PUSH, near branches) */
+    SIZE_nat,  /* 4, or 8 in 64-bit mode (control registers) */
+    SIZE_p,    /* far pointer: offset by operand size, then selector */
+    SIZE_a,    /* two operands of v (BOUND) */
+    SIZE_desc, /* limit and base (LGDT) */
+    SIZE_dq,   /* 16 */
+    SIZE_qq,   /* 32 */
+    SIZE_x,    /* 16, 32 or 64 by vector length */
+    SIZE_t,    /* 10 (x87 extended) */
+    SIZE_big   /* the instruction's own (FXSAVE, FLDENV …) */
+};
+
+/* One line of an opcode table: an instruction, or (handler NULL, group set) a way to `next`. */
+struct opcode {
+    union {
+        emu_handler handler;
+        const struct opcode *next;
+    };
+    const char *name;
+    u16 arg[4];
+    u32 flags;  /* OP_* */
+    u8 sub;     /* for the handler: which of its operations */
+    u8 group;   /* enum opcode_group */
+    u8 feature; /* EMU_HAS_* + 1, or 0 */
+};
+enum opcode_group {
+    GROUP_NONE,
+    GROUP_REG,    /* next[ModRM.reg] */
+    GROUP_MOD,    /* next[0] memory, next[1] register */
+    GROUP_RM,     /* next[ModRM.rm] */
+    GROUP_PREFIX, /* next[none, 66, F3, F2] */
+    GROUP_W,      /* next[REX.W or VEX.W] */
+    GROUP_MODE64  /* next[0] outside, next[1] in 64-bit mode */
+};
+#define OP_MODRM    BIT(0)  /* has a ModRM byte */
+#define OP_LOCK     BIT(1)  /* LOCK allowed when the destination is memory */
+#define OP_NO64     BIT(2)  /* #UD in 64-bit mode */
+#define OP_ONLY64   BIT(3)  /* #UD outside it */
+#define OP_CPL0     BIT(4)  /* #GP(0) unless CPL is 0 */
+#define OP_PROT     BIT(5)  /* #UD in real and virtual-8086 mode */
+#define OP_DEF64    BIT(6)  /* operand size 64 by default in 64-bit mode (66: 16) */
+#define OP_FORCE64  BIT(7)  /* operand size 64 in 64-bit mode, 66 ignored */
+#define OP_REP      BIT(8)  /* string instruction: F3 repeats */
+#define OP_REPNE    BIT(9)  /* F2 and F3 also test ZF */
+#define OP_FPU      BIT(10) /* #NM by CR0.EM/TS */
+#define OP_SSE      BIT(11) /* #UD by CR0.EM, !CR4.OSFXSR; #NM by CR0.TS */
+#define OP_AVX      BIT(12) /* VEX only; #UD by XCR0, CR4.OSXSAVE */
+#define OP_NOVEX    BIT(13) /* #UD with VEX */
+#define OP_MOVCR    BIT(14) /* ModRM.mod ignored, rm is a register; no operand-size override */
+#define OP_BRANCH   BIT(15) /* branch hints and BND instead of prefixes */
+#define OP_NOPREFIX BIT(16) /* #UD with 66, F2 or F3 */
+#define OP_BYTE     BIT(17) /* first operand is one byte */
+
+#define REG_NONE 0xff
+#define REG_RIP  0xfe
+
+/* A decoded instruction.  Lives in the decode cache: handlers must not change it. */
+struct insn {
+    const struct opcode *op;
+    u64 imm;  /* sign-extended; far pointer: the offset */
+    u64 imm2; /* far pointer: the selector; ENTER: the level; a second immediate */
+    u64 disp; /* sign-extended; moffs: the offset */
+    u8 length;
+    u8 mode;         /* enum emu_mode */
+    u8 opcode;       /* last opcode byte */
+    u8 map;          /* 0: one-byte, 1: 0F, 2: 0F38, 3: 0F3A */
+    u8 opsize;       /* effective operand size: 2, 4 or 8 */
+    u8 addrsize;     /* effective address size: 2, 4 or 8 */
+    u8 size;         /* bytes of the first operand */
+    u8 mod, reg, rm; /* ModRM; reg and rm with their REX bits (rm only when mod is 3) */
+    u8 base, index;  /* of a memory operand: enum gpr, REG_NONE, REG_RIP */
+    u8 scale;        /* shift of index: 0..3 */
+    u8 seg;          /* of a memory operand, overrides applied: enum seg */
+    u8 rex;          /* the REX byte (or one made of VEX), 0: none */
+    u8 rep;          /* last of F2, F3; 0: none */
+    u8 vex;          /* 0, 1 (VEX), 2 (EVEX) */
+    u8 vvvv;         /* VEX.vvvv, not inverted */
+    u8 vlen;         /* VEX.L: 0 (16 bytes), 1 (32), 2 (64) */
+    bool lock;
+    bool opsize16; /* a 66 prefix is there */
+};
+
+static inline bool insn_is_memory(const struct insn *i)
+{
+    return i->mod != 3;
+}
+
+/* ---- memory.c --------------------------------------------------------------------------- */
+
+/* Operand bytes after translation: one or two pages, each RAM (host) or a device (NULL). */
+struct emu_span {
+    u8 *host[2]; /* host address of each part, NULL: MMIO at gpa */
+    gpa_t gpa[2];
+    u16 size;  /* bytes in all, 1..4096 */
+    u16 first; /* bytes in the first page; equal to size when there is no second */
+};
+
+/*
+ * Segmented to linear: limit, type, null and canonical checks of [offset, offset + size) for
+ * EMU_READ, EMU_WRITE or EMU_FETCH.  #SS(0) when seg is SS, else #GP(0).  Brings in STATE_SEG(seg).
+ * The caller has truncated offset to the address (or stack-address) size.
+ */
+enum emu_status emu_linear(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                           enum emu_access access, gva_t *gva);
+
+/*
+ * Resolve [gva, gva + size) wholly, both pages, before anything is touched: EMU_DONE, or EMU_FAULT
+ * with #PF (or #AC for a misaligned power-of-two size at CPL 3).  For read-modify-write map with
+ * EMU_WRITE.  EMU_USER is added here when CPL is 3 and EMU_IMPLICIT is not given.
+ */
+enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access access,
+                        struct emu_span *span);
+
+/* Read or write a whole span; RAM by memcpy, devices in naturally sized pieces (recorded). */
+enum emu_status emu_span_read(struct emu *e, const struct emu_span *span, void *buf);
+enum emu_status emu_span_write(struct emu *e, const struct emu_span *span, const void *buf);
+
+/* emu_linear, then emu_map. */
+static inline enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                                          enum emu_access access, struct emu_span *span)
+{
+    gva_t gva;
+    enum emu_status st = emu_linear(e, seg, offset, size, access, &gva);
+    return st != EMU_DONE ? st : emu_map(e, gva, size, access, span);
+}
+
+/* Read or write `size` bytes at a linear address, whole or not at all. */
+enum emu_status emu_read_linear(struct emu *e, gva_t gva, void *buf, unsigned size,
+                                enum emu_access access);
+enum emu_status emu_write_linear(struct emu *e, gva_t gva, const void *buf, unsigned size,
+                                 enum emu_access access);
+
+/* Host values of 1, 2, 4 or 8 bytes at any alignment, each one host access (so: atomic). */
+struct host_u16 {
+    u16 v;
+} __attribute__((packed, may_alias));
+struct host_u32 {
+    u32 v;
+} __attribute__((packed, may_alias));
+struct host_u64 {
+    u64 v;
+} __attribute__((packed, may_alias));
+
+static inline u64 host_load(const void *p, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return *(const volatile u8 *)p;
+    case 2:
+        return ((const volatile struct host_u16 *)p)->v;
+    case 4:
+        return ((const volatile struct host_u32 *)p)->v;
+    default:
+        return ((const volatile struct host_u64 *)p)->v;
+    }
+}
+
+static inline void host_store(void *p, unsigned size, u64 value)
+{
+    switch (size) {
+    case 1:
+        *(volatile u8 *)p = (u8)value;
+        break;
+    case 2:
+        ((volatile struct host_u16 *)p)->v = (u16)value;
+        break;
+    case 4:
+        ((volatile struct host_u32 *)p)->v = (u32)value;
+        break;
+    default:
+        ((volatile struct host_u64 *)p)->v = value;
+    }
+}
+
+/* A span of 1, 2, 4 or 8 bytes as a zero-extended value. */
+static inline enum emu_status emu_span_load(struct emu *e, const struct emu_span *span, u64 *value)
+{
+    if (likely(span->host[0] != NULL && span->first == span->size)) {
+        *value = host_load(span->host[0], span->size);
+        return EMU_DONE;
+    }
+    *value = 0;
+    return emu_span_read(e, span, value);
+}
+
+static inline enum emu_status emu_span_store(struct emu *e, const struct emu_span *span, u64 value)
+{
+    if (likely(span->host[0] != NULL && span->first == span->size)) {
+        host_store(span->host[0], span->size, value);
+        return EMU_DONE;
+    }
+    return emu_span_write(e, span, &value);
+}
+
+/* ---- state ------------------------------------------------------------------------------ */
+
+static inline void emu_need(struct emu *e, u32 groups)
+{
+    if (unlikely((e->state->valid & groups) != groups))
+        e->ops->load(e->ctx, groups);
+}
+
+static inline bool emu_has(const struct emu *e, enum emu_feature f)
+{
+    return (e->features >> f) & 1;
+}
+
+/* Real mode 0, virtual-8086 mode 3, else the DPL of SS. */
+static inline unsigned emu_cpl(const struct emu *e)
+{
+    const struct x86_state *s = e->state;
+    if (!(s->cr0 & CR0_PE))
+        return 0;
+    return s->rflags & RFLAGS_VM ? 3 : (s->seg[SEG_SS].access >> SEG_DPL_SHIFT) & 3;
+}
+
+static inline unsigned emu_iopl(const struct emu *e)
+{
+    return (unsigned)(e->state->rflags >> 12) & 3;
+}
+
+/* Bytes of the stack pointer: 2, 4 or 8. */
+static inline unsigned emu_stack_size(const struct emu *e, const struct insn *i)
+{
+    if (i->mode == EMU_MODE_64)
+        return 8;
+    return e->state->seg[SEG_SS].access & SEG_DB ? 4 : 2;
+}
+
+/* General register writes: 4 bytes clear the upper half, 1 and 2 leave the rest (SDM 1, 3.4.1.1).
+ */
+static inline void emu_set_gpr(struct emu *e, unsigned reg, unsigned size, u64 value)
+{
+    u64 *r = &e->state->gpr[reg];
+    if (size >= 4)
+        *r = size == 4 ? (u32)value : value;
+    else
+        *r = (*r & ~mask_bytes(size)) | (value & mask_bytes(size));
+    e->state->dirty |= reg == RSP ? STATE_RSP : 0;
+}
+
+/* SP, ESP or RSP, leaving the upper bits of the register alone except that ESP clears them. */
+static inline void emu_set_sp(struct emu *e, unsigned stack_size, u64 value)
+{
+    emu_set_gpr(e, RSP, stack_size, value);
+}
+
+static inline void emu_set_rflags(struct emu *e, u64 value)
+{
+    e->state->rflags = value | RFLAGS_FIXED;
+    e->state->dirty |= STATE_RFLAGS;
+}
+
+static inline enum emu_status emu_ud(struct emu *e)
+{
+    return emu_raise(e, VECTOR_UD, false, 0);
+}
+
+static inline enum emu_status emu_gp(struct emu *e, u32 error)
+{
+    return emu_raise(e, VECTOR_GP, true, error);
+}
+
+/* Is `value` canonical at the guest's linear-address width (48, or 57 with CR4.LA57)? */
+static inline bool emu_canonical(const struct emu *e, u64 value)
+{
+    unsigned shift = e->state->cr4 & CR4_LA57 ? 7 : 16;
+    return (u64)((s64)(value << shift) >> shift) == value;
+}
+
+/*
+ * A handler's word to the one retire step, in e->step (cleared before each instruction):
+ * shadow: BLOCKED_BY_STI or BLOCKED_BY_MOV_SS to begin now (MOV SS also defers the TF trap);
+ * no_trap: no single-step trap after this one (INT n, delivery through a gate);
+ * keep_rf: RFLAGS.RF was loaded on purpose (IRET, task switch).
+ * tf: RFLAGS.TF as it was before the instruction.
+ */
+
+/* ---- operand.c: operands by ModRM -------------------------------------------------------- */
+
+/* A register or memory operand of 1, 2, 4 or 8 bytes, ready to be accessed. */
+struct operand {
+    u8 *host; /* register or RAM in one piece: here; else NULL: see span */
+    u8 size;
+    bool is_reg;
+    u8 reg;               /* when is_reg: which (AH..BH: the number of AL..BL) */
+    struct emu_span span; /* when !is_reg */
+};
+
+/* Offset of the memory operand within its segment, truncated to the address size. */
+u64 emu_ea(const struct emu *e, const struct insn *i);
+
+/* The byte register `reg` as encoded: AH..BH for 4..7 without REX. */
+u8 *emu_byte_reg(struct emu *e, const struct insn *i, unsigned reg);
+
+/* Resolve ModRM.rm as a register or memory of `size` bytes for `access`. */
+enum emu_status emu_operand_rm(struct emu *e, const struct insn *i, unsigned size,
+                               enum emu_access access, struct operand *o);
+
+/* Value, zero-extended; store (a 4-byte register write clears the upper half). */
+enum emu_status emu_operand_load(struct emu *e, const struct operand *o, u64 *value);
+enum emu_status emu_operand_store(struct emu *e, const struct operand *o, u64 value);
+
+/* Both in one: the value of ModRM.rm; write to ModRM.rm. */
+enum emu_status emu_read_rm(struct emu *e, const struct insn *i, unsigned size, u64 *value);
+enum emu_status emu_write_rm(struct emu *e, const struct insn *i, unsigned size, u64 value);
+
+/* ---- stack.c ------------------------------------------------------------------------------ */
+
+/* Push one value of 2, 4 or 8 bytes, whole or not at all. */
+enum emu_status emu_push(struct emu *e, const struct insn *i, unsigned size, u64 value);
+
+/*
+ * Read the value `skip` bytes above the stack pointer without popping it; commit with
+ * emu_pop_commit, which adds `bytes` to the stack pointer.
+ */
+enum emu_status emu_peek(struct emu *e, const struct insn *i, u64 skip, unsigned size, u64 *value);
+void emu_pop_commit(struct emu *e, const struct insn *i, u64 bytes);
+
+/* ---- branch.c: check a near target in CS (limit, canonical), then state.rip = it. ----------- */
+enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target);
+
+/* ---- string.c: may the current CPL access ports [port, port + size)?  Else #GP(0). ---------- */
+enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size);
+
+/* ---- decode.c, table.c ---------------------------------------------------------------------- */
+
+extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256],
+    emu_map_0f3a[256];
+
+/*
+ * Decode at most `avail` bytes (15 at most are looked at).  code32: CS.D.  Returns:
+ * DECODE_MORE when the instruction goes on past them, DECODE_UD (length then the bytes seen),
+ * DECODE_LONG when it is longer than 15 bytes (#GP), else DECODE_OK.
+ */
+enum decode_result { DECODE_OK, DECODE_MORE, DECODE_UD, DECODE_LONG };
+enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mode, bool code32,
+                              struct insn *i);
+
+/* Bytes of an operand of this size letter in this instruction (0: the instruction's own). */
+unsigned emu_arg_bytes(const struct insn *i, u16 arg);
+
+/* ---- segment.c ------------------------------------------------------------------------------ */
+
+/*
+ * Load a data or stack segment register (ES, SS, DS, FS, GS) by MOV/POP/LxS rules of the mode,
+ * marking it dirty; CS and TR are not for this.  All checks are made, and the descriptor's accessed
+ * bit is set, before the state changes.
+ */
+enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
+
+/* ---- handlers --------------------------------------------------------------------------------
+ * segment.c, event.c, system.c; operands are as in the tables (table.c). */
+#define EMU_SYSTEM_HANDLERS(X)                                                                 \
+    /* segment.c: EA, 9A, FF/3, FF/5, CB and CA (imm: bytes to release), */                    \
+    /* 8E, 8C is op_mov_from_sreg; 07 17 1F, 0F A1, A9 (segment in op->sub) */                 \
+    X(op_jmp_far)                                                                              \
+    X(op_call_far) X(op_ret_far) X(op_mov_to_sreg)                                             \
+        X(op_pop_sreg)         /* C4 C5, 0F B2 B4 B5 (segment in op->sub) */                   \
+        X(op_load_far_pointer) /* event.c */                                                   \
+        X(op_int) X(op_int3) X(op_int1) X(op_into) X(op_iret) /* system.c: 0F 00, 0F 01 */     \
+        X(op_sldt) X(op_str) X(op_lldt) X(op_ltr) X(op_verr) X(op_verw) X(op_sgdt) X(op_sidt)  \
+            X(op_lgdt) X(op_lidt) X(op_smsw) X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_rdtscp) \
+                X(op_monitor) X(op_mwait) X(op_clac) X(op_stac) X(op_xgetbv) X(op_xsetbv)      \
+                    X(op_vmcall) X(op_rdpkru) X(op_wrpkru) /* the rest of 0F */                \
+        X(op_lar) X(op_lsl) X(op_syscall) X(op_sysret) X(op_sysenter) X(op_sysexit) X(op_clts) \
+            X(op_invd) X(op_wbinvd) X(op_mov_from_cr) X(op_mov_to_cr) X(op_mov_from_dr)        \
+                X(op_mov_to_dr) X(op_rdmsr) X(op_wrmsr) X(op_rdtsc) X(op_rdpmc) X(op_cpuid)    \
+                    X(op_invpcid) X(op_rsm) X(op_rdpid) X(op_rdfsbase) X(op_rdgsbase)          \
+                        X(op_wrfsbase) X(op_wrgsbase) /* F4 */                                 \
+        X(op_hlt)
+#define X(name) enum emu_status name(struct emu *e, const struct insn *i);
+EMU_SYSTEM_HANDLERS(X)
+#undef X
+
+#endif
