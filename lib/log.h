@@ -23,8 +23,12 @@ void log_line(enum log_level level, const char *subsystem, const char *fmt, ...)
 /* Who tells the time (microseconds since boot) and the CPU's number; until set: 0 and 0. */
 void log_set_source(u64 (*now_us)(void), unsigned (*cpu)(void));
 
-/* Attach a sink (at most 4) for lines of at most this level; lines logged before are replayed. */
+/*
+ * Attach a sink (at most 4) for lines of at most this level; lines logged before are replayed.
+ * Attaching it again only changes its level.  Each line comes in one write(), newline included.
+ */
 void log_attach(struct sink *s, enum log_level most);
+void log_detach(struct sink *s);
 
 /* Write the kept lines, oldest first, to a sink. */
 void log_dump(struct sink *s);

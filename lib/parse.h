@@ -17,7 +17,8 @@ CHECKED enum status parse_size(const char *text, u64 *out);
 /*
  * Take the next word (separated by blanks; double quotes hold blanks and are removed) from *cursor,
  * writing it NUL-terminated to buf and advancing *cursor.  STATUS_ENOENT at the end of the text,
- * STATUS_ERANGE when the word does not fit, STATUS_EFORMAT for an unclosed quote.
+ * STATUS_ERANGE when the word does not fit, STATUS_EFORMAT for an unclosed quote; *cursor then
+ * stays.
  */
 CHECKED enum status parse_word(const char **cursor, char *buf, size_t cap);
 

@@ -32,4 +32,7 @@ enum status {
 /* The words for a status, never NULL. */
 const char *status_text(enum status s);
 
+/* Its name without the STATUS_ in front ("ERANGE"), for programs; never NULL. */
+const char *status_name(enum status s);
+
 #endif
