@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The 8254 programmable interval timer and port 61H.  Channel 0 drives IRQ 0, channel 1 the
+ * refresh toggle of port 61H, channel 2 has its gate and output there.
+ */
+#ifndef DRIVERS_MODEL_VPIT_H
+#define DRIVERS_MODEL_VPIT_H
+
+#include "drivers/bus.h"
+#include "drivers/clock.h"
+#include "drivers/irqline.h"
+#include "lib/format.h"
+
+#define VPIT_HZ 1193182u
+
+/* Times are in periods of VPIT_HZ since the clock's zero. */
+struct vpit_channel {
+    u8 mode;   /* 0..5 */
+    u8 access; /* 1 LSB, 2 MSB, 3 LSB then MSB */
+    bool bcd, gate;
+    bool null_count;            /* a count was written, but is not in the counter yet */
+    bool loaded;                /* a count was written since the control word */
+    bool triggered;             /* modes 1 and 5: a gate edge has started the counter */
+    bool write_high, read_high; /* the next byte of a two-byte access is the MSB */
+    u8 write_low;
+    u8 latched; /* bytes of `latch` still to be read */
+    bool status_latched;
+    u8 status;
+    u16 latch;
+    u32 count;      /* what the counter counts from: 1..65536 */
+    u32 next_count; /* modes 2 and 3: takes over at next_start */
+    u64 start;      /* when count was loaded into the counter */
+    u64 next_start; /* 0: none */
+    u64 stopped;    /* while the gate holds the counter: since when */
+};
+
+struct vpit {
+    struct vpit_channel channel[3];
+    u8 port61; /* bits 3:0 as written */
+    struct irqline irq;
+    struct clock *clock;
+    struct timer timer;
+    u64 ticks; /* interrupts raised */
+};
+
+/* Claims 40H-43H and 61H. */
+CHECKED enum status vpit_init(struct vpit *p, struct bus *b, struct clock *c, struct irqline irq0);
+
+void vpit_show(const struct vpit *p, struct sink *out);
+
+#endif
