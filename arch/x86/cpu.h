@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The host CPU's instructions that C cannot say, one inline function each, and its features by
+ * name.  Nothing here keeps state.  MSR numbers are in arch/x86/msr.h; accesses to MSRs that may
+ * not exist go through msr_read_safe() in arch/x86/trap.h.
+ */
+#ifndef ARCH_X86_CPU_H
+#define ARCH_X86_CPU_H
+
+#include "lib/bits.h"
+#include "lib/types.h"
+
+/* Control register bits, SDM vol. 3A, section 2.5 (spelled as in emulator/state.h). */
+#define CR0_PE BIT64(0)
+#define CR0_MP BIT64(1)
+#define CR0_EM BIT64(2)
+#define CR0_TS BIT64(3)
+#define CR0_ET BIT64(4)
+#define CR0_NE BIT64(5)
+#define CR0_WP BIT64(16)
+#define CR0_AM BIT64(18)
+#define CR0_NW BIT64(29)
+#define CR0_CD BIT64(30)
+#define CR0_PG BIT64(31)
+
+#define CR4_PAE        BIT64(5)
+#define CR4_MCE        BIT64(6)
+#define CR4_PGE        BIT64(7)
+#define CR4_OSFXSR     BIT64(9)
+#define CR4_OSXMMEXCPT BIT64(10)
+#define CR4_UMIP       BIT64(11)
+#define CR4_LA57       BIT64(12)
+#define CR4_VMXE       BIT64(13)
+#define CR4_FSGSBASE   BIT64(16)
+#define CR4_OSXSAVE    BIT64(18)
+#define CR4_SMEP       BIT64(20)
+#define CR4_SMAP       BIT64(21)
+
+#define EFER_SCE BIT64(0)
+#define EFER_LME BIT64(8)
+#define EFER_LMA BIT64(10)
+#define EFER_NXE BIT64(11)
+
+#define RFLAGS_IF BIT(9)
+
+/* CPUID */
+
+struct cpuid_regs {
+    u32 eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
+{
+    struct cpuid_regs r;
+    __asm__ volatile("cpuid"
+                     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+                     : "a"(leaf), "c"(subleaf));
+    return r;
+}
+
+/*
+ * A CPUID feature bit as one number: bit 31 = extended leaf, 30:16 = leaf, 15:8 = subleaf, 6:5 =
+ * register (EAX, EBX, ECX, EDX), 4:0 = bit.  SDM vol. 2A, CPUID.
+ */
+#define CPU_FEATURE(leaf, sub, reg, bit)                                                       \
+    (((leaf)&0x80000000u) | (((leaf)&0x7fffu) << 16) | ((sub) << 8) | ((unsigned)(reg) << 5) | \
+     (bit))
+enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
+
+#define CPU_MONITOR       CPU_FEATURE(1u, 0u, CPUID_ECX, 3u)
+#define CPU_VMX           CPU_FEATURE(1u, 0u, CPUID_ECX, 5u)
+#define CPU_PDCM          CPU_FEATURE(1u, 0u, CPUID_ECX, 15u)
+#define CPU_X2APIC        CPU_FEATURE(1u, 0u, CPUID_ECX, 21u)
+#define CPU_TSC_DEADLINE  CPU_FEATURE(1u, 0u, CPUID_ECX, 24u)
+#define CPU_XSAVE         CPU_FEATURE(1u, 0u, CPUID_ECX, 26u)
+#define CPU_HYPERVISOR    CPU_FEATURE(1u, 0u, CPUID_ECX, 31u)
+#define CPU_TSC           CPU_FEATURE(1u, 0u, CPUID_EDX, 4u)
+#define CPU_MSR           CPU_FEATURE(1u, 0u, CPUID_EDX, 5u)
+#define CPU_MCE           CPU_FEATURE(1u, 0u, CPUID_EDX, 7u)
+#define CPU_APIC          CPU_FEATURE(1u, 0u, CPUID_EDX, 9u)
+#define CPU_MTRR          CPU_FEATURE(1u, 0u, CPUID_EDX, 12u)
+#define CPU_PGE           CPU_FEATURE(1u, 0u, CPUID_EDX, 13u)
+#define CPU_MCA           CPU_FEATURE(1u, 0u, CPUID_EDX, 14u)
+#define CPU_PAT           CPU_FEATURE(1u, 0u, CPUID_EDX, 16u)
+#define CPU_ARAT          CPU_FEATURE(6u, 0u, CPUID_EAX, 2u)
+#define CPU_FSGSBASE      CPU_FEATURE(7u, 0u, CPUID_EBX, 0u)
+#define CPU_TSC_ADJUST    CPU_FEATURE(7u, 0u, CPUID_EBX, 1u)
+#define CPU_SMEP          CPU_FEATURE(7u, 0u, CPUID_EBX, 7u)
+#define CPU_ERMS          CPU_FEATURE(7u, 0u, CPUID_EBX, 9u)
+#define CPU_SMAP          CPU_FEATURE(7u, 0u, CPUID_EBX, 20u)
+#define CPU_UMIP          CPU_FEATURE(7u, 0u, CPUID_ECX, 2u)
+#define CPU_XSAVEOPT      CPU_FEATURE(0xdu, 1u, CPUID_EAX, 0u)
+#define CPU_XSAVEC        CPU_FEATURE(0xdu, 1u, CPUID_EAX, 1u)
+#define CPU_XSAVES        CPU_FEATURE(0xdu, 1u, CPUID_EAX, 3u)
+#define CPU_NX            CPU_FEATURE(0x80000001u, 0u, CPUID_EDX, 20u)
+#define CPU_PAGE_1G       CPU_FEATURE(0x80000001u, 0u, CPUID_EDX, 26u)
+#define CPU_RDTSCP        CPU_FEATURE(0x80000001u, 0u, CPUID_EDX, 27u)
+#define CPU_LM            CPU_FEATURE(0x80000001u, 0u, CPUID_EDX, 29u)
+#define CPU_TSC_INVARIANT CPU_FEATURE(0x80000007u, 0u, CPUID_EDX, 8u)
+
+/* True when this CPU has the CPU_* feature (false too when its leaf does not exist). */
+static inline bool cpu_has(u32 feature)
+{
+    u32 leaf = (feature & 0x80000000u) | ((feature >> 16) & 0x7fff);
+    u32 sub = (feature >> 8) & 0xff;
+    if (cpuid(leaf & 0x80000000u, 0).eax < leaf)
+        return false;
+    struct cpuid_regs r = cpuid(leaf, sub);
+    u32 value[4] = {r.eax, r.ebx, r.ecx, r.edx};
+    return (value[(feature >> 5) & 3] >> (feature & 31)) & 1;
+}
+
+/* Width of physical and linear addresses in bits (CPUID 80000008H; 36 and 48 without it). */
+static inline unsigned cpu_phys_bits(void)
+{
+    return cpuid(0x80000000u, 0).eax >= 0x80000008u ? cpuid(0x80000008u, 0).eax & 0xff : 36;
+}
+static inline unsigned cpu_linear_bits(void)
+{
+    return cpuid(0x80000000u, 0).eax >= 0x80000008u ? (cpuid(0x80000008u, 0).eax >> 8) & 0xff : 48;
+}
+
+/* Time stamp counter.  The ordered form waits for every earlier instruction. */
+
+static inline u64 rdtsc(void)
+{
+    u32 lo, hi;
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+    return (u64)hi << 32 | lo;
+}
+
+static inline u64 rdtsc_ordered(void)
+{
+    __asm__ volatile("lfence" ::: "memory");
+    return rdtsc();
+}
+
+/* Ports */
+
+static inline u8 inb(u16 port)
+{
+    u8 v;
+    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory");
+    return v;
+}
+static inline u16 inw(u16 port)
+{
+    u16 v;
+    __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port) : "memory");
+    return v;
+}
+static inline u32 inl(u16 port)
+{
+    u32 v;
+    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
+    return v;
+}
+static inline void outb(u16 port, u8 v)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port) : "memory");
+}
+static inline void outw(u16 port, u16 v)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port) : "memory");
+}
+static inline void outl(u16 port, u32 v)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port) : "memory");
+}
+
+/* Control and debug registers: cr0_read(), cr0_write(v), ... dr7_write(v). */
+#define CPU_REGISTER(name)                                              \
+    static inline u64 name##_read(void)                                 \
+    {                                                                   \
+        u64 v;                                                          \
+        __asm__ volatile("mov %%" #name ", %0" : "=r"(v) : : "memory"); \
+        return v;                                                       \
+    }                                                                   \
+    static inline void name##_write(u64 v)                              \
+    {                                                                   \
+        __asm__ volatile("mov %0, %%" #name : : "r"(v) : "memory");     \
+    }
+CPU_REGISTER(cr0)
+CPU_REGISTER(cr2)
+CPU_REGISTER(cr3)
+CPU_REGISTER(cr4)
+CPU_REGISTER(cr8)
+CPU_REGISTER(dr0)
+CPU_REGISTER(dr1)
+CPU_REGISTER(dr2)
+CPU_REGISTER(dr3)
+CPU_REGISTER(dr6)
+CPU_REGISTER(dr7)
+#undef CPU_REGISTER
+
+/* Extended control registers; CR4.OSXSAVE must be set. */
+static inline u64 xgetbv(u32 index)
+{
+    u32 lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(index));
+    return (u64)hi << 32 | lo;
+}
+static inline void xsetbv(u32 index, u64 v)
+{
+    __asm__ volatile("xsetbv" : : "c"(index), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
+}
+
+/* Model-specific registers that are known to exist: a fault here is a panic. */
+static inline u64 rdmsr(u32 msr)
+{
+    u32 lo, hi;
+    __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr) : "memory");
+    return (u64)hi << 32 | lo;
+}
+static inline void wrmsr(u32 msr, u64 v)
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
+}
+
+/* Descriptor tables */
+
+struct table_pointer {
+    u16 limit;
+    u64 base;
+} __attribute__((packed));
+
+static inline void lgdt(const struct table_pointer *t)
+{
+    __asm__ volatile("lgdt %0" : : "m"(*t) : "memory");
+}
+static inline void lidt(const struct table_pointer *t)
+{
+    __asm__ volatile("lidt %0" : : "m"(*t) : "memory");
+}
+static inline void ltr(u16 selector)
+{
+    __asm__ volatile("ltr %0" : : "r"(selector) : "memory");
+}
+static inline void lldt(u16 selector)
+{
+    __asm__ volatile("lldt %0" : : "r"(selector) : "memory");
+}
+static inline struct table_pointer sgdt(void)
+{
+    struct table_pointer t;
+    __asm__ volatile("sgdt %0" : "=m"(t));
+    return t;
+}
+static inline struct table_pointer sidt(void)
+{
+    struct table_pointer t;
+    __asm__ volatile("sidt %0" : "=m"(t));
+    return t;
+}
+static inline u16 str(void)
+{
+    u16 v;
+    __asm__ volatile("str %0" : "=r"(v));
+    return v;
+}
+
+/* Interrupt flag, waiting, caches, TLB */
+
+static inline void cpu_sti(void)
+{
+    __asm__ volatile("sti" ::: "memory");
+}
+static inline void cpu_cli(void)
+{
+    __asm__ volatile("cli" ::: "memory");
+}
+static inline void cpu_hlt(void)
+{
+    __asm__ volatile("hlt" ::: "memory");
+}
+/* Enable interrupts and wait for one, with no window in between; returns with them disabled. */
+static inline void cpu_wait(void)
+{
+    __asm__ volatile("sti; hlt; cli" ::: "memory");
+}
+/* Let pending interrupts in for one instruction. */
+static inline void cpu_breathe(void)
+{
+    __asm__ volatile("sti; nop; cli" ::: "memory");
+}
+static inline void cpu_pause(void)
+{
+    __asm__ volatile("pause" ::: "memory");
+}
+static inline void invlpg(const volatile void *at)
+{
+    __asm__ volatile("invlpg %0" : : "m"(*(const volatile char *)at) : "memory");
+}
+static inline void wbinvd(void)
+{
+    __asm__ volatile("wbinvd" ::: "memory");
+}
+
+static inline u64 rflags_read(void)
+{
+    u64 v;
+    __asm__ volatile("pushfq; popq %0" : "=r"(v) : : "memory");
+    return v;
+}
+static inline void rflags_write(u64 v)
+{
+    __asm__ volatile("pushq %0; popfq" : : "r"(v) : "memory", "cc");
+}
+/* Disable interrupts, returning the flags as they were, for rflags_write(). */
+static inline u64 rflags_save_cli(void)
+{
+    u64 v = rflags_read();
+    cpu_cli();
+    return v;
+}
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The hypervisor's own page tables (4-level).  Layout:
+ *
+ *   0xffff800000000000  DIRECT_MAP: RAM and ACPI memory, no-execute; the image's text and
+ *                       read-only data are read-only here too
+ *   0xffffc00000000000  MMIO_MAP: device registers, uncached, no-execute; and stacks
+ *   0xffffffff80000000  IMAGE_MAP: the image, per section: text r-x, rodata r--, data rw-
+ *
+ * Everything else, page 0 first of all, is not mapped.
+ */
+#ifndef ARCH_X86_PAGING_H
+#define ARCH_X86_PAGING_H
+
+#include "lib/bits.h"
+#include "lib/status.h"
+#include "lib/types.h"
+
+#define MMIO_MAP  0xffffc00000000000ull
+#define IMAGE_MAP 0xffffffff80000000ull
+
+/* Page-table entry bits, SDM vol. 3A, section 4.5. */
+#define PTE_PRESENT  BIT64(0)
+#define PTE_WRITE    BIT64(1)
+#define PTE_USER     BIT64(2)
+#define PTE_PWT      BIT64(3)
+#define PTE_PCD      BIT64(4)
+#define PTE_ACCESSED BIT64(5)
+#define PTE_DIRTY    BIT64(6)
+#define PTE_LARGE    BIT64(7)
+#define PTE_GLOBAL   BIT64(8)
+#define PTE_NX       BIT64(63)
+#define PTE_ADDRESS  0x000ffffffffff000ull
+
+enum page_access {
+    PAGE_READ,     /* r-- */
+    PAGE_WRITE,    /* rw- */
+    PAGE_EXECUTE,  /* r-x */
+    PAGE_UNCACHED, /* rw- and strong uncacheable */
+};
+
+/* Build the final tables from the memory map and switch to them; CR0.WP, and SMEP, SMAP, UMIP where
+ * the CPU has them. */
+CHECKED enum status paging_init(void);
+
+/* CR3 of those tables, for other CPUs and for the VMCS host state. */
+u64 paging_cr3(void);
+
+/* Map device registers (any alignment) for ever; NULL when out of memory.  The same pages mapped
+ * again give the same address. */
+void *mmio_map(hpa_t at, u64 size);
+
+/* Map whole pages of allocated memory at a new address, with an unmapped page on each side; NULL
+ * when out of memory.  PAGE_EXECUTE gives the executable twin of memory that is written through
+ * the direct map.  There is no unmapping: for the hypervisor's own lasting structures. */
+void *paging_map_alias(hpa_t at, u64 size, enum page_access access);
+
+/* Physical address and access bits (PTE_*) of a mapped hypervisor address; false when unmapped. */
+bool paging_walk(u64 at, hpa_t *phys, u64 *bits);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Time: the time-stamp counter and its frequency, from CPUID, a hypervisor's leaf, or measured
+ * against the PIT; CPUID's figure is checked by a short measurement, which wins when they differ
+ * by more than 1 %.
+ */
+#ifndef ARCH_X86_TSC_H
+#define ARCH_X86_TSC_H
+
+#include "arch/x86/cpu.h"
+#include "lib/types.h"
+
+/* Find the frequency (never hangs: measuring is bounded by loop count) and remember this moment as
+ * the beginning of time. */
+void tsc_init(void);
+
+/* Ticks per second; never 0, before tsc_init() 1 GHz is assumed. */
+u64 tsc_hz(void);
+
+/* Conversions, 128-bit inside; rounding down. */
+u64 tsc_to_us(u64 ticks);
+u64 tsc_to_ns(u64 ticks);
+u64 tsc_from_us(u64 us);
+
+/* Microseconds since the boot entry, as log_set_source() wants it; 0 before tsc_init(). */
+u64 tsc_now_us(void);
+
+/* Busy-wait. */
+void tsc_delay_us(u64 us);
+
+#endif
