@@ -28,6 +28,7 @@ struct bus_range {
     u64 base, size;
     bus_read_fn read;
     bus_write_fn write;
+    unsigned width;    /* widest access the device is given; wider ones come as several */
     u64 reads, writes; /* counted by the bus */
 };
 
@@ -41,8 +42,9 @@ struct bus_msr_range {
 };
 
 #define BUS_MAX_RANGES 64
-#define BUS_UNCLAIMED  0 /* range number 0 of either space: reads all-ones, writes vanish, counted \
-                          */
+#define BUS_UNCLAIMED                                                           \
+    0 /* range number 0 of either space: reads all-ones, writes vanish, counted \
+       */
 
 struct bus {
     struct bus_range mmio[BUS_MAX_RANGES];
@@ -59,6 +61,9 @@ CHECKED enum status bus_add_mmio(struct bus *b, const char *name, u64 base, u64 
                                  bus_read_fn read, bus_write_fn write, void *dev);
 CHECKED enum status bus_add_port(struct bus *b, const char *name, u16 base, u32 count,
                                  bus_read_fn read, bus_write_fn write, void *dev);
+/* The same for a device on an 8-bit bus: wider accesses reach it as single bytes, low one first. */
+CHECKED enum status bus_add_port8(struct bus *b, const char *name, u16 base, u32 count,
+                                  bus_read_fn read, bus_write_fn write, void *dev);
 CHECKED enum status bus_add_msr(struct bus *b, const char *name, u32 base, u32 count,
                                 bus_msr_read_fn read, bus_msr_write_fn write, void *dev);
 

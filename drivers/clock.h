@@ -49,4 +49,19 @@ void clock_run(struct clock *c, u64 now);
 u64 clock_ticks_to(const struct clock *c, u64 ticks, u64 freq);
 u64 clock_ticks_from(const struct clock *c, u64 counts, u64 freq);
 
+/* As clock_ticks_from(), rounding up: the first tick at which clock_ticks_to() gives counts. */
+u64 clock_ticks_reach(const struct clock *c, u64 counts, u64 freq);
+
+/*
+ * Periodic timers raise their events at least this many ticks apart (100 us): a guest that
+ * programs a period of one count loses events, as it would on hardware, but not the machine.
+ */
+static inline u64 clock_floor(const struct clock *c)
+{
+    return c->hz / 10000 > 4096 ? c->hz / 10000 : 4096;
+}
+
+/* The first due + n * period, n >= 1, that is at least clock_floor() after now; period >= 1. */
+u64 clock_next_period(const struct clock *c, u64 due, u64 period, u64 now);
+
 #endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The three address spaces in which devices claim ranges.  Each access costs one indirect call;
+ * only what crosses the edge of a range, or is wider than its device, goes the slow way by bytes.
+ */
+#include "drivers/bus.h"
+#include "lib/bits.h"
+#include "lib/string.h"
+
+static u64 unclaimed_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+{
+    (void)dev, (void)cpu, (void)offset;
+    return mask_bytes(size);
+}
+
+static void unclaimed_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+{
+    (void)dev, (void)cpu, (void)offset, (void)size, (void)value;
+}
+
+void bus_init(struct bus *b)
+{
+    memset(b, 0, sizeof *b);
+    /* One byte wide, so that wider accesses are checked for neighbours that are claimed. */
+    b->mmio[BUS_UNCLAIMED] = (struct bus_range){.name = "unclaimed",
+                                                .size = ~0ull,
+                                                .read = unclaimed_read,
+                                                .write = unclaimed_write,
+                                                .width = 1};
+    b->port[BUS_UNCLAIMED] = b->mmio[BUS_UNCLAIMED];
+    b->mmio_count = 1;
+    b->port_count = 1;
+}
+
+static enum status add_range(struct bus_range *table, unsigned *count, struct bus_range r)
+{
+    if (!r.read || !r.write)
+        return STATUS_EINVAL;
+    for (unsigned i = 1; i < *count; i++)
+        if (ranges_overlap(table[i].base, table[i].size, r.base, r.size))
+            return STATUS_EOVERLAP;
+    if (*count == BUS_MAX_RANGES)
+        return STATUS_ENOSPC;
+    table[(*count)++] = r;
+    return STATUS_OK;
+}
+
+enum status bus_add_mmio(struct bus *b, const char *name, u64 base, u64 size, bus_read_fn read,
+                         bus_write_fn write, void *dev)
+{
+    if (size == 0 || !is_aligned(base | size, PAGE_SIZE) || base + size - 1 < base)
+        return STATUS_EINVAL;
+    return add_range(b->mmio, &b->mmio_count,
+                     (struct bus_range){.name = name,
+                                        .dev = dev,
+                                        .base = base,
+                                        .size = size,
+                                        .read = read,
+                                        .write = write,
+                                        .width = 8});
+}
+
+static enum status add_port(struct bus *b, struct bus_range r)
+{
+    unsigned number = b->port_count;
+
+    if (r.size == 0 || !range_within(r.base, r.size, 0x10000))
+        return STATUS_EINVAL;
+    enum status s = add_range(b->port, &b->port_count, r);
+    if (s != STATUS_OK)
+        return s;
+    memset(b->port_number + r.base, (int)number, r.size);
+    return STATUS_OK;
+}
+
+enum status bus_add_port(struct bus *b, const char *name, u16 base, u32 count, bus_read_fn read,
+                         bus_write_fn write, void *dev)
+{
+    return add_port(b, (struct bus_range){.name = name,
+                                          .dev = dev,
+                                          .base = base,
+                                          .size = count,
+                                          .read = read,
+                                          .write = write,
+                                          .width = 4});
+}
+
+enum status bus_add_port8(struct bus *b, const char *name, u16 base, u32 count, bus_read_fn read,
+                          bus_write_fn write, void *dev)
+{
+    return add_port(b, (struct bus_range){.name = name,
+                                          .dev = dev,
+                                          .base = base,
+                                          .size = count,
+                                          .read = read,
+                                          .write = write,
+                                          .width = 1});
+}
+
+enum status bus_add_msr(struct bus *b, const char *name, u32 base, u32 count, bus_msr_read_fn read,
+                        bus_msr_write_fn write, void *dev)
+{
+    if (count == 0 || base + count - 1 < base || !read || !write)
+        return STATUS_EINVAL;
+    for (unsigned i = 0; i < b->msr_count; i++)
+        if (ranges_overlap(b->msr[i].base, b->msr[i].count, base, count))
+            return STATUS_EOVERLAP;
+    if (b->msr_count == ARRAY_SIZE(b->msr))
+        return STATUS_ENOSPC;
+    b->msr[b->msr_count++] = (struct bus_msr_range){
+        .name = name, .dev = dev, .base = base, .count = count, .read = read, .write = write};
+    return STATUS_OK;
+}
+
+unsigned bus_find_mmio(const struct bus *b, u64 gpa)
+{
+    for (unsigned i = 1; i < b->mmio_count; i++)
+        if (gpa - b->mmio[i].base < b->mmio[i].size)
+            return i;
+    return BUS_UNCLAIMED;
+}
+
+static bool fits(const struct bus_range *r, u64 offset, unsigned size)
+{
+    return size <= r->width && range_within(offset, size, r->size);
+}
+
+static u64 range_read(struct bus_range *r, unsigned cpu, u64 at, unsigned size)
+{
+    r->reads++;
+    return r->read(r->dev, cpu, at - r->base, size);
+}
+
+static void range_write(struct bus_range *r, unsigned cpu, u64 at, unsigned size, u64 value)
+{
+    r->writes++;
+    r->write(r->dev, cpu, at - r->base, size, value);
+}
+
+/* True when no byte of the access belongs to a device: it counts as one. */
+static bool mmio_unclaimed(const struct bus *b, u64 gpa, unsigned size)
+{
+    return bus_find_mmio(b, gpa) == BUS_UNCLAIMED &&
+           bus_find_mmio(b, gpa + size - 1) == BUS_UNCLAIMED;
+}
+
+u64 bus_mmio_read(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigned size)
+{
+    struct bus_range *r = &b->mmio[number];
+    u64 value = 0;
+
+    if (likely(fits(r, gpa - r->base, size)))
+        return range_read(r, cpu, gpa, size);
+    if (mmio_unclaimed(b, gpa, size))
+        return range_read(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size);
+    for (unsigned i = 0; i < size; i++) {
+        r = &b->mmio[bus_find_mmio(b, gpa + i)];
+        value |= (range_read(r, cpu, gpa + i, 1) & 0xff) << 8 * i;
+    }
+    return value;
+}
+
+void bus_mmio_write(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigned size, u64 value)
+{
+    struct bus_range *r = &b->mmio[number];
+
+    if (likely(fits(r, gpa - r->base, size))) {
+        range_write(r, cpu, gpa, size, value);
+        return;
+    }
+    if (mmio_unclaimed(b, gpa, size)) {
+        range_write(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size, value);
+        return;
+    }
+    for (unsigned i = 0; i < size; i++) {
+        r = &b->mmio[bus_find_mmio(b, gpa + i)];
+        range_write(r, cpu, gpa + i, 1, value >> 8 * i & 0xff);
+    }
+}
+
+/* The range of a port; past FFFFH nobody answers. */
+static struct bus_range *port_range(struct bus *b, u32 port)
+{
+    return &b->port[port < 0x10000 ? b->port_number[port] : BUS_UNCLAIMED];
+}
+
+static bool port_unclaimed(const struct bus *b, u32 port, unsigned size)
+{
+    unsigned numbers = 0;
+
+    for (unsigned i = 0; i < size && port + i < 0x10000; i++)
+        numbers |= b->port_number[port + i];
+    return numbers == BUS_UNCLAIMED;
+}
+
+u32 bus_port_read(struct bus *b, unsigned cpu, u16 port, unsigned size)
+{
+    struct bus_range *r = &b->port[b->port_number[port]];
+    u32 value = 0;
+
+    if (likely(fits(r, port - r->base, size)))
+        return (u32)range_read(r, cpu, port, size);
+    if (port_unclaimed(b, port, size))
+        return (u32)range_read(r, cpu, port, size);
+    for (unsigned i = 0; i < size; i++)
+        value |= (u32)(range_read(port_range(b, port + i), cpu, port + i, 1) & 0xff) << 8 * i;
+    return value;
+}
+
+void bus_port_write(struct bus *b, unsigned cpu, u16 port, unsigned size, u32 value)
+{
+    struct bus_range *r = &b->port[b->port_number[port]];
+
+    if (likely(fits(r, port - r->base, size))) {
+        range_write(r, cpu, port, size, value);
+        return;
+    }
+    if (port_unclaimed(b, port, size)) {
+        range_write(r, cpu, port, size, value);
+        return;
+    }
+    for (unsigned i = 0; i < size; i++)
+        range_write(port_range(b, port + i), cpu, port + i, 1, value >> 8 * i & 0xff);
+}
+
+static struct bus_msr_range *find_msr(struct bus *b, u32 msr)
+{
+    for (unsigned i = 0; i < b->msr_count; i++)
+        if (msr - b->msr[i].base < b->msr[i].count)
+            return &b->msr[i];
+    return NULL;
+}
+
+bool bus_msr_read(struct bus *b, unsigned cpu, u32 msr, u64 *value)
+{
+    struct bus_msr_range *r = find_msr(b, msr);
+
+    if (!r)
+        return false;
+    r->reads++;
+    return r->read(r->dev, cpu, msr, value);
+}
+
+bool bus_msr_write(struct bus *b, unsigned cpu, u32 msr, u64 value)
+{
+    struct bus_msr_range *r = find_msr(b, msr);
+
+    if (!r)
+        return false;
+    r->writes++;
+    return r->write(r->dev, cpu, msr, value);
+}
+
+bool bus_msr_claimed(const struct bus *b, u32 msr)
+{
+    for (unsigned i = 0; i < b->msr_count; i++)
+        if (msr - b->msr[i].base < b->msr[i].count)
+            return true;
+    return false;
+}
