@@ -106,14 +106,12 @@ $(BUILD)/host/%.asm.o: %.asm | $$(@D)/
 
 # --- The image --------------------------------------------------------------------------------
 
-# Linked twice: the first link, with an empty symbol table, tells the addresses for the second. The
+# Linked twice: the first link, without the symbol table, tells the addresses for the second.  The
 # table lies behind all code, so no function moves; the last line makes sure of that.
 LINK = $(LD) $(KERNEL_LDFLAGS) -T linker.ld -o $(1) $(KERNEL_OBJ) $(2)
 $(BUILD)/vitrine.elf: $(KERNEL_OBJ) linker.ld tools/symbols.py
 	$(call say,LD,$@)
-	$(Q)$(PYTHON) tools/symbols.py </dev/null >$(BUILD)/symbols0.S
-	$(Q)$(CC) -c -o $(BUILD)/symbols0.o $(BUILD)/symbols0.S
-	$(Q)$(call LINK,$(BUILD)/vitrine.pass1,$(BUILD)/symbols0.o)
+	$(Q)$(call LINK,$(BUILD)/vitrine.pass1)
 	$(Q)$(NM) -n $(BUILD)/vitrine.pass1 | $(PYTHON) tools/symbols.py >$(BUILD)/symbols.S
 	$(Q)$(CC) -c -o $(BUILD)/symbols.o $(BUILD)/symbols.S
 	$(Q)$(call LINK,$@,$(BUILD)/symbols.o)
@@ -135,6 +133,12 @@ $(BUILD)/unit/%: tests/unit/%.c $(HOST_LIB) $(BUILD)/flags | $$(@D)/
 
 unit: $(UNIT_BIN) ## the unit tests, on the host with sanitizers
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) unit $(UNIT_BIN)
+
+# --- Booting ----------------------------------------------------------------------------------
+
+$(BUILD)/loader.bin: tools/fastboot/loader.asm | $(BUILD)/
+	$(call say,NASM,$<)
+	$(Q)$(NASM) -f bin -Werror -o $@ $<
 
 clean: ## remove everything built
 	rm -rf $(BUILD)

@@ -2,13 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Turn the output of `nm -n` (stdin) into assembly source for the symbol table (stdout).
 
-The hypervisor's backtraces name functions by this table; its reader is arch/x86/symbols.h. Entries
-ascend by address; each is the low half of the address (the image lies in the top 2 GiB, so the high
-half is all ones) and the offset of the name in symbols_text.
-
-    symbols_count  u32
-    symbols_table  { u32 address, name; }[symbols_count]
-    symbols_text   names, each ending in NUL
+The hypervisor's backtraces name functions by this table; arch/x86/symbols.h says how it looks.
 """
 import sys
 
@@ -25,17 +19,18 @@ def functions(lines):
 
 def main():
     entries = functions(line for line in sys.stdin if len(line.split()) == 3)
-    out = [".section .rodata.symbols, \"a\"", ".balign 8"]
+    tables = {"count": [f"\t.quad {len(entries)}"], "address": [], "name": [], "text": []}
     offset = 0
-    table, text = [], []
     for address, name in entries:
-        table.append(f"\t.long {address & 0xffffffff:#x}, {offset}")
-        text.append(f"\t.asciz \"{name}\"")
+        tables["address"].append(f"\t.quad {address:#x}")
+        tables["name"].append(f"\t.long {offset}")
+        tables["text"].append(f"\t.asciz \"{name}\"")
         offset += len(name) + 1
-    for label, body in (("count", [f"\t.long {len(entries)}"]), ("table", table), ("text", text)):
-        out += [f".global symbols_{label}", f"symbols_{label}:"] + body
-    out += [".section .note.GNU-stack, \"\", @progbits"]
-    print("\n".join(out))
+    print("\t.section .symbols, \"a\"\n\t.balign 8")
+    for name, lines in tables.items():
+        print(f"\t.global symbols_{name}\nsymbols_{name}:")
+        print("\n".join(lines))
+    print("\t.section .note.GNU-stack, \"\", @progbits")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Write a bootable CD image (GRUB on BIOS) with the hypervisor and its boot modules.
+
+mkiso.py -o ISO [--append TEXT] [--multiboot2] KERNEL ["FILE WORDS" ...]
+"""
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+
+def grub_words(text):
+    """Words as GRUB's script language reads them: each in single quotes."""
+    return " ".join("'" + word.replace("'", "'\\''") + "'" for word in text.split())
+
+
+def make_iso(output, kernel, append="", modules=(), multiboot2=False):
+    suffix = "2" if multiboot2 else ""
+    lines = ["set timeout=0", "serial --unit=0 --speed=115200", "terminal_output serial console",
+             "menuentry Vitrine {", f"    multiboot{suffix} /boot/kernel {grub_words(append)}"]
+    with tempfile.TemporaryDirectory(prefix="vitrine-iso-") as folder:
+        boot = os.path.join(folder, "boot")
+        os.makedirs(os.path.join(boot, "grub"))
+        shutil.copy(kernel, os.path.join(boot, "kernel"))
+        for number, words in enumerate(modules):
+            path, _, rest = words.partition(" ")
+            shutil.copy(path, os.path.join(boot, f"module{number}"))
+            name = os.path.basename(path)
+            lines.append(f"    module{suffix} /boot/module{number} {grub_words(f'{name} {rest}')}")
+        with open(os.path.join(boot, "grub/grub.cfg"), "w", encoding="utf-8") as file:
+            file.write("\n".join(lines + ["}", ""]))
+        done = subprocess.run(["grub-mkrescue", "-d", "/usr/lib/grub/i386-pc", "-o", output, folder],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if done.returncode:
+            raise OSError(f"grub-mkrescue failed:\n{done.stdout.decode(errors='replace')}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", required=True)
+    parser.add_argument("--append", default="", help="the kernel's command line")
+    parser.add_argument("--multiboot2", action="store_true")
+    parser.add_argument("kernel")
+    parser.add_argument("module", nargs="*", help="FILE or 'FILE WORDS'")
+    args = parser.parse_args()
+    try:
+        make_iso(args.output, args.kernel, args.append, args.module, args.multiboot2)
+    except OSError as error:
+        print(f"mkiso.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
