@@ -54,7 +54,6 @@ struct vlapic_config {
     unsigned cpus;     /* 1..16 */
     bool x2apic;       /* CPUID.01H:ECX[21] is shown: EXTD may be set */
     bool tsc_deadline; /* CPUID.01H:ECX[24] is shown */
-    u8 phys_bits;      /* MAXPHYADDR of the guest */
 };
 
 struct vlapic_set {
