@@ -33,7 +33,7 @@ CHECKED enum status vpic_init(struct vpic *p, struct bus *b, struct irqline intr
 /* irqline callback; target: struct vpic, pin 0..15 (2 is the cascade: ignored). */
 void vpic_set(void *vpic, unsigned pin, bool level);
 
-/* The CPU's interrupt acknowledge: the vector (IRQ 7 or 15 of its chip when spurious). */
+/* The CPU's interrupt acknowledge: the vector (the master's IRQ 7 when spurious). */
 u8 vpic_inta(void *vpic);
 
 void vpic_show(const struct vpic *p, struct sink *out);

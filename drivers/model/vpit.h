@@ -13,24 +13,25 @@
 
 #define VPIT_HZ 1193182u
 
-/* Times are in periods of VPIT_HZ since the clock's zero. */
+/* Times are in periods of VPIT_HZ. */
 struct vpit_channel {
-    u8 mode;   /* 0..5 */
-    u8 access; /* 1 LSB, 2 MSB, 3 LSB then MSB */
-    bool bcd, gate;
-    bool null_count;            /* a count was written, but is not in the counter yet */
+    u8 control;      /* bits 5:0 of the control word */
+    u8 mode, access; /* 0..5; 1 LSB, 2 MSB, 3 LSB then MSB */
+    bool gate;
     bool loaded;                /* a count was written since the control word */
     bool triggered;             /* modes 1 and 5: a gate edge has started the counter */
+    bool null_count;            /* modes 1 and 5: the count written waits for a gate edge */
     bool write_high, read_high; /* the next byte of a two-byte access is the MSB */
     u8 write_low;
     u8 latched; /* bytes of `latch` still to be read */
+    u16 latch;
     bool status_latched;
     u8 status;
-    u16 latch;
     u32 count;      /* what the counter counts from: 1..65536 */
-    u32 next_count; /* modes 2 and 3: takes over at next_start */
+    u32 next_count; /* what was written, while it waits */
     u64 start;      /* when count was loaded into the counter */
-    u64 next_start; /* 0: none */
+    u64 next_at;    /* modes 2 and 3: next_count takes over then; 0: none waits */
+    u64 next_start; /* and then becomes `start` */
     u64 stopped;    /* while the gate holds the counter: since when */
 };
 
