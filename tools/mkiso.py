@@ -6,6 +6,7 @@ mkiso.py -o ISO [--append TEXT] [--multiboot2] KERNEL ["FILE WORDS" ...]
 """
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,13 @@ import tempfile
 
 
 def grub_words(text):
-    """Words as GRUB's script language reads them: each in single quotes."""
-    return " ".join("'" + word.replace("'", "'\\''") + "'" for word in text.split())
+    """Words as GRUB's script language reads them: each in single quotes.
+
+    GRUB itself puts double quotes round a word with blanks and a backslash before a quote within
+    one, so the double quotes that held words together are left out here.
+    """
+    words = re.findall(r'(?:[^\s"]|"[^"]*")+', text)
+    return " ".join("'" + word.replace('"', "").replace("'", "'\\''") + "'" for word in words)
 
 
 def make_iso(output, kernel, append="", modules=(), multiboot2=False):

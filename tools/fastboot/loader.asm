@@ -223,6 +223,10 @@ linux:  mov ebx, [PLAN_INFO]
         inc byte [ebx + 0x1e8]  ; e820_entries
         jmp .entry
 .mapped:
+        mov ecx, 0x10           ; IA32_TIME_STAMP_COUNTER: the kernel counts from its entry
+        xor eax, eax
+        xor edx, edx
+        wrmsr
         mov esi, ebx
         xor ebx, ebx
         xor edi, edi

@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# Process 1 of the Linux guest: mounts the usual file systems, then runs the commands that the kernel
+# command line gives as vitrine.run="..." and ends the machine with their status, or offers a shell.
+
+export PATH=/bin HOME=/ TERM=vt100 PS1='guest:\w# '
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts
+mount -t devpts pts /dev/pts
+
+line=$(cat /proc/cmdline)
+commands=
+case $line in
+    *vitrine.run=\"*) commands=${line#*vitrine.run=\"} commands=${commands%%\"*} ;;
+    *vitrine.run=*) commands=${line#*vitrine.run=} commands=${commands%% *} ;;
+    *\"vitrine.run=*) commands=${line#*\"vitrine.run=} commands=${commands%%\"*} ;;
+esac
+
+if [ -n "$commands" ]; then
+    (eval "$commands")
+    status=$?
+    echo "init: end status=$status"
+    stty sane </dev/console # waits until the last character has left
+    # A debug-exit port, where there is one, carries the status out of the machine.
+    [ $status = 0 ] || printf "\\x$(printf %x $status)" |
+        dd of=/dev/port bs=1 seek=$((0xf4)) conv=notrunc 2>/dev/null
+else
+    echo "init: a shell; type poweroff to end"
+    setsid -c sh </dev/ttyS0 >/dev/ttyS0 2>&1
+fi
+poweroff -f
