@@ -7,6 +7,7 @@ mkdisk.py -o DISK [--append TEXT] KERNEL [MODULE ...]
 KERNEL is a Multiboot 1 image (ELF, 32 or 64 bits, or with load addresses in its header) or a Linux
 bzImage, for which the only MODULE is the initial RAM disk. A MODULE is FILE or "FILE WORDS": the
 words after the first blank become its command line (behind the file's name, as boot loaders do).
+The word entry_tsc=0x0000000000000000 in TEXT gets the time-stamp counter at the kernel's entry.
 """
 import argparse
 import os
@@ -23,7 +24,8 @@ KIND_MULTIBOOT, KIND_LINUX = 0, 1
 MULTIBOOT_MAGIC = 0x1BADB002
 LINUX_PARAMS = 0x90000
 LINUX_CMDLINE = 0x91000
-LINUX_INITRD_MAX = 0x37FFFFFF
+PLAN_HEAD = "<7I"
+STAMP = b"entry_tsc=0x0000000000000000"  # on a command line: the loader fills the digits in
 
 
 class ImageError(Exception):
@@ -191,15 +193,17 @@ def make_plan(path, append, modules):
             raise ImageError(f"{name}: parts overlap at {high.address:#x}")
     if pieces[0].address < PLAN_LIMIT or pieces[-1].end > 0xFFFFF000:
         raise ImageError(f"{name}: loads at {pieces[0].address:#x}, outside {PLAN_LIMIT:#x}..4 GiB")
-    info = align(PLAN_AT + 24 + 16 * len(pieces), 8)
-    table, lba = b"", None
-    extra = blob(info)
+    info = align(PLAN_AT + struct.calcsize(PLAN_HEAD) + 16 * len(pieces), 8)
+    table, extra = b"", blob(info)
+    texts = Piece(info, extra) if kind == KIND_MULTIBOOT else pieces[1]
+    stamp = texts.data.find(STAMP)
+    stamp = texts.address + stamp + len(STAMP) - 16 if stamp >= 0 else 0
     lba = PLAN_LBA + align(info - PLAN_AT + len(extra), SECTOR) // SECTOR
     for piece in pieces:
         table += struct.pack("<IIII", lba, piece.address, len(piece.data), piece.zero)
         lba += align(len(piece.data), SECTOR) // SECTOR
-    head = struct.pack("<6I", MAGIC, kind, entry, LINUX_PARAMS if kind == KIND_LINUX else info,
-                       pieces[-1].end, len(pieces))
+    head = struct.pack(PLAN_HEAD, MAGIC, kind, entry, LINUX_PARAMS if kind == KIND_LINUX else info,
+                       stamp, pieces[-1].end, len(pieces))
     plan = (head + table).ljust(info - PLAN_AT, b"\0") + extra
     if PLAN_AT + align(len(plan), SECTOR) > PLAN_LIMIT:
         raise ImageError(f"{name}: command lines too long: {len(plan)} bytes, at most "

@@ -7,19 +7,21 @@
 ;   sector 0   boot sector, at 7C00h: reads what follows by the BIOS
 ;   sector 1.. this loader at 8000h, the plan at 8400h (together at most 32 KiB)
 ;
-; Plan (dwords):  magic, kind, entry, info, end of memory used, count, then per piece of memory
-; { first sector, destination, bytes from disk, zero bytes after }, ascending by destination.
+; Plan (dwords):  magic, kind, entry, info, stamp, end of memory used, count, then per piece of
+; memory { first sector, destination, bytes from disk, zero bytes after }, ascending by destination.
 ; kind 0 is Multiboot 1 (info: its information structure); kind 1 Linux's 32-bit boot protocol
-; (info: boot_params); the loader adds the memory map to either.
+; (info: boot_params); the loader adds the memory map to either.  Where stamp is not 0 it writes the
+; time-stamp counter as 16 hexadecimal digits there, last of all.
 
 LOADER          equ 0x8000
 PLAN            equ 0x8400
 PLAN_KIND       equ PLAN + 4
 PLAN_ENTRY      equ PLAN + 8
 PLAN_INFO       equ PLAN + 12
-PLAN_END        equ PLAN + 16
-PLAN_COUNT      equ PLAN + 20
-PLAN_PIECES     equ PLAN + 24
+PLAN_STAMP      equ PLAN + 16
+PLAN_END        equ PLAN + 20
+PLAN_COUNT      equ PLAN + 24
+PLAN_PIECES     equ PLAN + 28
 MMAP            equ 0x7000      ; multiboot memory map: at most 64 entries of 24 bytes
 MMAP_MAX        equ 64
 STACK           equ 0x7000
@@ -202,6 +204,7 @@ flat:   mov ax, DATA
         mov [ebx + 44], eax
         mov dword [ebx + 48], MMAP
         or dword [ebx], 0x41
+        call write_stamp
         mov eax, 0x2badb002
         xor ecx, ecx
         xor edx, edx
@@ -223,15 +226,33 @@ linux:  mov ebx, [PLAN_INFO]
         inc byte [ebx + 0x1e8]  ; e820_entries
         jmp .entry
 .mapped:
-        mov ecx, 0x10           ; IA32_TIME_STAMP_COUNTER: the kernel counts from its entry
-        xor eax, eax
-        xor edx, edx
-        wrmsr
-        mov esi, ebx
+        call write_stamp
+        mov esi, [PLAN_INFO]
         xor ebx, ebx
         xor edi, edi
         xor ebp, ebp
         jmp [PLAN_ENTRY]
+
+; The time-stamp counter in hexadecimal; keeps ebx.
+write_stamp:
+        mov edi, [PLAN_STAMP]
+        test edi, edi
+        jz .end
+        rdtsc
+        mov esi, eax
+        mov ecx, 16
+.digit: rol edx, 4
+        mov al, dl
+        and al, 15
+        cmp al, 10
+        sbb al, 0x69            ; 0..15 to '0'..'9', 'A'..'F'
+        das
+        stosb
+        cmp ecx, 9
+        jne .next
+        mov edx, esi
+.next:  loop .digit
+.end:   ret
 
 ; eax: end of the RAM that holds 1 MiB, 0 when there is none; capped below 4 GiB.
 find_upper:

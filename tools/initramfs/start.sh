@@ -5,11 +5,14 @@
 # command line gives as vitrine.run="..." and ends the machine with their status, or offers a shell.
 
 export PATH=/bin HOME=/ TERM=vt100 PS1='guest:\w# '
-mount -t proc proc /proc
+busybox mount -t proc proc /proc # from here on busybox finds its applets without links
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/pts
 mount -t devpts pts /dev/pts
+
+# Linux makes words of its command line that it does not know variables of process 1.
+[ -z "${entry_tsc:-}" ] || echo "init: kernel entered at tsc=$entry_tsc"
 
 line=$(cat /proc/cmdline)
 commands=
@@ -29,6 +32,11 @@ if [ -n "$commands" ]; then
         dd of=/dev/port bs=1 seek=$((0xf4)) conv=notrunc 2>/dev/null
 else
     echo "init: a shell; type poweroff to end"
-    setsid -c sh </dev/ttyS0 >/dev/ttyS0 2>&1
+    # poweroff and its like send process 1 a signal, which interrupts a wait, not a command.
+    trap 'poweroff -f' USR2
+    trap 'halt -f' USR1
+    trap 'reboot -f' TERM
+    setsid -c sh </dev/ttyS0 >/dev/ttyS0 2>&1 &
+    wait
 fi
 poweroff -f
