@@ -38,9 +38,9 @@ CHECKED enum status load_linux(struct load *l);
 
 /* For the loaders. */
 
-/* Copy into claimed guest memory, or clear it. */
+/* Copy into claimed guest memory, or clear it and say where it is on the host. */
 CHECKED enum status load_write(struct load *l, u64 gpa, const void *src, u64 size);
-CHECKED enum status load_zero(struct load *l, u64 gpa, u64 size);
+CHECKED enum status load_clear(struct load *l, u64 gpa, u64 size, void **at);
 
 /* Place a string ("head tail", "head" or "tail") with its NUL below `below`; its address. */
 CHECKED enum status load_string(struct load *l, const char *head, const char *tail, u64 below,

@@ -42,10 +42,20 @@ struct option_error {
     char why[160];   /* what is wrong and what to do */
 };
 
+/* A command line being taken apart, word by word. */
+struct option_line {
+    const char *text, *cursor; /* start both at the text */
+    char word[128];            /* the word that was found, without its quotes */
+};
+enum option_step { OPTION_STEP_WORD, OPTION_STEP_END, OPTION_STEP_BAD };
+
+/* The next word; e gets its column and spelling, and `why` when it cannot be read. */
+enum option_step option_next(struct option_line *line, struct option_error *e);
+
 /*
  * Set one option from the word "name=value".  ENOENT: no table has it.  EEXIST: its bit in *seen
- * (bit = running number over all tables, at most 64) is already set.  EFORMAT, ERANGE: bad value.
- * Except for ENOENT, `why` is written.
+ * (its running number over all tables, at most 64) is already set.  EFORMAT, ERANGE: bad value.
+ * Then e->why is written; column and word are the caller's.
  */
 CHECKED enum status option_set(const struct option_table *tables, unsigned count, const char *word,
                                u64 *seen, struct option_error *e);

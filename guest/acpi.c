@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The ACPI tables, by ACPI 6.4: section numbers are of that.  Tables with many fields are written
+ * from lists of offset, width and value.
+ */
+#include "guest/acpi.h"
+
+#include "drivers/model/vpm.h"
+#include "drivers/model/vrtc.h"
+#include "guest/address.h"
+#include "guest/aml.h"
+#include "guest/mptable.h"
+#include "lib/bits.h"
+#include "lib/string.h"
+
+#define OEM_ID       "VITRIN"
+#define OEM_TABLE_ID "VITRINE "
+#define CREATOR_ID   "VTRN"
+
+#define RSDP_SIZE     36u
+#define RSDP_V1_SIZE  20u
+#define SDT_HEADER    36u
+#define FADT_SIZE     276u
+#define FADT_REVISION 6
+#define FACS_SIZE     64u
+
+/* Fixed feature flags of the FADT, 5.2.9, table 5.10. */
+#define FADT_WBINVD        BIT(0)
+#define FADT_PROC_C1       BIT(2)
+#define FADT_SLP_BUTTON    BIT(5) /* there is none */
+#define FADT_FIX_RTC       BIT(6) /* no RTC wake status in PM1 */
+#define FADT_TMR_VAL_EXT   BIT(8) /* the PM timer has 32 bits */
+#define FADT_RESET_REG_SUP BIT(10)
+#define FADT_HEADLESS      BIT(12)
+
+/* IA-PC boot architecture flags, 5.2.9.3: an 8042 answers, but has no keyboard, so it is not
+ * announced. */
+#define BOOT_LEGACY_DEVICES BIT(0)
+#define BOOT_NO_VGA         BIT(2)
+
+#define NO_C2 0xfff /* latencies in us that mean "not supported", 5.2.9 */
+#define NO_C3 0xfff
+
+#define SPACE_IO       1 /* generic address structure, 5.2.3.2 */
+#define MADT_PCAT      BIT(0)
+#define OVERRIDE_LEVEL 0xd /* active high, level-triggered: table 5.26 */
+
+struct area {
+    u8 *host;
+    u64 gpa;
+    u32 used;
+};
+
+struct field {
+    u16 at;
+    u8 width;
+    u64 value;
+};
+
+static void put_fields(u8 *table, const struct field *f, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        memcpy(table + f[i].at, &f[i].value, f[i].width);
+}
+
+/* The next `align`ed byte of the area; its offset. */
+static u32 area_take(struct area *a, u32 size, u32 align)
+{
+    u32 at = (u32)align_up(a->used, align);
+
+    a->used = at + size;
+    return at;
+}
+
+/* A system description table, 5.2.6, begins here; what is added to the area until sdt_end() is
+ * its contents. */
+static u32 sdt_begin(struct area *a, const char *signature, u8 revision, u32 size)
+{
+    u32 at = area_take(a, size, 16);
+    u8 *t = a->host + at;
+
+    memcpy(t, signature, 4);
+    t[8] = revision;
+    memcpy(t + 10, OEM_ID, 6);
+    memcpy(t + 16, OEM_TABLE_ID, 8);
+    t[24] = 1; /* OEM revision */
+    memcpy(t + 28, CREATOR_ID, 4);
+    t[32] = 1; /* creator revision */
+    return at;
+}
+
+static u64 sdt_end(struct area *a, u32 at)
+{
+    u32 size = a->used - at;
+
+    memcpy(a->host + at + 4, &size, 4);
+    a->host[at + 9] = table_checksum(a->host + at, size);
+    return a->gpa + at;
+}
+
+/* --- DSDT ------------------------------------------------------------------------------------- */
+
+static void add_cpu(struct aml *a, unsigned n)
+{
+    const char name[] = {'C', 'P', 'U', (char)('0' + n), 0};
+    u32 device = aml_open(a, AML_DEVICE, name, 0);
+
+    aml_name(a, "_HID");
+    aml_string(a, "ACPI0007"); /* a processor, 8.4 */
+    aml_name(a, "_UID");
+    aml_integer(a, n);
+    aml_close(a, device);
+}
+
+static void add_isa_device(struct aml *a, const char *name, const char *id, u16 port, u8 count,
+                           u8 irq)
+{
+    u32 device = aml_open(a, AML_DEVICE, name, 0);
+
+    aml_name(a, "_HID");
+    aml_eisa_id(a, id);
+    aml_io_irq(a, port, count, irq);
+    aml_close(a, device);
+}
+
+static u64 build_dsdt(struct area *area, unsigned vcpus)
+{
+    u32 at = sdt_begin(area, "DSDT", 2, SDT_HEADER);
+    struct aml a = {area->host, area->used};
+    u32 block;
+
+    /* \_S5: the SLP_TYPa and SLP_TYPb of soft off, 7.4.2 */
+    aml_name(&a, "\\_S5_");
+    block = aml_open(&a, AML_PACKAGE, NULL, 4);
+    aml_integer(&a, VPM_SLP_TYP_S5);
+    for (unsigned i = 0; i < 3; i++)
+        aml_integer(&a, 0);
+    aml_close(&a, block);
+    block = aml_open(&a, AML_SCOPE, "\\_SB_", 0);
+    for (unsigned i = 0; i < vcpus; i++)
+        add_cpu(&a, i);
+    add_isa_device(&a, "COM1", "PNP0501", PORT_UART, 8, IRQ_UART);
+    add_isa_device(&a, "RTC_", "PNP0B00", PORT_RTC, 2, IRQ_RTC);
+    aml_close(&a, block);
+    area->used = a.used;
+    return sdt_end(area, at);
+}
+
+/* --- FACS, FADT, MADT ------------------------------------------------------------------------- */
+
+/* 5.2.10; not a system description table, no checksum, 64-byte aligned. */
+static u64 build_facs(struct area *a)
+{
+    u32 at = area_take(a, FACS_SIZE, 64);
+    u8 *t = a->host + at;
+
+    memcpy(t, "FACS", 4);
+    t[4] = FACS_SIZE;
+    t[32] = 2; /* version */
+    return a->gpa + at;
+}
+
+/* A generic address structure in I/O space; access: 1 byte, 2 word, 3 double word. */
+#define GAS_IO(at, bits, access, port)                                   \
+    {(at), 1, SPACE_IO}, {(at) + 1, 1, (bits)}, {(at) + 3, 1, (access)}, \
+    {                                                                    \
+        (at) + 4, 8, (port)                                              \
+    }
+
+/* 5.2.9, table 5.9; the machine is in ACPI mode from the start: SMI_CMD is 0. */
+static u64 build_fadt(struct area *a, u64 facs, u64 dsdt)
+{
+    const struct field fields[] = {
+        {36, 4, facs},
+        {40, 4, dsdt},
+        {46, 2, IRQ_SCI},
+        {56, 4, PORT_PM + VPM_PM1A_EVT},
+        {64, 4, PORT_PM + VPM_PM1A_CNT},
+        {76, 4, PORT_PM + VPM_PM_TMR},
+        {88, 1, 4}, /* PM1_EVT_LEN */
+        {89, 1, 2}, /* PM1_CNT_LEN */
+        {91, 1, 4}, /* PM_TMR_LEN */
+        {96, 2, NO_C2},
+        {98, 2, NO_C3},
+        {108, 1, VRTC_CENTURY},
+        {109, 2, BOOT_LEGACY_DEVICES | BOOT_NO_VGA},
+        {112, 4,
+         FADT_WBINVD | FADT_PROC_C1 | FADT_SLP_BUTTON | FADT_FIX_RTC | FADT_TMR_VAL_EXT |
+             FADT_RESET_REG_SUP | FADT_HEADLESS},
+        GAS_IO(116, 8, 1, PORT_RESET),
+        {128, 1, RESET_VALUE},
+        {131, 1, 4}, /* minor revision */
+        {140, 8, dsdt},
+        GAS_IO(148, 32, 2, PORT_PM + VPM_PM1A_EVT),
+        GAS_IO(172, 16, 2, PORT_PM + VPM_PM1A_CNT),
+        GAS_IO(208, 32, 3, PORT_PM + VPM_PM_TMR),
+    };
+    u32 at = sdt_begin(a, "FACP", FADT_REVISION, FADT_SIZE);
+
+    put_fields(a->host + at, fields, ARRAY_SIZE(fields));
+    return sdt_end(a, at);
+}
+
+static void add_override(struct area *a, u8 irq, u8 gsi, u8 flags)
+{
+    const u8 entry[10] = {2, sizeof(entry), 0, irq, gsi, 0, 0, 0, flags, 0}; /* 5.2.12.5 */
+
+    memcpy(a->host + area_take(a, sizeof(entry), 1), entry, sizeof(entry));
+}
+
+/* 5.2.12 */
+static u64 build_madt(struct area *a, unsigned vcpus)
+{
+    const u32 lapic = (u32)ADDR_LAPIC, ioapic = (u32)ADDR_IOAPIC;
+    const u8 nmi[6] = {4, sizeof(nmi), 0xff, 0, 0, 1}; /* 5.2.12.7: LINT1 of all processors */
+    u32 at = sdt_begin(a, "APIC", 4, SDT_HEADER + 8);
+    u8 *t = a->host + at;
+
+    memcpy(t + 36, &lapic, 4);
+    t[40] = MADT_PCAT;
+    for (unsigned i = 0; i < vcpus; i++) {
+        const u8 cpu[8] = {0, sizeof(cpu), (u8)i, (u8)i, 1}; /* 5.2.12.2: enabled */
+
+        memcpy(a->host + area_take(a, sizeof(cpu), 1), cpu, sizeof(cpu));
+    }
+    t = a->host + area_take(a, 12, 1); /* 5.2.12.3; global interrupts from 0 on */
+    t[0] = 1;
+    t[1] = 12;
+    t[2] = IOAPIC_ID(vcpus);
+    memcpy(t + 4, &ioapic, 4);
+    add_override(a, IRQ_PIT, GSI_PIT, 0);
+    add_override(a, IRQ_SCI, IRQ_SCI, OVERRIDE_LEVEL);
+    memcpy(a->host + area_take(a, sizeof(nmi), 1), nmi, sizeof(nmi));
+    return sdt_end(a, at);
+}
+
+/* --- The roots -------------------------------------------------------------------------------- */
+
+/* RSDT (entries of 4 bytes, 5.2.7) or XSDT (of 8, 5.2.8). */
+static u64 build_root(struct area *a, const char *signature, unsigned width, u64 fadt, u64 madt)
+{
+    u32 at = sdt_begin(a, signature, 1, SDT_HEADER + 2 * width);
+    const struct field entries[] = {
+        {SDT_HEADER, (u8)width, fadt},
+        {(u16)(SDT_HEADER + width), (u8)width, madt},
+    };
+
+    put_fields(a->host + at, entries, ARRAY_SIZE(entries));
+    return sdt_end(a, at);
+}
+
+/* 5.2.5.3 */
+static void build_rsdp(u8 *t, u64 rsdt, u64 xsdt)
+{
+    const struct field fields[] = {
+        {15, 1, 2}, /* revision: ACPI 2.0 and later */
+        {16, 4, rsdt},
+        {20, 4, RSDP_SIZE},
+        {24, 8, xsdt},
+    };
+
+    memcpy(t, "RSD PTR ", 8);
+    memcpy(t + 9, OEM_ID, 6);
+    put_fields(t, fields, ARRAY_SIZE(fields));
+    t[8] = table_checksum(t, RSDP_V1_SIZE);
+    t[32] = table_checksum(t, RSDP_SIZE);
+}
+
+void acpi_build(unsigned vcpus, u8 *area, u64 gpa, struct acpi_tables *out)
+{
+    struct area a = {area, gpa, 0};
+    u32 mp, rsdp;
+    u64 rsdt;
+
+    memset(area, 0, ACPI_AREA_SIZE);
+    rsdp = area_take(&a, RSDP_SIZE, 16);
+    out->rsdp = gpa + rsdp;
+    out->facs = build_facs(&a);
+    out->dsdt = build_dsdt(&a, vcpus);
+    out->fadt = build_fadt(&a, out->facs, out->dsdt);
+    out->madt = build_madt(&a, vcpus);
+    rsdt = build_root(&a, "RSDT", 4, out->fadt, out->madt);
+    out->xsdt = build_root(&a, "XSDT", 8, out->fadt, out->madt);
+    build_rsdp(area + rsdp, rsdt, out->xsdt);
+    mp = area_take(&a, 0, 16);
+    out->mp = gpa + mp;
+    out->used = mp + mptable_build(vcpus, area + mp, out->mp);
+}

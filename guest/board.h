@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The guest's motherboard: one bus, one clock, and every device model wired as in a PC.  The
+ * processor side gets at it through `bus`, `clock`, `intc` and the cpu_port that it hands in; it
+ * needs nothing else of what is here.
+ */
+#ifndef GUEST_BOARD_H
+#define GUEST_BOARD_H
+
+#include "drivers/bus.h"
+#include "drivers/chardev.h"
+#include "drivers/clock.h"
+#include "drivers/cpuport.h"
+#include "drivers/model/vioapic.h"
+#include "drivers/model/vkbd.h"
+#include "drivers/model/vlapic.h"
+#include "drivers/model/vpic.h"
+#include "drivers/model/vpit.h"
+#include "drivers/model/vpm.h"
+#include "drivers/model/vrtc.h"
+#include "drivers/model/vsys.h"
+#include "drivers/model/vuart.h"
+#include "lib/format.h"
+#include "lib/status.h"
+
+struct board_config {
+    unsigned vcpus;
+    u64 mem;                   /* bytes, as vm_config.mem */
+    bool x2apic, tsc_deadline; /* what CPUID shows the guest */
+    u8 phys_bits;              /* the guest's MAXPHYADDR */
+    u64 (*read)(void *source); /* the guest's time-stamp counter */
+    void *source;
+    u64 hz;                      /* its rate */
+    u64 epoch;                   /* seconds since 1970-01-01 00:00 UTC at board_init() */
+    const struct chardev *uart;  /* behind COM1 */
+    const struct cpu_port *port; /* what devices do to CPUs */
+};
+
+struct board {
+    struct bus bus;
+    struct clock clock;
+    struct intc intc;
+    struct board_config config;
+    u64 built; /* tick of board_init() */
+    struct vlapic_set lapics;
+    struct vioapic ioapic;
+    struct vpic pic;
+    struct vpit pit;
+    struct vrtc rtc;
+    struct vuart uart;
+    struct vkbd kbd;
+    struct vpm pm;
+    struct vsys sys;
+};
+
+/*
+ * Create all devices in their power-on state and as firmware leaves them (8259 interrupts reach
+ * CPU 0 through its local APIC, the SCI is level-triggered, CMOS knows the memory size).  What
+ * config points to must outlive the board.  EINVAL: vcpus not 1..CONFIG_MAX_VCPUS, no clock rate,
+ * or nothing behind `read`, `uart` or `port`.
+ */
+CHECKED enum status board_init(struct board *b, const struct board_config *config);
+
+/* The same again after a machine reset: devices, timers and bus counters start anew, only the time
+ * of day goes on.  Range numbers on the bus stay what they were. */
+CHECKED enum status board_reset(struct board *b);
+
+/* Every device's state, for the shell. */
+void board_show(const struct board *b, struct sink *out);
+
+#endif

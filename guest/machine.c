@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From a configuration and its boot modules to a machine that can start.
+ */
+#include "guest/machine.h"
+
+#include "guest/acpi.h"
+#include "guest/address.h"
+#include "guest/load.h"
+#include "lib/string.h"
+
+/* Words of the BIOS data area that kernels read even without a BIOS. */
+#define BDA_COM1     0x400
+#define BDA_EBDA     0x40e /* segment */
+#define BDA_BASE_MEM 0x413 /* KiB */
+
+enum status machine_ram(u64 mem, struct machine_ram *out, struct load_error *e)
+{
+    struct layout l;
+    enum status s = layout_init(&l, mem, e);
+
+    *out = (struct machine_ram){0};
+    if (s != STATUS_OK)
+        return s;
+    out->range[out->count].base = 0;
+    out->range[out->count++].size = l.low_top;
+    if (l.high_top > ADDR_HIGH) {
+        out->range[out->count].base = ADDR_HIGH;
+        out->range[out->count++].size = l.high_top - ADDR_HIGH;
+    }
+    return s;
+}
+
+/* The image a file of the configuration stands for. */
+static enum status resolve(struct load *l, const struct vm_file *f, const struct image *modules,
+                           unsigned count, struct image *out)
+{
+    if (f->module >= count)
+        return load_fail(l->error, STATUS_ENOENT, "boot module %u is not there: check the loader",
+                         f->module + 1);
+    if (!modules[f->module].data || modules[f->module].size == 0)
+        return load_fail(l->error, STATUS_ETRUNC, "boot module %u (%s) is empty: check the file",
+                         f->module + 1, f->name);
+    *out = modules[f->module];
+    out->name = f->name[0] ? f->name : l->vm->name;
+    out->cmdline = f->cmdline;
+    return STATUS_OK;
+}
+
+static enum status resolve_files(struct load *l, const struct image *modules, unsigned count)
+{
+    enum status s = STATUS_OK;
+
+    for (unsigned i = 0; i < l->vm->file_count && s == STATUS_OK; i++) {
+        const struct vm_file *f = &l->vm->file[i];
+
+        if (f->role == FILE_GUEST) {
+            s = resolve(l, f, modules, count, &l->image);
+        } else if (f->role != FILE_SYMBOLS) {
+            l->role[l->file_count] = f->role;
+            s = resolve(l, f, modules, count, &l->file[l->file_count++]);
+        }
+    }
+    return s;
+}
+
+/* What firmware leaves in the first megabyte: BIOS data area, ACPI and MP tables. */
+static enum status build_firmware(struct load *l)
+{
+    static const struct {
+        u16 at, value;
+    } words[] = {
+        {BDA_COM1, PORT_UART},
+        {BDA_EBDA, ADDR_EBDA >> 4},
+        {BDA_BASE_MEM, ADDR_EBDA / KiB},
+    };
+    struct acpi_tables tables;
+    void *area;
+    enum status s = load_clear(l, ADDR_TABLES, ACPI_AREA_SIZE, &area);
+
+    if (s != STATUS_OK)
+        return s;
+    acpi_build(l->vm->vcpus, area, ADDR_TABLES, &tables);
+    l->rsdp = tables.rsdp;
+    for (unsigned i = 0; i < ARRAY_SIZE(words) && s == STATUS_OK; i++)
+        s = load_write(l, words[i].at, &words[i].value, sizeof(words[i].value));
+    return s;
+}
+
+enum status guest_build(const struct vm_config *vm, const struct image *modules,
+                        unsigned module_count, bool long_mode, const struct gmem *mem,
+                        struct x86_state *state, struct load_error *e)
+{
+    static enum status (*const loader[])(struct load *) = {
+        [IMAGE_FLAT] = load_flat,
+        [IMAGE_MULTIBOOT] = load_multiboot,
+        [IMAGE_LINUX] = load_linux,
+    };
+    struct load l = {.vm = vm,
+                     .image = {.cmdline = ""},
+                     .mem = mem,
+                     .long_mode = long_mode,
+                     .state = state,
+                     .error = e};
+    enum image_kind kind = vm->kind;
+    enum status s;
+
+    e->text[0] = 0;
+    if (vm->refused)
+        return load_fail(e, STATUS_EINVAL,
+                         "the configuration of %s was refused: see the messages at start-up",
+                         vm->name);
+    s = layout_init(&l.layout, vm->mem, e);
+    if (s == STATUS_OK)
+        s = resolve_files(&l, modules, module_count);
+    if (s == STATUS_OK && kind == IMAGE_AUTO)
+        s = image_detect(&l.image, &kind, e);
+    if (s == STATUS_OK)
+        s = build_firmware(&l);
+    return s == STATUS_OK ? loader[kind](&l) : s;
+}
