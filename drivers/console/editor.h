@@ -21,9 +21,11 @@ enum editor_result {
     EDITOR_DONE, /* editor->line holds a whole line; call editor_start() when ready for the next */
 };
 
-/* What a completer fills: it adds every word that could stand at `start`. */
+/* What a completer fills: it adds every word that could stand at `start`; those that do not begin
+ * as what was typed are left out. */
 struct completions {
-    u16 start; /* column where the word to complete begins (set by the completer, 0 at first) */
+    u16 start;          /* column where the word to complete begins: set by the completer */
+    const char *prefix; /* what was typed of it: set by the completer */
     u16 count;
     u16 common_len;
     char common[EDITOR_LINE]; /* the longest beginning that all of them share */
@@ -43,9 +45,8 @@ struct editor {
     bool active;   /* between editor_start() and EDITOR_DONE */
     bool overflow; /* characters were refused: the line is not what was typed */
     bool last_cr;  /* a line feed now belongs to the carriage return before it */
-    bool yankable; /* the last key killed: the next kill adds to it */
     u8 escape;     /* parser state */
-    u8 param;
+    u8 param;      /* first number of a CSI sequence */
     u16 len, cursor, view; /* view: first column of the line that is shown */
     char line[EDITOR_LINE];
     char kill[EDITOR_LINE];
@@ -64,8 +65,7 @@ void editor_start(struct editor *e);
 /* One byte from the terminal, whatever it is. */
 enum editor_result editor_input(struct editor *e, u8 byte);
 
-/* Take the half-typed line off the screen and put it back, around somebody else's output. */
-void editor_hide(struct editor *e);
+/* Draw the line again, on the terminal's current row, after somebody else's output. */
 void editor_show(struct editor *e);
 
 /* A line of history, 0 = the newest, or NULL. */

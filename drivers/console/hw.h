@@ -9,7 +9,8 @@
 #include "drivers/host/uart16550.h"
 #include "drivers/host/vga.h"
 
-/* now_us may be NULL.  interrupts: the port's interrupt is routed and leads to mux_poll(). */
+/* The caller may add now_us.  interrupts: the port's interrupt is routed and leads to mux_poll().
+ */
 struct mux_hw console_hw_uart(struct uart16550 *u, bool interrupts);
 struct mux_hw console_hw_vga(struct vga *v);
 

@@ -28,12 +28,12 @@ struct mux_hw {
     u64 (*now_us)(void *ctx);
 };
 
-/* The prompt's side: told when the terminal's current row is needed for something else. */
+/* The prompt's side.  Its half-typed line must stand on one row of the terminal. */
 struct mux_prompt {
     void *ctx;
-    void (*input)(void *ctx, u8 byte);
-    void (*hide)(void *ctx); /* erase the half-typed line (through mux->prompt_out) */
-    void (*show)(void *ctx); /* draw it again */
+    void (*input)(void *ctx, u8 byte); /* a key; runs a command when it completes one */
+    bool (*editing)(void *ctx);        /* a line is being typed (and not a command running) */
+    void (*show)(void *ctx);           /* draw that line again, through mux->prompt_out */
 };
 
 #define MUX_PROMPT     (-1) /* a focus */
@@ -45,7 +45,7 @@ struct mux_prompt {
 struct mux_guest {
     const char *name;
     struct mux *mux;
-    void (*wake)(void *ctx); /* received bytes wait, or there is room again; may be NULL */
+    void (*wake)(void *ctx); /* from mux_poll(): bytes were received, or there is room again */
     void *wake_ctx;
     struct ring rx;
     u8 rx_storage[256];
@@ -60,28 +60,28 @@ struct mux_guest {
 struct mux {
     struct mux_hw hw;
     struct mux_prompt prompt;
-    struct sink log_out;    /* attach to the log: whole lines, dropped (counted) when there is no
-                               room */
+    struct sink log_out;    /* for log_attach(): one line a write; dropped and counted when there
+                               is no room */
     struct sink prompt_out; /* for commands and the editor: "\n" is a new line; may wait, bounded */
     struct lock lock;
     struct ring tx;
     u8 tx_storage[MUX_RING];
     struct mux_guest guest[MUX_GUESTS];
-    unsigned guests;
+    int guests;        /* how many there are */
     int focus;         /* MUX_PROMPT or a guest's number */
     int last_guest;    /* where Ctrl-] goes from the prompt */
+    int row_owner;     /* who wrote on the terminal's current row */
+    bool row_dirty;    /* ... and something stands there */
+    bool redraw;       /* that row was taken away and is to be drawn again */
     u64 escape_us;     /* time of the Ctrl-] that took the focus from a guest */
     bool escape_fresh; /* ... and nothing was typed since */
-    bool sync;         /* after a panic: no locks, every byte waits for the hardware */
-    bool wanting;      /* want_send(true) is in force */
-    bool prompt_shown; /* the prompt's line stands on the terminal's current row */
+    bool sync;         /* after a panic: no locks, every write waits for the hardware */
     bool machine;      /* a program reads: asynchronous lines begin with "* " */
-    u16 column;        /* of the terminal's cursor as far as known: 0 = at a line's start */
-    u16 held;          /* bytes in `hold` */
-    u32 stuck;         /* waits that saw no progress; over a bound waiting is given up */
+    bool stuck;        /* the hardware took nothing for a whole wait: do not wait as long again */
     u64 log_lost;      /* log lines dropped since the last notice */
     u64 out_lost;      /* bytes of command output dropped */
-    char hold[512];    /* log lines that wait for the end of an escape sequence */
+    u16 held;          /* bytes in hold[] */
+    char hold[512];    /* log lines waiting for the end of a guest's escape sequence */
 };
 
 void mux_init(struct mux *m, const struct mux_hw *hw);
@@ -90,8 +90,9 @@ void mux_init(struct mux *m, const struct mux_hw *hw);
 void mux_set_prompt(struct mux *m, const struct mux_prompt *p);
 
 /*
- * Add a guest's serial port; *dev is what its UART model talks to.  The name is kept by reference.
- * ENOSPC over MUX_GUESTS, EEXIST when the name is taken.
+ * Add a guest's serial port; *dev is what its UART model talks to.  The name is kept by reference,
+ * wake may be NULL.  Guests are numbered from 0 in the order of their coming.  ENOSPC over
+ * MUX_GUESTS, EEXIST when the name is taken.
  */
 CHECKED enum status mux_add_guest(struct mux *m, const char *name, void (*wake)(void *ctx),
                                   void *ctx, struct chardev *dev);

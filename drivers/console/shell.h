@@ -26,17 +26,19 @@ struct shell_command {
     const char *name;
     /*
      * The words after the name, for people and for counting: "ADDR [COUNT]", "on|off", "TEXT...".
-     * [ ] is optional (may nest), ... takes any number.  "" or NULL: none.
+     * [ ] is optional (may nest), ... takes any number.  "" or NULL: none.  Alternatives in small
+     * letters are also what Tab offers when there is no complete().
      */
     const char *args;
     const char *summary; /* one line, no full stop */
     const char *example; /* one or more lines to type, or NULL */
     /*
-     * argv[0] is the full name; the number of words is already checked against `args`.  Failures
-     * are reported by `return shell_fail(...)`; another status prints its words.
+     * argv[0] is the name as typed (sh->command->name the full one); the number of words is already
+     * checked against `args`.  Failures are reported by `return shell_fail(...)`; a status
+     * returned without it is reported by its own words.
      */
     enum status (*run)(struct shell *sh, int argc, char **argv);
-    /* Add words that may stand as argv[argc - 1], of which the beginning is given; may be NULL. */
+    /* completions_add() whatever may stand as argv[argc - 1], which is half-typed; may be NULL. */
     void (*complete)(struct shell *sh, int argc, char **argv, struct completions *c);
 };
 
@@ -50,22 +52,22 @@ struct shell {
     struct sink *out; /* commands write here: sink_printf(sh->out, ...), lines end in "\n" */
     struct mux *mux;  /* may be NULL */
     void *ctx;        /* of the table whose command runs */
+    const struct shell_command *command; /* which runs */
     struct shell_table table[SHELL_TABLES];
     unsigned tables;
     struct editor editor;
     bool machine;
     bool stop; /* shell_run_polled() is to return */
     bool running;
-    bool show_line;    /* errors repeat the line: it is not on the screen (scripts) */
-    const char *where; /* "script:3: " in scripts, else "" */
-    const char *line;  /* being run */
-    char words[EDITOR_LINE];
+    const char *script; /* name of the script whose line runs, else NULL */
+    unsigned script_line;
+    char words[2 * EDITOR_LINE];
     char *argv[SHELL_ARGS + 1];
-    u16 column[SHELL_ARGS]; /* of each word in the line, from 0 */
+    u16 column[SHELL_ARGS + 1]; /* of each word in the line, from 0; behind them that of its end */
     int argc;
     /* Of the last failure. */
-    int error_arg; /* word that is to blame, -1: none */
-    char error[200];
+    int error_arg;   /* word that is to blame (argc: one is missing), -1: none */
+    char error[240]; /* "": nothing was said yet */
 };
 
 /*
@@ -90,7 +92,7 @@ void shell_input(struct shell *sh, u8 byte);
 /* The prompt's side for mux_set_prompt(). */
 struct mux_prompt shell_prompt(struct shell *sh);
 
-/* Run one line; its outcome has been reported as the mode asks. */
+/* Run one line; its outcome has been reported as the mode asks.  Not from within a command. */
 enum status shell_run_line(struct shell *sh, const char *line);
 
 /*

@@ -19,6 +19,7 @@ struct uart16550 {
     u8 fifo_depth; /* bytes the transmitter takes when it reports empty: 1 or 16 */
     u8 ier;        /* as last written */
     u8 credit;     /* bytes that may be written without asking the line status again */
+    u8 errors;     /* line-status error bits seen, not yet accounted to a character */
     u32 overruns;  /* characters the chip lost because nobody read them in time */
     u32 bad;       /* characters dropped for parity or framing errors, and breaks */
 };
