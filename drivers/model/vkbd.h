@@ -14,10 +14,9 @@
 struct vkbd {
     u8 status;  /* port 64H */
     u8 data;    /* the output buffer */
-    u8 command; /* command byte: interrupt enables, disables, translation */
     u8 outport; /* bit 0: no reset, bit 1: A20 */
     u8 awaits;  /* the command whose data byte is to come, or 0 */
-    u8 ram[32]; /* of the controller; byte 0 is `command` */
+    u8 ram[32]; /* of the controller; byte 0 is the command byte */
     struct irqline irq;
     const struct cpu_port *port;
 };

@@ -95,7 +95,7 @@ static bool output(const struct vpit_channel *c, u64 now)
     case 1:
         return e >= c->count;
     case 2:
-        return !c->gate || e % c->count != c->count - 1 || now <= c->start;
+        return !c->gate || e % c->count != c->count - 1;
     case 3:
         return !c->gate || e % c->count < high_half(c->count);
     default:

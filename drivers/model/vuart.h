@@ -21,11 +21,13 @@ struct vuart_fifo {
 };
 
 struct vuart {
-    u8 ier, lcr, mcr, lsr, msr, scr, fcr;
+    u8 ier, lcr, mcr, msr, scr, fcr;
+    u8 errors; /* the error bits of LSR, until it is read */
     u16 divisor;
     bool has_fifo;
     bool thre_pending; /* the THRE interrupt is due */
     bool timeout;      /* the character-timeout interrupt is due */
+    bool irq_level;
     u16 base;
     struct vuart_fifo rx, tx;
     const struct chardev *backend;
