@@ -67,7 +67,7 @@ static enum status set_cmos(struct board *b)
 static enum status create_controllers(struct board *b)
 {
     const struct board_config *c = &b->config;
-    struct vlapic_config lapics = {c->vcpus, c->x2apic, c->tsc_deadline, c->phys_bits};
+    struct vlapic_config lapics = {c->vcpus, c->x2apic, c->tsc_deadline};
     enum status s = vlapic_init(&b->lapics, &lapics, &b->bus, &b->clock, c->port);
 
     if (s == STATUS_OK)
