@@ -120,7 +120,7 @@ static const char *parse_flags(const char *p, struct spec *f)
     return p;
 }
 
-/* A width or precision: digits or `*`; numbers stop growing at 4095, the least C asks for. */
+/* A width or precision: digits or `*`; numbers stop growing past 4095, the least C asks for. */
 static const char *parse_count(const char *p, int *count, va_list *ap)
 {
     if (*p == '*') {
@@ -128,7 +128,7 @@ static const char *parse_count(const char *p, int *count, va_list *ap)
         return p + 1;
     }
     for (*count = 0; *p >= '0' && *p <= '9'; p++)
-        if (*count < 409)
+        if (*count < 410)
             *count = *count * 10 + (*p - '0');
     return p;
 }
