@@ -69,6 +69,9 @@ CHECKED enum status acpi_parse(struct acpi_info *out, u64 rsdp, acpi_map_fn map)
 /* Find the RSDP in the BIOS areas (EBDA, E0000-FFFFF); 0 when it is not there. */
 u64 acpi_scan_rsdp(acpi_map_fn map);
 
+/* A table that acpi_parse() listed, or 0 and *size 0. */
+u64 acpi_table_address(const struct acpi_info *info, const char *signature, u32 *size);
+
 /* Parse the host's tables: rsdp as the boot loader gave it (0: scan), and say what was found. */
 void acpi_init(u64 rsdp);
 

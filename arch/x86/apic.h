@@ -21,6 +21,12 @@ bool apic_is_x2apic(void);
 u32 apic_id(void);
 void apic_eoi(void);
 
+/* Errors since the last call (ESR bits, SDM vol. 3A, section 10.5.3). */
+u32 apic_error(void);
+
+/* Log which mode and timer are in use. */
+void apic_report(void);
+
 /* A fixed interrupt to the CPU with that APIC ID; NMI, INIT and start-up (page of the code below
  * 1 MiB, 0..255) likewise. */
 void apic_send_ipi(u32 dest, u8 vector);
@@ -30,8 +36,10 @@ void apic_send_startup(u32 dest, u8 page);
 /* NMI to every other CPU. */
 void apic_send_nmi_others(void);
 
-/* Interrupt IRQ_VECTOR_TIMER once, at or after that TSC value (at once when it is past); arming
- * again replaces.  Attach the handler with irq_attach_vector(). */
+/* Interrupt IRQ_VECTOR_TIMER once, at that TSC value (at once when it is past; without TSC-deadline
+ * mode, at most 2^32 timer counts from now, so earlier than a distant deadline).  Arming again
+ * replaces.  Attach the handler with irq_attach_vector(). */
+bool apic_timer_present(void);
 void apic_timer_arm(u64 tsc_deadline);
 void apic_timer_disarm(void);
 

@@ -45,6 +45,9 @@ CHECKED enum status memmap_normalise(struct memmap *m);
 u64 memmap_total(const struct memmap *m, enum mem_type type);
 u64 memmap_top(const struct memmap *m);
 
+/* True when all of [base, base + size) lies in one usable range of a normalised map. */
+bool memmap_usable(const struct memmap *m, u64 base, u64 size);
+
 const char *mem_type_text(enum mem_type type);
 
 #endif

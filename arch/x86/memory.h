@@ -32,6 +32,9 @@ u64 image_size(void);
 CHECKED enum status mem_init(const struct memmap *map);
 CHECKED enum status mem_reserve(hpa_t base, u64 size, const char *owner);
 
+/* Allow allocations above 4 GiB: paging_init() says so once all RAM is mapped. */
+void mem_reach_all(void);
+
 /* The normalised map. */
 const struct memmap *mem_map(void);
 

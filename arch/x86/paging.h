@@ -43,6 +43,9 @@ enum page_access {
  * the CPU has them. */
 CHECKED enum status paging_init(void);
 
+/* Use those tables and bits on this CPU (paging_init() does it for the first). */
+void paging_load(void);
+
 /* CR3 of those tables, for other CPUs and for the VMCS host state. */
 u64 paging_cr3(void);
 

@@ -24,16 +24,10 @@
 #define STACK_SIZE     (32 * KiB)
 #define IST_STACK_SIZE (8 * KiB)
 
-/* A CPU's stacks; they grow down, each into a page that the final page tables do not map. */
-struct cpu_stacks {
-    u8 main_guard[PAGE_SIZE];
-    u8 main[STACK_SIZE];
-    u8 df_guard[PAGE_SIZE];
-    u8 df[IST_STACK_SIZE];
-    u8 nmi_guard[PAGE_SIZE];
-    u8 nmi[IST_STACK_SIZE];
-    u8 mc_guard[PAGE_SIZE];
-    u8 mc[IST_STACK_SIZE];
+/* A CPU's stacks; below each bottom lies a page that the final page tables do not map. */
+enum stack_kind { STACK_MAIN, STACK_DF, STACK_NMI, STACK_MC, STACK_COUNT };
+struct stack {
+    u64 bottom, top; /* addresses; top is exclusive */
 };
 
 /* 64-bit task-state segment, SDM vol. 3A, figure 7-11. */
@@ -53,7 +47,7 @@ struct percpu {
     u32 apic_id;
     void *vcpu; /* the virtual CPU that runs here, or NULL: owned by vmx */
     void *vmx;  /* VMXON region and the like: owned by vmx */
-    struct cpu_stacks *stacks;
+    struct stack stack[STACK_COUNT];
     u64 gdt[GDT_ENTRIES];
     struct tss tss;
     u64 spurious_interrupts;
@@ -76,12 +70,19 @@ CHECKED enum status percpu_init(unsigned count);
 /* Allocate CPU `number`'s area and stacks, mapped with guard pages. */
 CHECKED enum status percpu_create(unsigned number, u32 apic_id);
 
-/* On the CPU itself: load its GDT, TSS and GS base. */
+/* On the CPU itself: load its GDT, TSS, GS base and IDT, and set the control bits that all CPUs
+ * run with (SSE and XSAVE usable, machine checks on, PAT as after reset). */
 void percpu_load(struct percpu *p);
 
 /* CPU `number`'s area, or NULL; how many there may be. */
 struct percpu *percpu_get(unsigned number);
 unsigned cpu_count(void);
+
+/* When address lies in the guard page of one of this CPU's stacks: that stack's name, else NULL. */
+const char *percpu_guard_hit(u64 address);
+
+/* Call fn for each guard page in the image, which paging_init() leaves out. */
+void percpu_each_boot_guard(void (*fn)(void *ctx, u64 address), void *ctx);
 
 /* This CPU's number, also as log_set_source() wants it. */
 unsigned cpu_number(void);

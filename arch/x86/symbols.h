@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Names for code addresses, for backtraces.  The table is made from the first link's symbols and
- * linked in by the second (section .symbols); when it is not there lookups find nothing.
+ * linked in by the second (section .rodata.symbols); until then it is empty.
  */
 #ifndef ARCH_X86_SYMBOLS_H
 #define ARCH_X86_SYMBOLS_H
@@ -9,18 +9,14 @@
 #include "lib/types.h"
 
 /*
- * The table, as the build emits it (assembly, section .symbols):
- *
- *     symbols_count:  .quad N
- *     symbols_address: .quad address, ... (N of them, ascending, link addresses)
- *     symbols_name:   .long offset, ...   (N of them, of a NUL-terminated name in symbols_text)
- *     symbols_text:   .asciz ...
- *
- * arch/x86/symbols.c has weak definitions with N = 0.
+ * The table as tools/symbols.py writes it: ascending low halves of addresses (the image lies in the
+ * top 2 GiB) with the offset of the name in symbols_text.
  */
-extern const u64 symbols_count;
-extern const u64 symbols_address[];
-extern const u32 symbols_name[];
+struct symbol {
+    u32 address, name;
+};
+extern const u32 symbols_count;
+extern const struct symbol symbols_table[];
 extern const char symbols_text[];
 
 /* The function that holds this address, or NULL; *offset is the distance from its beginning. */

@@ -8,7 +8,7 @@
 
 #include "lib/types.h"
 
-/* What arch/x86/entry.asm leaves on the stack, lowest address first. */
+/* What arch/x86/trap_entry.asm leaves on the stack, lowest address first. */
 struct trap_frame {
     u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
     u64 vector;

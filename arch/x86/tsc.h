@@ -17,9 +17,10 @@ void tsc_init(void);
 /* Ticks per second; never 0, before tsc_init() 1 GHz is assumed. */
 u64 tsc_hz(void);
 
-/* Conversions, 128-bit inside; rounding down. */
+/* Conversions, 128-bit inside; rounding down; all-ones when the result does not fit. */
 u64 tsc_to_us(u64 ticks);
 u64 tsc_to_ns(u64 ticks);
+u64 tsc_to_hz(u64 ticks, u64 hz); /* as counts of a clock of hz */
 u64 tsc_from_us(u64 us);
 
 /* Microseconds since the boot entry, as log_set_source() wants it; 0 before tsc_init(). */

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The panic report.  It is written line by line to the log, so that every sink has it and the ring
+ * keeps it; a panic inside a panic ends the run at once.
+ */
+#include "arch/x86/panic.h"
+
+#include "arch/x86/apic.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/machine.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/symbols.h"
+#include "lib/log.h"
+#include <stdatomic.h>
+
+#define PANIC_REPORTERS 8
+#define BACKTRACE_MAX   24
+#define PANIC_STATUS    2 /* of the run */
+
+struct panic_state {
+    atomic_uint entered;
+    unsigned reporter_count;
+    void (*reporter[PANIC_REPORTERS])(struct sink *s);
+    void (*post_mortem)(void);
+};
+static struct panic_state panic_state;
+
+/* A sink that makes a log line of each line of text. */
+struct line_sink {
+    struct sink sink;
+    char line[200];
+    size_t len;
+};
+
+static void line_sink_flush(struct line_sink *l)
+{
+    if (l->len != 0)
+        log_error("panic", "%.*s", (int)l->len, l->line);
+    l->len = 0;
+}
+
+static void line_sink_write(struct sink *self, const char *text, size_t len)
+{
+    struct line_sink *l = container_of(self, struct line_sink, sink);
+
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] != '\n')
+            l->line[l->len++] = text[i];
+        if (text[i] == '\n' || l->len == sizeof(l->line))
+            line_sink_flush(l);
+    }
+}
+
+void panic_attach(void (*report)(struct sink *s))
+{
+    invariant(panic_state.reporter_count < PANIC_REPORTERS);
+    panic_state.reporter[panic_state.reporter_count++] = report;
+}
+
+void panic_set_post_mortem(void (*hook)(void))
+{
+    panic_state.post_mortem = hook;
+}
+
+bool panic_in_progress(void)
+{
+    return atomic_load_explicit(&panic_state.entered, memory_order_relaxed) != 0;
+}
+
+static void print_code_address(struct sink *s, u64 address)
+{
+    u64 offset;
+    const char *name = symbol_find(address, &offset);
+
+    if (name)
+        sink_printf(s, "%#llx %s+%#llx", (unsigned long long)address, name,
+                    (unsigned long long)offset);
+    else
+        sink_printf(s, "%#llx (not in the image's code)", (unsigned long long)address);
+}
+
+/* True when a saved frame pointer and return address can be read at rbp. */
+static bool frame_readable(u64 rbp)
+{
+    const struct percpu *cpu = this_cpu();
+
+    for (unsigned i = 0; i < STACK_COUNT; i++)
+        if (rbp >= cpu->stack[i].bottom && rbp <= cpu->stack[i].top - 16)
+            return is_aligned(rbp, 8);
+    return false;
+}
+
+void backtrace_print(struct sink *s, u64 rip, u64 rbp)
+{
+    unsigned depth = 0;
+
+    if (rip == 0) {
+        rip = (u64)(uintptr_t)__builtin_return_address(0);
+        rbp = *(const u64 *)__builtin_frame_address(0);
+    }
+    sink_printf(s, "backtrace:\n");
+    for (;;) {
+        const u64 *frame = (const u64 *)(uintptr_t)rbp;
+
+        sink_printf(s, "  #%u ", depth);
+        print_code_address(s, rip);
+        sink_printf(s, "\n");
+        if (rbp == 0 || ++depth == BACKTRACE_MAX)
+            return;
+        if (!frame_readable(rbp)) {
+            sink_printf(s, "  (frame pointer %#llx is not in a stack)\n", (unsigned long long)rbp);
+            return;
+        }
+        rip = frame[1];
+        rbp = frame[0] == 0 || frame[0] > rbp ? frame[0] : 0; /* frames only go up */
+    }
+}
+
+static void print_control_registers(struct sink *s)
+{
+    sink_printf(s, "cr0 %016llx  cr2 %016llx  cr3 %016llx  cr4 %016llx\n",
+                (unsigned long long)cr0_read(), (unsigned long long)cr2_read(),
+                (unsigned long long)cr3_read(), (unsigned long long)cr4_read());
+}
+
+static void print_trap_frame(struct sink *s, const struct trap_frame *f)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+    } registers[] = {
+#define R(name) {#name, offsetof(struct trap_frame, name)}
+        R(rax), R(rbx), R(rcx), R(rdx), R(rsi), R(rdi), R(rbp), R(rsp),    R(r8), R(r9),
+        R(r10), R(r11), R(r12), R(r13), R(r14), R(r15), R(rip), R(rflags), R(cs), R(ss),
+#undef R
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(registers); i++)
+        sink_printf(s, "%-6s %016llx%s", registers[i].name,
+                    *(const unsigned long long *)(const void *)((const u8 *)f + registers[i].at),
+                    i % 4 == 3 ? "\n" : "  ");
+}
+
+/* Everything after the reason. */
+static _Noreturn void panic_rest(struct line_sink *out, const struct trap_frame *frame, u64 rip,
+                                 u64 rbp)
+{
+    struct sink *s = &out->sink;
+
+    sink_printf(s, "\n");
+    if (frame)
+        print_trap_frame(s, frame);
+    print_control_registers(s);
+    backtrace_print(s, rip, rbp);
+    for (unsigned i = 0; i < panic_state.reporter_count; i++)
+        panic_state.reporter[i](s);
+    line_sink_flush(out);
+    if (panic_state.post_mortem)
+        panic_state.post_mortem();
+    machine_end(PANIC_STATUS);
+}
+
+/* One CPU reports, the others stand still. */
+static void panic_enter(void)
+{
+    cpu_cli();
+    if (atomic_fetch_add(&panic_state.entered, 1) != 0) {
+        log_error("panic", "another panic during the report: giving up");
+        machine_end(PANIC_STATUS);
+    }
+    if (cpu_count() > 1)
+        apic_send_nmi_others();
+}
+
+void panic(const char *fmt, ...)
+{
+    struct line_sink out = {.sink.write = line_sink_write};
+    va_list ap;
+
+    panic_enter();
+    sink_printf(&out.sink, "PANIC: ");
+    va_start(ap, fmt);
+    sink_vprintf(&out.sink, fmt, ap);
+    va_end(ap);
+    panic_rest(&out, NULL, (u64)(uintptr_t)__builtin_return_address(0),
+               *(const u64 *)__builtin_frame_address(0));
+}
+
+void panic_trap(const struct trap_frame *frame, const char *fmt, ...)
+{
+    struct line_sink out = {.sink.write = line_sink_write};
+    va_list ap;
+
+    panic_enter();
+    sink_printf(&out.sink, "PANIC: ");
+    va_start(ap, fmt);
+    sink_vprintf(&out.sink, fmt, ap);
+    va_end(ap);
+    panic_rest(&out, frame, frame->rip, frame->rbp);
+}

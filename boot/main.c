@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The composition root: boot/entry.asm calls boot_main(), which brings the machine up stage by
+ * stage and then hands over to the hypervisor proper.
+ */
+#include "arch/x86/acpi.h"
+#include "arch/x86/apic.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/irq.h"
+#include "arch/x86/machine.h"
+#include "arch/x86/memory.h"
+#include "arch/x86/mtrr.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/panic.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/tsc.h"
+#include "boot/boot_info.h"
+#include "boot/early_console.h"
+#include "boot/multiboot.h"
+#include "boot/selftest.h"
+#include "lib/log.h"
+
+/* Status of a run that ended because the machine could not be brought up. */
+#define BOOT_FAILED 1
+
+/* Called by boot/entry.asm on CPU 0's stack, interrupts off, first 4 GiB mapped. */
+_Noreturn void boot_main(u32 magic, u32 info);
+
+static struct boot_info boot_info;
+
+/* Until paging_init() the first 4 GiB are in the direct map; page 0 may hold the loader's data. */
+static const void *map_low(u64 at, u64 size)
+{
+    return range_within(at, size, 4 * GiB) ? phys_to_virt(HPA(at)) : NULL;
+}
+
+static _Noreturn void boot_fail(const char *what, enum status s)
+{
+    log_error("boot", "%s: %s; cannot go on", what, status_text(s));
+    machine_end(BOOT_FAILED);
+}
+
+static void boot_require(const char *what, enum status s)
+{
+    if (s != STATUS_OK)
+        boot_fail(what, s);
+}
+
+static void read_boot_info(u32 magic, u32 info)
+{
+    struct boot_info *b = &boot_info;
+
+    boot_require("reading the boot loader's information", magic == MULTIBOOT_BOOTLOADER_MAGIC
+                                                              ? multiboot1_parse(b, info, map_low)
+                                                              : multiboot2_parse(b, info, map_low));
+    if (b->rsdp_copy_size)
+        b->rsdp = virt_to_phys(b->rsdp_copy).v;
+    log_info("boot", "%s by %s, command line \"%s\"", b->protocol,
+             b->loader[0] ? b->loader : "an unnamed loader", b->cmdline);
+}
+
+/* Modules stay where the loader put them.  One that is not in free RAM is left out. */
+static void reserve_modules(void)
+{
+    struct boot_info *b = &boot_info;
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < b->module_count; i++) {
+        const struct boot_module *m = &b->module[i];
+        enum status s = memmap_usable(mem_map(), m->at.v, m->size)
+                            ? mem_reserve(m->at, m->size, "modules")
+                            : STATUS_ERANGE;
+        log_line(s == STATUS_OK ? LOG_INFO : LOG_ERROR, "boot",
+                 "module %u: %llu KiB at %#llx \"%s\"%s%s", i, (unsigned long long)m->size / 1024,
+                 (unsigned long long)m->at.v, m->cmdline,
+                 s == STATUS_OK ? "" : ": left out, the range in RAM: ",
+                 s == STATUS_OK ? "" : status_text(s));
+        if (s == STATUS_OK)
+            b->module[kept++] = *m;
+    }
+    b->module_count = kept;
+}
+
+static void init_memory(void)
+{
+    boot_require("taking over memory", mem_init(&boot_info.memmap));
+    reserve_modules();
+    boot_require("building page tables", paging_init());
+    log_info("memory", "%llu MiB usable, top %#llx, image %llu KiB at %#llx",
+             (unsigned long long)(memmap_total(mem_map(), MEM_USABLE) / MiB),
+             (unsigned long long)memmap_top(mem_map()), (unsigned long long)image_size() / 1024,
+             (unsigned long long)image_phys().v);
+}
+
+static void init_cpus(void)
+{
+    unsigned count = acpi_info()->cpu_count;
+
+    boot_require("per-CPU areas", percpu_init(count ? count : 1));
+    if (apic_init() != STATUS_OK)
+        log_warn("apic", "no usable local APIC");
+    this_cpu()->apic_id = apic_id();
+    boot_require("interrupt controllers", irq_init());
+    tsc_init();
+    apic_timer_init();
+    apic_report();
+    mtrr_init();
+}
+
+_Noreturn void boot_main(u32 magic, u32 info)
+{
+    char option[16];
+
+    percpu_init_boot();
+    trap_init();
+    early_console_init();
+    log_set_source(tsc_now_us, cpu_number);
+    machine_set_drain(early_console_drain);
+    read_boot_info(magic, info);
+    init_memory();
+    acpi_init(boot_info.rsdp);
+    init_cpus();
+    log_info("boot", "host is up: %llu KiB of memory free",
+             (unsigned long long)(mem_free_bytes() / KiB));
+    if (boot_option(boot_info.cmdline, "selftest", option, sizeof(option)))
+        selftest_run(option);
+
+    /* ---- The host is up: here the hypervisor proper begins (capabilities, guests, prompt). ----
+     */
+
+    machine_end(0);
+}
