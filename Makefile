@@ -61,7 +61,21 @@ UNIT_CFLAGS   := $(filter-out -Wconversion,$(HOST_CFLAGS))
 LIBC_NAMES    := memcpy memmove memset memcmp strlen strcmp strncmp strchr
 $(BUILD)/host/lib/string.c.o: private HOST_CFLAGS += -fno-builtin $(foreach f,$(LIBC_NAMES),-D$(f)=lib_$(f))
 
-.PHONY: all help run iso disk unit test check bench size setup clean
+.PHONY: all help run iso unit test check bench size setup clean linux bootable
+
+# The Debian packages for what was asked for are there before anything else happens.
+GOALS := $(or $(MAKECMDGOALS),all)
+ifeq ($(VITRINE_SETUP)$(filter-out clean help,$(GOALS)),)
+SETUP :=
+else ifndef VITRINE_SETUP
+SETUP := build $(if $(filter run iso test bench,$(GOALS)),run) \
+         $(if $(filter unit check test,$(GOALS)),test)
+$(shell tools/setup $(SETUP) >&2)
+ifneq ($(.SHELLSTATUS),0)
+$(error packages are missing)
+endif
+export VITRINE_SETUP := done
+endif
 all: $(BUILD)/vitrine.elf $(BUILD)/compile_commands.json ## the hypervisor image (default)
 
 # --- Compiling --------------------------------------------------------------------------------
@@ -134,11 +148,104 @@ $(BUILD)/unit/%: tests/unit/%.c $(HOST_LIB) $(BUILD)/flags | $$(@D)/
 unit: $(UNIT_BIN) ## the unit tests, on the host with sanitizers
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) unit $(UNIT_BIN)
 
+# --- Checks -----------------------------------------------------------------------------------
+
+# Each file's check leaves a stamp that depends on what it read, so that only changes are checked.
+CHECK       := $(BUILD)/check
+TEST_C      := $(wildcard tests/*/*.c)
+KERNEL_C    := $(filter %.c,$(KERNEL_SRC))
+FORMATTED   := $(KERNEL_C) $(HEADERS) $(TEST_C) $(wildcard tests/*/*.h)
+PYTHON_SRC  := $(wildcard tools/*.py tests/*.py tests/*/*.py) tools/run tools/size
+SHELL_SRC   := tools/setup tools/fetch $(wildcard tools/*/*.sh) .ci/run
+CPPCHECK    := cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+               --error-exitcode=1 --suppress=missingIncludeSystem --template=gcc -I.
+CHECKS      := $(CHECK)/layers $(CHECK)/scripts $(FORMATTED:%=$(CHECK)/format/%) \
+               $(HEADERS:%=$(CHECK)/header/%) $(KERNEL_C:%=$(CHECK)/tidy/%) \
+               $(KERNEL_C:%=$(CHECK)/cppcheck/%)
+
+check: $(CHECKS) ## layers, format, lint: zero findings
+	@echo "check: $(words $(KERNEL_C)) sources, $(words $(HEADERS)) headers: no findings"
+
+$(CHECK)/layers: $(KERNEL_SRC) $(HEADERS) tools/layers.py | $(CHECK)/
+	$(call say,LAYR,"folders and circles")
+	$(Q)$(PYTHON) tools/layers.py && touch $@
+
+$(CHECK)/scripts: $(PYTHON_SRC) $(SHELL_SRC) | $(CHECK)/
+	$(call say,LINT,"scripts")
+	$(Q)for f in $(SHELL_SRC); do sh -n $$f || exit 1; done
+	$(Q)for f in $(PYTHON_SRC); do \
+	  $(PYTHON) -c 'import sys; compile(open(sys.argv[1]).read(), *sys.argv[1:], "exec")' $$f \
+	    || exit 1; done
+	@touch $@
+
+$(CHECK)/format/%: % .clang-format | $$(@D)/
+	$(Q)clang-format --dry-run -Werror $< 2>$@.out || \
+	  { head -n 3 $@.out; echo "clang-format -i $< would mend it"; exit 1; }
+	@touch $@
+
+$(CHECK)/header/%: % $(BUILD)/flags | $$(@D)/
+	$(call say,HDR,$<)
+	$(Q)$(CC) $(KERNEL_CFLAGS) $(DEPFLAGS) -MT $@ -fsyntax-only -Wno-unused -x c $< && touch $@
+
+$(CHECK)/tidy/%: % .clang-tidy $(BUILD)/flags | $$(@D)/
+	$(call say,TIDY,$<)
+	$(Q)clang-tidy --quiet $< -- $(filter-out -Werror,$(KERNEL_CFLAGS)) >$@.out 2>&1 || \
+	  { grep -v ' warnings\? generated' $@.out; exit 1; }
+	$(Q)$(CC) $(KERNEL_CFLAGS) -MM -MP -MT $@ -MF $@.d $< && touch $@
+
+$(CHECK)/cppcheck/%: % $(BUILD)/flags | $$(@D)/
+	$(call say,CPPC,$<)
+	$(Q)$(CPPCHECK) $< && $(CC) $(KERNEL_CFLAGS) -MM -MP -MT $@ -MF $@.d $< && touch $@
+
+-include $(filter-out $(CHECK)/layers.d $(CHECK)/scripts.d,$(CHECKS:%=%.d))
+
 # --- Booting ----------------------------------------------------------------------------------
+
+LINUX := $(BUILD)/linux
+LINUX_ARGS := console=ttyS0,115200 quiet
 
 $(BUILD)/loader.bin: tools/fastboot/loader.asm | $(BUILD)/
 	$(call say,NASM,$<)
 	$(Q)$(NASM) -f bin -Werror -o $@ $<
+
+$(LINUX)/vmlinuz: | $(LINUX)/
+	$(call say,GET,"Debian's linux-image-cloud-amd64")
+	$(Q)tools/fetch kernel $@
+
+$(LINUX)/busybox: | $(LINUX)/
+	$(call say,GET,"Debian's busybox-static")
+	$(Q)tools/fetch busybox $@
+
+$(LINUX)/first: tools/initramfs/first.asm | $(LINUX)/
+	$(call say,NASM,$<)
+	$(Q)$(NASM) -f bin -Werror -o $@ $<
+
+$(LINUX)/initramfs.cpio: tools/mkinitramfs.py $(LINUX)/busybox $(LINUX)/first \
+                         tools/initramfs/start.sh
+	$(call say,CPIO,$@)
+	$(Q)$(PYTHON) tools/mkinitramfs.py -o $@
+
+linux: $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio
+bootable: $(BUILD)/vitrine.elf $(BUILD)/loader.bin
+
+run: bootable linux ## Debian's kernel under Vitrine, to a shell (without a terminal: a script)
+	$(Q)if [ -t 0 ] && [ -t 1 ]; then script=; else script="--script tests/system/shell.script"; fi; \
+	  tools/run $$script --append "$(LINUX_ARGS)" --initrd $(LINUX)/initramfs.cpio $(LINUX)/vmlinuz
+
+iso: $(BUILD)/vitrine.iso ## a CD image with GRUB, Vitrine and the Linux guest
+$(BUILD)/vitrine.iso: $(BUILD)/vitrine.elf $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio tools/mkiso.py
+	$(call say,ISO,$@)
+	$(Q)$(PYTHON) tools/mkiso.py -o $@ $(BUILD)/vitrine.elf \
+	  "$(LINUX)/vmlinuz guest=linux -- $(LINUX_ARGS)" "$(LINUX)/initramfs.cpio initrd=linux"
+
+test: bootable linux $(UNIT_BIN) $(GUEST_BIN) ## everything: check, unit tests, guests, whole boots
+	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) $(TESTS)
+
+bench: bootable linux $(GUEST_BIN) ## boot time and cost of exits, beside KVM's
+	$(Q)$(PYTHON) tests/bench/bench.py
+
+size: $(BUILD)/vitrine.elf ## size of the image, lines of code by folder
+	$(Q)tools/size
 
 clean: ## remove everything built
 	rm -rf $(BUILD)
