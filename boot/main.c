@@ -98,8 +98,9 @@ static void init_cpus(void)
     unsigned count = acpi_info()->cpu_count;
 
     boot_require("per-CPU areas", percpu_init(count ? count : 1));
-    if (apic_init() != STATUS_OK)
-        log_warn("apic", "no usable local APIC");
+    enum status s = apic_init();
+    if (s != STATUS_ENOTSUP) /* apic_report() tells what a machine without one does */
+        boot_require("the local APIC", s);
     this_cpu()->apic_id = apic_id();
     boot_require("interrupt controllers", irq_init());
     tsc_init();

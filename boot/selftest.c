@@ -4,11 +4,14 @@
  */
 #include "boot/selftest.h"
 
+#include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/irq.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/panic.h"
 #include "arch/x86/trap.h"
+#include "arch/x86/tsc.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -89,6 +92,48 @@ static NOINLINE void selftest_msr(void)
              value & EFER_LMA ? ", long mode" : ", LMA CLEAR");
 }
 
+/* A call through a wild pointer. */
+static NOINLINE void selftest_jump(void)
+{
+    void (*nowhere)(void) = NULL;
+
+    __asm__ volatile("" : "+r"(nowhere));
+    nowhere();
+    __asm__ volatile("");
+}
+
+static void count_interrupt(void *ctx)
+{
+    ++*(volatile unsigned *)ctx;
+}
+
+/* 20 ms of the PIT's interrupt at 1 kHz, then the APIC timer once: no panic. */
+static NOINLINE void selftest_irq(void)
+{
+    enum { PIT_CHANNEL0 = 0x40, PIT_COMMAND = 0x43, PIT_CH0_RATE = 0x34, PIT_1_KHZ = 1193 };
+    volatile unsigned pit = 0, timer = 0;
+    enum status s = irq_attach(0, count_interrupt, (void *)(uintptr_t)&pit);
+
+    outb(PIT_COMMAND, PIT_CH0_RATE);
+    outb(PIT_CHANNEL0, PIT_1_KHZ & 0xff);
+    outb(PIT_CHANNEL0, PIT_1_KHZ >> 8);
+    for (u64 end = rdtsc() + tsc_from_us(20000); rdtsc() < end;)
+        cpu_breathe();
+    irq_detach(0);
+    if (s == STATUS_OK)
+        s = irq_attach_vector(IRQ_VECTOR_TIMER, count_interrupt, (void *)(uintptr_t)&timer);
+    u64 start = rdtsc(), due = start + tsc_from_us(1000), end = start + tsc_from_us(100000);
+    if (apic_timer_present())
+        apic_timer_arm(due);
+    while (timer == 0 && rdtsc() < end)
+        cpu_breathe();
+    u64 came = rdtsc();
+    for (end = rdtsc() + tsc_from_us(3000); rdtsc() < end;)
+        cpu_breathe();
+    log_info("selftest", "irq: %s, PIT %u in 20 ms, timer %u, %lld us after it was due",
+             status_text(s), pit, timer, (long long)tsc_to_us(came - start) - 1000);
+}
+
 void selftest_run(const char *name)
 {
     static const struct {
@@ -97,7 +142,8 @@ void selftest_run(const char *name)
     } tests[] = {
         {"fault", selftest_fault},   {"stack", selftest_stack}, {"panic", selftest_panic},
         {"text", selftest_text},     {"alias", selftest_alias}, {"execute", selftest_execute},
-        {"divide", selftest_divide}, {"msr", selftest_msr},
+        {"divide", selftest_divide}, {"msr", selftest_msr},     {"jump", selftest_jump},
+        {"irq", selftest_irq},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(tests); i++) {
         if (strcmp(tests[i].name, name) == 0) {
@@ -108,6 +154,6 @@ void selftest_run(const char *name)
     }
     log_error("selftest",
               "no test \"%s\"; there are fault, stack, panic, text, alias, execute, "
-              "divide, msr",
+              "divide, jump, msr, irq",
               name);
 }

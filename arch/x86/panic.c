@@ -11,6 +11,7 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/symbols.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include <stdatomic.h>
 
 #define PANIC_REPORTERS 8
@@ -90,30 +91,60 @@ static bool frame_readable(u64 rbp)
     return false;
 }
 
-void backtrace_print(struct sink *s, u64 rip, u64 rbp)
+/*
+ * The caller of code that was interrupted before it made a frame (at a function's beginning, in one
+ * that needs none, or after a jump to nowhere): it is on top of the stack.  0 when there is a
+ * frame.
+ */
+static u64 frameless_caller(const struct trap_frame *f)
+{
+    static const u8 prologue[] = {0x55, 0x48, 0x89, 0xe5}; /* push rbp; mov rbp, rsp */
+    u64 offset, caller;
+
+    if (symbol_find(f->rip, &offset) && offset >= sizeof(prologue) &&
+        memcmp((const void *)(uintptr_t)(f->rip - offset), prologue, sizeof(prologue)) == 0)
+        return 0;
+    if (!frame_readable(f->rsp))
+        return 0;
+    caller = *(const u64 *)(uintptr_t)f->rsp;
+    return symbol_find(caller, &offset) ? caller : 0;
+}
+
+static void print_frame(struct sink *s, unsigned depth, u64 rip)
+{
+    sink_printf(s, "  #%u ", depth);
+    print_code_address(s, rip);
+    sink_printf(s, "\n");
+}
+
+/* From rip and, when not 0, its frameless caller, up the chain of frames. */
+static void walk_frames(struct sink *s, u64 rip, u64 caller, u64 rbp)
 {
     unsigned depth = 0;
 
-    if (rip == 0) {
-        rip = (u64)(uintptr_t)__builtin_return_address(0);
-        rbp = *(const u64 *)__builtin_frame_address(0);
-    }
     sink_printf(s, "backtrace:\n");
-    for (;;) {
+    print_frame(s, depth++, rip);
+    if (caller)
+        print_frame(s, depth++, caller);
+    while (rbp != 0 && depth < BACKTRACE_MAX) {
         const u64 *frame = (const u64 *)(uintptr_t)rbp;
 
-        sink_printf(s, "  #%u ", depth);
-        print_code_address(s, rip);
-        sink_printf(s, "\n");
-        if (rbp == 0 || ++depth == BACKTRACE_MAX)
-            return;
         if (!frame_readable(rbp)) {
             sink_printf(s, "  (frame pointer %#llx is not in a stack)\n", (unsigned long long)rbp);
             return;
         }
-        rip = frame[1];
-        rbp = frame[0] == 0 || frame[0] > rbp ? frame[0] : 0; /* frames only go up */
+        print_frame(s, depth++, frame[1]);
+        rbp = frame[0] > rbp ? frame[0] : 0; /* frames only go up */
     }
+}
+
+void backtrace_print(struct sink *s, u64 rip, u64 rbp)
+{
+    if (rip == 0)
+        walk_frames(s, (u64)(uintptr_t)__builtin_return_address(0), 0,
+                    *(const u64 *)__builtin_frame_address(0));
+    else
+        walk_frames(s, rip, 0, rbp);
 }
 
 static void print_control_registers(struct sink *s)
@@ -150,7 +181,7 @@ static _Noreturn void panic_rest(struct line_sink *out, const struct trap_frame 
     if (frame)
         print_trap_frame(s, frame);
     print_control_registers(s);
-    backtrace_print(s, rip, rbp);
+    walk_frames(s, rip, frame ? frameless_caller(frame) : 0, rbp);
     for (unsigned i = 0; i < panic_state.reporter_count; i++)
         panic_state.reporter[i](s);
     line_sink_flush(out);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Names for code addresses, for backtraces.  The table is made from the first link's symbols and
- * linked in by the second (section .rodata.symbols); until then it is empty.
+ * linked in by the second (section .symbols).
  */
 #ifndef ARCH_X86_SYMBOLS_H
 #define ARCH_X86_SYMBOLS_H
@@ -9,14 +9,12 @@
 #include "lib/types.h"
 
 /*
- * The table as tools/symbols.py writes it: ascending low halves of addresses (the image lies in the
- * top 2 GiB) with the offset of the name in symbols_text.
+ * The table as tools/symbols.py writes it: ascending addresses, and of each the offset of its
+ * NUL-terminated name in symbols_text.  linker.ld provides an empty one for the first link.
  */
-struct symbol {
-    u32 address, name;
-};
-extern const u32 symbols_count;
-extern const struct symbol symbols_table[];
+extern const u64 symbols_count;
+extern const u64 symbols_address[];
+extern const u32 symbols_name[];
 extern const char symbols_text[];
 
 /* The function that holds this address, or NULL; *offset is the distance from its beginning. */
