@@ -1,60 +1,144 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The test driver."""
+"""The test driver behind `make test`: checks, unit tests, guests and whole boots.
+
+run.py [--jobs N] [WHAT ...]     WHAT: check, unit, system, or a part of a test's name (all)
+
+Each test's output is kept in build/logs/. The last line counts: N passed, N failed, N skipped.
+"""
 import argparse
 import concurrent.futures
+import glob
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 import time
 
+from harness import Command, Result, ROOT
 
-class Tally:
+
+class Report:
+    """Prints outcomes as they come, and counts them."""
+
     def __init__(self):
-        self.passed = self.failed = self.skipped = 0
+        self.count = {"ok": 0, "FAIL": 0, "skip": 0}
+        self.failed = []
+        self.start = time.monotonic()
+
+    def add(self, result, left):
+        self.count[result.outcome] += 1
+        name = result.test.name
+        note = f": {result.why}" if result.why else ""
+        print(f"{result.outcome:4} {name}{note}  [{result.seconds:.1f} s"
+              f"{f', {left} to go' if left else ''}]", flush=True)
+        if result.outcome == "FAIL":
+            self.failed.append(f"{name}{note}")
+            self.show(result.test.log())
+
+    @staticmethod
+    def show(path, lines=40):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                text = file.read().replace("\r", "").splitlines()
+        except OSError:
+            return
+        for line in text[:1] + text[1:][-lines:]:
+            print(f"     | {line}")
+        print(f"     | (all of it: {os.path.relpath(path, ROOT)})", flush=True)
+
+    def close(self):
+        minutes = (time.monotonic() - self.start) / 60
+        print(f"took {minutes:.1f} minutes")
+        for line in self.failed:
+            print(f"FAIL {line}")
+        print(f"{self.count['ok']} passed, {self.count['FAIL']} failed, "
+              f"{self.count['skip']} skipped", flush=True)
+        return 1 if self.count["FAIL"] or not self.count["ok"] else 0
 
 
-def run_unit(binary):
-    env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP",
-               UBSAN_OPTIONS="print_stacktrace=1", ASAN_OPTIONS="detect_leaks=1")
-    start = time.monotonic()
-    try:
-        done = subprocess.run([binary], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              stdin=subprocess.DEVNULL, env=env, timeout=300)
-        code, text = done.returncode, done.stdout.decode(errors="replace")
-    except subprocess.TimeoutExpired as late:
-        code, text = 124, (late.stdout or b"").decode(errors="replace") + "\ntimed out\n"
-    return binary, code, text, time.monotonic() - start
+class Unit(Command):
+    """A cmocka program: its cases are counted one by one."""
+
+    def cases(self):
+        """(outcome, name, why) of each case, from the TAP lines in the log."""
+        with open(self.log(), encoding="utf-8", errors="replace") as log:
+            text = log.read()
+        for bad, name, skip in re.findall(r"(?m)^(not )?ok \d+ - (.*?)( # SKIP.*)?$", text):
+            yield ("FAIL" if bad else "skip" if skip else "ok"), name
 
 
-def unit(binaries, jobs, tally):
+def run_unit(binaries, jobs, report):
+    tests = [Unit(f"unit {os.path.basename(path)[5:]}", ["env", "CMOCKA_MESSAGE_OUTPUT=TAP", path],
+                  timeout=300) for path in binaries]
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for binary, code, text, seconds in pool.map(run_unit, binaries):
-            bad = len(re.findall(r"(?m)^not ok\b", text))
-            skip = len(re.findall(r"(?m)^ok\b.*# SKIP", text))
-            good = len(re.findall(r"(?m)^ok\b", text)) - skip
-            if code != 0 and bad == 0:
-                bad = 1
-            tally.passed += good
-            tally.failed += bad
-            tally.skipped += skip
+        for result in pool.map(lambda test: test.run(), tests):
+            cases = list(result.test.cases())
+            good = sum(outcome == "ok" for outcome, _ in cases)
+            skip = sum(outcome == "skip" for outcome, _ in cases)
+            bad = [name for outcome, name in cases if outcome == "FAIL"]
+            report.count["ok"] += good
+            report.count["skip"] += skip
             if bad:
-                print(text)
-            print(f"{'FAIL' if bad else 'ok':4} {os.path.basename(binary)}: {good} passed, "
-                  f"{bad} failed, {skip} skipped ({seconds:.1f} s)", flush=True)
+                report.count["FAIL"] += len(bad) - 1
+                result.why = f"failed: {', '.join(bad)}"
+            elif result.outcome == "ok" and not cases:
+                result = Result(result.test, "FAIL", "ran no test case")
+            if result.outcome == "ok":
+                print(f"ok   {result.test.name}: {good} passed"
+                      f"{f', {skip} skipped' if skip else ''}  [{result.seconds:.1f} s]", flush=True)
+            else:
+                report.add(result, 0)
+
+
+def system_tests():
+    tests = []
+    for path in sorted(glob.glob(os.path.join(ROOT, "tests/system/*.py"))):
+        spec = importlib.util.spec_from_file_location(os.path.basename(path)[:-3], path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        tests += module.TESTS
+    names = [test.name for test in tests]
+    assert len(names) == len(set(names)), "two tests of one name"
+    return tests
+
+
+def run_system(tests, jobs, report):
+    tests = sorted(tests, key=lambda test: -test.weight)
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        running = [pool.submit(test.run) for test in tests]
+        for left, done in enumerate(concurrent.futures.as_completed(running)):
+            report.add(done.result(), len(tests) - left - 1)
 
 
 def main():
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("what", choices=["unit"])
-    parser.add_argument("files", nargs="*")
+    parser.add_argument("--build", default="build", help="folder of the unit tests")
+    parser.add_argument("what", nargs="*", help="check, unit, system, or part of a test's name")
     args = parser.parse_args()
-    tally = Tally()
-    unit(args.files, args.jobs, tally)
-    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
-    return 1 if tally.failed else 0
+    os.chdir(ROOT)
+    what = args.what or ["check", "unit", "system"]
+    parts = [word for word in what if word not in ("check", "unit", "system")]
+    report = Report()
+    if "check" in what:
+        checks = subprocess.run(["make", "--no-print-directory", "-k", f"JOBS={args.jobs}", "check"],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        test = Command("make check", ["make", "check"])
+        os.makedirs(os.path.dirname(test.log()), exist_ok=True)
+        with open(test.log(), "wb") as log:
+            log.write(b"$ make check\n" + checks.stdout)
+        report.add(Result(test, "FAIL" if checks.returncode else "ok",
+                          "findings" if checks.returncode else "",
+                          time.monotonic() - report.start), 0)
+    if "unit" in what:
+        run_unit(sorted(path.replace("tests", args.build, 1)[:-2]
+                        for path in glob.glob("tests/unit/test_*.c")), args.jobs, report)
+    tests = [test for test in system_tests()
+             if "system" in what or any(part in test.name for part in parts)]
+    run_system(tests, args.jobs, report)
+    return report.close()
 
 
 if __name__ == "__main__":

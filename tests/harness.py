@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""What a test is: one command, how long it may take, and what its output has to say.
+
+Each file in tests/system/ has a list TESTS of Boot(...) and Command(...); tests/run.py runs them.
+"""
+import glob
+import os
+import re
+import shlex
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LOGS = os.path.join(ROOT, "build/logs")
+
+# Bochs' CPU models with EPT, oldest first, and the two that cannot run guests for lack of it or of
+# VT-x altogether.
+LADDER = ["lynnfield", "arrandale", "sandy", "haswell", "skylake"]
+WITHOUT_EPT, WITHOUT_VMX = "penryn", "zambezi"
+
+# A kernel command line that keeps Linux quick on an emulator, and complete.
+LINUX_ARGS = ("console=ttyS0,115200 quiet nokaslr mitigations=off init_on_alloc=0 no_timer_check "
+              "cryptomgr.notests audit=0 apparmor=0 random.trust_cpu=on")
+VMLINUZ, INITRAMFS = "build/linux/vmlinuz", "build/linux/initramfs.cpio"
+
+
+@dataclass
+class Result:
+    """How a test went: "ok", "FAIL" or "skip", and why."""
+    test: object
+    outcome: str
+    why: str = ""
+    seconds: float = 0
+
+
+@dataclass
+class Command:
+    """A program. Passes when its exit status is `status`, its output has every pattern of `expect`
+    in this order and none of `reject`. Skipped, saying so, when a file of `needs` is not there."""
+    name: str
+    command: list
+    status: int = 0
+    expect: list = field(default_factory=list)
+    reject: list = field(default_factory=list)
+    needs: list = field(default_factory=list)
+    timeout: float = 120
+    weight: float = 1  # rough seconds; the longest are started first
+
+    def line(self, folder):
+        return self.command
+
+    def log(self):
+        return os.path.join(LOGS, re.sub(r"[^A-Za-z0-9.-]+", "-", self.name) + ".txt")
+
+    def judge(self, status, text):
+        """Why the test failed, or None."""
+        at = 0
+        for pattern in self.expect:
+            match = re.compile(pattern, re.M).search(text, at)
+            if not match:
+                return f"no {pattern!r}" + (" after the earlier ones" if at else "")
+            at = match.end()
+        for pattern in self.reject:
+            match = re.search(pattern, text, re.M)
+            if match:
+                return f"has {match.group(0)!r}"
+        if status != self.status:
+            return f"exit status {status}, not {self.status}"
+        return None
+
+    def run(self):
+        missing = [path for path in self.needs if not os.path.exists(os.path.join(ROOT, path))]
+        if missing:
+            return Result(self, "skip", f"{missing[0]} is not there")
+        os.makedirs(LOGS, exist_ok=True)
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="vitrine-test-") as folder:
+            line = self.line(folder)
+            with open(self.log(), "wb") as log:
+                log.write(f"$ {shlex.join(line)}\n".encode())
+                log.flush()
+                process = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                                           stderr=subprocess.STDOUT, start_new_session=True)
+                try:
+                    # The program has a limit of its own; this one is for when it hangs itself.
+                    status = process.wait(self.timeout + 30)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGTERM)
+                    process.wait()
+                    status = 124
+        with open(self.log(), encoding="utf-8", errors="replace") as log:
+            text = log.read().replace("\r", "")
+        why = self.judge(status, text.partition("\n")[2])
+        return Result(self, "FAIL" if why else "ok", why or "", time.monotonic() - start)
+
+
+@dataclass
+class Boot(Command):
+    """A run of tools/run: `args` for it, and a `script` (text) where the test types something."""
+    command: list = field(default_factory=list)
+    args: list = field(default_factory=list)
+    script: str = ""
+    cpu: str = "haswell"
+    weight: float = 10
+
+    def line(self, folder):
+        line = ["tools/run", "--cpu", self.cpu, "--timeout", str(self.timeout)] + self.args
+        if self.script:
+            path = os.path.join(folder, "script")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(self.script)
+            line += ["--script", path]
+        return line
+
+
+def ladder(name, cpus=None, **fields):
+    """One Boot for each CPU model."""
+    return [Boot(f"{name} ({cpu})", cpu=cpu, **fields) for cpu in cpus or LADDER]
+
+
+def linux(append="", args=()):
+    """Arguments that boot the Linux guest with its initial RAM disk."""
+    return ["--initrd", INITRAMFS, "--append", f"{LINUX_ARGS} {append}".strip(), *args, VMLINUZ]
+
+
+def guests():
+    return sorted(glob.glob(os.path.join("build/guests", "*.elf"), root_dir=ROOT))
