@@ -1,0 +1,775 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The host CPU judges the emulator: each case runs once natively (hostcpu.h) and once through
+ * emu_step() on the same memory image and descriptors, and everything a program could see is
+ * compared: registers, defined flags, memory, selectors and bases, vector, error code, CR2.
+ *
+ *   native [--mode 64|32|16] [--cases N] [--seed S] [--systematic] [--seconds T] [--examples N]
+ *          [--undefined] [--native-only]
+ *
+ * Both sides are at CPL 3 in IA-32e mode with TF set.  Not in the judge's reach: CPL 0, real and
+ * virtual-8086 mode, system calls and INT n, and what undefined.h names.  Exit status 1 on any
+ * mismatch; instructions the emulator refuses as EMU_UNIMPLEMENTED are counted by opcode.
+ */
+#include "tests/emulator/cases.h"
+
+#include "tests/emulator/undefined.h"
+#include <Zydis/Zydis.h>
+#include <time.h>
+
+/* ---- the run ---- */
+
+struct options {
+    unsigned mode; /* 0: all three */
+    u64 cases, seed;
+    double seconds; /* 0: no limit */
+    unsigned examples;
+    bool systematic, undefined, native_only;
+};
+
+enum verdict { EQUAL, MISMATCH, UNIMPLEMENTED, SKIPPED, VERDICT_COUNT };
+
+/* Mismatches of one opcode with the same symptom. */
+struct group {
+    u16 key; /* map << 8 | opcode */
+    u8 reg;  /* ModRM.reg of a group, else 0xff */
+    u64 count;
+    char symptom[80];
+    struct testcase example[4];
+};
+
+#define GROUPS_MAX 4096
+struct oracle {
+    struct options opt;
+    struct guest guest;
+    u8 background[CASE_PAGES][PAGE_SIZE];
+    u64 total[VERDICT_COUNT];
+    u64 unimplemented[MAP_COUNT << 8][8]; /* by ModRM.reg where that is opcode */
+    u64 covered[MAP_COUNT << 8];          /* cases per opcode that ended EQUAL */
+    struct group group[GROUPS_MAX];
+    unsigned groups;
+    u64 lost; /* mismatches past GROUPS_MAX */
+};
+
+/* What one case came to on both sides. */
+struct outcome {
+    struct cpu_result cpu;
+    enum emu_status status;
+    unsigned steps;
+    char symptom[80]; /* empty: equal */
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- memory ---- */
+
+static u8 *page_of(u64 linear, struct guest *g, bool native)
+{
+    for (size_t i = 0; i < CASE_PAGES; i++)
+        if (case_pages[i].linear == (linear & ~PAGE_MASK))
+            return native ? (u8 *)case_pages[i].linear : guest_ptr(g, case_pages[i].gpa);
+    return NULL;
+}
+
+/* Put bytes into both memories, as far as there is writable memory. */
+static void put(struct guest *g, u64 linear, const u8 *data, size_t n)
+{
+    for (size_t i = 0; i < n; i++, linear++) {
+        u8 *theirs = page_of(linear, g, false);
+        if (theirs == NULL || (linear & ~PAGE_MASK) == CASE_BASE + 0x9000)
+            continue;
+        theirs[linear & PAGE_MASK] = data[i];
+        page_of(linear, g, true)[linear & PAGE_MASK] = data[i];
+    }
+}
+
+static void memory_init(struct oracle *o)
+{
+    struct rng r = {0x5eed};
+    for (size_t i = 0; i < CASE_PAGES; i++) {
+        const struct case_page *p = &case_pages[i];
+        u8 *native = hostcpu_map(p->linear, PAGE_SIZE, PROT_READ | PROT_WRITE | p->prot);
+        for (u64 k = 0; k < PAGE_SIZE; k += 8) {
+            u64 v = rng_value(&r);
+            memcpy(o->background[i] + k, &v, 8);
+        }
+        memcpy(native, o->background[i], PAGE_SIZE);
+        memcpy(guest_ptr(&o->guest, p->gpa), native, PAGE_SIZE);
+        guest_map(&o->guest, p->linear, p->gpa,
+                  PTE_U | (p->prot & PROT_WRITE ? PTE_W : 0) | (p->prot & PROT_EXEC ? 0 : PTE_NX));
+        if (mprotect(native, PAGE_SIZE, p->prot) != 0)
+            hostcpu_die("mprotect");
+    }
+}
+
+static void memory_restore(struct oracle *o)
+{
+    for (size_t i = 0; i < CASE_PAGES; i++) {
+        u8 *native = (u8 *)case_pages[i].linear;
+        u8 *guest = guest_ptr(&o->guest, case_pages[i].gpa);
+        if (memcmp(native, o->background[i], PAGE_SIZE) != 0)
+            memcpy(native, o->background[i], PAGE_SIZE);
+        if (memcmp(guest, o->background[i], PAGE_SIZE) != 0)
+            memcpy(guest, o->background[i], PAGE_SIZE);
+    }
+}
+
+/* ---- the fake guest ---- */
+
+/* Two pages side by side for a locked access across them, as the hypervisor's window would. */
+static int guest_memfd;
+static void *window(struct guest *g, u64 first, u64 second)
+{
+    static u8 *at;
+    (void)g;
+    if (at == NULL)
+        at = mmap(NULL, 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *a = mmap(at, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, guest_memfd,
+                   (off_t)first);
+    void *b = mmap(at + PAGE_SIZE, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                   guest_memfd, (off_t)second);
+    return a == MAP_FAILED || b == MAP_FAILED ? NULL : at;
+}
+
+static void guest_setup(struct oracle *o)
+{
+    struct guest *g = &o->guest;
+    size_t size = CASE_GUEST_SIZE * PAGE_SIZE;
+    guest_memfd = memfd_create("guest", 0);
+    if (guest_memfd < 0 || ftruncate(guest_memfd, (off_t)size) != 0)
+        hostcpu_die("guest memory");
+    void *ram = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, guest_memfd, 0);
+    if (ram == MAP_FAILED)
+        hostcpu_die("guest memory");
+    guest_init(g, ram, CASE_GUEST_SIZE, PAGE_SIZE);
+    g->window = window;
+    g->emu.cache = calloc(1, emu_cache_size());
+    emu_cache_init(g->emu.cache);
+    g->state.cr3 = PAGE_SIZE;
+    g->next_table = 2;
+    guest_map(g, CASE_SYSTEM, SYSTEM_GPA, PTE_W | PTE_NX);
+    guest_map(g, CASE_IDT, IDT_GPA, PTE_W | PTE_NX);
+    case_build_system(g);
+    u64 *idt = (u64 *)(void *)guest_ptr(g, IDT_GPA);
+    for (unsigned i = 0; i < 256; i++) /* interrupt gates, DPL 0 */
+        idt[2 * i] = 0x00008e0000100000ull;
+    __asm__("rdpid %0" : "=r"(g->tsc_aux));
+}
+
+static struct segment segment_of(struct guest *g, u16 selector)
+{
+    u64 d = case_descriptor(g, selector);
+    struct segment s = guest_segment(selector, d);
+    if (d == 0)
+        s.access = SEG_UNUSABLE;
+    return s;
+}
+
+static void guest_load_case(struct guest *g, const struct testcase *c)
+{
+    struct x86_state *s = &g->state;
+    u64 cr3 = s->cr3;
+    memset(s, 0, sizeof(*s));
+    memcpy(s->gpr, c->in.gpr, sizeof(s->gpr));
+    s->rip = c->in.rip;
+    s->rflags = c->in.rflags | RFLAGS_TF;
+    s->valid = STATE_ALL;
+    for (unsigned i = 0; i <= SEG_GS; i++)
+        s->seg[i] = segment_of(g, c->in.sel[i]);
+    if (c->in.sel[SEG_FS] == 0)
+        s->seg[SEG_FS].base = c->in.fs_base;
+    if (c->in.sel[SEG_GS] == 0)
+        s->seg[SEG_GS].base = c->in.gs_base;
+    s->seg[SEG_LDTR] = (struct segment){CASE_SYSTEM + 0x200, LDT_COUNT * 8 - 1, 0x82, SEL_LDT};
+    s->seg[SEG_TR] = (struct segment){CASE_SYSTEM + 0x400, 0x67, 0x8b, SEL_TSS};
+    s->gdtr = (struct table_reg){CASE_SYSTEM, 0x7f};
+    s->idtr = (struct table_reg){CASE_IDT, 0xfff};
+    s->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG;
+    s->cr3 = cr3;
+    s->cr4 = CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT |
+             CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP;
+    s->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+    u32 lo, hi;
+    __asm__("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    s->xcr0 = lo | (u64)hi << 32;
+    s->dr6 = 0xffff0ff0;
+    s->dr7 = 0x400;
+    g->emu.event.vector = VECTOR_NONE;
+}
+
+/* MOV SS and POP SS hold the trap back for one instruction; a repeat may ask to be called again. */
+static enum emu_status guest_run(struct guest *g, unsigned *steps)
+{
+    enum emu_status st = EMU_RETRY;
+    for (*steps = 0; *steps < 4; ++*steps) {
+        st = emu_step(&g->emu);
+        if (st != EMU_RETRY && (st != EMU_DONE || g->emu.event.vector != VECTOR_NONE))
+            break;
+        if (st == EMU_DONE && !(g->state.interruptibility & BLOCKED_BY_MOV_SS))
+            break;
+    }
+    return st;
+}
+
+/* ---- comparing ---- */
+
+static const char *const gpr_names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                        "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+static const char *const seg_names[] = {"es", "cs", "ss", "ds", "fs", "gs"};
+
+#define SYMPTOM(out, ...) (void)snprintf((out)->symptom, sizeof((out)->symptom), __VA_ARGS__)
+
+/* General registers whose new value nobody can foresee, or that are undefined. */
+static u32 unforeseeable(const struct code_scan *s, const struct cpu_result *cpu)
+{
+    u8 reg = (u8)((s->modrm >> 3 & 7) | (s->rex & 4 ? 8 : 0));
+    u8 rm = (u8)((s->modrm & 7) | (s->rex & 1 ? 8 : 0));
+    if (s->map != MAP_0F)
+        return 0;
+    if (s->opcode == 0x31) /* RDTSC */
+        return BIT(RAX) | BIT(RDX);
+    if (s->opcode == 0x01 && s->modrm == 0xf9) /* RDTSCP */
+        return BIT(RAX) | BIT(RDX);
+    if (s->opcode == 0xc7 && s->modrm >= 0xf0 && s->rep == 0) /* RDRAND RDSEED */
+        return BIT(rm);
+    if ((s->opcode & 0xfe) == 0xbc && s->rep != 0xf3 && (cpu->regs.rflags & RFLAGS_ZF))
+        return BIT(reg); /* BSF BSR of 0 */
+    return 0;
+}
+
+static bool compare_gprs(const struct testcase *c, const struct code_scan *s,
+                         const struct x86_state *e, struct outcome *o)
+{
+    u32 skip = unforeseeable(s, &o->cpu);
+    u64 mask = c->mode == 64 ? ~0ull : 0xffffffff;
+    for (unsigned i = 0; i < GPR_COUNT; i++) {
+        u64 differ = (o->cpu.regs.gpr[i] ^ e->gpr[i]) & mask;
+        if (differ == 0 || (skip >> i & 1))
+            continue;
+        SYMPTOM(o, "%s", i == RSP ? "stack pointer" : "register");
+        return false;
+    }
+    return true;
+}
+
+static void flag_names(u64 flags, char *out, size_t cap)
+{
+    static const struct {
+        u64 bit;
+        const char *name;
+    } names[] = {{F_C, "CF"},       {F_P, "PF"},           {F_A, "AF"},       {F_Z, "ZF"},
+                 {F_S, "SF"},       {F_O, "OF"},           {RFLAGS_DF, "DF"}, {RFLAGS_TF, "TF"},
+                 {RFLAGS_IF, "IF"}, {RFLAGS_IOPL, "IOPL"}, {RFLAGS_NT, "NT"}, {RFLAGS_AC, "AC"},
+                 {RFLAGS_ID, "ID"}};
+    out[0] = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (flags & names[i].bit) {
+            strncat(out, " ", cap - strlen(out) - 1);
+            strncat(out, names[i].name, cap - strlen(out) - 1);
+        }
+}
+
+static bool compare_flags(const struct oracle * or, const struct testcase *c,
+                          const struct code_scan *s, const struct x86_state *e, struct outcome *o)
+{
+    /* RF: set in the image of a fault, not by the instruction */
+    u64 mask = 0x3fffff & ~(u64)RFLAGS_RF;
+    unsigned length = or->guest.emu.record.length;
+    u8 imm8 = length > 0 && length <= 15 ? c->bytes[length - 1] : 0;
+    if (o->cpu.vector == VECTOR_DB && ! or->opt.undefined)
+        mask &= ~(u64)undefined_flags(s, c->mode == 16, (u8)c->in.gpr[RCX], imm8);
+    if (s->map == MAP_0F && s->opcode == 0xc7 && s->modrm >= 0xf0)
+        mask &= ~(u64)F_C; /* RDRAND, RDSEED may fail */
+    u64 differ = (o->cpu.regs.rflags ^ e->rflags) & mask;
+    char names[64];
+    if (differ == 0)
+        return true;
+    flag_names(differ, names, sizeof(names));
+    SYMPTOM(o, "flags%s", names);
+    return false;
+}
+
+static bool compare_segments(const struct testcase *c, const struct x86_state *e, struct outcome *o)
+{
+    for (unsigned i = 0; i <= SEG_GS; i++)
+        if (o->cpu.regs.sel[i] != e->seg[i].selector) {
+            SYMPTOM(o, "selector of %s", seg_names[i]);
+            return false;
+        }
+    const u64 base[2] = {o->cpu.regs.fs_base, o->cpu.regs.gs_base};
+    for (unsigned i = 0; i < 2; i++) {
+        const struct segment *s = &e->seg[SEG_FS + i];
+        bool null = (s->selector & ~3) == 0; /* loading null leaves the base alone on AMD */
+        if (s->base != base[i] && !(null && (c->mode != 64 || s->base == 0))) {
+            SYMPTOM(o, "base of %s", seg_names[SEG_FS + i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool compare_memory(struct guest *g, struct outcome *o)
+{
+    for (size_t i = 0; i < CASE_PAGES; i++)
+        if (memcmp((void *)case_pages[i].linear, guest_ptr(g, case_pages[i].gpa), PAGE_SIZE) != 0) {
+            SYMPTOM(o, "memory");
+            return false;
+        }
+    return true;
+}
+
+static const char *vector_name(unsigned v)
+{
+    static const char *const names[] = {"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD",
+                                        "#NM", "#DF", "9",   "#TS", "#NP", "#SS", "#GP",
+                                        "#PF", "15",  "#MF", "#AC", "#MC", "#XM"};
+    return v < ARRAY_SIZE(names) ? names[v] : v == VECTOR_NONE ? "nothing" : "?";
+}
+
+static bool has_error(unsigned v)
+{
+    return v >= VECTOR_DF && v <= VECTOR_PF && v != 9;
+}
+
+/* Did both sides end in the same way?  A completed instruction natively ends in #DB by TF. */
+static bool compare_event(const struct guest *g, struct outcome *o)
+{
+    const struct emu_event *ev = &g->emu.event;
+    bool trap = o->cpu.vector == VECTOR_DB;
+    bool same = ev->vector == o->cpu.vector && o->status == (trap ? EMU_DONE : EMU_FAULT);
+    if (!same) {
+        SYMPTOM(o, "CPU: %s; emulator: status %d %s", trap ? "done" : vector_name(o->cpu.vector),
+                o->status,
+                o->status == EMU_DONE && ev->vector == VECTOR_DB ? "done"
+                                                                 : vector_name(ev->vector));
+        return false;
+    }
+    u32 error = o->cpu.error;
+    /* Linux hides from a user whether a kernel page is there. */
+    u32 hidden = ev->vector == VECTOR_PF && o->cpu.cr2 >> 47 != 0 ? 1 : 0;
+    if (has_error(ev->vector) && ((error ^ ev->error) & ~hidden) != 0) {
+        SYMPTOM(o, "error code of %s", vector_name(ev->vector));
+        return false;
+    }
+    if (ev->vector == VECTOR_PF && o->cpu.cr2 != ev->payload) {
+        SYMPTOM(o, "CR2");
+        return false;
+    }
+    return true;
+}
+
+static enum verdict compare(struct oracle * or, const struct testcase *c, struct outcome *o)
+{
+    const struct x86_state *e = & or->guest.state;
+    struct code_scan s;
+    code_scan(c->bytes, c->mode == 64, &s);
+    unsigned length = or->guest.emu.record.length;
+    if (o->status == EMU_UNIMPLEMENTED)
+        return UNIMPLEMENTED;
+    if (o->cpu.vector == VECTOR_DB &&
+        undefined_result(&s, c->mode == 16, (u8)c->in.gpr[RCX],
+                         c->bytes[length > 0 && length <= 15 ? length - 1 : 0]))
+        return SKIPPED;
+    bool equal = compare_event(& or->guest, o);
+    u64 rip_mask = c->mode == 64 ? ~0ull : 0xffffffff;
+    if (equal && ((o->cpu.regs.rip ^ e->rip) & rip_mask) != 0) {
+        SYMPTOM(o, "rip");
+        equal = false;
+    }
+    equal = equal && compare_gprs(c, &s, e, o) && compare_flags(or, c, &s, e, o) &&
+            compare_segments(c, e, o) && compare_memory(& or->guest, o);
+    return equal ? EQUAL : MISMATCH;
+}
+
+/* Does this instruction hold back the trap: MOV SS, POP SS? */
+static bool holds_trap(const struct code_scan *s, bool mode64)
+{
+    return s->map == MAP_ONE &&
+           ((s->opcode == 0x8e && (s->modrm >> 3 & 7) == SEG_SS) || (s->opcode == 0x17 && !mode64));
+}
+
+static const struct testcase *running;
+
+_Noreturn void hostcpu_crashed(int sig, siginfo_t *info, void *context)
+{
+    const ucontext_t *uc = context;
+    fprintf(stderr, "native: signal %d at %#llx (address %p) outside a native case", sig,
+            (unsigned long long)uc->uc_mcontext.gregs[REG_RIP], info->si_addr);
+    if (running != NULL) {
+        fprintf(stderr, ", in the emulator: %u-bit", running->mode);
+        for (unsigned i = 0; i < 15; i++)
+            fprintf(stderr, " %02x", running->bytes[i]);
+    }
+    fputc('\n', stderr);
+    _exit(3);
+}
+
+/*
+ * Run one case on both sides.  The memories are left as the instruction made them:
+ * memory_restore() afterwards.
+ */
+static enum verdict run_case(struct oracle * or, const struct testcase *c, struct outcome *o)
+{
+    struct code_scan s;
+    code_scan(c->bytes, c->mode == 64, &s);
+    memset(o, 0, sizeof(*o));
+    unsigned nop_at = holds_trap(&s, c->mode == 64);
+    if (excluded(&s, c->mode == 64) || (s.opcode == 0x8e && nop_at != 0 && s.modrm < 0xc0))
+        return SKIPPED;
+    for (unsigned i = 0; i < CASE_SPOTS; i++)
+        put(& or->guest, c->spot[i].linear, c->spot[i].data, sizeof(c->spot[i].data));
+    put(& or->guest, case_code_base(c) + c->in.rip, c->bytes, 16);
+    hostcpu_run(&c->in, &o->cpu);
+    if (o->cpu.vector == VECTOR_NONE)
+        return SKIPPED;
+    if (or->opt.native_only)
+        return o->cpu.vector == VECTOR_DB ? EQUAL : SKIPPED;
+    guest_load_case(& or->guest, c);
+    o->status = guest_run(& or->guest, &o->steps);
+    return compare(or, c, o);
+}
+
+/* ---- reporting ---- */
+
+static void disassemble(const struct testcase *c, char *out, size_t cap)
+{
+    static const struct {
+        ZydisMachineMode mode;
+        ZydisStackWidth stack;
+    } modes[] = {{ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64},
+                 {ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32},
+                 {ZYDIS_MACHINE_MODE_LONG_COMPAT_16, ZYDIS_STACK_WIDTH_16}};
+    unsigned m = c->mode == 64 ? 0 : c->mode == 32 ? 1 : 2;
+    ZydisDecoder decoder;
+    ZydisFormatter formatter;
+    ZydisDecodedInstruction insn;
+    ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+    ZydisDecoderInit(&decoder, modes[m].mode, modes[m].stack);
+    ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+    unsigned length = 15;
+    out[0] = 0;
+    if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, c->bytes, 15, &insn, ops))) {
+        length = insn.length;
+        ZydisFormatterFormatInstruction(&formatter, &insn, ops, insn.operand_count_visible, out,
+                                        cap, c->in.rip, NULL);
+    } else {
+        snprintf(out, cap, "(bad)");
+    }
+    for (unsigned i = 0; i < length; i++) {
+        size_t at = strlen(out);
+        snprintf(out + at, cap - at, "%s%02x", i == 0 ? "   ; " : " ", c->bytes[i]);
+    }
+}
+
+static void print_registers(const struct testcase *c, const struct outcome *o,
+                            const struct x86_state *e)
+{
+    for (unsigned i = 0; i < (c->mode == 64 ? 16u : 8u); i++) {
+        u64 in = c->in.gpr[i], cpu = o->cpu.regs.gpr[i], emu = e->gpr[i];
+        if (c->mode != 64)
+            cpu &= 0xffffffff;
+        bool changed = cpu != in || emu != in;
+        if (changed || in != 0)
+            printf("      %s %llx", gpr_names[i], (unsigned long long)in);
+        if (changed)
+            printf(" -> CPU %llx, emulator %llx%s", (unsigned long long)cpu,
+                   (unsigned long long)emu, cpu == emu ? "" : "   <---");
+        if (changed || in != 0)
+            printf("\n");
+    }
+    for (unsigned i = 0; i <= SEG_GS; i++)
+        printf("%s%s %x->%x/%x", i == 0 ? "      " : " ", seg_names[i], c->in.sel[i],
+               o->cpu.regs.sel[i], e->seg[i].selector);
+    printf(" fsbase %llx->%llx/%llx gsbase %llx->%llx/%llx\n", (unsigned long long)c->in.fs_base,
+           (unsigned long long)o->cpu.regs.fs_base, (unsigned long long)e->seg[SEG_FS].base,
+           (unsigned long long)c->in.gs_base, (unsigned long long)o->cpu.regs.gs_base,
+           (unsigned long long)e->seg[SEG_GS].base);
+}
+
+static void print_memory(struct oracle * or)
+{
+    unsigned shown = 0;
+    for (size_t i = 0; i < CASE_PAGES; i++) {
+        const u8 *cpu = (u8 *)case_pages[i].linear;
+        const u8 *emu = guest_ptr(& or->guest, case_pages[i].gpa);
+        for (u64 k = 0; k < PAGE_SIZE && shown < 12; k++)
+            if (cpu[k] != emu[k] || cpu[k] != or->background[i][k]) {
+                if (cpu[k] == emu[k])
+                    continue;
+                printf("      [%llx] CPU %02x, emulator %02x\n",
+                       (unsigned long long)(case_pages[i].linear + k), cpu[k], emu[k]);
+                shown++;
+            }
+    }
+}
+
+static void print_case(struct oracle * or, const struct testcase *c)
+{
+    struct outcome o;
+    char text[256];
+    memory_restore(or);
+    run_case(or, c, &o);
+    const struct x86_state *e = & or->guest.state;
+    disassemble(c, text, sizeof(text));
+    printf("    %u-bit: %s\n", c->mode, text);
+    printf("      CPU: %s error %x cr2 %llx rip %llx flags %llx\n",
+           o.cpu.vector == VECTOR_DB ? "done" : vector_name(o.cpu.vector), o.cpu.error,
+           (unsigned long long)o.cpu.cr2, (unsigned long long)o.cpu.regs.rip,
+           (unsigned long long)o.cpu.regs.rflags);
+    printf("      emulator: status %d %s error %x cr2 %llx rip %llx flags %llx (from rip %llx "
+           "flags %llx)\n",
+           o.status, vector_name(or->guest.emu.event.vector), or->guest.emu.event.error,
+           (unsigned long long) or->guest.emu.event.payload, (unsigned long long)e->rip,
+           (unsigned long long)e->rflags, (unsigned long long)c->in.rip,
+           (unsigned long long)c->in.rflags | RFLAGS_TF);
+    print_registers(c, &o, e);
+    print_memory(or);
+    memory_restore(or);
+}
+
+/* ---- minimising ---- */
+
+static bool still_differs(struct oracle * or, const struct testcase *c, const char *symptom)
+{
+    struct outcome o;
+    memory_restore(or);
+    enum verdict v = run_case(or, c, &o);
+    memory_restore(or);
+    return v == MISMATCH && strcmp(o.symptom, symptom) == 0;
+}
+
+/* Make it simpler while it shows the same symptom: prefixes away, registers and spots zero. */
+static void minimise(struct oracle * or, struct testcase *c, const char *symptom)
+{
+    struct code_scan s;
+    code_scan(c->bytes, c->mode == 64, &s);
+    for (unsigned i = 0; i < s.prefixes;) {
+        struct testcase t = *c;
+        memmove(t.bytes + i, t.bytes + i + 1, sizeof(t.bytes) - i - 1);
+        struct code_scan n;
+        code_scan(t.bytes, t.mode == 64, &n);
+        if (n.map == s.map && n.opcode == s.opcode && still_differs(or, &t, symptom)) {
+            *c = t;
+            s = n;
+        } else {
+            i++;
+        }
+    }
+    for (unsigned i = 0; i < GPR_COUNT; i++) {
+        struct testcase t = *c;
+        t.in.gpr[i] = 0;
+        if (still_differs(or, &t, symptom))
+            *c = t;
+    }
+    for (unsigned i = 0; i < CASE_SPOTS; i++) {
+        struct testcase t = *c;
+        memset(t.spot[i].data, 0, sizeof(t.spot[i].data));
+        if (still_differs(or, &t, symptom))
+            *c = t;
+    }
+    struct testcase t = *c;
+    t.in.rflags = RFLAGS_IF | RFLAGS_FIXED;
+    if (still_differs(or, &t, symptom))
+        *c = t;
+}
+
+static void record_mismatch(struct oracle * or, const struct testcase *c, const struct outcome *o)
+{
+    struct code_scan s;
+    code_scan(c->bytes, c->mode == 64, &s);
+    u16 key = (u16)(s.map << 8 | s.opcode);
+    u8 reg = code_is_group(&s) ? s.modrm >> 3 & 7 : 0xff;
+    unsigned i = 0;
+    while (i < or->groups && (or->group[i].key != key || or->group[i].reg != reg ||
+                              strcmp(or->group[i].symptom, o->symptom) != 0))
+        i++;
+    if (i == GROUPS_MAX) {
+        or->lost++;
+        return;
+    }
+    struct group *g = & or->group[i];
+    if (i == or->groups) {
+        or->groups++;
+        g->key = key;
+        g->reg = reg;
+        snprintf(g->symptom, sizeof(g->symptom), "%s", o->symptom);
+    }
+    if (g->count < or->opt.examples && g->count < ARRAY_SIZE(g->example)) {
+        struct testcase *t = &g->example[g->count];
+        *t = *c;
+        minimise(or, t, g->symptom);
+    }
+    g->count++;
+}
+
+static void judge(struct oracle * or, const struct testcase *c)
+{
+    struct outcome o;
+    struct code_scan s;
+    enum verdict v = run_case(or, c, &o);
+    memory_restore(or);
+    code_scan(c->bytes, c->mode == 64, &s);
+    unsigned key = (unsigned)(s.map << 8 | s.opcode);
+    or->total[v]++;
+    if (v == UNIMPLEMENTED)
+        or->unimplemented[key][code_is_group(&s) ? s.modrm >> 3 & 7 : 0]++;
+    else if (v == MISMATCH)
+        record_mismatch(or, c, &o);
+    else if (v == EQUAL)
+        or->covered[key]++;
+}
+
+/* ---- the whole ---- */
+
+static int by_count(const void *a, const void *b)
+{
+    const struct group *x = a, *y = b;
+    return x->count < y->count ? 1 : x->count > y->count ? -1 : 0;
+}
+
+static const char *key_text(unsigned key)
+{
+    static const char *const maps[] = {"", "0f ", "0f 38 ", "0f 3a ", "vex "};
+    static char text[16];
+    snprintf(text, sizeof(text), "%s%02x", maps[key >> 8], key & 255);
+    return text;
+}
+
+static void report_groups(struct oracle * or)
+{
+    qsort(or->group, or->groups, sizeof(or->group[0]), by_count);
+    for (unsigned i = 0; i < or->groups; i++) {
+        struct group *g = & or->group[i];
+        char reg[8] = "";
+        if (g->reg != 0xff)
+            snprintf(reg, sizeof(reg), " /%u", g->reg);
+        printf("  %s%s: %s, %llu cases\n", key_text(g->key), reg, g->symptom,
+               (unsigned long long)g->count);
+        for (unsigned k = 0; k < g->count && k < or->opt.examples; k++)
+            print_case(or, &g->example[k]);
+    }
+    if (or->lost != 0)
+        printf("  and %llu mismatches more of other kinds\n", (unsigned long long) or->lost);
+}
+
+static void report_unimplemented(const struct oracle * or)
+{
+    bool first = true;
+    for (unsigned key = 0; key < MAP_COUNT << 8; key++)
+        for (unsigned reg = 0; reg < 8; reg++) {
+            u64 n = or->unimplemented[key][reg];
+            if (n == 0)
+                continue;
+            printf("%s%s", first ? "  unimplemented: " : ", ", key_text(key));
+            struct code_scan s = {.map = (u8)(key >> 8), .opcode = (u8)key};
+            if (code_is_group(&s))
+                printf("/%u", reg);
+            printf(" %llu", (unsigned long long)n);
+            first = false;
+        }
+    if (!first)
+        printf("\n");
+}
+
+static void run_mode(struct oracle * or, u8 mode)
+{
+    const struct options *opt = & or->opt;
+    struct rng r = {opt->seed * 3 + mode};
+    double start = now();
+    u64 n = 0, size = sweep_size();
+    memset(or->total, 0, sizeof(or->total));
+    memset(or->unimplemented, 0, sizeof(or->unimplemented));
+    memset(or->group, 0, sizeof(or->group));
+    or->groups = 0;
+    or->lost = 0;
+    for (u64 i = 0; n < opt->cases; i++) {
+        struct testcase c;
+        /* An odd step, coprime to nothing in the sizes but itself: a share covers all evenly. */
+        if (!opt->systematic)
+            case_draw(&r, mode, &c);
+        else if (i == size && opt->cases == ~0ull)
+            break;
+        else if (!case_sweep(&r, mode, i * 1000003 % size, &c))
+            continue;
+        judge(or, &c);
+        n++;
+        if ((n & 255) == 0 && opt->seconds != 0 && now() - start > opt->seconds)
+            break;
+    }
+    double seconds = now() - start;
+    const u64 *t = or->total;
+    printf("native %u-bit seed %llu%s: %llu cases, %llu equal, %llu mismatch, %llu unimplemented, "
+           "%llu not comparable; %.0f cases/s\n",
+           mode, (unsigned long long)opt->seed, opt->systematic ? " systematic" : "",
+           (unsigned long long)n, (unsigned long long)t[EQUAL], (unsigned long long)t[MISMATCH],
+           (unsigned long long)t[UNIMPLEMENTED], (unsigned long long)t[SKIPPED],
+           (double)n / seconds);
+    report_groups(or);
+    report_unimplemented(or);
+}
+
+static void usage(void)
+{
+    fputs("usage: native [--mode 64|32|16] [--cases N] [--seed S] [--systematic] [--seconds T]\n"
+          "              [--examples N (0..4)] [--undefined] [--native-only]\n",
+          stderr);
+    exit(2);
+}
+
+static void parse_options(int argc, char **argv, struct options *o)
+{
+    *o = (struct options){.seed = 1, .examples = 1};
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i], *v = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(a, "--systematic") == 0)
+            o->systematic = true;
+        else if (strcmp(a, "--undefined") == 0)
+            o->undefined = true;
+        else if (strcmp(a, "--native-only") == 0)
+            o->native_only = true;
+        else if (v == NULL)
+            usage();
+        else if (i++, strcmp(a, "--mode") == 0)
+            o->mode = (unsigned)atoi(v);
+        else if (strcmp(a, "--cases") == 0)
+            o->cases = strtoull(v, NULL, 0);
+        else if (strcmp(a, "--seed") == 0)
+            o->seed = strtoull(v, NULL, 0);
+        else if (strcmp(a, "--seconds") == 0)
+            o->seconds = atof(v);
+        else if (strcmp(a, "--examples") == 0)
+            o->examples = (unsigned)atoi(v);
+        else
+            usage();
+    }
+    if (o->mode != 0 && o->mode != 64 && o->mode != 32 && o->mode != 16)
+        usage();
+    if (o->cases == 0)
+        o->cases = o->systematic || o->seconds != 0 ? ~0ull : 100000;
+}
+
+int main(int argc, char **argv)
+{
+    static struct oracle oracle;
+    static const u8 modes[] = {64, 32, 16};
+    u64 wrong = 0;
+    parse_options(argc, argv, &oracle.opt);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (unsigned i = 0; i < LDT_COUNT; i++)
+        hostcpu_ldt(&case_ldt[i]);
+    guest_setup(&oracle);
+    memory_init(&oracle);
+    hostcpu_init();
+    for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
+        if (oracle.opt.mode != 0 && oracle.opt.mode != modes[i])
+            continue;
+        run_mode(&oracle, modes[i]);
+        wrong += oracle.total[MISMATCH];
+    }
+    return wrong != 0;
+}
