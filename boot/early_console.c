@@ -66,9 +66,9 @@ struct uart16550 *early_console_uart(void)
     return early.present ? &early.uart : NULL;
 }
 
-void early_console_release(void)
+void early_console_hand_over(struct sink *successor, enum log_level most)
 {
-    log_detach(&early.sink);
+    log_replace(&early.sink, successor, most);
 }
 
 void early_console_drain(void)

@@ -7,6 +7,7 @@
 #define BOOT_EARLY_CONSOLE_H
 
 #include "drivers/host/uart16550.h"
+#include "lib/log.h"
 
 /* Find COM1 and attach it to the log; without a port lines are only kept. */
 void early_console_init(void);
@@ -14,8 +15,8 @@ void early_console_init(void);
 /* The port, NULL when there is none. */
 struct uart16550 *early_console_uart(void);
 
-/* Take the sink off the log: somebody else writes there now. */
-void early_console_release(void);
+/* Let another sink take the place of this one on the log. */
+void early_console_hand_over(struct sink *successor, enum log_level most);
 
 /* Wait, for a bounded time, until the port has sent everything. */
 void early_console_drain(void);

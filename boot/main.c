@@ -17,6 +17,7 @@
 #include "arch/x86/tsc.h"
 #include "boot/boot_info.h"
 #include "boot/early_console.h"
+#include "boot/hypervisor.h"
 #include "boot/multiboot.h"
 #include "boot/selftest.h"
 #include "lib/log.h"
@@ -127,8 +128,5 @@ _Noreturn void boot_main(u32 magic, u32 info)
     if (boot_option(boot_info.cmdline, "selftest", option, sizeof(option)))
         selftest_run(option);
 
-    /* ---- The host is up: here the hypervisor proper begins (capabilities, guests, prompt). ----
-     */
-
-    machine_end(0);
+    hypervisor_run(&boot_info);
 }

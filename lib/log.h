@@ -30,6 +30,10 @@ void log_set_source(u64 (*now_us)(void), unsigned (*cpu)(void));
 void log_attach(struct sink *s, enum log_level most);
 void log_detach(struct sink *s);
 
+/* Let s take the place of old: it gets the lines from now on (all of them when old is not there).
+ */
+void log_replace(struct sink *old, struct sink *s, enum log_level most);
+
 /* Write the kept lines, oldest first, to a sink. */
 void log_dump(struct sink *s);
 

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Shell commands of the composition root: what needs to see host and devices at once.
+ */
+#include "boot/commands.h"
+
+#include "arch/x86/irq.h"
+#include "arch/x86/machine.h"
+#include "arch/x86/memory.h"
+#include "lib/string.h"
+
+static enum status run_mem(struct shell *sh, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    mem_report(sh->out);
+    return STATUS_OK;
+}
+
+static enum status run_irq(struct shell *sh, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    irq_report(sh->out);
+    return STATUS_OK;
+}
+
+static enum status run_devs(struct shell *sh, int argc, char **argv)
+{
+    struct machine **machines = sh->ctx;
+
+    for (unsigned i = 0; i < CONFIG_MAX_VMS && machines[i]; i++)
+        if (argc < 2 || strcmp(machines[i]->config->name, argv[1]) == 0) {
+            board_show(&machines[i]->board, sh->out);
+            return STATUS_OK;
+        }
+    return shell_fail(sh, argc > 1 ? 1 : -1, STATUS_ENOENT,
+                      "expected the name of a virtual machine (vm lists them)");
+}
+
+static enum status run_reboot(struct shell *sh, int argc, char **argv)
+{
+    (void)sh;
+    (void)argc;
+    (void)argv;
+    machine_reboot();
+}
+
+static enum status run_poweroff(struct shell *sh, int argc, char **argv)
+{
+    u64 status = 0;
+
+    (void)argv;
+    if (argc > 1) {
+        enum status s = shell_arg_u64(sh, 1, "an exit status", 0, 255, &status);
+        if (s != STATUS_OK)
+            return s;
+    }
+    machine_end((int)status);
+}
+
+static const struct shell_command commands[] = {
+    {"mem", "", "physical memory: who has how much", NULL, run_mem, NULL},
+    {"irq", "", "host interrupts: counts by vector", NULL, run_irq, NULL},
+    {"devs", "[VM]", "a guest's devices, register by register", "devs", run_devs, NULL},
+    {"reboot", "", "reset the real machine", NULL, run_reboot, NULL},
+    {"poweroff", "[STATUS]", "end the run and switch the real machine off", NULL, run_poweroff,
+     NULL},
+};
+
+enum status boot_commands_register(struct shell *sh, struct machine **machines)
+{
+    return shell_register(sh, commands, ARRAY_SIZE(commands), machines);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The hypervisor proper: everything that boot/main.c has brought up is put to use here.
+ */
+#include "boot/hypervisor.h"
+
+#include "arch/x86/apic.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/irq.h"
+#include "arch/x86/machine.h"
+#include "arch/x86/memory.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/panic.h"
+#include "arch/x86/tsc.h"
+#include "boot/commands.h"
+#include "boot/early_console.h"
+#include "boot/machine.h"
+#include "drivers/console/hw.h"
+#include "drivers/host/cmos.h"
+#include "lib/log.h"
+#include "vmx/commands.h"
+#include "vmx/vmx.h"
+
+/* Exit statuses of a run. */
+#define END_NO_VTX   2
+#define END_NO_GUEST 3
+#define END_CRASHED  4
+
+/* How long the idle prompt sleeps between two looks at a port without interrupts. */
+#define IDLE_POLL_US 5000u
+
+static struct hypervisor {
+    struct mux mux;
+    struct shell shell;
+    struct vga vga;
+    struct config config;
+    struct image module[BOOT_MAX_MODULES];
+    unsigned module_count;
+    struct vmx_caps caps;
+    struct machine *machine[CONFIG_MAX_VMS];
+    struct vm_list list;
+} hypervisor;
+
+static u64 console_now_us(void *ctx)
+{
+    (void)ctx;
+    return tsc_now_us();
+}
+
+static void poll_console(void *ctx)
+{
+    struct hypervisor *h = ctx;
+    mux_poll(&h->mux);
+}
+
+static void drain_console(void)
+{
+    mux_flush(&hypervisor.mux);
+    early_console_drain();
+}
+
+static void post_mortem(void)
+{
+    mux_enter_panic(&hypervisor.mux);
+    if (hypervisor.config.hv.on_end == ON_END_PROMPT)
+        shell_run_polled(&hypervisor.shell);
+}
+
+static void start_console(struct hypervisor *h)
+{
+    struct uart16550 *uart = h->config.hv.console == CONSOLE_NONE ? NULL : early_console_uart();
+    struct mux_hw hw;
+
+    if (uart) {
+        bool interrupts = irq_attach(UART_COM1_IRQ, poll_console, h) == STATUS_OK;
+        hw = console_hw_uart(uart, interrupts);
+    } else {
+        const hpa_t text = HPA(VGA_TEXT_BASE);
+        if (vga_init(&h->vga, port_io_native, mmio_map(text, VGA_CELLS * sizeof(u16))) != STATUS_OK)
+            log_warn("console",
+                     "neither a serial port nor a text screen: the log is kept in memory");
+        hw = console_hw_vga(&h->vga);
+    }
+    hw.now_us = console_now_us;
+    mux_init(&h->mux, &hw);
+    early_console_hand_over(&h->mux.log_out, (enum log_level)h->config.hv.log);
+    machine_set_drain(drain_console);
+    shell_init(&h->shell, &h->mux.prompt_out, &h->mux, 80);
+    struct mux_prompt prompt = shell_prompt(&h->shell);
+    mux_set_prompt(&h->mux, &prompt);
+    panic_attach(vmx_panic_report);
+    panic_set_post_mortem(post_mortem);
+    if (commands_register(&h->shell, &h->list) != STATUS_OK ||
+        boot_commands_register(&h->shell, h->machine) != STATUS_OK)
+        log_error("shell", "some commands are missing: a name is taken twice");
+}
+
+static void read_configuration(struct hypervisor *h, const struct boot_info *boot)
+{
+    for (unsigned i = 0; i < boot->module_count; i++)
+        h->module[i] = (struct image){.data = phys_to_virt(boot->module[i].at),
+                                      .size = boot->module[i].size,
+                                      .cmdline = boot->module[i].cmdline};
+    h->module_count = boot->module_count;
+    config_parse(&h->config, boot->cmdline, h->module, h->module_count);
+}
+
+static void report_configuration(const struct hypervisor *h)
+{
+    const struct config *c = &h->config;
+    char text[320];
+
+    for (unsigned i = 0; i < c->error_count && i < CONFIG_MAX_ERRORS; i++) {
+        config_error_text(&c->error[i], text, sizeof(text));
+        log_error("config", "%s", text);
+    }
+    if (c->error_count > CONFIG_MAX_ERRORS)
+        log_error("config", "%u more errors", c->error_count - CONFIG_MAX_ERRORS);
+}
+
+static _Noreturn void cannot_run(struct hypervisor *h, int status)
+{
+    if (h->config.hv.on_end == ON_END_RESET)
+        machine_reboot();
+    machine_end(status);
+}
+
+static void start_vtx(struct hypervisor *h)
+{
+    if (caps_probe(&h->caps) != STATUS_OK || vmx_enable(&h->caps) != STATUS_OK) {
+        log_error("vmx", "Vitrine cannot run guests on this machine, for the reason above");
+        cannot_run(h, END_NO_VTX);
+    }
+    h->list.caps = &h->caps;
+    log_info("vmx", "VT-x is on: EPT%s%s%s%s; `caps` shows every feature",
+             h->caps.unrestricted ? ", unrestricted guest" : ", no unrestricted guest",
+             caps_has(&h->caps, CAP_PROC2, PROC2_VPID) ? ", VPID" : "",
+             caps_has(&h->caps, CAP_PIN, PIN_PREEMPTION_TIMER) ? ", preemption timer" : "",
+             caps_has(&h->caps, CAP_EPT, EPT_PAGE_1G) ? ", 1-GiB pages" : "");
+}
+
+static void create_machines(struct hypervisor *h)
+{
+    const struct machine_host host = {.caps = &h->caps,
+                                      .mux = &h->mux,
+                                      .epoch = cmos_read_time(),
+                                      .since = rdtsc(),
+                                      .poll = poll_console,
+                                      .poll_ctx = h};
+
+    for (unsigned i = 0; i < h->config.vm_count; i++) {
+        const struct vm_config *vm = &h->config.vm[i];
+        struct machine *m;
+        if (vm->refused) {
+            log_error(vm->name, "not created: its configuration was refused, see above");
+            continue;
+        }
+        if (machine_create(&m, &host, vm, h->module, h->module_count, i + 1) != STATUS_OK)
+            continue;
+        h->machine[h->list.count] = m;
+        h->list.vm[h->list.count++] = &m->vm;
+    }
+    if (h->list.count > 1)
+        log_info("vmx", "%u guests and one CPU in use: they run one after the other",
+                 h->list.count);
+}
+
+/* Give the keys to a guest, or to the prompt (NULL). */
+static void focus(struct hypervisor *h, const char *guest)
+{
+    int number = MUX_PROMPT;
+    enum status s = guest ? mux_find_guest(&h->mux, guest, &number) : STATUS_OK;
+
+    if (s == STATUS_OK)
+        s = mux_focus(&h->mux, number);
+    if (s != STATUS_OK)
+        log_warn("console", "no terminal for %s: %s", guest ? guest : "the prompt", status_text(s));
+}
+
+static void run_machine(struct hypervisor *h, unsigned i)
+{
+    h->list.selected = i;
+    focus(h, h->machine[i]->config->name);
+    machine_run(h->machine[i]);
+    focus(h, NULL);
+}
+
+/* The status that stands for how a VM ended. */
+static int end_status(const struct vm *vm)
+{
+    switch (vm->end) {
+    case VM_END_DEBUG_EXIT:
+        return (int)vm->end_code;
+    case VM_END_POWEROFF:
+    case VM_END_KILLED:
+        return 0;
+    default:
+        return END_CRASHED;
+    }
+}
+
+static void run_scripts(struct hypervisor *h)
+{
+    for (unsigned i = 0; i < h->config.script_count; i++) {
+        const struct image *script = &h->module[h->config.script[i]];
+        (void)shell_run_script(&h->shell, "script", (const char *)script->data, script->size);
+    }
+}
+
+/* No guest runs: serve the prompt, and start again what `reset` asks for. */
+static _Noreturn void serve_prompt(struct hypervisor *h)
+{
+    for (;;) {
+        apic_timer_arm(rdtsc() + tsc_from_us(IDLE_POLL_US));
+        cpu_wait();
+        mux_poll(&h->mux);
+        for (unsigned i = 0; i < h->list.count; i++)
+            if (h->list.vm[i]->end == VM_END_RESTART)
+                run_machine(h, i);
+    }
+}
+
+_Noreturn void hypervisor_run(const struct boot_info *boot)
+{
+    struct hypervisor *h = &hypervisor;
+    int status = END_NO_GUEST;
+
+    read_configuration(h, boot);
+    start_console(h);
+    report_configuration(h);
+    start_vtx(h);
+    create_machines(h);
+    shell_start(&h->shell);
+    run_scripts(h);
+    for (unsigned i = 0; i < h->list.count; i++) {
+        run_machine(h, i);
+        status = end_status(h->list.vm[i]);
+    }
+    if (h->list.count == 0)
+        log_warn("boot", "no guest to run; the README says how to give one as a module");
+    if (h->config.hv.on_end == ON_END_RESET)
+        machine_reboot();
+    if (h->config.hv.on_end == ON_END_POWEROFF)
+        machine_end(status);
+    serve_prompt(h);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Composition of a guest machine: the only place where a VM meets its devices.
+ */
+#include "boot/machine.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/memory.h"
+#include "arch/x86/tsc.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+static u64 read_tsc(void *source)
+{
+    (void)source;
+    return rdtsc();
+}
+
+/* Bytes from the terminal, or room on it: let the serial port look. */
+static void wake_uart(void *ctx)
+{
+    struct machine *m = ctx;
+    vuart_poll(&m->board.uart);
+}
+
+/* Memory for one range, aligned for the largest EPT pages that can be had. */
+static enum status back_range(u64 size, hpa_t *at)
+{
+    static const u64 aligns[] = {GiB, 2 * MiB, PAGE_SIZE};
+    enum status s = STATUS_ENOMEM;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(aligns) && s != STATUS_OK; i++)
+        if (size >= aligns[i])
+            s = mem_alloc(size, aligns[i], "guest memory", at);
+    return s;
+}
+
+static enum status alloc_memory(struct machine *m)
+{
+    struct machine_ram ram;
+    struct load_error error;
+
+    enum status s = machine_ram(m->config->mem, &ram, &error);
+    if (s != STATUS_OK) {
+        log_error(m->config->name, "%s", error.text);
+        return s;
+    }
+    for (unsigned i = 0; i < ram.count; i++) {
+        s = back_range(ram.range[i].size, &m->backing[i]);
+        if (s != STATUS_OK) {
+            log_error(m->config->name,
+                      "no %llu MiB of contiguous memory for mem=%lluM (largest free: %llu MiB); "
+                      "give the guest less with mem=SIZE",
+                      (unsigned long long)(ram.range[i].size / MiB),
+                      (unsigned long long)(m->config->mem / MiB),
+                      (unsigned long long)(mem_free_largest() / MiB));
+            return s;
+        }
+        s = gmem_add(&m->mem, GPA(ram.range[i].base), ram.range[i].size,
+                     phys_to_virt(m->backing[i]), GMEM_RAM);
+        if (s != STATUS_OK)
+            return s;
+    }
+    return STATUS_OK;
+}
+
+static enum status init_board(struct machine *m, const struct machine_host *host)
+{
+    m->port = vm_cpu_port(&m->vm);
+    const struct board_config config = {
+        .vcpus = m->config->vcpus,
+        .mem = m->config->mem,
+        .x2apic = true,
+        .tsc_deadline = true,
+        .read = read_tsc,
+        .hz = tsc_hz(),
+        .epoch = host->epoch + (rdtsc() - host->since) / tsc_hz(),
+        .uart = &m->uart,
+        .port = &m->port,
+    };
+    return board_init(&m->board, &config);
+}
+
+static enum status create_vm(struct machine *m, const struct machine_host *host, unsigned id)
+{
+    const struct vm_parts parts = {
+        .name = m->config->name,
+        .id = id,
+        .vcpus = m->config->vcpus,
+        .unrestricted = m->config->unrestricted != UNRESTRICTED_OFF,
+        .bus = &m->board.bus,
+        .intc = m->board.intc,
+        .clock = &m->board.clock,
+        .mem = &m->mem,
+        .tsc_hz = tsc_hz(),
+        .poll = host->poll,
+        .poll_ctx = host->poll_ctx,
+    };
+    return vm_create(&m->vm, host->caps, &parts);
+}
+
+/* Put the images into memory and the first CPU at their entry. */
+static enum status load(struct machine *m)
+{
+    struct x86_state state;
+    struct load_error error;
+
+    enum status s =
+        guest_build(m->config, m->modules, m->module_count, true, &m->mem, &state, &error);
+    if (s != STATUS_OK) {
+        log_error(m->config->name, "not started: %s", error.text);
+        return s;
+    }
+    vcpu_make_current(m->vm.vcpu[0]);
+    vcpu_set_state(m->vm.vcpu[0], &state);
+    return STATUS_OK;
+}
+
+static void destroy(struct machine *m)
+{
+    vm_destroy(&m->vm);
+    for (unsigned i = 0; i < ARRAY_SIZE(m->backing); i++)
+        if (m->backing[i].v)
+            mem_free(m->backing[i]);
+    mem_free(virt_to_phys(m));
+}
+
+static enum status build(struct machine *m, const struct machine_host *host, unsigned id)
+{
+    enum status s = mux_add_guest(host->mux, m->config->name, wake_uart, m, &m->uart);
+    if (s == STATUS_OK)
+        s = alloc_memory(m);
+    if (s == STATUS_OK)
+        s = init_board(m, host);
+    if (s == STATUS_OK)
+        s = create_vm(m, host, id);
+    if (s == STATUS_OK)
+        s = load(m);
+    return s;
+}
+
+enum status machine_create(struct machine **out, const struct machine_host *host,
+                           const struct vm_config *config, const struct image *modules,
+                           unsigned module_count, unsigned id)
+{
+    hpa_t at;
+
+    if (config->vcpus != 1) {
+        log_error(config->name, "vcpus=%u: guests run on one CPU so far; leave vcpus= out",
+                  config->vcpus);
+        return STATUS_ENOTSUP;
+    }
+    enum status s = mem_alloc(sizeof(struct machine), PAGE_SIZE, "machine", &at);
+    if (s != STATUS_OK)
+        return s;
+    struct machine *m = phys_to_virt(at);
+    m->config = config;
+    m->modules = modules;
+    m->module_count = module_count;
+    s = build(m, host, id);
+    if (s != STATUS_OK) {
+        log_error(config->name, "not created: %s", status_text(s));
+        destroy(m);
+        return s;
+    }
+    *out = m;
+    return STATUS_OK;
+}
+
+/* The machine's reset line: memory, devices and CPU as at the first start. */
+static enum status restart(struct machine *m)
+{
+    for (unsigned i = 0; i < m->mem.count; i++)
+        memset(m->mem.region[i].host, 0, m->mem.region[i].size);
+    enum status s = board_reset(&m->board);
+    if (s != STATUS_OK)
+        return s;
+    vm_reset_registers(&m->vm);
+    return load(m);
+}
+
+void machine_run(struct machine *m)
+{
+    const struct vm *vm = &m->vm;
+
+    if (vm->end != VM_END_NONE && restart(m) != STATUS_OK)
+        return;
+    for (;;) {
+        log_info(m->config->name, "running: %llu MiB, %u virtual CPU%s%s",
+                 (unsigned long long)(m->config->mem / MiB), m->config->vcpus,
+                 m->config->vcpus > 1 ? "s" : "",
+                 vm->unrestricted ? "" : ", without unrestricted guest");
+        vm_run(&m->vm);
+        log_info(m->config->name, "ended: %s", vm->end_text);
+        if (vm->end != VM_END_RESET && vm->end != VM_END_RESTART)
+            return;
+        if (restart(m) != STATUS_OK)
+            return;
+    }
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One guest machine put together: configuration, memory, board and VM.
+ */
+#ifndef BOOT_MACHINE_H
+#define BOOT_MACHINE_H
+
+#include "drivers/console/mux.h"
+#include "guest/board.h"
+#include "guest/config.h"
+#include "guest/machine.h"
+#include "vmx/vm.h"
+
+struct machine {
+    const struct vm_config *config;
+    const struct image *modules;
+    unsigned module_count;
+    struct gmem mem;
+    hpa_t backing[2]; /* of the RAM ranges; 0: none */
+    struct chardev uart;
+    struct cpu_port port;
+    struct board board;
+    struct vm vm;
+};
+
+/* What all machines share. */
+struct machine_host {
+    const struct vmx_caps *caps;
+    struct mux *mux;
+    u64 epoch; /* seconds since 1970 at `since` */
+    u64 since; /* host TSC */
+    void (*poll)(void *ctx);
+    void *poll_ctx;
+};
+
+/*
+ * Build machine number `id` (from 1) up to its first instruction.  On failure the log says why and
+ * nothing is left behind.
+ */
+CHECKED enum status machine_create(struct machine **out, const struct machine_host *host,
+                                   const struct vm_config *config, const struct image *modules,
+                                   unsigned module_count, unsigned id);
+
+/* Run it until its life ends other than by a reset; how it ended is in m->vm. */
+void machine_run(struct machine *m);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The real machine's battery-backed clock, read once for the time of day.
+ */
+#ifndef DRIVERS_HOST_CMOS_H
+#define DRIVERS_HOST_CMOS_H
+
+#include "lib/types.h"
+
+/* Seconds since 1970-01-01 00:00 UTC, taking the clock as UTC; 0 when it makes no sense. */
+u64 cmos_read_time(void);
+
+#endif

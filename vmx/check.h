@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The rules of VM entry on guest state (SDM vol. 3C, 26.3.1), each with a name and its section.
+ * The run loop asks whether the state can be entered; the shell and the reports of failed entries
+ * ask which rule is broken.
+ */
+#ifndef VMX_CHECK_H
+#define VMX_CHECK_H
+
+#include "lib/format.h"
+#include "lib/types.h"
+
+struct vcpu;
+
+struct check_rule {
+    const char *name;    /* what must hold */
+    const char *section; /* of SDM vol. 3C */
+};
+
+/* The first broken rule, or NULL: VM entry will not refuse the state. */
+const struct check_rule *check_guest_state(struct vcpu *v);
+
+static inline bool check_enterable(struct vcpu *v)
+{
+    return check_guest_state(v) == NULL;
+}
+
+/* One line about why VM entry failed or would fail. */
+void check_explain(struct vcpu *v, char *buf, size_t cap);
+
+/* Every rule, with those that are broken marked. */
+void check_show(struct vcpu *v, struct sink *out);
+
+#endif

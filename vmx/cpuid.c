@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The CPUID policy: host leaves through masks, plus what Vitrine adds.  SDM vol. 2A, CPUID.
+ */
+#include "vmx/cpuid.h"
+
+#include "arch/x86/cpu.h"
+#include "emulator/emulator.h"
+#include "lib/string.h"
+#include "vmx/caps.h"
+#include "vmx/vm.h"
+
+#define MAX_BASIC      0x16u
+#define MAX_EXTENDED   0x80000008u
+#define HYPERVISOR     0x40000000u
+#define MAX_HYPERVISOR 0x40000010u
+
+enum { A, B, C, D };
+
+/* Leaf 1.  Left out of ECX: DTES64, MONITOR, DS-CPL, VMX, SMX, EIST, TM2, CNXT-ID, SDBG, xTPR,
+ * PDCM, DCA; of EDX: PSN, DS, ACPI, SS, HTT, TM, PBE: nothing behind them here. */
+#define LEAF1_ECX                                                                           \
+    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | BIT(22) | \
+     BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
+#define LEAF1_ECX_OURS (BIT(21) | BIT(24) | BIT(31)) /* x2APIC, TSC-deadline, hypervisor */
+#define LEAF1_EDX                                                                              \
+    (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | \
+     BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | \
+     BIT(24) | BIT(25) | BIT(26))
+/* Leaf 7: FSGSBASE, TSC_ADJUST, BMI1, AVX2, SMEP, BMI2, ERMS, INVPCID, AVX512*, RDSEED, ADX, SMAP,
+ * IFMA, CLFLUSHOPT, CLWB, SHA; UMIP, AVX512_VBMI*, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ,
+ * RDPID; FSRM. */
+#define LEAF7_EBX                                                                                 \
+    (BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(16) | BIT(17) | \
+     BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) | BIT(29) | BIT(30) |    \
+     BIT(31))
+#define LEAF7_AVX512 (BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31))
+#define LEAF7_ECX \
+    (BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | BIT(22))
+#define LEAF7_EDX BIT(4)
+#define EXT1_ECX  (BIT(0) | BIT(5) | BIT(8)) /* LAHF64, LZCNT, PREFETCHW */
+#define EXT1_EDX  (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
+#define EXT7_EDX  BIT(8) /* invariant TSC */
+/* XCR0: x87, SSE, AVX, AVX-512 (three parts). */
+#define XCR0_KNOWN (BIT(0) | BIT(1) | BIT(2) | BIT(5) | BIT(6) | BIT(7))
+
+struct builder {
+    struct cpuid_policy *policy;
+    const struct vmx_caps *caps;
+    u64 tsc_hz;
+    u32 host_basic, host_extended; /* highest leaves */
+    unsigned vcpus;
+};
+
+static struct cpuid_regs host_leaf(const struct builder *b, u32 leaf, u32 subleaf)
+{
+    u32 most = leaf & BIT(31) ? b->host_extended : b->host_basic;
+    return leaf <= most ? cpuid(leaf, subleaf) : (struct cpuid_regs){0};
+}
+
+static struct cpuid_entry *add(struct builder *b, u32 leaf, u32 subleaf, struct cpuid_regs r)
+{
+    struct cpuid_policy *p = b->policy;
+    struct cpuid_entry *e = &p->entry[p->count];
+
+    *e = (struct cpuid_entry){leaf, subleaf, {r.eax, r.ebx, r.ecx, r.edx}};
+    if (subleaf == 0)
+        p->first[leaf >> 30][leaf & 31] = (u8)(p->count + 1);
+    p->count++;
+    return e;
+}
+
+static u64 xcr0_of(const struct builder *b)
+{
+    struct cpuid_regs r = host_leaf(b, 0xd, 0);
+    u64 allowed = r.eax & XCR0_KNOWN;
+    const u32 avx512 = BIT(5) | BIT(6) | BIT(7);
+
+    return (allowed & avx512) == avx512 ? allowed : allowed & ~avx512;
+}
+
+static void add_basic(struct builder *b)
+{
+    struct cpuid_policy *p = b->policy;
+    struct cpuid_regs r = host_leaf(b, 0, 0);
+    r.eax = MAX_BASIC;
+    add(b, 0, 0, r);
+
+    r = host_leaf(b, 1, 0);
+    r.ecx = (r.ecx & LEAF1_ECX) | LEAF1_ECX_OURS;
+    r.edx &= LEAF1_EDX;
+    r.ebx = (r.ebx & 0xff00) | b->vcpus << 16; /* CLFLUSH line; the APIC ID comes in later */
+    if (b->vcpus > 1)
+        r.edx |= BIT(28);
+    add(b, 1, 0, r);
+    add(b, 2, 0, host_leaf(b, 2, 0));
+    for (u32 i = 0; i < 5; i++) {
+        r = host_leaf(b, 4, i);
+        /* One thread per core, and as many cores as virtual CPUs. */
+        r.eax = (r.eax & 0x3ff) | (r.eax & 0x1f ? (b->vcpus - 1) << 26 : 0);
+        add(b, 4, i, r);
+    }
+    add(b, 6, 0, (struct cpuid_regs){.eax = BIT(2)}); /* the APIC timer never stops (ARAT) */
+
+    r = host_leaf(b, 7, 0);
+    r.eax = 0;
+    r.ebx &= LEAF7_EBX;
+    r.ecx &= LEAF7_ECX;
+    r.edx &= LEAF7_EDX;
+    if (!(p->xcr0_allowed & BIT(7)))
+        r.ebx &= ~(u32)LEAF7_AVX512;
+    if (!caps_has(b->caps, CAP_PROC2, PROC2_INVPCID))
+        r.ebx &= ~BIT(10);
+    if (!caps_has(b->caps, CAP_PROC2, PROC2_RDTSCP))
+        r.ecx &= ~BIT(22);
+    r.ebx |= BIT(1); /* IA32_TSC_ADJUST is ours */
+    add(b, 7, 0, r);
+}
+
+static void add_xsave(struct builder *b)
+{
+    struct cpuid_policy *p = b->policy;
+    struct cpuid_regs r = host_leaf(b, 0xd, 0);
+
+    if (!r.eax)
+        return;
+    u32 size = 576; /* legacy region and header */
+    for (u32 i = 2; i < 8; i++) {
+        struct cpuid_regs part = host_leaf(b, 0xd, i);
+        if ((p->xcr0_allowed & BIT(i)) && part.eax + part.ebx > size)
+            size = part.eax + part.ebx;
+    }
+    r.eax = (u32)p->xcr0_allowed;
+    r.edx = 0;
+    r.ecx = size;
+    add(b, 0xd, 0, r);
+    r = host_leaf(b, 0xd, 1);
+    r.eax &= caps_has(b->caps, CAP_PROC2, PROC2_XSAVES) ? 0xf : 0x7;
+    r.ecx = r.edx = 0;
+    add(b, 0xd, 1, r);
+    for (u32 i = 2; i < 8; i++)
+        if (p->xcr0_allowed & BIT(i))
+            add(b, 0xd, i, host_leaf(b, 0xd, i));
+}
+
+static void add_time(struct builder *b)
+{
+    u32 khz = (u32)(b->tsc_hz / 1000);
+
+    /* The APIC timer counts TSC ticks, so the "crystal" is the TSC itself. */
+    if (b->tsc_hz <= 0xffffffff)
+        add(b, 0x15, 0, (struct cpuid_regs){1, 1, (u32)b->tsc_hz, 0});
+    add(b, 0x16, 0, (struct cpuid_regs){khz / 1000, khz / 1000, 100, 0});
+    add(b, HYPERVISOR, 0,
+        (struct cpuid_regs){MAX_HYPERVISOR, 0x72746956, 0x20656e69, 0x20585456}); /* Vitrine VTX */
+    add(b, MAX_HYPERVISOR, 0, (struct cpuid_regs){khz, khz, 0, 0});
+}
+
+static void add_extended(struct builder *b)
+{
+    struct cpuid_regs r = host_leaf(b, BIT(31), 0);
+    r.eax = MAX_EXTENDED;
+    add(b, BIT(31), 0, r);
+    r = host_leaf(b, BIT(31) + 1, 0);
+    r.ecx &= EXT1_ECX;
+    r.edx &= EXT1_EDX;
+    if (!caps_has(b->caps, CAP_PROC2, PROC2_RDTSCP))
+        r.edx &= ~BIT(27);
+    add(b, BIT(31) + 1, 0, r);
+    for (u32 i = 2; i <= 6; i++)
+        add(b, BIT(31) + i, 0, host_leaf(b, BIT(31) + i, 0));
+    r = host_leaf(b, BIT(31) + 7, 0);
+    add(b, BIT(31) + 7, 0, (struct cpuid_regs){.edx = r.edx & EXT7_EDX});
+    r = host_leaf(b, BIT(31) + 8, 0);
+    add(b, BIT(31) + 8, 0, (struct cpuid_regs){.eax = r.eax ? r.eax & 0xffff : 0x3024});
+}
+
+static const u32 *find(const struct cpuid_policy *p, u32 leaf, u32 subleaf)
+{
+    static const u32 none[4];
+    u32 number = leaf & 0x3fffffff;
+    unsigned i = number < 32 ? p->first[leaf >> 30][number] : 0;
+
+    for (; i && i <= p->count && p->entry[i - 1].leaf == leaf; i++)
+        if (p->entry[i - 1].subleaf == subleaf)
+            return p->entry[i - 1].reg;
+    return none;
+}
+
+/* Which emulator features follow from which CPUID bits. */
+static const struct {
+    u8 feature;
+    u8 reg, bit;
+    u32 leaf, subleaf;
+} feature_bits[] = {
+    {EMU_HAS_MOVBE, C, 22, 1, 0},
+    {EMU_HAS_POPCNT, C, 23, 1, 0},
+    {EMU_HAS_LZCNT, C, 5, BIT(31) + 1, 0},
+    {EMU_HAS_BMI1, B, 3, 7, 0},
+    {EMU_HAS_BMI2, B, 8, 7, 0},
+    {EMU_HAS_ADX, B, 19, 7, 0},
+    {EMU_HAS_CRC32, C, 20, 1, 0},
+    {EMU_HAS_CX16, C, 13, 1, 0},
+    {EMU_HAS_RDRAND, C, 30, 1, 0},
+    {EMU_HAS_RDSEED, B, 18, 7, 0},
+    {EMU_HAS_RDTSCP, D, 27, BIT(31) + 1, 0},
+    {EMU_HAS_RDPID, C, 22, 7, 0},
+    {EMU_HAS_FSGSBASE, B, 0, 7, 0},
+    {EMU_HAS_SMAP, B, 20, 7, 0},
+    {EMU_HAS_INVPCID, B, 10, 7, 0},
+    {EMU_HAS_CLFLUSHOPT, B, 23, 7, 0},
+    {EMU_HAS_CLWB, B, 24, 7, 0},
+    {EMU_HAS_AES, C, 25, 1, 0},
+    {EMU_HAS_PCLMUL, C, 1, 1, 0},
+    {EMU_HAS_SHA, B, 29, 7, 0},
+    {EMU_HAS_SSE3, C, 0, 1, 0},
+    {EMU_HAS_SSSE3, C, 9, 1, 0},
+    {EMU_HAS_SSE41, C, 19, 1, 0},
+    {EMU_HAS_SSE42, C, 20, 1, 0},
+    {EMU_HAS_AVX, C, 28, 1, 0},
+    {EMU_HAS_AVX2, B, 5, 7, 0},
+    {EMU_HAS_FMA, C, 12, 1, 0},
+    {EMU_HAS_F16C, C, 29, 1, 0},
+    {EMU_HAS_AVX512F, B, 16, 7, 0},
+    {EMU_HAS_XSAVE, C, 26, 1, 0},
+    {EMU_HAS_UMIP, C, 2, 7, 0},
+    {EMU_HAS_PAGE1GB, D, 26, BIT(31) + 1, 0},
+    {EMU_HAS_SYSCALL, D, 11, BIT(31) + 1, 0},
+    {EMU_HAS_SYSENTER, D, 11, 1, 0},
+    {EMU_HAS_LAHF64, C, 0, BIT(31) + 1, 0},
+};
+
+/* CR4 bits that a guest may set, by the CPUID bit that announces each (SDM vol. 3A, 2.5). */
+static const struct {
+    u64 cr4;
+    u8 reg, bit;
+    u32 leaf;
+} cr4_bits[] = {
+    {CR4_VME | CR4_PVI, D, 1, 1}, {CR4_TSD, D, 4, 1},      {CR4_DE, D, 2, 1},
+    {CR4_PSE, D, 3, 1},           {CR4_PAE, D, 6, 1},      {CR4_MCE, D, 7, 1},
+    {CR4_PGE, D, 13, 1},          {CR4_OSFXSR, D, 24, 1},  {CR4_OSXMMEXCPT, D, 25, 1},
+    {CR4_UMIP, C, 2, 7},          {CR4_FSGSBASE, B, 0, 7}, {CR4_PCIDE, C, 17, 1},
+    {CR4_OSXSAVE, C, 26, 1},      {CR4_SMEP, B, 7, 7},     {CR4_SMAP, B, 20, 7},
+};
+
+static void derive(struct cpuid_policy *p)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(feature_bits); i++)
+        if (find(p, feature_bits[i].leaf, feature_bits[i].subleaf)[feature_bits[i].reg] &
+            BIT(feature_bits[i].bit))
+            p->features |= BIT64(feature_bits[i].feature);
+    for (unsigned i = 0; i < ARRAY_SIZE(cr4_bits); i++)
+        if (find(p, cr4_bits[i].leaf, 0)[cr4_bits[i].reg] & BIT(cr4_bits[i].bit))
+            p->cr4_allowed |= cr4_bits[i].cr4;
+    p->cr4_allowed |= CR4_PCE;
+    const u32 *ext = find(p, BIT(31) + 1, 0);
+    if (ext[D] & BIT(11))
+        p->efer_allowed |= EFER_SCE;
+    if (ext[D] & BIT(20))
+        p->efer_allowed |= EFER_NXE;
+    if (ext[D] & BIT(29))
+        p->efer_allowed |= EFER_LME | EFER_LMA;
+    p->phys_bits = (u8)find(p, BIT(31) + 8, 0)[A];
+}
+
+void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 tsc_hz,
+                       unsigned vcpus)
+{
+    struct builder b = {.policy = p,
+                        .caps = caps,
+                        .tsc_hz = tsc_hz,
+                        .host_basic = cpuid(0, 0).eax,
+                        .host_extended = cpuid(BIT(31), 0).eax,
+                        .vcpus = vcpus};
+
+    memset(p, 0, sizeof(*p));
+    p->xcr0_allowed = cpu_has(CPU_XSAVE) ? xcr0_of(&b) : 1;
+    add_basic(&b);
+    add_xsave(&b);
+    add_time(&b);
+    add_extended(&b);
+    derive(p);
+}
+
+void cpuid_answer(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
+{
+    const struct cpuid_policy *p = &v->vm->cpuid;
+    const u32 *r = find(p, leaf, leaf == 4 || leaf == 7 || leaf == 0xd ? subleaf : 0);
+
+    memcpy(out, r, 4 * sizeof(u32));
+    switch (leaf) {
+    case 1:
+        out[B] |= v->index << 24;
+        vcpu_load(v, STATE_CR4);
+        if (v->state.cr4 & CR4_OSXSAVE)
+            out[C] |= BIT(27);
+        break;
+    case 0xb:
+        /* One level of cores: the shift makes package 0 of every x2APIC ID (SDM vol. 3A, 8.9). */
+        if (subleaf == 0) {
+            out[A] = 0;
+            out[B] = 1;
+            out[C] = 1u << 8;
+        } else if (subleaf == 1) {
+            out[A] = 8;
+            out[B] = v->vm->vcpu_count;
+            out[C] = 2u << 8 | 1;
+        } else {
+            out[C] = subleaf & 0xff;
+        }
+        out[D] = v->index;
+        break;
+    case 0xd:
+        /* The size of the area for what XCR0 has on; XCR0 is the guest's at this moment. */
+        if (subleaf <= 1 && p->xcr0_allowed > 1)
+            out[B] = cpuid(0xd, subleaf).ebx;
+        break;
+    default:
+        break;
+    }
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What CPUID tells a guest: an allow-list over what the host has, computed once per VM, so that a
+ * bit nobody thought of is never shown.
+ */
+#ifndef VMX_CPUID_H
+#define VMX_CPUID_H
+
+#include "lib/types.h"
+
+struct vmx_caps;
+struct vcpu;
+
+#define CPUID_MAX_ENTRIES 48
+
+struct cpuid_entry {
+    u32 leaf, subleaf;
+    u32 reg[4]; /* EAX, EBX, ECX, EDX */
+};
+
+struct cpuid_policy {
+    struct cpuid_entry entry[CPUID_MAX_ENTRIES];
+    unsigned count;
+    u8 first[3][32]; /* by class of leaf (basic, hypervisor, extended): 1 + index of subleaf 0 */
+    u64 features;    /* for the emulator: BIT64(EMU_HAS_*) */
+    u64 cr4_allowed; /* CR4 bits a guest may set */
+    u64 xcr0_allowed;
+    u64 efer_allowed;
+    u8 phys_bits;
+};
+
+void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 tsc_hz,
+                       unsigned vcpus);
+
+/* The answer for one vCPU in its present state (CR4 and XCR0 show in some bits). */
+void cpuid_answer(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4]);
+
+#endif

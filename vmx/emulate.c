@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The emulator's operations.  Devices live behind the bus, so an access completes inside the
+ * instruction: nothing is left half-way.
+ */
+#include "vmx/emulate.h"
+
+#include "arch/x86/cpu.h"
+#include "vmx/cr.h"
+#include "vmx/hypercall.h"
+#include "vmx/inject.h"
+#include "vmx/msr.h"
+#include "vmx/vm.h"
+#include "vmx/vmcs.h"
+
+static void op_load(void *ctx, u32 groups)
+{
+    vcpu_load(ctx, groups);
+}
+
+static void *op_ram(void *ctx, gpa_t gpa, enum emu_access access)
+{
+    struct vcpu *v = ctx;
+    const struct gmem *mem = v->vm->parts.mem;
+
+    for (unsigned i = 0; i < mem->count; i++) {
+        const struct gmem_region *r = &mem->region[i];
+        u64 offset = gpa.v - r->base.v;
+        if (offset < r->size)
+            return r->kind == GMEM_ROM && (access & EMU_WRITE) ? NULL : r->host + offset;
+    }
+    return NULL;
+}
+
+/* The bus number of the device page at gpa; the last one is nearly always it. */
+static unsigned mmio_number(struct vcpu *v, u64 gpa)
+{
+    const struct bus *bus = v->vm->parts.bus;
+    const struct bus_range *r = &bus->mmio[v->last_mmio];
+
+    if (v->last_mmio == BUS_UNCLAIMED || gpa - r->base >= r->size)
+        v->last_mmio = bus_find_mmio(bus, gpa);
+    return v->last_mmio;
+}
+
+/* A device may have ended the machine; then this instruction is its last. */
+static enum emu_status after_device(const struct vcpu *v)
+{
+    return unlikely(v->vm->end != VM_END_NONE) ? EMU_STOP : EMU_DONE;
+}
+
+static enum emu_status op_mmio_read(void *ctx, gpa_t gpa, unsigned size, u64 *value)
+{
+    struct vcpu *v = ctx;
+    *value = bus_mmio_read(v->vm->parts.bus, mmio_number(v, gpa.v), v->index, gpa.v, size);
+    return after_device(v);
+}
+
+static enum emu_status op_mmio_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
+{
+    struct vcpu *v = ctx;
+    bus_mmio_write(v->vm->parts.bus, mmio_number(v, gpa.v), v->index, gpa.v, size, value);
+    return after_device(v);
+}
+
+/* A repeated string instruction looks at pending events after this many elements. */
+#define PORT_BURST 4096u
+
+static enum emu_status op_port_in(void *ctx, u16 port, unsigned size, void *data, u64 *count)
+{
+    struct vcpu *v = ctx;
+    u8 *at = data;
+    u64 todo = *count < PORT_BURST ? *count : PORT_BURST;
+
+    for (u64 i = 0; i < todo; i++, at += size) {
+        u32 value = bus_port_read(v->vm->parts.bus, v->index, port, size);
+        __builtin_memcpy(at, &value, size);
+    }
+    *count = todo;
+    return after_device(v);
+}
+
+static enum emu_status op_port_out(void *ctx, u16 port, unsigned size, const void *data, u64 *count)
+{
+    struct vcpu *v = ctx;
+    const u8 *at = data;
+    u64 todo = *count < PORT_BURST ? *count : PORT_BURST;
+
+    for (u64 i = 0; i < todo; i++, at += size) {
+        u32 value = 0;
+        __builtin_memcpy(&value, at, size);
+        bus_port_write(v->vm->parts.bus, v->index, port, size, value);
+    }
+    *count = todo;
+    return after_device(v);
+}
+
+static enum emu_status op_write_cr(void *ctx, unsigned cr, u64 value)
+{
+    return cr_write(ctx, cr, value);
+}
+
+static u64 op_read_cr8(void *ctx)
+{
+    struct vcpu *v = ctx;
+    return v->vm->parts.intc.ops->read_cr8(v->vm->parts.intc.ctx, v->index);
+}
+
+static enum emu_status op_read_msr(void *ctx, u32 msr, u64 *value)
+{
+    struct vcpu *v = ctx;
+    return msr_read(v, msr, value) ? EMU_DONE : emu_raise(&v->emu, VECTOR_GP, true, 0);
+}
+
+static enum emu_status op_write_msr(void *ctx, u32 msr, u64 value)
+{
+    struct vcpu *v = ctx;
+    return msr_write(v, msr, value) ? after_device(v) : emu_raise(&v->emu, VECTOR_GP, true, 0);
+}
+
+static void op_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
+{
+    cpuid_answer(ctx, leaf, subleaf, out);
+}
+
+static u64 op_read_tsc(void *ctx)
+{
+    return rdtsc() + ((struct vcpu *)ctx)->tsc_offset;
+}
+
+static void op_invalidate(void *ctx, bool all, gva_t gva)
+{
+    (void)all;
+    (void)gva;
+    vcpu_flush_tlb(ctx);
+}
+
+static bool op_interrupted(void *ctx)
+{
+    const struct vcpu *v = ctx;
+    return v->requests != 0 || rdtsc() >= v->deadline;
+}
+
+static enum emu_status write_xcr0(struct vcpu *v, u64 value)
+{
+    u64 allowed = v->vm->cpuid.xcr0_allowed;
+    const u64 avx512 = BIT64(5) | BIT64(6) | BIT64(7);
+
+    /* SDM vol. 1, 13.3: x87 always, AVX needs SSE, AVX-512 comes whole and needs AVX. */
+    if (!(value & 1) || (value & ~allowed) || ((value & BIT64(2)) && !(value & BIT64(1))) ||
+        ((value & avx512) && ((value & avx512) != avx512 || !(value & BIT64(2)))))
+        return emu_raise(&v->emu, VECTOR_GP, true, 0);
+    v->state.xcr0 = value;
+    xsetbv(0, value);
+    return EMU_DONE;
+}
+
+static enum emu_status op_special(void *ctx, unsigned op, u64 operand, u64 operand2)
+{
+    struct vcpu *v = ctx;
+
+    switch (op) {
+    case EMU_OP_XSETBV:
+        if (operand != 0)
+            return emu_raise(&v->emu, VECTOR_GP, true, 0);
+        return write_xcr0(v, operand2);
+    case EMU_OP_WBINVD:
+    case EMU_OP_INVD:
+        /* No device of ours reads memory behind the caches, and a guest may not empty the host's.
+         */
+    case EMU_OP_PAUSE:
+        return EMU_DONE;
+    case EMU_OP_INVPCID:
+        vcpu_flush_tlb(v);
+        return EMU_DONE;
+    case EMU_OP_VMCALL:
+        return hypercall(v);
+    case EMU_OP_RDPMC:
+        /* CPUID shows no counters (leaf 0AH reads 0). */
+        return emu_raise(&v->emu, VECTOR_GP, true, 0);
+    default:
+        return emu_raise(&v->emu, VECTOR_UD, false, 0);
+    }
+}
+
+static const struct emu_ops ops = {
+    .load = op_load,
+    .ram = op_ram,
+    .mmio_read = op_mmio_read,
+    .mmio_write = op_mmio_write,
+    .port_in = op_port_in,
+    .port_out = op_port_out,
+    .write_cr = op_write_cr,
+    .read_cr8 = op_read_cr8,
+    .read_msr = op_read_msr,
+    .write_msr = op_write_msr,
+    .cpuid = op_cpuid,
+    .read_tsc = op_read_tsc,
+    .invalidate = op_invalidate,
+    .interrupted = op_interrupted,
+    .special = op_special,
+};
+
+void emulate_init(struct vcpu *v)
+{
+    v->emu.state = &v->state;
+    v->emu.ops = &ops;
+    v->emu.ctx = v;
+    v->emu.features = v->vm->cpuid.features;
+    v->emu.phys_bits = v->vm->cpuid.phys_bits;
+}
+
+static enum exit_action unimplemented(struct vcpu *v)
+{
+    const struct emu_record *r = &v->emu.record;
+    char text[96], bytes[3 * sizeof(r->bytes) + 1];
+    size_t n = 0;
+
+    bytes[0] = 0;
+    for (unsigned i = 0; i < r->length; i++)
+        n += format_buf(bytes + n, sizeof(bytes) - n, "%02x ", r->bytes[i]);
+    (void)emu_disassemble(r->bytes, r->length, (enum emu_mode)r->mode, r->rip, text, sizeof(text),
+                          NULL, NULL);
+    return vm_stop_with_report(v, "the emulator does not know this instruction: %s(%s) at %#llx",
+                               bytes, text, (unsigned long long)r->rip);
+}
+
+enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
+{
+    switch (status) {
+    case EMU_DONE:
+        if (v->emu.event.vector != VECTOR_NONE)
+            inject_event(v, &v->emu.event);
+        if (unlikely(v->state.activity == ACTIVITY_HLT))
+            v->requests |= REQUEST_HALTED;
+        return EXIT_CONTINUE;
+    case EMU_FAULT:
+        return inject_fault(v, &v->emu.event);
+    case EMU_RETRY:
+        return EXIT_CONTINUE;
+    case EMU_STOP:
+        return EXIT_END;
+    case EMU_TRIPLE_FAULT:
+        vm_finish(v->vm, VM_END_TRIPLE_FAULT, 0, "triple fault while an event was delivered");
+        return EXIT_END;
+    case EMU_UNIMPLEMENTED:
+        break;
+    }
+    return unimplemented(v);
+}
+
+static enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
+{
+    u64 begin = rdtsc();
+
+    vcpu_load(v, STATE_BASE);
+    v->state.cr2 = cr2_read();
+    enum emu_status status = emu_step(&v->emu);
+    v->emu.fault_gpa_valid = false;
+    v->emu_stat[why].count++;
+    v->emu_stat[why].ticks += rdtsc() - begin;
+    return emulate_finish(v, status);
+}
+
+enum exit_action emulate_one(struct vcpu *v, enum emu_reason why)
+{
+    return run_emulator(v, why);
+}
+
+enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa)
+{
+    v->emu.fault_gva = gva;
+    v->emu.fault_gpa = gpa;
+    v->emu.fault_gpa_valid = true;
+    return run_emulator(v, EMU_MMIO);
+}

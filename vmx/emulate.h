@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where the emulator meets the virtual CPU: its operations on guest memory, bus, registers and
+ * MSRs, and the call that emulates one instruction after an exit.
+ */
+#ifndef VMX_EMULATE_H
+#define VMX_EMULATE_H
+
+#include "emulator/emulator.h"
+#include "vmx/vcpu.h"
+
+/* Set up v->emu. */
+void emulate_init(struct vcpu *v);
+
+/* Emulate the instruction at CS:RIP, counting it under `why`. */
+enum exit_action emulate_one(struct vcpu *v, enum emu_reason why);
+
+/*
+ * The access that caused the exit was to linear address gva at gpa: the emulator need not walk the
+ * page tables for it again.
+ */
+enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa);
+
+/* Turn what the emulator said into what the run loop does. */
+enum exit_action emulate_finish(struct vcpu *v, enum emu_status status);
+
+#endif

@@ -1,0 +1,85 @@
+; SPDX-License-Identifier: MIT
+;
+; The door to the guest and back: loads the general registers, enters, and on a VM exit stores them
+; again.  Everything else of the guest is in the VMCS or stays in the CPU (see vmx/vcpu.h).
+
+bits 64
+section .text
+
+VMCS_HOST_RSP equ 0x6c14
+
+; bool vmx_enter(u64 gpr[16], bool launched, u64 *host_rsp)
+; *host_rsp remembers what VMCS_HOST_RSP holds, which changes only with the depth of the stack.
+; Returns false after a VM exit, true when VMLAUNCH or VMRESUME itself failed.
+global vmx_enter
+global vmx_exit
+vmx_enter:
+        push    rbp
+        mov     rbp, rsp
+        push    rbx
+        push    r12
+        push    r13
+        push    r14
+        push    r15
+        push    rdi
+        cmp     rsp, [rdx]
+        je      .host_rsp_known
+        mov     eax, VMCS_HOST_RSP
+        vmwrite rax, rsp
+        mov     [rdx], rsp
+.host_rsp_known:
+        test    sil, sil                ; no instruction until the jump changes flags
+        mov     rax, [rdi + 0 * 8]
+        mov     rcx, [rdi + 1 * 8]
+        mov     rdx, [rdi + 2 * 8]
+        mov     rbx, [rdi + 3 * 8]
+        mov     rbp, [rdi + 5 * 8]
+        mov     rsi, [rdi + 6 * 8]
+        mov     r8, [rdi + 8 * 8]
+        mov     r9, [rdi + 9 * 8]
+        mov     r10, [rdi + 10 * 8]
+        mov     r11, [rdi + 11 * 8]
+        mov     r12, [rdi + 12 * 8]
+        mov     r13, [rdi + 13 * 8]
+        mov     r14, [rdi + 14 * 8]
+        mov     r15, [rdi + 15 * 8]
+        mov     rdi, [rdi + 7 * 8]
+        jz      .launch
+        vmresume
+        jmp     .failed
+.launch:
+        vmlaunch
+.failed:                                ; the registers are still the guest's, the stack is ours
+        mov     al, 1
+        pop     rdi
+        jmp     out_with_al
+
+vmx_exit:                               ; HOST_RIP
+        push    rdi
+        mov     rdi, [rsp + 8]
+        mov     [rdi + 0 * 8], rax
+        mov     [rdi + 1 * 8], rcx
+        mov     [rdi + 2 * 8], rdx
+        mov     [rdi + 3 * 8], rbx
+        mov     [rdi + 5 * 8], rbp
+        mov     [rdi + 6 * 8], rsi
+        mov     [rdi + 8 * 8], r8
+        mov     [rdi + 9 * 8], r9
+        mov     [rdi + 10 * 8], r10
+        mov     [rdi + 11 * 8], r11
+        mov     [rdi + 12 * 8], r12
+        mov     [rdi + 13 * 8], r13
+        mov     [rdi + 14 * 8], r14
+        mov     [rdi + 15 * 8], r15
+        pop     rax
+        mov     [rdi + 7 * 8], rax
+        pop     rdi
+        xor     eax, eax
+out_with_al:
+        pop     r15
+        pop     r14
+        pop     r13
+        pop     r12
+        pop     rbx
+        pop     rbp
+        ret

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Building, walking and printing extended page tables (SDM vol. 3C, 28.3).
+ */
+#include "vmx/ept.h"
+
+#include "arch/x86/memory.h"
+#include "arch/x86/mtrr.h"
+#include "arch/x86/panic.h"
+#include "vmx/caps.h"
+
+#define LEVELS     4u
+#define INDEX_BITS 9u
+
+/* EPTP: SDM vol. 3C, table 24-8. */
+#define EPTP_WRITE_BACK 6u
+#define EPTP_WALK_4     (3u << 3)
+
+static unsigned index_at(u64 gpa, unsigned level)
+{
+    return (unsigned)(gpa >> (12 + INDEX_BITS * (level - 1))) & 0x1ff;
+}
+
+static u64 size_at(unsigned level)
+{
+    return PAGE_SIZE << (INDEX_BITS * (level - 1));
+}
+
+static bool is_leaf(u64 entry, unsigned level)
+{
+    return level == 1 || (entry & EPT_LARGE) != 0;
+}
+
+static u64 *table_of(u64 entry)
+{
+    return phys_to_virt(HPA(entry & EPT_ADDRESS));
+}
+
+static enum status new_table(struct ept *e, u64 **table, hpa_t *at)
+{
+    enum status s = mem_alloc(PAGE_SIZE, PAGE_SIZE, "ept", at);
+    if (s == STATUS_OK) {
+        *table = phys_to_virt(*at);
+        e->tables++;
+    }
+    return s;
+}
+
+enum status ept_init(struct ept *e, const struct vmx_caps *caps)
+{
+    hpa_t at;
+
+    *e = (struct ept){.large_2m = caps_has(caps, CAP_EPT, EPT_PAGE_2M),
+                      .large_1g = caps_has(caps, CAP_EPT, EPT_PAGE_1G),
+                      .invept_single = caps_has(caps, CAP_EPT, EPT_INVEPT_SINGLE)};
+    enum status s = new_table(e, &e->root, &at);
+    if (s == STATUS_OK)
+        e->pointer = at.v | EPTP_WALK_4 | EPTP_WRITE_BACK;
+    return s;
+}
+
+static void free_level(u64 *table, unsigned level)
+{
+    for (unsigned i = 0; level > 1 && i < 512; i++)
+        if ((table[i] & EPT_RIGHTS) && !is_leaf(table[i], level))
+            free_level(table_of(table[i]), level - 1);
+    mem_free(virt_to_phys(table));
+}
+
+void ept_destroy(struct ept *e)
+{
+    if (!e->root)
+        return;
+    ept_invalidate(e);
+    free_level(e->root, LEVELS);
+    *e = (struct ept){0};
+}
+
+/* The largest page for the rest of the range: aligned on both sides, of one memory type. */
+static unsigned pick_level(const struct ept *e, u64 gpa, u64 hpa, u64 size)
+{
+    for (unsigned level = 3; level > 1; level--) {
+        u64 page = size_at(level);
+        bool uniform = false;
+        if ((level == 3 && !e->large_1g) || (level == 2 && !e->large_2m))
+            continue;
+        if (size < page || !is_aligned(gpa | hpa, page))
+            continue;
+        (void)mtrr_type(HPA(hpa), page, &uniform);
+        if (uniform)
+            return level;
+    }
+    return 1;
+}
+
+static enum status map_page(struct ept *e, u64 gpa, u64 hpa, unsigned leaf, u64 rights)
+{
+    u64 *table = e->root;
+
+    for (unsigned level = LEVELS; level > leaf; level--) {
+        u64 *entry = &table[index_at(gpa, level)];
+        if (!(*entry & EPT_RIGHTS)) {
+            hpa_t at;
+            enum status s = new_table(e, &table, &at);
+            if (s != STATUS_OK)
+                return s;
+            *entry = at.v | EPT_RIGHTS;
+        } else if (is_leaf(*entry, level)) {
+            return STATUS_EOVERLAP;
+        } else {
+            table = table_of(*entry);
+        }
+    }
+    u64 *entry = &table[index_at(gpa, leaf)];
+    if (*entry & EPT_RIGHTS)
+        return STATUS_EOVERLAP;
+    bool uniform;
+    u64 type = mtrr_type(HPA(hpa), size_at(leaf), &uniform);
+    *entry = hpa | type << EPT_TYPE_SHIFT | rights | (leaf > 1 ? EPT_LARGE : 0);
+    return STATUS_OK;
+}
+
+enum status ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, u64 size, u64 rights)
+{
+    if (size == 0 || !is_aligned(gpa.v | hpa.v | size, PAGE_SIZE) ||
+        !range_within(gpa.v, size, BIT64(48)))
+        return STATUS_EINVAL;
+    for (u64 done = 0; done < size;) {
+        unsigned level = pick_level(e, gpa.v + done, hpa.v + done, size - done);
+        enum status s = map_page(e, gpa.v + done, hpa.v + done, level, rights);
+        if (s != STATUS_OK)
+            return s;
+        done += size_at(level);
+    }
+    return STATUS_OK;
+}
+
+u64 ept_lookup(const struct ept *e, gpa_t gpa, unsigned *level)
+{
+    const u64 *table = e->root;
+
+    for (*level = gpa.v >> 48 ? 0 : LEVELS; *level > 0; --*level) {
+        u64 entry = table[index_at(gpa.v, *level)];
+        if (!(entry & EPT_RIGHTS))
+            break;
+        if (is_leaf(entry, *level))
+            return entry;
+        table = table_of(entry);
+    }
+    *level = 0;
+    return 0;
+}
+
+void ept_invalidate(const struct ept *e)
+{
+    struct {
+        u64 eptp, zero;
+    } descriptor = {e->pointer, 0};
+    u64 type = e->invept_single ? 1 : 2; /* SDM vol. 3C, 30.3, INVEPT */
+    bool failed;
+
+    __asm__ volatile("invept %1, %2" : "=@ccbe"(failed) : "m"(descriptor), "r"(type) : "memory");
+    if (failed)
+        panic("INVEPT type %llu of EPTP %#llx failed", (unsigned long long)type,
+              (unsigned long long)e->pointer);
+}
+
+void ept_show(const struct ept *e, gpa_t gpa, struct sink *out)
+{
+    static const char *const types[] = {"UC", "WC", "2", "3", "WT", "WP", "WB", "7"};
+    const u64 *table = e->root;
+
+    for (unsigned level = LEVELS; level > 0; level--) {
+        unsigned i = index_at(gpa.v, level);
+        u64 entry = table[i];
+        sink_printf(out, "  level %u [%3u] = %016llx  %c%c%c", level, i, (unsigned long long)entry,
+                    entry & EPT_READ ? 'r' : '-', entry & EPT_WRITE ? 'w' : '-',
+                    entry & EPT_EXECUTE ? 'x' : '-');
+        if (!(entry & EPT_RIGHTS)) {
+            sink_printf(out, "  not mapped: an access is a device's\n");
+            return;
+        }
+        if (is_leaf(entry, level)) {
+            u64 offset = gpa.v & (size_at(level) - 1);
+            sink_printf(
+                out, " %s  %llu KiB page -> host-physical %#llx\n", types[bits_get(entry, 5, 3)],
+                (unsigned long long)(size_at(level) / KiB),
+                (unsigned long long)((entry & EPT_ADDRESS & ~(size_at(level) - 1)) | offset));
+            return;
+        }
+        sink_printf(out, "\n");
+        table = table_of(entry);
+    }
+}

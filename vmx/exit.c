@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The dispatch table, and the exits that have no file of their own.
+ */
+#include "vmx/exit.h"
+
+#include "arch/x86/cpu.h"
+#include "vmx/check.h"
+#include "vmx/emulate.h"
+#include "vmx/inject.h"
+#include "vmx/msr.h"
+#include "vmx/vm.h"
+#include "vmx/vmcs.h"
+
+struct exit_entry {
+    enum exit_action (*handler)(struct vcpu *v);
+    const char *name;
+    bool may_vector;
+};
+
+static const struct exit_entry exits[EXIT_REASON_COUNT] = {
+#define EXIT(number, name, handler, may_vector) [number] = {handler, #name, may_vector},
+#include "vmx/exits.def"
+#undef EXIT
+};
+
+enum exit_action exit_dispatch(struct vcpu *v)
+{
+    u32 reason = v->reason & 0xffff;
+
+    if (unlikely(reason >= EXIT_REASON_COUNT || !exits[reason].handler))
+        return exit_unexpected(v);
+    if (exits[reason].may_vector)
+        inject_recover(v);
+    return exits[reason].handler(v);
+}
+
+const char *exit_reason_name(u32 reason)
+{
+    return reason < EXIT_REASON_COUNT && exits[reason].name ? exits[reason].name : "?";
+}
+
+enum exit_action exit_retire(struct vcpu *v)
+{
+    vcpu_load(v, STATE_RIP | STATE_RFLAGS | STATE_INTERRUPTIBILITY);
+    emu_retire(&v->emu, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+    if (unlikely(v->emu.event.vector != VECTOR_NONE))
+        inject_event(v, &v->emu.event);
+    return EXIT_CONTINUE;
+}
+
+enum exit_action exit_cpuid(struct vcpu *v)
+{
+    u64 *gpr = v->state.gpr;
+    u32 out[4];
+
+    cpuid_answer(v, (u32)gpr[RAX], (u32)gpr[RCX], out);
+    gpr[RAX] = out[0];
+    gpr[RBX] = out[1];
+    gpr[RCX] = out[2];
+    gpr[RDX] = out[3];
+    return exit_retire(v);
+}
+
+enum exit_action exit_rdmsr(struct vcpu *v)
+{
+    u64 *gpr = v->state.gpr;
+    u64 value;
+
+    if (!msr_read(v, (u32)gpr[RCX], &value))
+        return inject_gp(v);
+    gpr[RAX] = (u32)value;
+    gpr[RDX] = value >> 32;
+    return exit_retire(v);
+}
+
+enum exit_action exit_wrmsr(struct vcpu *v)
+{
+    const u64 *gpr = v->state.gpr;
+
+    if (!msr_write(v, (u32)gpr[RCX], gpr[RDX] << 32 | (u32)gpr[RAX]))
+        return inject_gp(v);
+    return exit_retire(v);
+}
+
+enum exit_action exit_hlt(struct vcpu *v)
+{
+    v->requests |= REQUEST_HALTED;
+    return exit_retire(v);
+}
+
+enum exit_action exit_vmcall(struct vcpu *v)
+{
+    return emulate_one(v, EMU_INTERCEPT);
+}
+
+/* Instructions whose effect the emulator knows; they are too rare to be decoded from exit fields.
+ */
+enum exit_action exit_emulate(struct vcpu *v)
+{
+    return emulate_one(v, EMU_INTERCEPT);
+}
+
+/* VT-x, SMX and the like are not shown in CPUID, so their instructions do not exist. */
+enum exit_action exit_undefined(struct vcpu *v)
+{
+    return inject_ud(v);
+}
+
+/* The debug registers are in the CPU itself; the emulator wants them in the state. */
+enum exit_action exit_mov_dr(struct vcpu *v)
+{
+    struct x86_state *s = &v->state;
+
+    s->dr[0] = dr0_read();
+    s->dr[1] = dr1_read();
+    s->dr[2] = dr2_read();
+    s->dr[3] = dr3_read();
+    s->dr6 = dr6_read();
+    enum exit_action action = emulate_one(v, EMU_INTERCEPT);
+    dr0_write(s->dr[0]);
+    dr1_write(s->dr[1]);
+    dr2_write(s->dr[2]);
+    dr3_write(s->dr[3]);
+    dr6_write(s->dr6);
+    return action;
+}
+
+/* Exit qualification for control-register accesses, SDM vol. 3C, table 27-3. */
+enum cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
+
+enum exit_action exit_cr_access(struct vcpu *v)
+{
+    u64 q = v->qualification;
+    unsigned cr = (unsigned)bits_get(q, 3, 0), gpr = (unsigned)bits_get(q, 11, 8);
+    enum cr_access access = (enum cr_access)bits_get(q, 5, 4);
+
+    if (access == CR_CLTS || access == CR_LMSW)
+        return emulate_one(v, EMU_INTERCEPT);
+    vcpu_load(v, STATE_RSP | STATE_CR0 | STATE_CR4 | STATE_EFER | STATE_SEG(SEG_CS));
+    if (access == CR_MOV_FROM) { /* only of CR8 */
+        v->state.gpr[gpr] = v->vm->parts.intc.ops->read_cr8(v->vm->parts.intc.ctx, v->index);
+        v->state.dirty |= gpr == RSP ? STATE_RSP : 0;
+        return exit_retire(v);
+    }
+    u64 value = v->state.gpr[gpr];
+    if (emu_mode(&v->state) != EMU_MODE_64)
+        value = (u32)value;
+    if (v->emu.ops->write_cr(v, cr, value) != EMU_DONE)
+        return inject_fault(v, &v->emu.event);
+    return exit_retire(v);
+}
+
+enum exit_action exit_triple_fault(struct vcpu *v)
+{
+    vm_finish(v->vm, VM_END_TRIPLE_FAULT, 0, "triple fault");
+    return EXIT_END;
+}
+
+enum exit_action exit_entry_failure(struct vcpu *v)
+{
+    char why[160];
+
+    check_explain(v, why, sizeof(why));
+    return vm_stop_with_report(v, "VM entry failed (%s, qualification %llu): %s",
+                               exit_reason_name(v->reason & 0xffff),
+                               (unsigned long long)v->qualification, why);
+}
+
+enum exit_action exit_unexpected(struct vcpu *v)
+{
+    return vm_stop_with_report(v, "VM exit %u (%s) with qualification %#llx is not handled",
+                               v->reason & 0xffff, exit_reason_name(v->reason & 0xffff),
+                               (unsigned long long)v->qualification);
+}

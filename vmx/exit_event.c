@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Exits about events: exceptions and NMIs, interrupts of the host, windows, task switches, time.
+ */
+#include "arch/x86/cpu.h"
+#include "arch/x86/irq.h"
+#include "lib/bits.h"
+#include "vmx/emulate.h"
+#include "vmx/exit.h"
+#include "vmx/inject.h"
+#include "vmx/vm.h"
+#include "vmx/vmcs.h"
+
+#define INFO_NMI_UNBLOCK BIT(12)
+#define DR7_GD           BIT64(13)
+
+/* An NMI that exits is the host's: its own handler runs, and its IRET opens NMIs again. */
+static void host_nmi(void)
+{
+    __asm__ volatile("int $2" ::: "memory");
+}
+
+/* Machine checks are the host's too: its handler reports and stops. */
+static void host_machine_check(void)
+{
+    __asm__ volatile("int $18" ::: "memory");
+}
+
+/* A #DB that exits has not written DR6 nor cleared DR7.GD yet (SDM vol. 3C, 27.1). */
+static enum exit_action reflect_debug(struct vcpu *v, struct emu_event *event)
+{
+    event->payload = v->qualification & 0x600full;
+    vcpu_load(v, STATE_DR7);
+    v->state.dr7 &= ~DR7_GD;
+    v->state.dirty |= STATE_DR7;
+    if (event->type >= EMU_EVENT_SOFT_INT)
+        event->ilen = (u8)vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+    return inject_fault(v, event);
+}
+
+enum exit_action exit_exception_nmi(struct vcpu *v)
+{
+    u32 info = vmread(VMCS_EXIT_INTERRUPTION_INFO);
+    struct emu_event event;
+
+    inject_decode(info, vmread(VMCS_EXIT_INTERRUPTION_ERROR), 0, &event);
+    if (event.type == EMU_EVENT_NMI) {
+        host_nmi();
+        return EXIT_CONTINUE;
+    }
+    if (event.vector == VECTOR_MC) {
+        host_machine_check();
+        return EXIT_CONTINUE;
+    }
+    if ((info & INFO_NMI_UNBLOCK) && !v->reinject && event.vector != VECTOR_DF) {
+        vcpu_load(v, STATE_INTERRUPTIBILITY);
+        v->state.interruptibility |= BLOCKED_BY_NMI;
+        v->state.dirty |= STATE_INTERRUPTIBILITY;
+    }
+    switch (event.vector) {
+    case VECTOR_DB:
+        return reflect_debug(v, &event);
+    case VECTOR_AC:
+        return inject_fault(v, &event);
+    default:
+        return vm_stop_with_report(v, "exception %u was intercepted, and nobody asked for it",
+                                   event.vector);
+    }
+}
+
+enum exit_action exit_external_interrupt(struct vcpu *v)
+{
+    irq_dispatch((u8)vmread(VMCS_EXIT_INTERRUPTION_INFO));
+    v->requests |= REQUEST_POLL;
+    return EXIT_CONTINUE;
+}
+
+/* The run loop looks at the clock before every entry: nothing else to do. */
+enum exit_action exit_preemption_timer(struct vcpu *v)
+{
+    (void)v;
+    return EXIT_CONTINUE;
+}
+
+enum exit_action exit_interrupt_window(struct vcpu *v)
+{
+    v->requests |= REQUEST_INTERRUPT;
+    return EXIT_CONTINUE;
+}
+
+enum exit_action exit_nmi_window(struct vcpu *v)
+{
+    v->requests |= REQUEST_NMI;
+    return EXIT_CONTINUE;
+}
+
+enum exit_action exit_task_switch(struct vcpu *v)
+{
+    u64 q = v->qualification;
+    struct emu_event cause = v->event;
+    bool by_gate = bits_get(q, 31, 30) == EMU_TASK_GATE;
+
+    v->event.vector = VECTOR_NONE;
+    v->reinject = false;
+    vcpu_load(v, STATE_ALL);
+    enum emu_status status =
+        emu_task_switch(&v->emu, (u16)q, (enum emu_task_source)bits_get(q, 31, 30),
+                        by_gate ? &cause : NULL, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+    v->emu_stat[EMU_TASK_SWITCH].count++;
+    return emulate_finish(v, status);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * EPT violations: accesses to guest-physical memory that no RAM backs.  They are a device's, and
+ * the emulator carries out the instruction.
+ */
+#include "lib/bits.h"
+#include "vmx/emulate.h"
+#include "vmx/exit.h"
+#include "vmx/inject.h"
+#include "vmx/vm.h"
+#include "vmx/vmcs.h"
+
+/* Exit qualification, SDM vol. 3C, table 27-7. */
+#define EPT_Q_FETCH        BIT(2)
+#define EPT_Q_LINEAR_VALID BIT(7)
+#define EPT_Q_TRANSLATED   BIT(8) /* else: the access was to a paging-structure entry */
+#define EPT_Q_NMI_UNBLOCK  BIT(12)
+
+enum exit_action exit_ept_violation(struct vcpu *v)
+{
+    u64 q = v->qualification;
+    gpa_t gpa = GPA(vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
+
+    if (unlikely((q & EPT_Q_NMI_UNBLOCK) && !v->reinject)) {
+        vcpu_load(v, STATE_INTERRUPTIBILITY);
+        v->state.interruptibility |= BLOCKED_BY_NMI;
+        v->state.dirty |= STATE_INTERRUPTIBILITY;
+    }
+    if (unlikely((q & EPT_Q_LINEAR_VALID) && !(q & EPT_Q_TRANSLATED)))
+        return vm_stop_with_report(v, "the guest's page tables lead to %#llx, where no memory is",
+                                   (unsigned long long)gpa.v);
+    if (unlikely(q & EPT_Q_FETCH))
+        return vm_stop_with_report(v,
+                                   "the guest executes at guest-physical %#llx, where no memory is",
+                                   (unsigned long long)gpa.v);
+    if (unlikely(v->reinject)) {
+        /* The stack or a table of the delivery is a device's page: deliver in software. */
+        struct emu_event event = v->event;
+        v->event.vector = VECTOR_NONE;
+        v->reinject = false;
+        vcpu_load(v, STATE_BASE);
+        return emulate_finish(v, emu_deliver(&v->emu, &event));
+    }
+    return emulate_access(v, GVA(vmread(VMCS_GUEST_LINEAR_ADDRESS)), gpa);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Model-specific registers of a guest: an allow-list.  What is not on it, and not claimed by a
+ * device on the bus, is #GP(0).
+ */
+#ifndef VMX_MSR_H
+#define VMX_MSR_H
+
+#include "lib/types.h"
+
+struct vcpu;
+struct vm;
+
+/* Which MSRs the guest may touch without an exit: fill the bitmap (SDM vol. 3C, 24.6.9). */
+void msr_fill_bitmap(struct vm *vm);
+
+/* RDMSR and WRMSR; false: #GP(0). */
+bool msr_read(struct vcpu *v, u32 msr, u64 *value);
+bool msr_write(struct vcpu *v, u32 msr, u64 value);
+
+#endif

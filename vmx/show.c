@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A virtual CPU in text: registers, and the instruction it is at.
+ */
+#include "arch/x86/cpu.h"
+#include "lib/string.h"
+#include "vmx/vm.h"
+
+#define LL(x) ((unsigned long long)(x))
+
+static void show_segments(const struct x86_state *s, struct sink *out)
+{
+    static const char *const names[] = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
+
+    for (unsigned i = 0; i < SEG_COUNT; i++) {
+        const struct segment *g = &s->seg[i];
+        sink_printf(out, "%-4s %04x base %016llx limit %08x access %05x%s\n", names[i], g->selector,
+                    LL(g->base), g->limit, g->access, g->access & SEG_UNUSABLE ? " unusable" : "");
+    }
+    sink_printf(out, "GDTR base %016llx limit %04x   IDTR base %016llx limit %04x\n",
+                LL(s->gdtr.base), s->gdtr.limit, LL(s->idtr.base), s->idtr.limit);
+}
+
+/* Copy code bytes without side effects; how many could be read. */
+static unsigned peek_code(struct vcpu *v, u8 *bytes, unsigned want)
+{
+    u64 linear =
+        v->state.rip + (emu_mode(&v->state) == EMU_MODE_64 ? 0 : v->state.seg[SEG_CS].base);
+
+    for (unsigned i = 0; i < want; i++) {
+        struct emu_event fault;
+        gpa_t gpa;
+        if (emu_translate(&v->emu, GVA(linear + i), EMU_IMPLICIT, &gpa, &fault, NULL, NULL) !=
+                STATUS_OK ||
+            gmem_read(v->vm->parts.mem, gpa, &bytes[i], 1) != STATUS_OK)
+            return i;
+    }
+    return want;
+}
+
+void vcpu_show(struct vcpu *v, struct sink *out)
+{
+    static const char *const names[] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
+                                        "R8",  "R9",  "R10", "R11", "R12", "R13", "R14", "R15"};
+    static const char *const modes[] = {"real", "virtual-8086", "16-bit", "32-bit", "64-bit"};
+    const struct x86_state *s = &v->state;
+    u8 code[15];
+    char text[96];
+
+    vcpu_load(v, STATE_ALL);
+    for (unsigned i = 0; i < GPR_COUNT; i++)
+        sink_printf(out, "%-3s %016llx%s", names[i], LL(s->gpr[i]), i % 4 == 3 ? "\n" : "  ");
+    sink_printf(out, "RIP %016llx  RFLAGS %08llx  CPL %u  %s mode\n", LL(s->rip), LL(s->rflags),
+                s->seg[SEG_SS].access >> SEG_DPL_SHIFT & 3, modes[emu_mode(s)]);
+    sink_printf(out, "CR0 %08llx  CR2 %016llx  CR3 %016llx  CR4 %08llx  EFER %04llx\n", LL(s->cr0),
+                LL(cr2_read()), LL(s->cr3), LL(s->cr4), LL(s->efer));
+    show_segments(s, out);
+    sink_printf(out, "DR6 %08llx DR7 %08llx  interruptibility %x%s\n", LL(dr6_read()), LL(s->dr7),
+                s->interruptibility, v->requests & REQUEST_HALTED ? "  halted" : "");
+    unsigned got = peek_code(v, code, sizeof(code));
+    if (got && emu_disassemble(code, got, emu_mode(s), s->rip, text, sizeof(text), NULL, NULL))
+        sink_printf(out, "at RIP: %s\n", text);
+    else
+        sink_printf(out, "at RIP: no instruction can be read\n");
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The VMCS of a virtual CPU: made once, then kept in step with `state` group by group.
+ */
+#include "vmx/vcpu.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/memory.h"
+#include "arch/x86/msr.h"
+#include "arch/x86/mtrr.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/panic.h"
+#include "arch/x86/percpu.h"
+#include "arch/x86/trap.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "vmx/caps.h"
+#include "vmx/cr.h"
+#include "vmx/emulate.h"
+#include "vmx/vm.h"
+#include "vmx/vmcs.h"
+#include "vmx/vmx.h"
+
+void vmx_exit(void);
+
+/* SDM vol. 3C, 24.4.1 and table 24-2: a segment register that is not usable. */
+#define ACCESS_UNUSABLE SEG_UNUSABLE
+
+/* #AC and #DB can be made to recur without end inside the CPU, so they must leave the guest. */
+#define EXCEPTION_BITMAP (BIT(VECTOR_AC) | BIT(VECTOR_DB) | BIT(VECTOR_MC))
+
+static u64 host_page(u64 at)
+{
+    return virt_to_phys((const void *)(uintptr_t)at).v;
+}
+
+static enum status write_controls(struct vcpu *v)
+{
+    const struct vmx_caps *caps = v->vm->caps;
+    u32 pin, proc, proc2, exit, entry;
+    u32 proc2_want =
+        PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD_EXITING | PROC2_INVPCID | PROC2_XSAVES;
+
+    if (v->vm->unrestricted)
+        proc2_want |= PROC2_UNRESTRICTED_GUEST;
+    enum status s[] = {
+        caps_control(caps, CAP_PIN, PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING,
+                     PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER, &pin),
+        caps_control(caps, CAP_PROC,
+                     PROC_HLT_EXITING | PROC_MWAIT_EXITING | PROC_RDPMC_EXITING |
+                         PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING | PROC_IO_BITMAPS |
+                         PROC_MSR_BITMAPS | PROC_MONITOR_EXITING | PROC_TSC_OFFSETTING |
+                         (u32)PROC_SECONDARY_CONTROLS,
+                     0, &proc),
+        caps_control(caps, CAP_PROC2, PROC2_EPT, proc2_want, &proc2),
+        caps_control(caps, CAP_EXIT,
+                     EXIT_SAVE_DEBUG_CONTROLS | EXIT_HOST_64 | EXIT_ACK_INTERRUPT | EXIT_SAVE_PAT |
+                         EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
+                     0, &exit),
+        caps_control(caps, CAP_ENTRY, ENTRY_LOAD_DEBUG_CONTROLS | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER,
+                     0, &entry),
+    };
+    for (unsigned i = 0; i < ARRAY_SIZE(s); i++)
+        if (s[i] != STATUS_OK)
+            return s[i];
+
+    vmwrite(VMCS_PIN_CONTROLS, pin);
+    vmwrite(VMCS_PROC_CONTROLS, proc);
+    vmwrite(VMCS_PROC2_CONTROLS, proc2);
+    vmwrite(VMCS_EXIT_CONTROLS, exit);
+    vmwrite(VMCS_ENTRY_CONTROLS, entry);
+    v->proc_controls = proc;
+    v->entry_controls = entry;
+    if (proc2 & PROC2_VPID) {
+        v->vpid = (u16)(v->vm->id * VM_MAX_VCPUS + v->index);
+        vmwrite(VMCS_VPID, v->vpid);
+    }
+    if (proc2 & PROC2_XSAVES)
+        vmwrite(VMCS_XSS_EXITING_BITMAP, 0ull);
+    return STATUS_OK;
+}
+
+static void write_host_state(void)
+{
+    struct percpu *cpu = this_cpu();
+
+    vmwrite(VMCS_HOST_CS_SELECTOR, SELECTOR_CODE);
+    vmwrite(VMCS_HOST_SS_SELECTOR, SELECTOR_DATA);
+    vmwrite(VMCS_HOST_DS_SELECTOR, SELECTOR_DATA);
+    vmwrite(VMCS_HOST_ES_SELECTOR, SELECTOR_DATA);
+    vmwrite(VMCS_HOST_FS_SELECTOR, 0);
+    vmwrite(VMCS_HOST_GS_SELECTOR, 0);
+    vmwrite(VMCS_HOST_TR_SELECTOR, SELECTOR_TSS);
+    vmwrite(VMCS_HOST_FS_BASE, 0ull);
+    vmwrite(VMCS_HOST_GS_BASE, (u64)(uintptr_t)cpu);
+    vmwrite(VMCS_HOST_TR_BASE, percpu_tss_base(cpu));
+    vmwrite(VMCS_HOST_GDTR_BASE, sgdt().base);
+    vmwrite(VMCS_HOST_IDTR_BASE, trap_idt_base());
+    vmwrite(VMCS_HOST_CR0, cr0_read());
+    vmwrite(VMCS_HOST_CR3, paging_cr3());
+    vmwrite(VMCS_HOST_CR4, cr4_read());
+    vmwrite(VMCS_HOST_EFER, rdmsr(MSR_IA32_EFER));
+    vmwrite(VMCS_HOST_PAT, rdmsr(MSR_IA32_PAT));
+    vmwrite(VMCS_HOST_SYSENTER_CS, 0);
+    vmwrite(VMCS_HOST_SYSENTER_ESP, 0ull);
+    vmwrite(VMCS_HOST_SYSENTER_EIP, 0ull);
+    vmwrite(VMCS_HOST_RIP, (u64)(uintptr_t)vmx_exit);
+}
+
+static void write_fixed_fields(struct vcpu *v)
+{
+    struct vm *vm = v->vm;
+
+    vmwrite(VMCS_IO_BITMAP_A, host_page((u64)(uintptr_t)vm->io_bitmap));
+    vmwrite(VMCS_IO_BITMAP_B, host_page((u64)(uintptr_t)vm->io_bitmap + PAGE_SIZE));
+    vmwrite(VMCS_MSR_BITMAP, host_page((u64)(uintptr_t)vm->msr_bitmap));
+    vmwrite(VMCS_EPTP, vm->ept.pointer);
+    vmwrite(VMCS_VMCS_LINK_POINTER, ~0ull);
+    vmwrite(VMCS_EXCEPTION_BITMAP, EXCEPTION_BITMAP);
+    vmwrite(VMCS_PAGE_FAULT_MASK, 0);
+    vmwrite(VMCS_PAGE_FAULT_MATCH, 0);
+    vmwrite(VMCS_CR3_TARGET_COUNT, 0);
+    vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
+    vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
+    vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
+    vmwrite(VMCS_CR0_MASK, cr0_owned(vm));
+    vmwrite(VMCS_CR4_MASK, cr4_owned(vm));
+}
+
+enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
+{
+    hpa_t cache;
+
+    memset(v, 0, sizeof(*v));
+    v->vm = vm;
+    v->index = index;
+    v->tsc_offset = vm->parts.tsc_offset;
+    v->has_preemption_timer = caps_has(vm->caps, CAP_PIN, PIN_PREEMPTION_TIMER);
+    enum status s = vmx_alloc_region(vm->caps, "vmcs", &v->vmcs);
+    if (s != STATUS_OK)
+        return s;
+    s = mem_alloc(emu_cache_size(), PAGE_SIZE, "decode cache", &cache);
+    if (s != STATUS_OK)
+        return s;
+    v->emu.cache = phys_to_virt(cache);
+    emu_cache_init(v->emu.cache);
+    emulate_init(v);
+
+    bool failed;
+    __asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(v->vmcs) : "memory");
+    invariant(!failed);
+    vcpu_make_current(v);
+    s = write_controls(v);
+    if (s == STATUS_OK) {
+        write_host_state();
+        write_fixed_fields(v);
+    }
+    return s;
+}
+
+void vcpu_destroy(struct vcpu *v)
+{
+    bool failed;
+
+    if (v->vmcs.v) {
+        __asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(v->vmcs) : "memory");
+        invariant(!failed);
+        mem_free(v->vmcs);
+    }
+    if (v->emu.cache)
+        mem_free(virt_to_phys(v->emu.cache));
+    if (this_cpu()->vcpu == v)
+        this_cpu()->vcpu = NULL;
+}
+
+void vcpu_make_current(struct vcpu *v)
+{
+    bool failed;
+
+    __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(v->vmcs) : "memory");
+    invariant(!failed);
+    this_cpu()->vcpu = v;
+}
+
+void vcpu_set_state(struct vcpu *v, const struct x86_state *initial)
+{
+    v->state = *initial;
+    v->state.valid = v->state.dirty = STATE_ALL;
+    v->event.vector = VECTOR_NONE;
+    v->requests = REQUEST_INTERRUPT | REQUEST_FLUSH_TLB;
+    v->nmi_pending = false;
+    v->interrupt_window = v->nmi_window = false;
+    vcpu_control(v, PROC_INTERRUPT_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING, false);
+    v->misc_enable =
+        MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE;
+    v->mcg_status = 0;
+    v->tsc_adjust = 0;
+    vmwrite(VMCS_GUEST_DEBUGCTL, 0ull);
+    vmwrite(VMCS_GUEST_PAT, PAT_RESET);
+    vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, 0);
+    vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
+    /* What lives in the CPU itself. */
+    dr0_write(initial->dr[0]);
+    dr1_write(initial->dr[1]);
+    dr2_write(initial->dr[2]);
+    dr3_write(initial->dr[3]);
+    dr6_write(initial->dr6);
+    cr2_write(initial->cr2);
+    if (cpu_has(CPU_XSAVE))
+        xsetbv(0, initial->xcr0 ? initial->xcr0 : 1);
+    v->state.xcr0 = initial->xcr0 ? initial->xcr0 : 1;
+    static const u32 cleared[] = {MSR_IA32_STAR, MSR_IA32_LSTAR, MSR_IA32_CSTAR, MSR_IA32_FMASK,
+                                  MSR_IA32_KERNEL_GS_BASE};
+    for (unsigned i = 0; i < ARRAY_SIZE(cleared); i++)
+        wrmsr(cleared[i], 0);
+}
+
+static void load_segment(struct segment *s, unsigned i)
+{
+    s->selector = vmread(VMCS_SEG_SELECTOR(i));
+    s->limit = vmread(VMCS_SEG_LIMIT(i));
+    s->access = vmread(VMCS_SEG_ACCESS(i));
+    s->base = vmread(VMCS_SEG_BASE(i));
+}
+
+static void load_rare(struct x86_state *s, u32 want)
+{
+    if (want & STATE_GDTR)
+        s->gdtr = (struct table_reg){vmread(VMCS_GUEST_GDTR_BASE), vmread(VMCS_GUEST_GDTR_LIMIT)};
+    if (want & STATE_IDTR)
+        s->idtr = (struct table_reg){vmread(VMCS_GUEST_IDTR_BASE), vmread(VMCS_GUEST_IDTR_LIMIT)};
+    if (want & STATE_PDPTE) {
+        s->pdpte[0] = vmread(VMCS_GUEST_PDPTE0);
+        s->pdpte[1] = vmread(VMCS_GUEST_PDPTE1);
+        s->pdpte[2] = vmread(VMCS_GUEST_PDPTE2);
+        s->pdpte[3] = vmread(VMCS_GUEST_PDPTE3);
+    }
+    if (want & STATE_DR7)
+        s->dr7 = vmread(VMCS_GUEST_DR7);
+    if (want & STATE_PENDING_DEBUG)
+        s->pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
+    if (want & STATE_ACTIVITY)
+        s->activity = (enum activity)vmread(VMCS_GUEST_ACTIVITY);
+    if (want & STATE_SYSENTER) {
+        s->sysenter_cs = vmread(VMCS_GUEST_SYSENTER_CS);
+        s->sysenter_esp = vmread(VMCS_GUEST_SYSENTER_ESP);
+        s->sysenter_eip = vmread(VMCS_GUEST_SYSENTER_EIP);
+    }
+}
+
+#define STATE_RARE                                                                              \
+    (STATE_GDTR | STATE_IDTR | STATE_PDPTE | STATE_DR7 | STATE_PENDING_DEBUG | STATE_ACTIVITY | \
+     STATE_SYSENTER)
+
+void vcpu_load(struct vcpu *v, u32 groups)
+{
+    struct x86_state *s = &v->state;
+    u32 want = groups & ~s->valid;
+
+    if (want & STATE_RIP)
+        s->rip = vmread(VMCS_GUEST_RIP);
+    if (want & STATE_RSP)
+        s->gpr[RSP] = vmread(VMCS_GUEST_RSP);
+    if (want & STATE_RFLAGS)
+        s->rflags = vmread(VMCS_GUEST_RFLAGS);
+    if (want & STATE_CR0)
+        s->cr0 = cr_guest_view(vmread(VMCS_GUEST_CR0), vmread(VMCS_CR0_SHADOW), cr0_owned(v->vm));
+    if (want & STATE_CR3)
+        s->cr3 = vmread(VMCS_GUEST_CR3);
+    if (want & STATE_CR4)
+        s->cr4 = cr_guest_view(vmread(VMCS_GUEST_CR4), vmread(VMCS_CR4_SHADOW), cr4_owned(v->vm));
+    if (want & STATE_EFER)
+        s->efer = vmread(VMCS_GUEST_EFER);
+    if (want & STATE_INTERRUPTIBILITY)
+        s->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+    for (u32 segs = want / STATE_SEG0; segs; segs &= segs - 1) {
+        unsigned i = (unsigned)__builtin_ctz(segs);
+        load_segment(&s->seg[i], i);
+    }
+    if (want & STATE_RARE)
+        load_rare(s, want);
+    s->valid |= groups;
+}
+
+static void flush_segment(const struct segment *s, unsigned i)
+{
+    vmwrite(VMCS_SEG_SELECTOR(i), s->selector);
+    vmwrite(VMCS_SEG_LIMIT(i), s->limit);
+    vmwrite(VMCS_SEG_ACCESS(i), s->access);
+    vmwrite(VMCS_SEG_BASE(i), s->base);
+}
+
+static void flush_rare(const struct x86_state *s, u32 dirty)
+{
+    if (dirty & STATE_GDTR) {
+        vmwrite(VMCS_GUEST_GDTR_BASE, s->gdtr.base);
+        vmwrite(VMCS_GUEST_GDTR_LIMIT, s->gdtr.limit);
+    }
+    if (dirty & STATE_IDTR) {
+        vmwrite(VMCS_GUEST_IDTR_BASE, s->idtr.base);
+        vmwrite(VMCS_GUEST_IDTR_LIMIT, s->idtr.limit);
+    }
+    if (dirty & STATE_PDPTE) {
+        vmwrite(VMCS_GUEST_PDPTE0, s->pdpte[0]);
+        vmwrite(VMCS_GUEST_PDPTE1, s->pdpte[1]);
+        vmwrite(VMCS_GUEST_PDPTE2, s->pdpte[2]);
+        vmwrite(VMCS_GUEST_PDPTE3, s->pdpte[3]);
+    }
+    if (dirty & STATE_DR7)
+        vmwrite(VMCS_GUEST_DR7, s->dr7);
+    if (dirty & STATE_PENDING_DEBUG)
+        vmwrite(VMCS_GUEST_PENDING_DEBUG, s->pending_debug);
+    if (dirty & STATE_SYSENTER) {
+        vmwrite(VMCS_GUEST_SYSENTER_CS, (u32)s->sysenter_cs);
+        vmwrite(VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
+        vmwrite(VMCS_GUEST_SYSENTER_EIP, s->sysenter_eip);
+    }
+    /* HLT is waited for outside the guest (run.c), so it is always entered active. */
+    if (dirty & STATE_ACTIVITY)
+        vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
+}
+
+void vcpu_flush(struct vcpu *v)
+{
+    struct x86_state *s = &v->state;
+    u32 dirty = s->dirty;
+
+    if (dirty & STATE_RIP)
+        vmwrite(VMCS_GUEST_RIP, s->rip);
+    if (dirty & STATE_RSP)
+        vmwrite(VMCS_GUEST_RSP, s->gpr[RSP]);
+    if (dirty & STATE_RFLAGS)
+        vmwrite(VMCS_GUEST_RFLAGS, s->rflags);
+    if (dirty & STATE_INTERRUPTIBILITY)
+        vmwrite(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
+    if (dirty & ~(u32)(STATE_RIP | STATE_RSP | STATE_RFLAGS | STATE_INTERRUPTIBILITY)) {
+        if (dirty & (STATE_CR0 | STATE_CR4 | STATE_EFER))
+            cr_flush(v, dirty);
+        if (dirty & STATE_CR3)
+            vmwrite(VMCS_GUEST_CR3, s->cr3);
+        for (u32 segs = (dirty & STATE_ALL) / STATE_SEG0; segs; segs &= segs - 1) {
+            unsigned i = (unsigned)__builtin_ctz(segs);
+            flush_segment(&s->seg[i], i);
+        }
+        if (dirty & STATE_RARE)
+            flush_rare(s, dirty);
+    }
+    s->dirty = 0;
+}
+
+void vcpu_control(struct vcpu *v, u32 bit, bool on)
+{
+    u32 value = on ? v->proc_controls | bit : v->proc_controls & ~bit;
+
+    value &= (u32)v->vm->caps->bits[CAP_PROC];
+    if (value != v->proc_controls)
+        vmwrite(VMCS_PROC_CONTROLS, value);
+    v->proc_controls = value;
+}

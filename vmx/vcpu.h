@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One virtual CPU: its architectural state, its VMCS, and what waits to be done to it.
+ *
+ * While the guest runs, part of the state is in the VMCS.  After an exit nothing of that is read
+ * until somebody needs it: vcpu_load() brings groups into `state`, vcpu_flush() puts changed groups
+ * back before the next entry.  CR2, DR0-DR3, DR6, XCR0, the FPU and the passed-through MSRs stay in
+ * the CPU itself, which the hypervisor does not use; they change hands when a CPU changes its vCPU.
+ */
+#ifndef VMX_VCPU_H
+#define VMX_VCPU_H
+
+#include "emulator/emulator.h"
+#include "lib/status.h"
+#include "lib/types.h"
+
+#define EXIT(number, name, handler, may_vector) EXIT_##name = (number),
+enum exit_reason {
+#include "vmx/exits.def"
+    EXIT_REASON_COUNT = 70
+};
+#undef EXIT
+
+/* What a handler tells the run loop. */
+enum exit_action {
+    EXIT_CONTINUE, /* go on with the guest */
+    EXIT_END       /* vm_end() was called */
+};
+
+/* Work for the run loop before the next entry; a bit in vcpu.requests. */
+enum vcpu_request {
+    REQUEST_INTERRUPT = BIT(0), /* look at the interrupt controller again */
+    REQUEST_NMI = BIT(1),
+    REQUEST_INIT = BIT(2),
+    REQUEST_SIPI = BIT(3),
+    REQUEST_STOP = BIT(4), /* the machine's life has ended, or it is to pause */
+    REQUEST_FLUSH_TLB = BIT(5),
+    REQUEST_EVENT = BIT(6), /* vcpu.event is to be injected */
+    REQUEST_HALTED = BIT(7),
+    REQUEST_POLL = BIT(8), /* the console has something */
+    REQUEST_EVENTS = REQUEST_INTERRUPT | REQUEST_NMI | REQUEST_EVENT
+};
+
+struct exit_stat {
+    u64 count;
+    u64 ticks; /* host TSC ticks from exit to the next entry */
+    u64 least, most;
+};
+
+struct emu_stat {
+    u64 count, ticks;
+};
+
+struct vm;
+
+struct vcpu {
+    struct x86_state state;
+    u64 host_rsp; /* what VMCS_HOST_RSP holds; entry.asm keeps it */
+    struct vm *vm;
+    unsigned index; /* within its VM; also its APIC ID */
+    bool launched;
+    u32 requests;
+
+    u32 reason; /* of the last exit: the whole exit-reason field */
+    u64 qualification;
+    bool reinject;          /* the last exit interrupted the delivery of `event` */
+    struct emu_event event; /* to be injected at the next entry; VECTOR_NONE: none */
+    bool nmi_pending;
+    bool interrupt_waits;              /* an interrupt or NMI could not be taken yet */
+    bool interrupt_window, nmi_window; /* asked for in the VMCS */
+    u8 sipi_vector;
+
+    u64 deadline;   /* host TSC at which the guest is to be left */
+    u64 poll_at;    /* host TSC at which the console is looked at */
+    u64 host_timer; /* what the host's APIC timer is set to, where there is no preemption timer */
+    bool has_preemption_timer;
+    u64 tsc_offset;  /* guest TSC = host TSC + tsc_offset */
+    u64 tsc_adjust;  /* IA32_TSC_ADJUST as the guest sees it */
+    u64 misc_enable; /* IA32_MISC_ENABLE as the guest sees it */
+    u64 mcg_status;
+    u32 proc_controls, entry_controls; /* what the VMCS holds */
+    u16 vpid;                          /* 0: VPIDs are not used */
+    unsigned last_mmio;                /* bus number of the last device page touched */
+
+    struct emu emu;
+    hpa_t vmcs;
+
+    u64 exits;
+    u64 exited;      /* host TSC of the last exit, 0: none since vm_run() */
+    u64 guest_ticks; /* spent in the guest */
+    u64 halt_ticks;  /* spent halted */
+    struct exit_stat stat[EXIT_REASON_COUNT];
+    struct emu_stat emu_stat[EMU_REASON_COUNT];
+};
+
+/* Make the VMCS of this vCPU, with its VM's controls; the state stays undefined until vcpu_reset.
+ */
+CHECKED enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index);
+void vcpu_destroy(struct vcpu *v);
+
+/* Begin (again) with this state; also clears pending events. */
+void vcpu_set_state(struct vcpu *v, const struct x86_state *initial);
+
+/* Make its VMCS current on this CPU. */
+void vcpu_make_current(struct vcpu *v);
+
+/* Bring groups (enum state_group) that are not valid yet into v->state. */
+void vcpu_load(struct vcpu *v, u32 groups);
+
+/* Put changed groups into the VMCS. */
+void vcpu_flush(struct vcpu *v);
+
+/* Change bits of the processor-based controls. */
+void vcpu_control(struct vcpu *v, u32 bit, bool on);
+
+/* Translations of the guest's linear addresses may be stale: flush before the next entry. */
+static inline void vcpu_flush_tlb(struct vcpu *v)
+{
+    v->requests |= REQUEST_FLUSH_TLB;
+}
+
+/* Registers in a dozen lines, and the instruction at RIP. */
+void vcpu_show(struct vcpu *v, struct sink *out);
+
+const char *exit_reason_name(u32 basic_reason);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The life of a virtual machine.
+ */
+#include "vmx/vm.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/memory.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "vmx/check.h"
+#include "vmx/msr.h"
+#include "vmx/vmcs.h"
+
+static enum status alloc_pages(u64 size, const char *owner, u8 **out)
+{
+    hpa_t at;
+    enum status s = mem_alloc(size, PAGE_SIZE, owner, &at);
+    if (s == STATUS_OK)
+        *out = phys_to_virt(at);
+    return s;
+}
+
+static enum status map_memory(struct vm *vm)
+{
+    const struct gmem *mem = vm->parts.mem;
+
+    for (unsigned i = 0; i < mem->count; i++) {
+        const struct gmem_region *r = &mem->region[i];
+        u64 rights = r->kind == GMEM_ROM ? EPT_READ | EPT_EXECUTE : EPT_RIGHTS;
+        enum status s = ept_map(&vm->ept, r->base, virt_to_phys(r->host), r->size, rights);
+        if (s != STATUS_OK)
+            return s;
+    }
+    return STATUS_OK;
+}
+
+static enum status create_vcpus(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->parts.vcpus; i++) {
+        u8 *memory;
+        enum status s = alloc_pages(sizeof(struct vcpu), "vcpu", &memory);
+        if (s != STATUS_OK)
+            return s;
+        vm->vcpu[i] = (struct vcpu *)(void *)memory;
+        vm->vcpu_count = i + 1;
+        s = vcpu_create(vm->vcpu[i], vm, i);
+        if (s != STATUS_OK)
+            return s;
+    }
+    return STATUS_OK;
+}
+
+static enum status build(struct vm *vm)
+{
+    enum status s = ept_init(&vm->ept, vm->caps);
+    if (s == STATUS_OK)
+        s = map_memory(vm);
+    if (s == STATUS_OK)
+        s = alloc_pages(PAGE_SIZE, "msr bitmap", &vm->msr_bitmap);
+    if (s == STATUS_OK)
+        s = alloc_pages(2 * PAGE_SIZE, "i/o bitmaps", &vm->io_bitmap);
+    if (s != STATUS_OK)
+        return s;
+    memset(vm->io_bitmap, 0xff, 2 * PAGE_SIZE);
+    msr_fill_bitmap(vm);
+    vm_reset_registers(vm);
+    return create_vcpus(vm);
+}
+
+enum status vm_create(struct vm *vm, const struct vmx_caps *caps, const struct vm_parts *parts)
+{
+    memset(vm, 0, sizeof(*vm));
+    vm->caps = caps;
+    vm->parts = *parts;
+    vm->id = parts->id;
+    vm->unrestricted = parts->unrestricted && caps->unrestricted;
+    str_copy(vm->name, sizeof(vm->name), parts->name);
+    cpuid_policy_init(&vm->cpuid, caps, parts->tsc_hz, parts->vcpus);
+    enum status s = build(vm);
+    if (s != STATUS_OK) {
+        log_error("vmx", "%s: not created: %s", vm->name, status_text(s));
+        vm_destroy(vm);
+    }
+    return s;
+}
+
+void vm_destroy(struct vm *vm)
+{
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        vcpu_destroy(vm->vcpu[i]);
+        mem_free(virt_to_phys(vm->vcpu[i]));
+    }
+    vm->vcpu_count = 0;
+    ept_destroy(&vm->ept);
+    if (vm->msr_bitmap)
+        mem_free(virt_to_phys(vm->msr_bitmap));
+    if (vm->io_bitmap)
+        mem_free(virt_to_phys(vm->io_bitmap));
+    vm->msr_bitmap = vm->io_bitmap = NULL;
+}
+
+/* MTRRs as firmware leaves them: on, everything write-back, the video window uncached. */
+void vm_reset_registers(struct vm *vm)
+{
+    memset(vm->mtrr_variable, 0, sizeof(vm->mtrr_variable));
+    vm->mtrr_default = BIT64(11) | BIT64(10) | 6;
+    for (unsigned i = 0; i < MTRR_FIXED; i++)
+        vm->mtrr_fixed[i] = 0x0606060606060606ull;
+    vm->mtrr_fixed[2] = 0; /* A0000H-BFFFFH */
+    vm->end = VM_END_NONE;
+    vm->end_text[0] = 0;
+    vm->state = VM_READY;
+}
+
+void vm_finish(struct vm *vm, enum vm_end how, u32 code, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (vm->end != VM_END_NONE)
+        return;
+    vm->end = how;
+    vm->end_code = code;
+    va_start(ap, fmt);
+    format_vbuf(vm->end_text, sizeof(vm->end_text), fmt, ap);
+    va_end(ap);
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vm->vcpu[i]->requests |= REQUEST_STOP;
+}
+
+/* A sink that makes log lines. */
+static void log_text(struct sink *self, const char *text, size_t len)
+{
+    static char line[200];
+    static size_t used;
+
+    (void)self;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '\n' || used == sizeof(line) - 1) {
+            line[used] = 0;
+            log_error("vmx", "%s", line);
+            used = 0;
+        }
+        if (text[i] != '\n')
+            line[used++] = text[i];
+    }
+}
+
+enum exit_action vm_stop_with_report(struct vcpu *v, const char *fmt, ...)
+{
+    static struct sink report = {log_text};
+    char why[200], rule[160];
+    va_list ap;
+
+    va_start(ap, fmt);
+    format_vbuf(why, sizeof(why), fmt, ap);
+    va_end(ap);
+    vm_finish(v->vm, VM_END_ERROR, 0, "%s", why);
+    log_error(v->vm->name, "stopped: %s", why);
+    vcpu_show(v, &report);
+    check_explain(v, rule, sizeof(rule));
+    log_error(v->vm->name, "%s", rule);
+    return EXIT_END;
+}
+
+const char *vm_end_text(enum vm_end how)
+{
+    static const char *const text[] = {
+#define X(name, words) words,
+        VM_END_LIST(X)
+#undef X
+    };
+    return text[how];
+}
+
+/* What devices do. */
+
+static void port_kick(void *ctx, unsigned cpu)
+{
+    struct vm *vm = ctx;
+    if (cpu < vm->vcpu_count)
+        vm->vcpu[cpu]->requests |= REQUEST_INTERRUPT;
+}
+
+static void port_nmi(void *ctx, unsigned cpu)
+{
+    struct vm *vm = ctx;
+    if (cpu >= vm->vcpu_count)
+        return;
+    vm->vcpu[cpu]->nmi_pending = true;
+    vm->vcpu[cpu]->requests |= REQUEST_NMI;
+}
+
+static void port_init(void *ctx, unsigned cpu)
+{
+    struct vm *vm = ctx;
+    if (cpu < vm->vcpu_count)
+        vm->vcpu[cpu]->requests |= REQUEST_INIT;
+}
+
+static void port_sipi(void *ctx, unsigned cpu, u8 vector)
+{
+    struct vm *vm = ctx;
+    if (cpu >= vm->vcpu_count)
+        return;
+    vm->vcpu[cpu]->sipi_vector = vector;
+    vm->vcpu[cpu]->requests |= REQUEST_SIPI;
+}
+
+static void port_machine(void *ctx, enum machine_event event, u32 code, const char *by)
+{
+    static const enum vm_end ends[] = {[MACHINE_RESET] = VM_END_RESET,
+                                       [MACHINE_POWEROFF] = VM_END_POWEROFF,
+                                       [MACHINE_DEBUG_EXIT] = VM_END_DEBUG_EXIT};
+    vm_finish(ctx, ends[event], code, "%s by %s", vm_end_text(ends[event]), by);
+}
+
+struct cpu_port vm_cpu_port(struct vm *vm)
+{
+    return (struct cpu_port){.ctx = vm,
+                             .kick = port_kick,
+                             .nmi = port_nmi,
+                             .init = port_init,
+                             .sipi = port_sipi,
+                             .machine = port_machine};
+}

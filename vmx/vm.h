@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One virtual machine: memory, EPT, policy, virtual CPUs and its life.  It knows devices only as
+ * ranges on a bus, an interrupt controller behind a contract, and a clock.
+ */
+#ifndef VMX_VM_H
+#define VMX_VM_H
+
+#include "drivers/bus.h"
+#include "drivers/clock.h"
+#include "drivers/cpuport.h"
+#include "drivers/gmem.h"
+#include "vmx/caps.h"
+#include "vmx/cpuid.h"
+#include "vmx/ept.h"
+#include "vmx/vcpu.h"
+
+#define VM_MAX_VCPUS 16
+
+enum vm_state { VM_READY, VM_RUNNING, VM_PAUSED, VM_ENDED };
+
+/* How a VM's life ended. */
+#define VM_END_LIST(X)                      \
+    X(NONE, "running")                      \
+    X(RESET, "reset by the guest")          \
+    X(POWEROFF, "powered off by the guest") \
+    X(DEBUG_EXIT, "debug-exit")             \
+    X(TRIPLE_FAULT, "triple fault")         \
+    X(KILLED, "killed at the prompt")       \
+    X(RESTART, "reset at the prompt")       \
+    X(ERROR, "stopped by Vitrine")
+enum vm_end {
+#define X(name, text) VM_END_##name,
+    VM_END_LIST(X)
+#undef X
+};
+
+/* Given by the owner, who keeps the bus, the clock and what lies behind them. */
+struct vm_parts {
+    const char *name;
+    unsigned id;       /* from 1 */
+    unsigned vcpus;    /* 1..VM_MAX_VCPUS */
+    bool unrestricted; /* use unrestricted guest where the CPU has it */
+    struct bus *bus;
+    struct intc intc;
+    struct clock *clock;
+    const struct gmem *mem;
+    u64 tsc_hz;
+    u64 tsc_offset; /* clock ticks = host TSC + tsc_offset */
+    /* Called between exits when the console or a host timer asks, and while the guest idles. */
+    void (*poll)(void *ctx);
+    void *poll_ctx;
+};
+
+#define MTRR_VARIABLE 8u
+#define MTRR_FIXED    11u
+
+struct vm {
+    char name[32];
+    unsigned id;
+    const struct vmx_caps *caps;
+    struct vm_parts parts;
+    bool unrestricted;
+    struct ept ept;
+    u8 *msr_bitmap; /* one page */
+    u8 *io_bitmap;  /* two pages */
+    struct cpuid_policy cpuid;
+    u64 mtrr_default, mtrr_variable[2 * MTRR_VARIABLE], mtrr_fixed[MTRR_FIXED];
+
+    struct vcpu *vcpu[VM_MAX_VCPUS];
+    unsigned vcpu_count;
+
+    enum vm_state state;
+    enum vm_end end;
+    u32 end_code;       /* status of a debug-exit */
+    char end_text[200]; /* why, for people */
+    u64 started;        /* host TSC */
+    u64 msr_denied;     /* accesses answered with #GP because nobody knows the MSR */
+    u32 msr_denied_last;
+};
+
+CHECKED enum status vm_create(struct vm *vm, const struct vmx_caps *caps,
+                              const struct vm_parts *parts);
+void vm_destroy(struct vm *vm);
+
+/* What its devices may do to its CPUs and to itself. */
+struct cpu_port vm_cpu_port(struct vm *vm);
+
+/* Fresh policy registers (MTRRs …) for a machine reset. */
+void vm_reset_registers(struct vm *vm);
+
+/* Run vCPU 0 on this CPU until the VM ends; vm->end says how. */
+void vm_run(struct vm *vm);
+
+/* End the VM's life with a reason in words; the run loop returns before the next entry. */
+void vm_finish(struct vm *vm, enum vm_end how, u32 code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* Stop with a full report (registers, instruction, VMCS check) on the log: for what is unhandled.
+ */
+enum exit_action vm_stop_with_report(struct vcpu *v, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+const char *vm_end_text(enum vm_end how);
+
+#endif

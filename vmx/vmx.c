@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * VMXON and VMXOFF.
+ */
+#include "vmx/vmx.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/memory.h"
+#include "arch/x86/percpu.h"
+#include "lib/log.h"
+#include "vmx/vcpu.h"
+
+enum status vmx_alloc_region(const struct vmx_caps *caps, const char *owner, hpa_t *at)
+{
+    enum status s = mem_alloc(PAGE_SIZE, PAGE_SIZE, owner, at);
+    if (s == STATUS_OK)
+        *(u32 *)phys_to_virt(*at) = caps->revision;
+    return s;
+}
+
+enum status vmx_enable(const struct vmx_caps *caps)
+{
+    hpa_t region;
+    bool failed;
+
+    enum status s = vmx_alloc_region(caps, "vmxon", &region);
+    if (s != STATUS_OK)
+        return s;
+    cr0_write((cr0_read() | caps->cr0_fixed0) & caps->cr0_fixed1);
+    cr4_write((cr4_read() | caps->cr4_fixed0 | CR4_VMXE) & caps->cr4_fixed1);
+    /* A guest's XCR0 is kept in the CPU, so XSETBV must work here. */
+    if (cpu_has(CPU_XSAVE))
+        cr4_write(cr4_read() | CR4_OSXSAVE);
+    __asm__ volatile("vmxon %1" : "=@ccbe"(failed) : "m"(region) : "memory");
+    if (failed) {
+        log_error("vmx", "VMXON failed: another hypervisor is active on this CPU, or its firmware "
+                         "left VMX operation on");
+        mem_free(region);
+        return STATUS_EHW;
+    }
+    this_cpu()->vmx = phys_to_virt(region);
+    return STATUS_OK;
+}
+
+void vmx_disable(void)
+{
+    if (!this_cpu()->vmx)
+        return;
+    __asm__ volatile("vmxoff" ::: "memory", "cc");
+    cr4_write(cr4_read() & ~CR4_VMXE);
+    mem_free(virt_to_phys(this_cpu()->vmx));
+    this_cpu()->vmx = NULL;
+}
+
+void vmx_panic_report(struct sink *out)
+{
+    struct vcpu *v = this_cpu()->vcpu;
+
+    if (!v)
+        return;
+    sink_printf(out, "virtual CPU %u, after exit %u (%s), qualification %#llx:\n", v->index,
+                v->reason & 0xffff, exit_reason_name(v->reason & 0xffff),
+                (unsigned long long)v->qualification);
+    vcpu_show(v, out);
+}
