@@ -14,6 +14,7 @@
 #define CTRL_BRACKET 0x1d
 #define ESC          0x1b
 #define BEL          0x07
+#define CAN          "\030" /* aborts an escape sequence on a VT100 */
 
 #define ROW_ASYNC (-2) /* row owners besides MUX_PROMPT and the guests' numbers */
 
@@ -127,8 +128,20 @@ static bool prompt_editing(const struct mux *m)
     return m->prompt.editing && m->prompt.editing(m->prompt.ctx);
 }
 
+/* An escape sequence of the row's owner is not waited for any longer. */
+static void cut_escape(struct mux *m, int who)
+{
+    struct mux_guest *g = m->row_owner >= 0 ? &m->guest[m->row_owner] : NULL;
+
+    if (!g || m->row_owner == who || g->escape == FILTER_TEXT)
+        return;
+    tx_raw(m, CAN, 1);
+    g->escape = FILTER_TEXT;
+}
+
 static void row_take(struct mux *m, int who)
 {
+    cut_escape(m, who);
     if (m->row_dirty && m->row_owner != who) {
         bool editing = m->row_owner == MUX_PROMPT && prompt_editing(m);
 
