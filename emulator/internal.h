@@ -67,7 +67,6 @@ enum arg_size {
     SIZE_v,    /* 2, 4 or 8 by operand size */
     SIZE_z,    /* 2, or 4 also when the operand size is 8 */
     SIZE_y,    /* 4, or 8 with REX.W */
-    SIZE_s64,  /* as v, but 8 instead of 4 in 64-bit mode (PUSH, near branches) */
     SIZE_nat,  /* 4, or 8 in 64-bit mode (control registers) */
     SIZE_p,    /* far pointer: offset by operand size, then selector */
     SIZE_a,    /* two operands of v (BOUND) */
@@ -101,24 +100,23 @@ enum opcode_group {
     GROUP_W,      /* next[REX.W or VEX.W] */
     GROUP_MODE64  /* next[0] outside, next[1] in 64-bit mode */
 };
-#define OP_MODRM    BIT(0)  /* has a ModRM byte */
-#define OP_LOCK     BIT(1)  /* LOCK allowed when the destination is memory */
-#define OP_NO64     BIT(2)  /* #UD in 64-bit mode */
-#define OP_ONLY64   BIT(3)  /* #UD outside it */
-#define OP_CPL0     BIT(4)  /* #GP(0) unless CPL is 0 */
-#define OP_PROT     BIT(5)  /* #UD in real and virtual-8086 mode */
-#define OP_DEF64    BIT(6)  /* operand size 64 by default in 64-bit mode (66: 16) */
-#define OP_FORCE64  BIT(7)  /* operand size 64 in 64-bit mode, 66 ignored */
-#define OP_REP      BIT(8)  /* string instruction: F3 repeats */
-#define OP_REPNE    BIT(9)  /* F2 and F3 also test ZF */
-#define OP_FPU      BIT(10) /* #NM by CR0.EM/TS */
-#define OP_SSE      BIT(11) /* #UD by CR0.EM, !CR4.OSFXSR; #NM by CR0.TS */
-#define OP_AVX      BIT(12) /* VEX only; #UD by XCR0, CR4.OSXSAVE */
-#define OP_NOVEX    BIT(13) /* #UD with VEX */
-#define OP_MOVCR    BIT(14) /* ModRM.mod ignored, rm is a register; no operand-size override */
-#define OP_BRANCH   BIT(15) /* branch hints and BND instead of prefixes */
-#define OP_NOPREFIX BIT(16) /* #UD with 66, F2 or F3 */
-#define OP_BYTE     BIT(17) /* first operand is one byte */
+#define OP_MODRM   BIT(0)  /* has a ModRM byte */
+#define OP_LOCK    BIT(1)  /* LOCK allowed when the destination is memory */
+#define OP_NO64    BIT(2)  /* #UD in 64-bit mode */
+#define OP_ONLY64  BIT(3)  /* #UD outside it */
+#define OP_CPL0    BIT(4)  /* #GP(0) unless CPL is 0 */
+#define OP_PROT    BIT(5)  /* #UD in real and virtual-8086 mode */
+#define OP_DEF64   BIT(6)  /* operand size 64 by default in 64-bit mode (66: 16) */
+#define OP_FORCE64 BIT(7)  /* operand size 64 in 64-bit mode, 66 ignored */
+#define OP_REP     BIT(8)  /* string instruction: F2 or F3 repeats */
+#define OP_REPCC   BIT(9)  /* ... and ends by ZF */
+#define OP_FPU     BIT(10) /* #NM by CR0.EM/TS */
+#define OP_SSE     BIT(11) /* #UD by CR0.EM, !CR4.OSFXSR; #NM by CR0.TS */
+#define OP_AVX     BIT(12) /* VEX only */
+#define OP_VEX     BIT(13) /* also with VEX: "v" before the name */
+#define OP_VEX3    BIT(14) /* also with VEX: and VEX.vvvv as second operand */
+#define OP_MOVCR   BIT(15) /* ModRM.mod ignored, rm is a register */
+#define OP_GPRVEX  BIT(16) /* VEX only, on general registers (BMI): no "v" */
 
 #define REG_NONE 0xff
 #define REG_RIP  0xfe
@@ -349,22 +347,34 @@ static inline bool emu_canonical(const struct emu *e, u64 value)
 
 /* A register or memory operand of 1, 2, 4 or 8 bytes, ready to be accessed. */
 struct operand {
-    u8 *host; /* register or RAM in one piece: here; else NULL: see span */
+    u8 *host; /* register or RAM at consecutive host addresses: here; else NULL: see span */
     u8 size;
     bool is_reg;
-    u8 reg;               /* when is_reg: which (AH..BH: the number of AL..BL) */
     struct emu_span span; /* when !is_reg */
 };
 
 /* Offset of the memory operand within its segment, truncated to the address size. */
 u64 emu_ea(const struct emu *e, const struct insn *i);
 
-/* The byte register `reg` as encoded: AH..BH for 4..7 without REX. */
-u8 *emu_byte_reg(struct emu *e, const struct insn *i, unsigned reg);
+/* The low `size` bytes of general register `reg`; a byte of 4..7 without REX is AH..BH. */
+u8 *emu_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size);
 
-/* Resolve ModRM.rm as a register or memory of `size` bytes for `access`. */
+/* Value of the low `size` bytes of a register, and writing it as an instruction does. */
+static inline u64 emu_get_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size)
+{
+    return host_load(emu_reg(e, i, reg, size), size);
+}
+void emu_set_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size, u64 value);
+
+/*
+ * Resolve ModRM.rm as a register or memory of `size` bytes for `access`; or memory at seg:offset.
+ * With a LOCK prefix, RAM that straddles two pages gets consecutive host addresses.
+ */
 enum emu_status emu_operand_rm(struct emu *e, const struct insn *i, unsigned size,
                                enum emu_access access, struct operand *o);
+enum emu_status emu_operand_at(struct emu *e, const struct insn *i, enum seg seg, u64 offset,
+                               unsigned size, enum emu_access access, bool locked,
+                               struct operand *o);
 
 /* Value, zero-extended; store (a 4-byte register write clears the upper half). */
 enum emu_status emu_operand_load(struct emu *e, const struct operand *o, u64 *value);
@@ -373,6 +383,17 @@ enum emu_status emu_operand_store(struct emu *e, const struct operand *o, u64 va
 /* Both in one: the value of ModRM.rm; write to ModRM.rm. */
 enum emu_status emu_read_rm(struct emu *e, const struct insn *i, unsigned size, u64 *value);
 enum emu_status emu_write_rm(struct emu *e, const struct insn *i, unsigned size, u64 value);
+
+/*
+ * Read, modify and write ModRM.rm (i->size bytes) by one function on host memory, flags packed as
+ * in flags.h; `writes` false: only read (CMP, TEST, BT).
+ */
+typedef u32 (*emu_rmw)(unsigned size, bool lock, void *d, u64 s, u32 ax);
+enum emu_status emu_modify(struct emu *e, const struct insn *i, emu_rmw fn, u64 source,
+                           bool writes);
+/* The same on an operand already resolved. */
+enum emu_status emu_modify_operand(struct emu *e, const struct insn *i, struct operand *o,
+                                   emu_rmw fn, u64 source, bool writes);
 
 /* ---- stack.c ------------------------------------------------------------------------------ */
 
@@ -424,9 +445,10 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     /* segment.c: EA, 9A, FF/3, FF/5, CB and CA (imm: bytes to release), */                    \
     /* 8E, 8C is op_mov_from_sreg; 07 17 1F, 0F A1, A9 (segment in op->sub) */                 \
     X(op_jmp_far)                                                                              \
-    X(op_call_far) X(op_ret_far) X(op_mov_to_sreg)                                             \
-        X(op_pop_sreg)         /* C4 C5, 0F B2 B4 B5 (segment in op->sub) */                   \
-        X(op_load_far_pointer) /* event.c */                                                   \
+    X(op_call_far)                                                                             \
+    X(op_ret_far)                                                                              \
+    X(op_mov_to_sreg) X(op_pop_sreg) /* C4 C5, 0F B2 B4 B5 (segment in op->sub) */             \
+        X(op_load_far_pointer)       /* event.c */                                             \
         X(op_int) X(op_int3) X(op_int1) X(op_into) X(op_iret) /* system.c: 0F 00, 0F 01 */     \
         X(op_sldt) X(op_str) X(op_lldt) X(op_ltr) X(op_verr) X(op_verw) X(op_sgdt) X(op_sidt)  \
             X(op_lgdt) X(op_lidt) X(op_smsw) X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_rdtscp) \
@@ -438,8 +460,59 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
                     X(op_invpcid) X(op_rsm) X(op_rdpid) X(op_rdfsbase) X(op_rdgsbase)          \
                         X(op_wrfsbase) X(op_wrgsbase) /* F4 */                                 \
         X(op_hlt)
+#define EMU_CORE_HANDLERS(X)                                                                       \
+    X(op_unimplemented)                                                                            \
+    X(op_ud)                                                                                       \
+    X(op_nop) /* alu.c */                                                                          \
+        X(op_alu_rm_reg) X(op_alu_reg_rm) X(op_alu_acc_imm) X(op_alu_rm_imm) X(op_test_rm_reg)     \
+            X(op_test_acc_imm) X(op_test_rm_imm) X(op_unary_reg) X(op_unary_rm) X(op_shift_one)    \
+                X(op_shift_imm) X(op_shift_cl) X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv)       \
+                    X(op_imul_reg_rm) X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw)       \
+                        X(op_cwd) X(op_xadd) X(op_cmpxchg) X(op_cmpxchg8b) /* bit.c */             \
+        X(op_bt_reg) X(op_bt_imm) X(op_bitscan) X(op_popcnt) X(op_bswap) X(op_crc32)               \
+            X(op_movbe_load) X(op_movbe_store) X(op_bmi) X(op_adx) X(op_random) /* move.c */       \
+        X(op_mov_store) X(op_mov_load) X(op_mov_imm) X(op_mov_reg_imm) X(op_mov_from_moffs)        \
+            X(op_mov_to_moffs) X(op_mov_from_sreg) X(op_movzx) X(op_movsx) X(op_cmov) X(op_set)    \
+                X(op_lea) X(op_xchg_rm) X(op_xchg_acc) X(op_xlat) X(op_lahf) X(op_sahf) X(op_salc) \
+                    X(op_flag) X(op_cli) X(op_sti) X(op_bound) X(op_arpl) X(op_pause)              \
+                        X(op_clflush) X(op_fence) /* stack.c */                                    \
+        X(op_push_reg) X(op_push_rm) X(op_push_imm) X(op_push_sreg) X(op_pop_reg) X(op_pop_rm)     \
+            X(op_pusha) X(op_popa) X(op_pushf) X(op_popf) X(op_enter) X(op_leave) /* branch.c */   \
+        X(op_jcc) X(op_jmp) X(op_jmp_rm) X(op_call) X(op_call_rm) X(op_ret) X(op_loop)             \
+            X(op_jcxz) /* string.c */                                                              \
+        X(op_movs) X(op_cmps) X(op_stos) X(op_lods) X(op_scas) X(op_ins) X(op_outs) X(op_in)       \
+            X(op_out) /* fpu.c */                                                                  \
+        X(op_vec_load) X(op_vec_store) X(op_vec_from_gpr) X(op_vec_to_gpr) X(op_fwait)
+
 #define X(name) enum emu_status name(struct emu *e, const struct insn *i);
 EMU_SYSTEM_HANDLERS(X)
+EMU_CORE_HANDLERS(X)
 #undef X
+
+/* op->sub of the handlers that cover several instructions. */
+enum alu_op { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
+enum unary_op { UNARY_INC, UNARY_DEC, UNARY_NOT, UNARY_NEG };
+enum shift_op { SHIFT_ROL, SHIFT_ROR, SHIFT_RCL, SHIFT_RCR, SHIFT_SHL, SHIFT_SHR, SHIFT_SAR = 7 };
+enum muldiv_op { MULDIV_MUL, MULDIV_IMUL, MULDIV_DIV, MULDIV_IDIV };
+enum bcd_op { BCD_DAA, BCD_DAS, BCD_AAA, BCD_AAS };
+enum bt_op { BT_TEST, BT_SET, BT_RESET, BT_COMPLEMENT };
+enum scan_op { SCAN_BSF, SCAN_BSR, SCAN_TZCNT, SCAN_LZCNT };
+enum bmi_op {
+    BMI_ANDN,
+    BMI_BEXTR,
+    BMI_BLSR,
+    BMI_BLSMSK,
+    BMI_BLSI,
+    BMI_BZHI,
+    BMI_PDEP,
+    BMI_PEXT,
+    BMI_MULX,
+    BMI_RORX,
+    BMI_SARX,
+    BMI_SHLX,
+    BMI_SHRX
+};
+enum flag_op { FLAG_CMC, FLAG_CLC, FLAG_STC, FLAG_CLD, FLAG_STD };
+enum loop_op { LOOP_NE, LOOP_E, LOOP_ALWAYS };
 
 #endif
