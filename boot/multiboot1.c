@@ -47,23 +47,22 @@ static enum status parse_mmap(struct boot_info *out, u32 at, u32 length, boot_ma
     return STATUS_OK;
 }
 
+/* The map, of which a sound beginning is used, else the two sizes. */
 static enum status parse_memory(struct boot_info *out, const struct multiboot_info *info,
                                 boot_map_fn map)
 {
-    if (info->flags & MULTIBOOT_INFO_MEM_MAP) {
-        if (parse_mmap(out, info->mmap_addr, info->mmap_length, map) == STATUS_OK)
-            return STATUS_OK;
+    if ((info->flags & MULTIBOOT_INFO_MEM_MAP) &&
+        parse_mmap(out, info->mmap_addr, info->mmap_length, map) != STATUS_OK)
         log_warn("boot", "the loader's memory map (%u bytes at %#x) is malformed",
                  info->mmap_length, info->mmap_addr);
-        if (out->memmap.count != 0)
-            return STATUS_OK; /* its beginning made sense */
+    if (out->memmap.count == 0 && (info->flags & MULTIBOOT_INFO_MEMORY)) {
+        memmap_add(&out->memmap, 0, info->mem_lower * KiB, MEM_USABLE);
+        memmap_add(&out->memmap, MiB, info->mem_upper * KiB, MEM_USABLE);
     }
-    if (!(info->flags & MULTIBOOT_INFO_MEMORY)) {
+    if (out->memmap.count == 0) {
         log_error("boot", "the loader tells nothing about memory");
         return STATUS_EFORMAT;
     }
-    memmap_add(&out->memmap, 0, info->mem_lower * KiB, MEM_USABLE);
-    memmap_add(&out->memmap, MiB, info->mem_upper * KiB, MEM_USABLE);
     return STATUS_OK;
 }
 
