@@ -124,14 +124,14 @@ struct emu_ops {
 };
 
 enum emu_special {
-    EMU_OP_XSETBV,
+    EMU_OP_XSETBV, /* ECX; EDX:EAX.  CR4.OSXSAVE and CPL are checked */
     EMU_OP_WBINVD,
     EMU_OP_INVD,
-    EMU_OP_MONITOR,
-    EMU_OP_MWAIT,
-    EMU_OP_VMCALL,
-    EMU_OP_RDPMC,
-    EMU_OP_INVPCID,
+    EMU_OP_MONITOR, /* linear address; hints (EDX) */
+    EMU_OP_MWAIT,   /* hints (EAX); extensions (ECX) */
+    EMU_OP_VMCALL,  /* at any CPL */
+    EMU_OP_RDPMC,   /* ECX; the user sets RAX and RDX */
+    EMU_OP_INVPCID, /* kind | PCID << 8; linear address.  All operands are checked */
     EMU_OP_PAUSE
 };
 
@@ -154,10 +154,11 @@ enum emu_mode { EMU_MODE_REAL, EMU_MODE_VM86, EMU_MODE_16, EMU_MODE_32, EMU_MODE
  */
 #define EMU_FEATURE_LIST(X)                                                                      \
     X(MOVBE)                                                                                     \
-    X(POPCNT) X(LZCNT) X(BMI1) X(BMI2) X(ADX) X(CRC32) X(CX16) X(RDRAND) X(RDSEED) X(RDTSCP)     \
-        X(RDPID) X(FSGSBASE) X(SMAP) X(INVPCID) X(CLFLUSHOPT) X(CLWB) X(AES) X(PCLMUL) X(SHA)    \
-            X(SSE3) X(SSSE3) X(SSE41) X(SSE42) X(AVX) X(AVX2) X(FMA) X(F16C) X(AVX512F) X(XSAVE) \
-                X(UMIP) X(PKU) X(LA57) X(PAGE1GB) X(SYSCALL) X(SYSENTER) X(LAHF64) X(MONITOR)
+    X(POPCNT)                                                                                    \
+    X(LZCNT) X(BMI1) X(BMI2) X(ADX) X(CRC32) X(CX16) X(RDRAND) X(RDSEED) X(RDTSCP) X(RDPID)      \
+        X(FSGSBASE) X(SMAP) X(INVPCID) X(CLFLUSHOPT) X(CLWB) X(AES) X(PCLMUL) X(SHA) X(SSE3)     \
+            X(SSSE3) X(SSE41) X(SSE42) X(AVX) X(AVX2) X(FMA) X(F16C) X(AVX512F) X(XSAVE) X(UMIP) \
+                X(PKU) X(LA57) X(PAGE1GB) X(SYSCALL) X(SYSENTER) X(LAHF64) X(MONITOR)
 enum emu_feature {
 #define X(name) EMU_HAS_##name,
     EMU_FEATURE_LIST(X)
@@ -221,12 +222,23 @@ struct emu_walk_step {
 /*
  * Translate a linear address in the current paging mode.  On success *gpa; else *fault is the #PF
  * or the walk met a page table that is not RAM (STATUS_EHW).  step (may be NULL) sees each entry.
- * With EMU_IMPLICIT alone nothing is written to the tables (no A/D bits): a debugger's walk.
+ * With EMU_IMPLICIT alone nothing is written to the tables (no A/D bits) and rights are not judged:
+ * a debugger's walk.  STATUS_ENOENT: *fault is the #PF; STATUS_EBUSY: another CPU kept changing the
+ * tables meanwhile.
  */
 CHECKED enum status emu_translate(struct emu *e, gva_t gva, enum emu_access access, gpa_t *gpa,
                                   struct emu_event *fault,
                                   void (*step)(void *ctx, const struct emu_walk_step *s),
                                   void *ctx);
+
+/*
+ * May `value` be loaded into CR0, CR4 or EFER now?  False: #GP(0), SDM vol. 3A, 2.5 and 9.8.5 and
+ * vol. 4.  Needs STATE_BASE, for CR4 also STATE_CR3.  Not judged: bits of features the guest was
+ * not told of, PDPTEs, and CR0.PE/PG's effects on EFER.LMA, all of which are the caller's.
+ */
+bool emu_cr0_valid(const struct x86_state *s, u64 value);
+bool emu_cr4_valid(const struct x86_state *s, u64 value);
+bool emu_efer_valid(const struct x86_state *s, u64 value);
 
 /* Mode of CS in *state. */
 enum emu_mode emu_mode(const struct x86_state *s);

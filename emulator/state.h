@@ -78,7 +78,7 @@ enum state_group {
     STATE_SEG0 = BIT(16), /* STATE_SEG(SEG_ES) */
     STATE_ALL = 0x00ff7fff
 };
-#define STATE_SEG(seg) (STATE_SEG0 << (seg))
+#define STATE_SEG(seg) ((u32)STATE_SEG0 << (seg))
 /* What must be valid before emu_step() is called. */
 #define STATE_BASE                                                               \
     (STATE_RIP | STATE_RSP | STATE_RFLAGS | STATE_CR0 | STATE_CR4 | STATE_EFER | \
@@ -109,6 +109,7 @@ struct x86_state {
     u32 interruptibility;
     enum activity activity;
     u64 sysenter_cs, sysenter_esp, sysenter_eip;
+    u32 pkru; /* protection keys; must be current while CR4.PKE is 1 */
 };
 
 #define RFLAGS_CF    BIT(0)

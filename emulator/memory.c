@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Memory as an instruction sees it: segmented to linear to guest-physical to host addresses, and
+ * the reading and writing of what was found, RAM or device.  Everything an instruction touches is
+ * resolved here before any of it is touched.
+ */
+#include "emulator/system.h"
+
+/* Paging-structure entries, SDM vol. 3A, 4.3 to 4.5. */
+#define PTE_P    BIT64(0)
+#define PTE_W    BIT64(1)
+#define PTE_U    BIT64(2)
+#define PTE_A    BIT64(5)
+#define PTE_D    BIT64(6)
+#define PTE_PS   BIT64(7)
+#define PTE_XD   BIT64(63)
+#define PTE_ADDR 0x000ffffffffff000ull
+
+/* Page-fault error codes, SDM vol. 3A, figure 4-12. */
+#define PF_P    BIT(0)
+#define PF_W    BIT(1)
+#define PF_U    BIT(2)
+#define PF_RSVD BIT(3)
+#define PF_ID   BIT(4)
+#define PF_PK   BIT(5)
+
+/* How often a walk starts over when another CPU changes an entry while its A or D bit is set. */
+#define WALK_TRIES 16
+
+/* One translation under way. */
+struct walk {
+    gva_t gva;
+    enum emu_access access;
+    bool debug; /* look only: no rights, no A/D bits */
+    gpa_t gpa;
+    u64 rights;   /* W and U: of all levels together; XD: of any level */
+    u64 accessed; /* A: set in all levels */
+    u64 reserved; /* bits that no entry may have */
+    unsigned entry_size, index_bits;
+    unsigned level, count;        /* where the walk is; entries seen in memory */
+    struct emu_walk_step step[5]; /* these entries, top down */
+};
+
+/* ---- segments --------------------------------------------------------------------------- */
+
+/* Type and limit checks of SDM vol. 3A, 5.3 and 5.5; outside 64-bit mode. */
+static bool segment_allows(const struct x86_state *s, const struct segment *g, u64 offset,
+                           unsigned size, enum emu_access access)
+{
+    u32 type = g->access & SEG_TYPE;
+
+    if (s->cr0 & CR0_PE) {
+        if (g->access & SEG_UNUSABLE)
+            return false;
+        if (access & EMU_WRITE) {
+            if ((type & 0xa) != 0x2) /* code, or read-only data */
+                return false;
+        } else if (!(access & EMU_FETCH) && (type & 0xa) == 0x8) { /* execute-only */
+            return false;
+        }
+    }
+    u64 last = offset + size - 1;
+    if ((type & 0xc) == 0x4) /* expand-down data */
+        return offset > g->limit && last <= (g->access & SEG_DB ? 0xffffffff : 0xffff);
+    /* Past 4 GiB a segment that has no end wraps around: 5.3 leaves it open, CPUs do not fault. */
+    return last <= g->limit || g->limit == 0xffffffff;
+}
+
+bool emu_segment_linear(const struct emu *e, const struct segment *g, bool mode64, u64 offset,
+                        unsigned size, enum emu_access access, gva_t *gva)
+{
+    if (mode64) {
+        *gva = GVA(g->base + offset);
+        return emu_canonical(e, gva->v) && emu_canonical(e, gva->v + size - 1);
+    }
+    *gva = GVA((u32)(g->base + offset));
+    return segment_allows(e->state, g, offset, size, access);
+}
+
+enum emu_status emu_linear(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                           enum emu_access access, gva_t *gva)
+{
+    static const struct segment flat; /* in 64-bit mode only FS and GS count, SDM vol. 1, 3.4.2.1 */
+    const struct segment *g = &e->state->seg[seg];
+    bool mode64 = emu_in_64bit(e->state);
+
+    if (mode64 && seg < SEG_FS)
+        g = &flat;
+    else
+        emu_need(e, STATE_SEG(seg));
+    if (likely(emu_segment_linear(e, g, mode64, offset, size, access, gva)))
+        return EMU_DONE;
+    return emu_raise(e, seg == SEG_SS ? VECTOR_SS : VECTOR_GP, true, 0);
+}
+
+/* ---- paging ----------------------------------------------------------------------------- */
+
+static u32 pf_access_bits(const struct x86_state *s, enum emu_access access)
+{
+    u32 error = (access & EMU_WRITE ? PF_W : 0) | (access & EMU_USER ? PF_U : 0);
+    bool nx = (s->cr4 & CR4_PAE) && (s->efer & EFER_NXE);
+
+    if ((access & EMU_FETCH) && (nx || (s->cr4 & CR4_SMEP)))
+        error |= PF_ID;
+    return error;
+}
+
+static enum status walk_fault(struct emu *e, const struct walk *w, u32 cause,
+                              struct emu_event *fault)
+{
+    *fault = (struct emu_event){.vector = VECTOR_PF,
+                                .type = EMU_EVENT_HARD_EXCEPTION,
+                                .has_error = true,
+                                .error = cause | pf_access_bits(e->state, w->access),
+                                .payload = w->gva.v};
+    return STATUS_ENOENT;
+}
+
+/* Choose the paging mode (SDM vol. 3A, 4.1.1) and the first table.  False: its PDPTE is absent. */
+static bool walk_begin(struct emu *e, struct walk *w, u64 *table)
+{
+    const struct x86_state *s = e->state;
+
+    emu_need(e, STATE_CR3);
+    w->count = 0;
+    w->rights = PTE_W | PTE_U;
+    w->accessed = PTE_A;
+    if (!(s->cr4 & CR4_PAE)) {
+        w->entry_size = 4;
+        w->index_bits = 10;
+        w->level = 2;
+        w->reserved = 0;
+        *table = s->cr3 & 0xfffff000;
+        return true;
+    }
+    w->entry_size = 8;
+    w->index_bits = 9;
+    w->reserved = (~0ull << e->phys_bits & PTE_ADDR) | (s->efer & EFER_NXE ? 0 : PTE_XD);
+    if (s->efer & EFER_LMA) {
+        w->level = s->cr4 & CR4_LA57 ? 5 : 4;
+        *table = s->cr3 & PTE_ADDR;
+        return true;
+    }
+    emu_need(e, STATE_PDPTE);
+    w->level = 2;
+    w->reserved |= 0x7ff0000000000000ull;
+    *table = s->pdpte[w->gva.v >> 30 & 3] & PTE_ADDR;
+    return s->pdpte[w->gva.v >> 30 & 3] & PTE_P;
+}
+
+/* Is this entry the last: does it map a page, of whatever size? */
+static bool entry_is_leaf(const struct emu *e, const struct walk *w, u64 entry)
+{
+    if (w->level == 1)
+        return true;
+    return (entry & PTE_PS) && (w->entry_size == 8 || (e->state->cr4 & CR4_PSE));
+}
+
+/* Reserved bits, SDM vol. 3A, tables 4-4 to 4-6, 4-8 to 4-11 and 4-14 to 4-20. */
+static bool entry_is_malformed(const struct emu *e, const struct walk *w, u64 entry, bool leaf)
+{
+    if (w->entry_size == 4) {
+        /* 4-MiB page: bits 20:13 are address bits 39:32 as far as MAXPHYADDR goes (PSE-36). */
+        unsigned high = e->phys_bits < 40 ? e->phys_bits - 32u : 8;
+        return leaf && w->level == 2 && (entry & 0x3fe000 & ~((BIT64(high) - 1) << 13));
+    }
+    if (unlikely(entry & w->reserved))
+        return true;
+    if (!leaf || w->level == 1)
+        return false;
+    if (w->level > 3 || (w->level == 3 && !emu_has(e, EMU_HAS_PAGE1GB)))
+        return true;
+    return entry & (BIT64(12 + 9 * (w->level - 1)) - 1) & ~0x1fffull;
+}
+
+static u64 leaf_address(const struct walk *w, u64 entry)
+{
+    u64 within = BIT64(12 + w->index_bits * (w->level - 1)) - 1;
+    u64 base = entry & PTE_ADDR & ~within;
+
+    if (w->entry_size == 4 && w->level == 2)
+        base |= bits_get(entry, 20, 13) << 32;
+    return base | (w->gva.v & within);
+}
+
+/* Down the tables to the page: STATUS_ENOENT with *cause when an entry is absent or malformed. */
+static enum status walk_down(struct emu *e, struct walk *w, u64 table, u32 *cause)
+{
+    for (;; w->level--) {
+        unsigned shift = 12 + w->index_bits * (w->level - 1);
+        u64 index = w->gva.v >> shift & (BIT(w->index_bits) - 1);
+        gpa_t at = GPA(table + index * w->entry_size);
+        const void *host = e->ops->ram(e->ctx, at, EMU_READ);
+        if (unlikely(host == NULL))
+            return STATUS_EHW;
+        u64 entry = host_load(host, w->entry_size);
+
+        w->step[w->count++] = (struct emu_walk_step){w->level, at, entry};
+        *cause = 0;
+        if (!(entry & PTE_P))
+            return STATUS_ENOENT;
+        bool leaf = entry_is_leaf(e, w, entry);
+        *cause = PF_P | PF_RSVD;
+        if (unlikely(entry_is_malformed(e, w, entry, leaf)))
+            return STATUS_ENOENT;
+        w->rights = (w->rights & (entry | PTE_XD)) | (entry & PTE_XD);
+        w->accessed &= entry;
+        if (leaf) {
+            w->gpa = GPA(leaf_address(w, entry));
+            return STATUS_OK;
+        }
+        table = entry & PTE_ADDR;
+    }
+}
+
+/* Protection keys, SDM vol. 3A, 4.6.2: data accesses to user pages with 4- or 5-level paging. */
+static bool key_forbids(const struct x86_state *s, const struct walk *w)
+{
+    if (!(s->cr4 & CR4_PKE) || !(s->efer & EFER_LMA) || !(w->rights & PTE_U) ||
+        (w->access & EMU_FETCH))
+        return false;
+    u32 key = s->pkru >> (2 * bits_get(w->step[w->count - 1].entry, 62, 59));
+    bool heeds_write = (w->access & EMU_USER) || (s->cr0 & CR0_WP);
+    return (key & BIT(0)) || ((key & BIT(1)) && (w->access & EMU_WRITE) && heeds_write);
+}
+
+/* Access rights, SDM vol. 3A, 4.6.1. */
+static bool rights_forbid(const struct x86_state *s, const struct walk *w)
+{
+    bool user = w->access & EMU_USER;
+
+    if ((w->access & EMU_WRITE) && !(w->rights & PTE_W) && (user || (s->cr0 & CR0_WP)))
+        return true;
+    if ((w->access & EMU_FETCH) && (w->rights & PTE_XD))
+        return true;
+    if (user)
+        return !(w->rights & PTE_U);
+    if (!(w->rights & PTE_U))
+        return false;
+    if (w->access & EMU_FETCH)
+        return s->cr4 & CR4_SMEP;
+    return (s->cr4 & CR4_SMAP) && ((w->access & EMU_IMPLICIT) || !(s->rflags & RFLAGS_AC));
+}
+
+/*
+ * Set the A bits, and D in the last entry for a write, as the CPU does (SDM vol. 3A, 4.8): each by
+ * a compare-exchange, so that no change by another CPU is lost.  STATUS_EBUSY: one got in between.
+ */
+static enum status walk_mark(struct emu *e, const struct walk *w)
+{
+    for (unsigned i = 0; i < w->count; i++) {
+        const struct emu_walk_step *s = &w->step[i];
+        bool dirty = i + 1 == w->count && (w->access & EMU_WRITE);
+        u64 want = s->entry | PTE_A | (dirty ? PTE_D : 0);
+        bool done;
+
+        if (want == s->entry)
+            continue;
+        void *host = e->ops->ram(e->ctx, s->entry_at, EMU_WRITE);
+        if (host == NULL) /* tables in ROM: the CPU's write would be lost, too */
+            continue;
+        if (w->entry_size == 8)
+            done = __sync_bool_compare_and_swap((u64 *)host, s->entry, want);
+        else
+            done = __sync_bool_compare_and_swap((u32 *)host, (u32)s->entry, (u32)want);
+        if (!done)
+            return STATUS_EBUSY;
+    }
+    return STATUS_OK;
+}
+
+/* One attempt; STATUS_EBUSY: start over. */
+static enum status walk_once(struct emu *e, struct walk *w, struct emu_event *fault)
+{
+    const struct x86_state *s = e->state;
+    u64 table;
+    u32 cause;
+
+    if (!walk_begin(e, w, &table))
+        return walk_fault(e, w, 0, fault);
+    enum status st = walk_down(e, w, table, &cause);
+    if (unlikely(st != STATUS_OK))
+        return st == STATUS_ENOENT ? walk_fault(e, w, cause, fault) : st;
+    if (w->debug)
+        return STATUS_OK;
+
+    u32 key = key_forbids(s, w) ? PF_PK : 0;
+    if (unlikely(key != 0 || rights_forbid(s, w)))
+        return walk_fault(e, w, PF_P | key, fault);
+    bool dirty = !(w->access & EMU_WRITE) || (w->step[w->count - 1].entry & PTE_D);
+    return likely(w->accessed && dirty) ? STATUS_OK : walk_mark(e, w);
+}
+
+static enum status walk(struct emu *e, struct walk *w, struct emu_event *fault)
+{
+    enum status st = STATUS_EBUSY;
+
+    if (!(e->state->cr0 & CR0_PG)) {
+        w->count = 0;
+        w->gpa = GPA((u32)w->gva.v);
+        return STATUS_OK;
+    }
+    for (unsigned i = 0; i < WALK_TRIES && st == STATUS_EBUSY; i++)
+        st = walk_once(e, w, fault);
+    return st;
+}
+
+enum status emu_translate(struct emu *e, gva_t gva, enum emu_access access, gpa_t *gpa,
+                          struct emu_event *fault,
+                          void (*step)(void *ctx, const struct emu_walk_step *s), void *ctx)
+{
+    struct walk w = {.gva = gva, .access = access, .debug = access == EMU_IMPLICIT};
+    const struct x86_state *s = e->state;
+
+    enum status st = walk(e, &w, fault);
+    if (step != NULL && (s->cr0 & CR0_PG) && (s->cr4 & CR4_PAE) && !(s->efer & EFER_LMA)) {
+        unsigned i = gva.v >> 30 & 3;
+        step(ctx, &(struct emu_walk_step){3, GPA((s->cr3 & 0xffffffe0) + 8 * i), s->pdpte[i]});
+    }
+    for (unsigned i = 0; step != NULL && i < w.count; i++)
+        step(ctx, &w.step[i]);
+    *gpa = w.gpa;
+    return st;
+}
+
+/* ---- spans ------------------------------------------------------------------------------ */
+
+/* Is the answer known from the exit that brought us here?  A write must be at the very address:
+ * a page that could be read need not be writable. */
+static bool known_address(const struct emu *e, gva_t gva, enum emu_access access)
+{
+    u64 apart = gva.v ^ e->fault_gva.v;
+
+    if (!e->fault_gpa_valid || (access & (EMU_FETCH | EMU_IMPLICIT)))
+        return false;
+    return access & EMU_WRITE ? apart == 0 : apart < PAGE_SIZE;
+}
+
+/* Resolve the page part of a span at gva. */
+static enum emu_status map_part(struct emu *e, gva_t gva, enum emu_access access, gpa_t *gpa,
+                                u8 **host)
+{
+    if (known_address(e, gva, access)) {
+        *gpa = GPA((e->fault_gpa.v & ~PAGE_MASK) | (gva.v & PAGE_MASK));
+    } else {
+        struct walk w = {.gva = gva, .access = access};
+        struct emu_event fault;
+        switch (walk(e, &w, &fault)) {
+        case STATUS_OK:
+            break;
+        case STATUS_EBUSY:
+            return EMU_RETRY;
+        case STATUS_ENOENT:
+            e->event = fault;
+            return EMU_FAULT;
+        default: /* no RAM where a table should be: reads as all ones, so reserved bits are set */
+            (void)walk_fault(e, &w, PF_P | PF_RSVD, &e->event);
+            return EMU_FAULT;
+        }
+        *gpa = w.gpa;
+    }
+    *host = e->ops->ram(e->ctx, *gpa, access & (EMU_WRITE | EMU_FETCH));
+    return EMU_DONE;
+}
+
+enum emu_status emu_map_as(struct emu *e, gva_t gva, unsigned size, enum emu_access access,
+                           struct emu_span *span)
+{
+    unsigned room = (unsigned)(PAGE_SIZE - (gva.v & PAGE_MASK));
+
+    span->size = (u16)size;
+    span->first = (u16)(size < room ? size : room);
+    enum emu_status st = map_part(e, gva, access, &span->gpa[0], &span->host[0]);
+    if (likely(st != EMU_DONE || size <= room))
+        return st;
+    u64 next = gva.v + room;
+    if (!(e->state->efer & EFER_LMA) || (next == BIT64(32) && !emu_in_64bit(e->state)))
+        next = (u32)next;
+    return map_part(e, GVA(next), access, &span->gpa[1], &span->host[1]);
+}
+
+enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access access,
+                        struct emu_span *span)
+{
+    const struct x86_state *s = e->state;
+
+    if (!(access & EMU_IMPLICIT) && emu_cpl(e) == 3) {
+        bool odd = (size & (size - 1)) == 0 && (gva.v & (size - 1)) != 0;
+        if (odd && (s->cr0 & CR0_AM) && (s->rflags & RFLAGS_AC) && !(access & EMU_FETCH))
+            return emu_raise(e, VECTOR_AC, true, 0);
+        access |= EMU_USER;
+    }
+    return emu_map_as(e, gva, size, access, span);
+}
+
+/* Bytes of the next device access at gpa when `left` remain: what lies in one aligned quadword goes
+ * in one access if it is 1, 2, 4 or 8 bytes, anything else in naturally aligned pieces. */
+static unsigned device_piece(gpa_t gpa, unsigned left)
+{
+    unsigned room = 8 - (unsigned)(gpa.v & 7);
+    unsigned n = left < room ? left : room;
+
+    if ((n & (n - 1)) == 0)
+        return n;
+    unsigned aligned = gpa.v & 1 ? 1 : gpa.v & 2 ? 2 : 4;
+    while (aligned > n)
+        aligned /= 2;
+    return aligned;
+}
+
+/* Read into `in`, or (in NULL) write from `out`. */
+static enum emu_status device_access(struct emu *e, gpa_t gpa, unsigned size, u8 *in, const u8 *out)
+{
+    enum emu_status st = EMU_DONE;
+
+    for (unsigned at = 0, n; at < size && st == EMU_DONE; at += n, gpa.v += n) {
+        u64 value = 0;
+
+        n = device_piece(gpa, size - at);
+        if (in != NULL) {
+            st = e->ops->mmio_read(e->ctx, gpa, n, &value);
+            memcpy(in + at, &value, n);
+        } else {
+            memcpy(&value, out + at, n);
+            st = e->ops->mmio_write(e->ctx, gpa, n, value);
+        }
+        e->record.io = in != NULL ? EMU_IO_MMIO_READ : EMU_IO_MMIO_WRITE;
+        e->record.io_width = (u8)n;
+        e->record.io_address = gpa.v;
+        e->record.io_value = value & mask_bytes(n);
+    }
+    return st;
+}
+
+/* Copy with one access when the size has one: another CPU sees descriptors and pointers whole. */
+static void copy(void *dst, const void *src, unsigned size)
+{
+    if (size == 2 || size == 4 || size == 8)
+        host_store(dst, size, host_load(src, size));
+    else
+        memcpy(dst, src, size);
+}
+
+enum emu_status emu_span_read(struct emu *e, const struct emu_span *span, void *buf)
+{
+    enum emu_status st = EMU_DONE;
+    u8 *to = buf;
+
+    for (unsigned i = 0, done = 0; done < span->size && st == EMU_DONE; i++) {
+        unsigned n = i == 0 ? span->first : (unsigned)span->size - span->first;
+        if (span->host[i] != NULL)
+            copy(to + done, span->host[i], n);
+        else
+            st = device_access(e, span->gpa[i], n, to + done, NULL);
+        done += n;
+    }
+    return st;
+}
+
+enum emu_status emu_span_write(struct emu *e, const struct emu_span *span, const void *buf)
+{
+    enum emu_status st = EMU_DONE;
+    const u8 *from = buf;
+
+    for (unsigned i = 0, done = 0; done < span->size && st == EMU_DONE; i++) {
+        unsigned n = i == 0 ? span->first : (unsigned)span->size - span->first;
+        if (span->host[i] != NULL)
+            copy(span->host[i], from + done, n);
+        else
+            st = device_access(e, span->gpa[i], n, NULL, from + done);
+        done += n;
+    }
+    return st;
+}
+
+enum emu_status emu_read_linear(struct emu *e, gva_t gva, void *buf, unsigned size,
+                                enum emu_access access)
+{
+    struct emu_span span;
+    enum emu_status st = emu_map(e, gva, size, access, &span);
+    return st != EMU_DONE ? st : emu_span_read(e, &span, buf);
+}
+
+enum emu_status emu_write_linear(struct emu *e, gva_t gva, const void *buf, unsigned size,
+                                 enum emu_access access)
+{
+    struct emu_span span;
+    enum emu_status st = emu_map(e, gva, size, access | EMU_WRITE, &span);
+    return st != EMU_DONE ? st : emu_span_write(e, &span, buf);
+}
