@@ -38,11 +38,11 @@ static enum status resolve(struct load *l, const struct vm_file *f, const struct
     if (f->module >= count)
         return load_fail(l->error, STATUS_ENOENT, "boot module %u is not there: check the loader",
                          f->module + 1);
-    if (!modules[f->module].data || modules[f->module].size == 0)
-        return load_fail(l->error, STATUS_ETRUNC, "boot module %u (%s) is empty: check the file",
-                         f->module + 1, f->name);
     *out = modules[f->module];
     out->name = f->name[0] ? f->name : l->vm->name;
+    if (!out->data || out->size == 0)
+        return load_fail(l->error, STATUS_ETRUNC, "boot module %u (%s) is empty: check the file",
+                         f->module + 1, out->name);
     out->cmdline = f->cmdline;
     return STATUS_OK;
 }
