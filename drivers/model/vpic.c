@@ -43,14 +43,15 @@ static unsigned pending_input(const struct vpic *p, unsigned chip)
 {
     const struct vpic_chip *c = &p->chip[chip];
     unsigned request = first_input(c, c->irr & (u32)~c->imr);
-    u32 isr = c->isr;
-
     /* In special mask mode a masked input in service holds back nobody. */
-    if (c->special_mask)
-        isr &= (u32)~c->imr;
-    if (chip == 0 && (c->icw4 & ICW4_SFNM))
-        isr &= ~BIT(CASCADE);
-    return rank(c, request) < rank(c, first_input(c, isr)) ? request : 8;
+    unsigned served = first_input(c, c->special_mask ? c->isr & (u32)~c->imr : c->isr);
+
+    if (rank(c, request) < rank(c, served))
+        return request;
+    /* Special fully nested, a slave in service may ask again: it has sorted out its inputs. */
+    if (chip == 0 && (c->icw4 & ICW4_SFNM) && request == CASCADE && served == CASCADE)
+        return request;
+    return 8;
 }
 
 /* Bring the cascade input and INTR up to date. */
