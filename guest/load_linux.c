@@ -18,13 +18,14 @@
 #define LOADED_HIGH   BIT(0) /* loadflags */
 #define XLF_KERNEL_64 BIT(0) /* xloadflags: there is an entry point at ENTRY64 */
 
-/* Fields of the setup header: offset in the file and in boot_params, width, first version. */
+/* Fields of the setup header: offset in the file and in boot_params, width, first version.  They
+ * are read in this order: the version decides which others there are. */
 enum field {
+    VERSION,
     SETUP_SECTS,
     SYSSIZE,
     BOOT_FLAG,
     HEADER_MAGIC,
-    VERSION,
     LOADFLAGS,
     CODE32_START,
     INITRD_ADDR_MAX,
