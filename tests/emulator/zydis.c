@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Zydis judges the decoder and disassembler: length, mnemonic and operands of random byte strings
+ * weighted towards valid code, in 64-, 32- and 16-bit mode.
+ *
+ *   zydis [--mode 64|32|16] [--cases N] [--seed S] [--seconds T] [--examples N]
+ *
+ * Texts are compared after normal_form(): case, blanks, number spelling and synonyms of one
+ * mnemonic do not count.  Exit status 1 on any difference that is not in explained().
+ */
+#include "emulator/emulator.h"
+#include "tests/emulator/codegen.h"
+#include <Zydis/Zydis.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define RIP 0x1000u
+
+enum kind { SAME, LENGTH, MNEMONIC, OPERANDS, ONLY_ZYDIS, ONLY_OURS, EXPLAINED, KIND_COUNT };
+static const char *const kind_text[] = {"same",           "other length",     "other mnemonic",
+                                        "other operands", "(bad) to us only", "(bad) to Zydis only",
+                                        "explained"};
+
+struct difference {
+    u16 key; /* map << 8 | opcode */
+    u8 reg, kind;
+    u64 count;
+    u8 bytes[16];
+    u8 length;
+    char zydis[96], ours[96];
+};
+
+#define DIFFERENCES_MAX 8192
+struct oracle {
+    unsigned mode, examples;
+    u64 cases, seed, total[KIND_COUNT];
+    double seconds;
+    ZydisDecoder decoder;
+    ZydisFormatter formatter;
+    struct difference found[DIFFERENCES_MAX];
+    unsigned differences;
+};
+
+/* ---- normal form ---- */
+
+static const char *const prefix_words[] = {
+    "lock",    "rep",    "repe", "repne", "repz", "repnz", "bnd", "xacquire", "xrelease",
+    "notrack", "data16", "cs",   "ds",    "es",   "ss",    "fs",  "gs"};
+
+/* Two names of one instruction. */
+static const char *const synonyms[][2] = {
+    {"retn", "ret"},     {"sal", "shl"},     {"icebp", "int1"},    {"fwait", "wait"},
+    {"retfw", "retf"},   {"iretw", "iret"},  {"pushfw", "pushf"},  {"popfw", "popf"},
+    {"pushaw", "pusha"}, {"popaw", "popa"},  {"setalc", "salc"},   {"xlatb", "xlat"},
+    {"movabs", "mov"},   {"loopz", "loope"}, {"loopnz", "loopne"},
+};
+
+static const char *const conditions[][2] = {
+    {"e", "z"},   {"ne", "nz"}, {"c", "b"},   {"nae", "b"}, {"nc", "nb"},
+    {"ae", "nb"}, {"na", "be"}, {"a", "nbe"}, {"pe", "p"},  {"po", "np"},
+    {"nge", "l"}, {"ge", "nl"}, {"ng", "le"}, {"g", "nle"},
+};
+
+static void normal_mnemonic(char *m, size_t cap)
+{
+    static const char *const stems[] = {"cmov", "set", "j"};
+    for (size_t i = 0; i < ARRAY_SIZE(synonyms); i++)
+        if (strcmp(m, synonyms[i][0]) == 0)
+            snprintf(m, cap, "%s", synonyms[i][1]);
+    for (size_t s = 0; s < ARRAY_SIZE(stems); s++) {
+        size_t n = strlen(stems[s]);
+        if (strncmp(m, stems[s], n) != 0)
+            continue;
+        for (size_t i = 0; i < ARRAY_SIZE(conditions); i++)
+            if (strcmp(m + n, conditions[i][0]) == 0) {
+                snprintf(m + n, cap - n, "%s", conditions[i][1]);
+                return;
+            }
+    }
+}
+
+static bool is_prefix(const char *word)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(prefix_words); i++)
+        if (strcmp(word, prefix_words[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Split "lock add dword ptr [rax], 1" into "add" and "dword[rax],1". */
+static void normal_form(const char *text, char *mnemonic, size_t mcap, char *operands, size_t cap)
+{
+    size_t n;
+    do {
+        while (*text == ' ')
+            text++;
+        for (n = 0; *text != 0 && *text != ' ' && n + 1 < mcap; text++)
+            mnemonic[n++] = (char)tolower((u8)*text);
+        mnemonic[n] = 0;
+    } while (n != 0 && is_prefix(mnemonic) && *text != 0);
+    normal_mnemonic(mnemonic, mcap);
+    for (n = 0; *text != 0 && n + 1 < cap; text++) {
+        if (strncmp(text, " ptr", 4) == 0)
+            text += 3;
+        else if (*text != ' ')
+            operands[n++] = (char)tolower((u8)*text);
+    }
+    operands[n] = 0;
+}
+
+/* ---- comparing ---- */
+
+static u64 number(const char **p, bool negative)
+{
+    char *end;
+    u64 v = strtoull(*p, &end, 0);
+    *p = end;
+    return negative ? 0 - v : v;
+}
+
+/* Equal as numbers of the least width that holds both, signed or unsigned. */
+static bool same_number(u64 a, u64 b)
+{
+    for (unsigned bytes = 1; bytes <= 8; bytes *= 2) {
+        u64 mask = mask_bytes(bytes), high = ~(mask >> 1);
+        bool fits_a = (a & ~mask) == 0 || (a & high) == high;
+        bool fits_b = (b & ~mask) == 0 || (b & high) == high;
+        if (fits_a && fits_b)
+            return ((a ^ b) & mask) == 0;
+    }
+    return false;
+}
+
+static bool word_before(const char *start, const char *p)
+{
+    return p > start && isalnum((u8)p[-1]);
+}
+
+static bool same_operands(const char *a, const char *b)
+{
+    const char *a0 = a, *b0 = b;
+    while (*a != 0 && *b != 0) {
+        bool na = *a == '-', nb = *b == '-';
+        const char *x = a + (*a == '-' || *a == '+'), *y = b + (*b == '-' || *b == '+');
+        if (isdigit((u8)*x) && isdigit((u8)*y) && !word_before(a0, a) && !word_before(b0, b)) {
+            a = x;
+            b = y;
+            if (!same_number(number(&a, na), number(&b, nb)))
+                return false;
+        } else if (isdigit((u8)*x) && isdigit((u8)*y) && x != a && y != b) {
+            a = x;
+            b = y;
+            if (!same_number(number(&a, na), number(&b, nb)))
+                return false;
+        } else if (*a++ != *b++) {
+            return false;
+        }
+    }
+    return *a == *b;
+}
+
+/* Differences that are nobody's mistake, by mnemonic: with the reason. */
+static bool explained(const char *zydis, const char *ours, const struct code_scan *s)
+{
+    (void)zydis;
+    (void)ours;
+    (void)s;
+    return false;
+}
+
+static enum kind compare(const char *zydis, unsigned zydis_length, const char *ours,
+                         unsigned our_length, const struct code_scan *s)
+{
+    char zm[32], om[32], zo[96], oo[96];
+    if (zydis_length == 0 && our_length == 0)
+        return SAME;
+    if (explained(zydis, ours, s))
+        return EXPLAINED;
+    if (zydis_length == 0 || our_length == 0)
+        return zydis_length == 0 ? ONLY_OURS : ONLY_ZYDIS;
+    if (zydis_length != our_length)
+        return LENGTH;
+    normal_form(zydis, zm, sizeof(zm), zo, sizeof(zo));
+    normal_form(ours, om, sizeof(om), oo, sizeof(oo));
+    if (strcmp(zm, om) != 0)
+        return MNEMONIC;
+    return same_operands(zo, oo) ? SAME : OPERANDS;
+}
+
+static void record(struct oracle *o, const struct code_scan *s, enum kind kind, const u8 *bytes,
+                   unsigned length, const char *zydis, const char *ours)
+{
+    u16 key = (u16)(s->map << 8 | s->opcode);
+    u8 reg = code_is_group(s) ? s->modrm >> 3 & 7 : 0xff;
+    unsigned i = 0;
+    while (i < o->differences &&
+           (o->found[i].key != key || o->found[i].reg != reg || o->found[i].kind != (u8)kind))
+        i++;
+    if (i == DIFFERENCES_MAX)
+        return;
+    struct difference *d = &o->found[i];
+    if (i == o->differences) {
+        o->differences++;
+        d->key = key;
+        d->reg = reg;
+        d->kind = (u8)kind;
+        d->length = (u8)length;
+        memcpy(d->bytes, bytes, 15);
+        snprintf(d->zydis, sizeof(d->zydis), "%s", zydis);
+        snprintf(d->ours, sizeof(d->ours), "%s", ours);
+    }
+    d->count++;
+}
+
+static void judge(struct oracle *o, const u8 *bytes)
+{
+    static const enum emu_mode modes[] = {EMU_MODE_64, EMU_MODE_32, EMU_MODE_16};
+    ZydisDecodedInstruction insn;
+    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
+    char zydis[128] = "(bad)", ours[128] = "";
+    unsigned zlen = 0;
+    struct code_scan s;
+    code_scan(bytes, o->mode == 64, &s);
+    if (ZYAN_SUCCESS(ZydisDecoderDecodeFull(&o->decoder, bytes, 15, &insn, operands))) {
+        zlen = insn.length;
+        ZydisFormatterFormatInstruction(&o->formatter, &insn, operands, insn.operand_count_visible,
+                                        zydis, sizeof(zydis), RIP, NULL);
+    }
+    unsigned len = emu_disassemble(bytes, 15,
+                                   modes[o->mode == 64   ? 0
+                                         : o->mode == 32 ? 1
+                                                         : 2],
+                                   RIP, ours, sizeof(ours), NULL, NULL);
+    enum kind k = compare(zydis, zlen, ours, len, &s);
+    o->total[k]++;
+    if (k != SAME && k != EXPLAINED)
+        record(o, &s, k, bytes, zlen > len ? zlen : len, zydis, ours);
+}
+
+/* ---- the whole ---- */
+
+static int by_count(const void *a, const void *b)
+{
+    const struct difference *x = a, *y = b;
+    return x->count < y->count ? 1 : x->count > y->count ? -1 : 0;
+}
+
+static void report(struct oracle *o)
+{
+    static const char *const maps[] = {"", "0f ", "0f 38 ", "0f 3a ", "vex "};
+    qsort(o->found, o->differences, sizeof(o->found[0]), by_count);
+    for (unsigned i = 0; i < o->differences && i < o->examples; i++) {
+        const struct difference *d = &o->found[i];
+        printf("  %s%02x", maps[d->key >> 8], d->key & 255);
+        if (d->reg != 0xff)
+            printf(" /%u", d->reg);
+        printf(": %s, %llu times: \"%s\" is to us \"%s\";", kind_text[d->kind],
+               (unsigned long long)d->count, d->zydis, d->ours);
+        for (unsigned k = 0; k < d->length; k++)
+            printf(" %02x", d->bytes[k]);
+        printf("\n");
+    }
+}
+
+static u64 run_mode(struct oracle *o, unsigned mode)
+{
+    struct rng r = {o->seed * 3 + mode};
+    struct timespec start, t;
+    u64 n = 0;
+    o->mode = mode;
+    o->differences = 0;
+    memset(o->total, 0, sizeof(o->total));
+    memset(o->found, 0, sizeof(o->found));
+    ZydisDecoderInit(&o->decoder,
+                     mode == 64   ? ZYDIS_MACHINE_MODE_LONG_64
+                     : mode == 32 ? ZYDIS_MACHINE_MODE_LEGACY_32
+                                  : ZYDIS_MACHINE_MODE_LEGACY_16,
+                     mode == 64   ? ZYDIS_STACK_WIDTH_64
+                     : mode == 32 ? ZYDIS_STACK_WIDTH_32
+                                  : ZYDIS_STACK_WIDTH_16);
+    ZydisFormatterInit(&o->formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (; n < o->cases; n++) {
+        u8 bytes[24];
+        code_random(&r, mode == 64, 0x107000, bytes);
+        judge(o, bytes);
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        if ((n & 1023) == 0 && o->seconds != 0 && (double)(t.tv_sec - start.tv_sec) > o->seconds)
+            break;
+    }
+    printf("zydis %u-bit seed %llu: %llu strings", mode, (unsigned long long)o->seed,
+           (unsigned long long)n);
+    u64 wrong = 0;
+    for (unsigned k = 0; k < KIND_COUNT; k++) {
+        printf(", %llu %s", (unsigned long long)o->total[k], kind_text[k]);
+        wrong += k == SAME || k == EXPLAINED ? 0 : o->total[k];
+    }
+    printf("\n");
+    report(o);
+    return wrong;
+}
+
+static void usage(void)
+{
+    fputs("usage: zydis [--mode 64|32|16] [--cases N] [--seed S] [--seconds T] [--examples N]\n",
+          stderr);
+    exit(2);
+}
+
+int main(int argc, char **argv)
+{
+    static struct oracle o = {.cases = 1000000, .seed = 1, .examples = 40};
+    static const unsigned modes[] = {64, 32, 16};
+    unsigned only = 0;
+    u64 wrong = 0;
+    for (int i = 1; i < argc; i += 2) {
+        const char *a = argv[i], *v = argv[i + 1];
+        if (i + 1 == argc)
+            usage();
+        else if (strcmp(a, "--mode") == 0)
+            only = (unsigned)atoi(v);
+        else if (strcmp(a, "--cases") == 0)
+            o.cases = strtoull(v, NULL, 0);
+        else if (strcmp(a, "--seed") == 0)
+            o.seed = strtoull(v, NULL, 0);
+        else if (strcmp(a, "--seconds") == 0)
+            o.seconds = atof(v);
+        else if (strcmp(a, "--examples") == 0)
+            o.examples = (unsigned)atoi(v);
+        else
+            usage();
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(modes); i++)
+        if (only == 0 || only == modes[i])
+            wrong += run_mode(&o, modes[i]);
+    return wrong != 0;
+}
