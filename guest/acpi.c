@@ -130,13 +130,13 @@ static u64 build_dsdt(struct area *area, unsigned vcpus)
     u32 block;
 
     /* \_S5: the SLP_TYPa and SLP_TYPb of soft off, 7.4.2 */
-    aml_name(&a, "\\_S5_");
+    aml_name(&a, "_S5_");
     block = aml_open(&a, AML_PACKAGE, NULL, 4);
     aml_integer(&a, VPM_SLP_TYP_S5);
     for (unsigned i = 0; i < 3; i++)
         aml_integer(&a, 0);
     aml_close(&a, block);
-    block = aml_open(&a, AML_SCOPE, "\\_SB_", 0);
+    block = aml_open(&a, AML_SCOPE, "_SB_", 0);
     for (unsigned i = 0; i < vcpus; i++)
         add_cpu(&a, i);
     add_isa_device(&a, "COM1", "PNP0501", PORT_UART, 8, IRQ_UART);
