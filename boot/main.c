@@ -4,8 +4,10 @@
  * stage and then hands over to the hypervisor proper.
  */
 #include "arch/x86/acpi.h"
+#include "arch/x86/acpi_power.h"
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpus.h"
 #include "arch/x86/irq.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/memory.h"
@@ -98,7 +100,7 @@ static void init_cpus(void)
 {
     unsigned count = acpi_info()->cpu_count;
 
-    boot_require("per-CPU areas", percpu_init(count ? count : 1));
+    boot_require("per-CPU areas", cpus_init(count ? count : 1));
     enum status s = apic_init();
     if (s != STATUS_ENOTSUP) /* apic_report() tells what a machine without one does */
         boot_require("the local APIC", s);
@@ -119,6 +121,7 @@ _Noreturn void boot_main(u32 magic, u32 info)
     early_console_init();
     log_set_source(tsc_now_us, cpu_number);
     machine_set_drain(early_console_drain);
+    machine_set_firmware((struct machine_firmware){acpi_power_off, acpi_reset});
     read_boot_info(magic, info);
     init_memory();
     acpi_init(boot_info.rsdp);

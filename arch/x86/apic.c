@@ -5,14 +5,12 @@
  */
 #include "arch/x86/apic.h"
 
-#include "arch/x86/acpi.h"
 #include "arch/x86/cpu.h"
-#include "arch/x86/irq.h"
+#include "arch/x86/fixup.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/paging.h"
-#include "arch/x86/panic.h"
-#include "arch/x86/trap.h"
 #include "arch/x86/tsc.h"
+#include "arch/x86/vectors.h"
 #include "lib/log.h"
 
 /* Register offsets, SDM vol. 3A, table 10-1. */

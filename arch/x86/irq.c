@@ -171,12 +171,14 @@ static enum status set_masked(unsigned isa_irq, bool masked)
 
 enum status irq_attach_vector(u8 vector, void (*fn)(void *ctx), void *ctx)
 {
+    struct irq_handler *h = &irq.handler[vector];
+
     if (vector < IRQ_VECTOR_8259)
         return STATUS_EINVAL;
-    if (irq.handler[vector].fn)
+    if (h->fn)
         return STATUS_EEXIST;
-    irq.handler[vector].ctx = ctx;
-    irq.handler[vector].fn = fn;
+    h->ctx = ctx;
+    h->fn = fn;
     return STATUS_OK;
 }
 

@@ -7,16 +7,10 @@
 #ifndef ARCH_X86_IRQ_H
 #define ARCH_X86_IRQ_H
 
+#include "arch/x86/vectors.h"
 #include "lib/format.h"
 #include "lib/status.h"
 #include "lib/types.h"
-
-#define IRQ_VECTOR_8259     0x20u /* 16 vectors, as the 8259 pair is programmed */
-#define IRQ_VECTOR_ISA      0x30u /* 16 vectors, ISA interrupts through the I/O APIC */
-#define IRQ_VECTOR_TIMER    0xe0u /* local APIC timer */
-#define IRQ_VECTOR_KICK     0xe1u /* "look again": ends a guest's run on another CPU */
-#define IRQ_VECTOR_ERROR    0xe2u /* local APIC error */
-#define IRQ_VECTOR_SPURIOUS 0xffu
 
 /* Program the 8259 pair (all masked) and, when there is one, the I/O APICs (all masked). */
 CHECKED enum status irq_init(void);

@@ -6,7 +6,6 @@
 #include "arch/x86/memory.h"
 
 #include "arch/x86/extent.h"
-#include "arch/x86/paging.h"
 #include "arch/x86/panic.h"
 #include "lib/bits.h"
 #include "lib/lock.h"
@@ -39,7 +38,7 @@ hpa_t image_phys(void)
 
 u64 image_size(void)
 {
-    return (u64)(image_end - image_start);
+    return (u64)(uintptr_t)image_end - (u64)(uintptr_t)image_start;
 }
 
 hpa_t virt_to_phys(const void *at)

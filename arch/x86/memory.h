@@ -6,12 +6,11 @@
 #ifndef ARCH_X86_MEMORY_H
 #define ARCH_X86_MEMORY_H
 
+#include "arch/x86/layout.h"
 #include "arch/x86/memmap.h"
 #include "lib/format.h"
 #include "lib/status.h"
 #include "lib/types.h"
-
-#define DIRECT_MAP 0xffff800000000000ull
 
 static inline void *phys_to_virt(hpa_t at)
 {

@@ -5,10 +5,10 @@
 #include "arch/x86/paging.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/fixup.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
-#include "arch/x86/trap.h"
 #include "lib/lock.h"
 #include "lib/log.h"
 #include "lib/string.h"

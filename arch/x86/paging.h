@@ -12,12 +12,10 @@
 #ifndef ARCH_X86_PAGING_H
 #define ARCH_X86_PAGING_H
 
+#include "arch/x86/layout.h"
 #include "lib/bits.h"
 #include "lib/status.h"
 #include "lib/types.h"
-
-#define MMIO_MAP  0xffffc00000000000ull
-#define IMAGE_MAP 0xffffffff80000000ull
 
 /* Page-table entry bits, SDM vol. 3A, section 4.5. */
 #define PTE_PRESENT  BIT64(0)

@@ -5,7 +5,6 @@
  */
 #include "arch/x86/panic.h"
 
-#include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/percpu.h"
@@ -23,6 +22,7 @@ struct panic_state {
     unsigned reporter_count;
     void (*reporter[PANIC_REPORTERS])(struct sink *s);
     void (*post_mortem)(void);
+    void (*stop_others)(void);
 };
 static struct panic_state panic_state;
 
@@ -61,6 +61,11 @@ void panic_attach(void (*report)(struct sink *s))
 void panic_set_post_mortem(void (*hook)(void))
 {
     panic_state.post_mortem = hook;
+}
+
+void panic_set_stop_others(void (*stop)(void))
+{
+    panic_state.stop_others = stop;
 }
 
 bool panic_in_progress(void)
@@ -198,8 +203,8 @@ static void panic_enter(void)
         log_error("panic", "another panic during the report: giving up");
         machine_end(PANIC_STATUS);
     }
-    if (cpu_count() > 1)
-        apic_send_nmi_others();
+    if (panic_state.stop_others)
+        panic_state.stop_others();
 }
 
 void panic(const char *fmt, ...)

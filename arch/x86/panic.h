@@ -8,7 +8,7 @@
 #ifndef ARCH_X86_PANIC_H
 #define ARCH_X86_PANIC_H
 
-#include "arch/x86/trap.h"
+#include "arch/x86/trap_frame.h"
 #include "lib/format.h"
 
 _Noreturn void panic(const char *fmt, ...) PRINTF_LIKE(1, 2);
@@ -21,6 +21,9 @@ void panic_attach(void (*report)(struct sink *s));
 
 /* What runs last, with interrupts off; when it returns, or when there is none, the run ends. */
 void panic_set_post_mortem(void (*hook)(void));
+
+/* How the other CPUs are stopped (by NMI), once there are any. */
+void panic_set_stop_others(void (*stop)(void));
 
 /* True once a panic has begun on any CPU. */
 bool panic_in_progress(void);

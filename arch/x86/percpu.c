@@ -5,11 +5,8 @@
 #include "arch/x86/percpu.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/memory.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/mtrr.h"
-#include "arch/x86/paging.h"
-#include "arch/x86/trap.h"
 #include "lib/string.h"
 
 /* Flat 64-bit segments, SDM vol. 3A, section 3.4.5; accessed already, so that nothing is written.
@@ -34,7 +31,7 @@ _Static_assert(offsetof(struct boot_stacks, df_guard) == 0x9000,
 
 struct boot_stacks percpu_boot_stacks __attribute__((aligned(PAGE_SIZE)));
 
-/* The CPUs there may be; until percpu_init() the first one alone. */
+/* The CPUs there may be; until percpu_set_table() the first one alone. */
 static struct percpu percpu_boot = {.self = &percpu_boot};
 static struct {
     unsigned count;
@@ -103,7 +100,6 @@ void percpu_load(struct percpu *p)
     lldt(0);
     ltr(SELECTOR_TSS);
     wrmsr(MSR_IA32_GS_BASE, (u64)(uintptr_t)p);
-    trap_load();
     set_control_bits();
 }
 
@@ -119,45 +115,11 @@ void percpu_init_boot(void)
     percpu_load(p);
 }
 
-enum status percpu_init(unsigned count)
+void percpu_set_table(struct percpu **table, unsigned count)
 {
-    hpa_t at;
-
-    if (count < 1 || count > 1024)
-        return STATUS_ERANGE;
-    if (mem_alloc(count * sizeof(struct percpu *), 0, "per-CPU", &at) != STATUS_OK)
-        return STATUS_ENOMEM;
-    percpus.cpu = phys_to_virt(at);
-    percpus.cpu[0] = &percpu_boot;
+    table[0] = &percpu_boot;
+    percpus.cpu = table;
     percpus.count = count;
-    return STATUS_OK;
-}
-
-enum status percpu_create(unsigned number, u32 id)
-{
-    hpa_t at;
-
-    if (number >= percpus.count || !percpus.cpu)
-        return STATUS_ERANGE;
-    if (percpus.cpu[number])
-        return STATUS_EEXIST;
-    if (mem_alloc(sizeof(struct percpu), 0, "per-CPU", &at) != STATUS_OK)
-        return STATUS_ENOMEM;
-    struct percpu *p = phys_to_virt(at);
-    for (unsigned i = 0; i < STACK_COUNT; i++) {
-        u64 size = i == STACK_MAIN ? STACK_SIZE : IST_STACK_SIZE;
-        if (mem_alloc(size, 0, "stacks", &at) != STATUS_OK)
-            return STATUS_ENOMEM;
-        const u8 *bottom = paging_map_alias(at, size, PAGE_WRITE);
-        if (!bottom)
-            return STATUS_ENOMEM;
-        p->stack[i] = stack_of(bottom, size);
-    }
-    p->self = p;
-    p->number = number;
-    p->apic_id = id;
-    percpus.cpu[number] = p;
-    return STATUS_OK;
 }
 
 struct percpu *percpu_get(unsigned number)

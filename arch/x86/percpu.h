@@ -2,7 +2,7 @@
  *
  * What each host CPU has of its own, found through the GS base: descriptor tables, stacks, and the
  * virtual CPU it runs.  CPU 0 has a static one so that traps work before there is memory; the
- * others' are allocated by percpu_create() when they are brought up.
+ * others' are allocated by arch/x86/cpus.c when they are brought up.
  */
 #ifndef ARCH_X86_PERCPU_H
 #define ARCH_X86_PERCPU_H
@@ -64,14 +64,11 @@ static inline struct percpu *this_cpu(void)
 /* Set up CPU 0: GDT, TSS, GS base.  First thing in C: needs nothing. */
 void percpu_init_boot(void);
 
-/* Make room for `count` CPUs (1 .. 1024) once their number is known. */
-CHECKED enum status percpu_init(unsigned count);
+/* From now on table[n] is CPU n's area, or NULL; table[0] is filled in here. */
+void percpu_set_table(struct percpu **table, unsigned count);
 
-/* Allocate CPU `number`'s area and stacks, mapped with guard pages. */
-CHECKED enum status percpu_create(unsigned number, u32 apic_id);
-
-/* On the CPU itself: load its GDT, TSS, GS base and IDT, and set the control bits that all CPUs
- * run with (SSE and XSAVE usable, machine checks on, PAT as after reset). */
+/* On the CPU itself: load its GDT, TSS and GS base, and set the control bits that all CPUs run
+ * with (SSE and XSAVE usable, machine checks on, PAT as after reset). */
 void percpu_load(struct percpu *p);
 
 /* CPU `number`'s area, or NULL; how many there may be. */

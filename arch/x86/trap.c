@@ -51,11 +51,6 @@ static const char *const trap_names[TRAP_FIRST_IRQ] = {
     "#CP control protection",
 };
 
-struct fixup {
-    u64 from, to;
-};
-extern const struct fixup fixup_start[], fixup_end[];
-
 extern const u8 trap_stubs[];
 void trap_handle(struct trap_frame *frame);
 
@@ -98,13 +93,11 @@ void trap_set_nmi_handler(void (*handler)(void))
 
 static bool trap_fixup(struct trap_frame *frame)
 {
-    for (const struct fixup *f = fixup_start; f < fixup_end; f++) {
-        if (f->from == frame->rip) {
-            frame->rip = f->to;
-            return true;
-        }
-    }
-    return false;
+    u64 to = fixup_find(frame->rip);
+
+    if (to != 0)
+        frame->rip = to;
+    return to != 0;
 }
 
 static void trap_nmi(const struct trap_frame *frame)
@@ -154,32 +147,4 @@ void trap_handle(struct trap_frame *frame)
         irq_dispatch((u8)frame->vector);
     else if (!trap_fixup(frame))
         trap_panic(frame);
-}
-
-bool msr_read_safe(u32 msr, u64 *value)
-{
-    u32 ok = 0, lo, hi;
-
-    __asm__ volatile("1: rdmsr\n\t"
-                     "movl $1, %0\n\t"
-                     "2:\n\t" TRAP_FIXUP("1b", "2b")
-                     : "+r"(ok), "=a"(lo), "=d"(hi)
-                     : "c"(msr)
-                     : "memory");
-    if (ok)
-        *value = (u64)hi << 32 | lo;
-    return ok != 0;
-}
-
-bool msr_write_safe(u32 msr, u64 value)
-{
-    u32 ok = 0;
-
-    __asm__ volatile("1: wrmsr\n\t"
-                     "movl $1, %0\n\t"
-                     "2:\n\t" TRAP_FIXUP("1b", "2b")
-                     : "+r"(ok)
-                     : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32))
-                     : "memory");
-    return ok != 0;
 }
