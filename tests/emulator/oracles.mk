@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+#
+# The emulator's judges: build/oracle/native, zydis and sst286 (gcc, optimised, no sanitizers),
+# build/fuzz/emulator (clang: libFuzzer with address and undefined-behaviour sanitizers) and
+# build/bench/emulator.  For the Makefile to include; everything is built out of HOST_SRC again.
+
+ORACLE_BIN   := $(patsubst tests/emulator/%.c,$(BUILD)/oracle/%,$(wildcard tests/emulator/*.c))
+BENCH_BIN    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+FUZZ_BIN     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
+
+# As in the hypervisor: nothing of ours touches x87 or SSE registers.
+FAST_CFLAGS  := -std=gnu17 -O2 -g -fno-strict-aliasing -fno-common $(WARNINGS) -I.
+FAST_SRC     := $(filter emulator/%.c lib/%.c,$(HOST_SRC))
+FAST_OBJ     := $(FAST_SRC:%=$(BUILD)/fast/%.o)
+FUZZ_CFLAGS  := -std=gnu17 -O1 -g -fno-strict-aliasing -fno-omit-frame-pointer \
+                -fsanitize=address,undefined -fno-sanitize-recover=all $(WARNINGS) -I.
+FUZZ_OBJ     := $(FAST_SRC:%=$(BUILD)/fuzz/obj/%.o)
+
+$(BUILD)/fast/lib/string.c.o: private FAST_CFLAGS += -fno-builtin $(foreach f,$(LIBC_NAMES),-D$(f)=lib_$(f))
+$(BUILD)/fuzz/obj/lib/string.c.o: private FUZZ_CFLAGS += -fno-builtin $(foreach f,$(LIBC_NAMES),-D$(f)=lib_$(f))
+
+$(BUILD)/fast/%.c.o: %.c $(BUILD)/flags | $$(@D)/
+	$(call say,FAST,$<)
+	$(Q)$(CC) $(FAST_CFLAGS) -mgeneral-regs-only $(DEPFLAGS) -c -o $@ $<
+
+$(BUILD)/fuzz/obj/%.c.o: %.c $(BUILD)/flags | $$(@D)/
+	$(call say,FUZZ,$<)
+	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link $(DEPFLAGS) -c -o $@ $<
+
+$(BUILD)/fast/emulator.a: $(FAST_OBJ)
+	$(Q)rm -f $@ && ar crs $@ $^
+
+$(BUILD)/oracle/%: tests/emulator/%.c $(BUILD)/fast/emulator.a | $$(@D)/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(FAST_CFLAGS) $(DEPFLAGS) -o $@ $< $(BUILD)/fast/emulator.a -lZydis
+
+$(BUILD)/bench/%: tests/bench/%.c $(BUILD)/fast/emulator.a | $$(@D)/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(FAST_CFLAGS) $(DEPFLAGS) -o $@ $< $(BUILD)/fast/emulator.a
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ) | $$(@D)/
+	$(call say,FUZZ,$<)
+	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer $(DEPFLAGS) -o $@ $< $(FUZZ_OBJ)
+
+-include $(FAST_OBJ:%=%.d) $(FUZZ_OBJ:%=%.d) $(ORACLE_BIN:%=%.d) $(BENCH_BIN:%=%.d) $(FUZZ_BIN:%=%.d)
