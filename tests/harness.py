@@ -99,15 +99,21 @@ class Command:
 
 @dataclass
 class Boot(Command):
-    """A run of tools/run: `args` for it, and a `script` (text) where the test types something."""
+    """A run of tools/run: `args` for it, a `script` (text) where the test types something, and
+    `files` (name: bytes) written beforehand into a folder that args name as {tmp}."""
     command: list = field(default_factory=list)
     args: list = field(default_factory=list)
     script: str = ""
+    files: dict = field(default_factory=dict)
     cpu: str = "haswell"
     weight: float = 10
 
     def line(self, folder):
-        line = ["tools/run", "--cpu", self.cpu, "--timeout", str(self.timeout)] + self.args
+        for name, data in self.files.items():
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(data)
+        line = ["tools/run", "--cpu", self.cpu, "--timeout", str(self.timeout)]
+        line += [arg.replace("{tmp}", folder) for arg in self.args]
         if self.script:
             path = os.path.join(folder, "script")
             with open(path, "w", encoding="utf-8") as file:
