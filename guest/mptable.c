@@ -9,7 +9,7 @@
 #include "lib/string.h"
 
 #define MP_REVISION       4    /* of the specification: 1.4 */
-#define LAPIC_VERSION     0x14 /* an integrated APIC, MPS 4.3.1 */
+#define LAPIC_VERSION     0x15 /* an integrated APIC, MPS 4.3.1; drivers/model/vlapic.c reads so */
 #define IOAPIC_VERSION    0x20
 #define CPU_SIGNATURE     0x600             /* family 6 */
 #define CPU_FEATURES      (BIT(0) | BIT(9)) /* FPU, APIC */
