@@ -4,6 +4,7 @@
  */
 #include "vmx/commands.h"
 
+#include "arch/x86/cpu.h"
 #include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
 #include "lib/string.h"
@@ -53,6 +54,19 @@ static enum status select_vm(struct shell *sh, const char *name)
                       "expected the name of a virtual machine (vm lists them)");
 }
 
+static void show_times(const struct vm *vm, struct sink *out)
+{
+    u64 total = vm->ran + (vm->state == VM_RUNNING ? rdtsc() - vm->started : 0), host;
+
+    if (vm->vcpu_count == 0)
+        return;
+    const struct vcpu *v = vm->vcpu[0];
+    u64 count = vcpu_exits(v, &host);
+    sink_printf(out, "%llu exits in %llu ms, of which halted %llu, in Vitrine %llu\n", LL(count),
+                LL(tsc_to_us(total) / 1000), LL(tsc_to_us(v->halt_ticks) / 1000),
+                LL(tsc_to_us(host - v->halt_ticks) / 1000));
+}
+
 static enum status run_vm(struct shell *sh, int argc, char **argv)
 {
     static const char *const states[] = {"ready", "running", "paused", "ended"};
@@ -65,13 +79,10 @@ static enum status run_vm(struct shell *sh, int argc, char **argv)
     }
     for (unsigned i = 0; i < list->count; i++) {
         const struct vm *vm = list->vm[i];
-        const struct vcpu *v = vm->vcpu[0];
         sink_printf(sh->out, "%c %u %-12s %-8s %4llu MiB  %s%s", i == list->selected ? '*' : ' ',
                     vm->id, vm->name, states[vm->state], LL(gmem_ram_size(vm->parts.mem) / MiB),
                     vm->end_text[0] ? vm->end_text : "", vm->end_text[0] ? "  " : "");
-        if (v)
-            sink_printf(sh->out, "%llu exits, guest %llu ms, halted %llu ms\n", LL(v->exits),
-                        LL(tsc_to_us(v->guest_ticks) / 1000), LL(tsc_to_us(v->halt_ticks) / 1000));
+        show_times(vm, sh->out);
     }
     if (list->count == 0)
         sink_printf(sh->out, "no virtual machines\n");
@@ -307,14 +318,14 @@ static void show_exits(const struct vcpu *v, struct sink *out)
 {
     u64 count = 0, ticks = 0;
 
-    sink_printf(out, "%-28s %10s %14s %8s %8s %10s\n", "exit", "count", "ticks", "least", "mean",
-                "most");
+    sink_printf(out, "%-28s %10s %14s %8s %10s\n", "exit", "count", "ticks", "mean", "most");
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
         const struct exit_stat *e = &v->stat[i];
         if (!e->count)
             continue;
-        sink_printf(out, "%-28s %10llu %14llu %8llu %8llu %10llu\n", exit_reason_name(i),
-                    LL(e->count), LL(e->ticks), LL(e->least), LL(e->ticks / e->count), LL(e->most));
+        sink_printf(out, "%-28s %10llu %14llu %8llu %10llu\n",
+                    i == EXIT_NONE ? "(before the first entry)" : exit_reason_name(i), LL(e->count),
+                    LL(e->ticks), LL(e->ticks / e->count), LL(e->most));
         count += e->count;
         ticks += e->ticks;
     }
@@ -332,18 +343,15 @@ static enum status run_stat(struct shell *sh, int argc, char **argv)
             return shell_fail(sh, 1, STATUS_EINVAL, "expected reset, or nothing");
         memset(v->stat, 0, sizeof(v->stat));
         memset(v->emu_stat, 0, sizeof(v->emu_stat));
-        v->exited = 0;
         return STATUS_OK;
     }
     show_exits(v, sh->out);
-    sink_printf(sh->out, "\n%-28s %10s %14s %8s %8s\n", "emulated because", "count", "ticks", "",
-                "mean");
+    sink_printf(sh->out, "\n%-28s %10s %14s %8s\n", "emulated because", "count", "ticks", "mean");
     for (unsigned i = 0; i < EMU_REASON_COUNT; i++) {
         const struct emu_stat *e = &v->emu_stat[i];
         if (e->count)
-            sink_printf(sh->out, "%-28s %10llu %14llu %8s %8llu\n",
-                        emu_reason_text((enum emu_reason)i), LL(e->count), LL(e->ticks), "",
-                        LL(e->ticks / e->count));
+            sink_printf(sh->out, "%-28s %10llu %14llu %8llu\n", emu_reason_text((enum emu_reason)i),
+                        LL(e->count), LL(e->ticks), LL(e->ticks / e->count));
     }
     const struct bus *bus = v->vm->parts.bus;
     sink_printf(sh->out,

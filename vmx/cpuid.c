@@ -5,6 +5,7 @@
 #include "vmx/cpuid.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/panic.h"
 #include "emulator/emulator.h"
 #include "lib/string.h"
 #include "vmx/caps.h"
@@ -58,14 +59,19 @@ static struct cpuid_regs host_leaf(const struct builder *b, u32 leaf, u32 sublea
     return leaf <= most ? cpuid(leaf, subleaf) : (struct cpuid_regs){0};
 }
 
+/* Add an answer; subleaves of a leaf are added one after the other, from 0. */
 static struct cpuid_entry *add(struct builder *b, u32 leaf, u32 subleaf, struct cpuid_regs r)
 {
     struct cpuid_policy *p = b->policy;
+    u8 *first = &p->first[leaf >> 30][leaf & 31];
     struct cpuid_entry *e = &p->entry[p->count];
 
-    *e = (struct cpuid_entry){leaf, subleaf, {r.eax, r.ebx, r.ecx, r.edx}};
+    invariant(p->count < CPUID_MAX_ENTRIES);
+    *e = (struct cpuid_entry){.leaf = leaf, .subleaves = 1, .reg = {r.eax, r.ebx, r.ecx, r.edx}};
     if (subleaf == 0)
-        p->first[leaf >> 30][leaf & 31] = (u8)(p->count + 1);
+        *first = (u8)p->count;
+    else
+        p->entry[*first].subleaves = (u8)(subleaf + 1);
     p->count++;
     return e;
 }
@@ -92,7 +98,7 @@ static void add_basic(struct builder *b)
     r.ebx = (r.ebx & 0xff00) | b->vcpus << 16; /* CLFLUSH line; the APIC ID comes in later */
     if (b->vcpus > 1)
         r.edx |= BIT(28);
-    add(b, 1, 0, r);
+    add(b, 1, 0, r)->dynamic = true;
     add(b, 2, 0, host_leaf(b, 2, 0));
     for (u32 i = 0; i < 5; i++) {
         r = host_leaf(b, 4, i);
@@ -115,6 +121,8 @@ static void add_basic(struct builder *b)
         r.ecx &= ~BIT(22);
     r.ebx |= BIT(1); /* IA32_TSC_ADJUST is ours */
     add(b, 7, 0, r);
+    for (u32 i = 0; i < 3; i++)
+        add(b, 0xb, i, (struct cpuid_regs){0})->dynamic = true;
 }
 
 static void add_xsave(struct builder *b)
@@ -133,14 +141,13 @@ static void add_xsave(struct builder *b)
     r.eax = (u32)p->xcr0_allowed;
     r.edx = 0;
     r.ecx = size;
-    add(b, 0xd, 0, r);
+    add(b, 0xd, 0, r)->dynamic = true;
     r = host_leaf(b, 0xd, 1);
     r.eax &= caps_has(b->caps, CAP_PROC2, PROC2_XSAVES) ? 0xf : 0x7;
     r.ecx = r.edx = 0;
-    add(b, 0xd, 1, r);
+    add(b, 0xd, 1, r)->dynamic = true;
     for (u32 i = 2; i < 8; i++)
-        if (p->xcr0_allowed & BIT(i))
-            add(b, 0xd, i, host_leaf(b, 0xd, i));
+        add(b, 0xd, i, p->xcr0_allowed & BIT(i) ? host_leaf(b, 0xd, i) : (struct cpuid_regs){0});
 }
 
 static void add_time(struct builder *b)
@@ -175,59 +182,52 @@ static void add_extended(struct builder *b)
     add(b, BIT(31) + 8, 0, (struct cpuid_regs){.eax = r.eax ? r.eax & 0xffff : 0x3024});
 }
 
-static const u32 *find(const struct cpuid_policy *p, u32 leaf, u32 subleaf)
+static const u32 *registers_of(const struct cpuid_policy *p, u32 leaf)
 {
-    static const u32 none[4];
-    u32 number = leaf & 0x3fffffff;
-    unsigned i = number < 32 ? p->first[leaf >> 30][number] : 0;
-
-    for (; i && i <= p->count && p->entry[i - 1].leaf == leaf; i++)
-        if (p->entry[i - 1].subleaf == subleaf)
-            return p->entry[i - 1].reg;
-    return none;
+    return p->entry[p->first[leaf >> 30][leaf & 31]].reg;
 }
 
 /* Which emulator features follow from which CPUID bits. */
 static const struct {
     u8 feature;
     u8 reg, bit;
-    u32 leaf, subleaf;
+    u32 leaf;
 } feature_bits[] = {
-    {EMU_HAS_MOVBE, C, 22, 1, 0},
-    {EMU_HAS_POPCNT, C, 23, 1, 0},
-    {EMU_HAS_LZCNT, C, 5, BIT(31) + 1, 0},
-    {EMU_HAS_BMI1, B, 3, 7, 0},
-    {EMU_HAS_BMI2, B, 8, 7, 0},
-    {EMU_HAS_ADX, B, 19, 7, 0},
-    {EMU_HAS_CRC32, C, 20, 1, 0},
-    {EMU_HAS_CX16, C, 13, 1, 0},
-    {EMU_HAS_RDRAND, C, 30, 1, 0},
-    {EMU_HAS_RDSEED, B, 18, 7, 0},
-    {EMU_HAS_RDTSCP, D, 27, BIT(31) + 1, 0},
-    {EMU_HAS_RDPID, C, 22, 7, 0},
-    {EMU_HAS_FSGSBASE, B, 0, 7, 0},
-    {EMU_HAS_SMAP, B, 20, 7, 0},
-    {EMU_HAS_INVPCID, B, 10, 7, 0},
-    {EMU_HAS_CLFLUSHOPT, B, 23, 7, 0},
-    {EMU_HAS_CLWB, B, 24, 7, 0},
-    {EMU_HAS_AES, C, 25, 1, 0},
-    {EMU_HAS_PCLMUL, C, 1, 1, 0},
-    {EMU_HAS_SHA, B, 29, 7, 0},
-    {EMU_HAS_SSE3, C, 0, 1, 0},
-    {EMU_HAS_SSSE3, C, 9, 1, 0},
-    {EMU_HAS_SSE41, C, 19, 1, 0},
-    {EMU_HAS_SSE42, C, 20, 1, 0},
-    {EMU_HAS_AVX, C, 28, 1, 0},
-    {EMU_HAS_AVX2, B, 5, 7, 0},
-    {EMU_HAS_FMA, C, 12, 1, 0},
-    {EMU_HAS_F16C, C, 29, 1, 0},
-    {EMU_HAS_AVX512F, B, 16, 7, 0},
-    {EMU_HAS_XSAVE, C, 26, 1, 0},
-    {EMU_HAS_UMIP, C, 2, 7, 0},
-    {EMU_HAS_PAGE1GB, D, 26, BIT(31) + 1, 0},
-    {EMU_HAS_SYSCALL, D, 11, BIT(31) + 1, 0},
-    {EMU_HAS_SYSENTER, D, 11, 1, 0},
-    {EMU_HAS_LAHF64, C, 0, BIT(31) + 1, 0},
+    {EMU_HAS_MOVBE, C, 22, 1},
+    {EMU_HAS_POPCNT, C, 23, 1},
+    {EMU_HAS_LZCNT, C, 5, BIT(31) + 1},
+    {EMU_HAS_BMI1, B, 3, 7},
+    {EMU_HAS_BMI2, B, 8, 7},
+    {EMU_HAS_ADX, B, 19, 7},
+    {EMU_HAS_CRC32, C, 20, 1},
+    {EMU_HAS_CX16, C, 13, 1},
+    {EMU_HAS_RDRAND, C, 30, 1},
+    {EMU_HAS_RDSEED, B, 18, 7},
+    {EMU_HAS_RDTSCP, D, 27, BIT(31) + 1},
+    {EMU_HAS_RDPID, C, 22, 7},
+    {EMU_HAS_FSGSBASE, B, 0, 7},
+    {EMU_HAS_SMAP, B, 20, 7},
+    {EMU_HAS_INVPCID, B, 10, 7},
+    {EMU_HAS_CLFLUSHOPT, B, 23, 7},
+    {EMU_HAS_CLWB, B, 24, 7},
+    {EMU_HAS_AES, C, 25, 1},
+    {EMU_HAS_PCLMUL, C, 1, 1},
+    {EMU_HAS_SHA, B, 29, 7},
+    {EMU_HAS_SSE3, C, 0, 1},
+    {EMU_HAS_SSSE3, C, 9, 1},
+    {EMU_HAS_SSE41, C, 19, 1},
+    {EMU_HAS_SSE42, C, 20, 1},
+    {EMU_HAS_AVX, C, 28, 1},
+    {EMU_HAS_AVX2, B, 5, 7},
+    {EMU_HAS_FMA, C, 12, 1},
+    {EMU_HAS_F16C, C, 29, 1},
+    {EMU_HAS_AVX512F, B, 16, 7},
+    {EMU_HAS_XSAVE, C, 26, 1},
+    {EMU_HAS_UMIP, C, 2, 7},
+    {EMU_HAS_PAGE1GB, D, 26, BIT(31) + 1},
+    {EMU_HAS_SYSCALL, D, 11, BIT(31) + 1},
+    {EMU_HAS_SYSENTER, D, 11, 1},
+    {EMU_HAS_LAHF64, C, 0, BIT(31) + 1},
 };
 
 /* CR4 bits that a guest may set, by the CPUID bit that announces each (SDM vol. 3A, 2.5). */
@@ -246,21 +246,20 @@ static const struct {
 static void derive(struct cpuid_policy *p)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(feature_bits); i++)
-        if (find(p, feature_bits[i].leaf, feature_bits[i].subleaf)[feature_bits[i].reg] &
-            BIT(feature_bits[i].bit))
+        if (registers_of(p, feature_bits[i].leaf)[feature_bits[i].reg] & BIT(feature_bits[i].bit))
             p->features |= BIT64(feature_bits[i].feature);
     for (unsigned i = 0; i < ARRAY_SIZE(cr4_bits); i++)
-        if (find(p, cr4_bits[i].leaf, 0)[cr4_bits[i].reg] & BIT(cr4_bits[i].bit))
+        if (registers_of(p, cr4_bits[i].leaf)[cr4_bits[i].reg] & BIT(cr4_bits[i].bit))
             p->cr4_allowed |= cr4_bits[i].cr4;
     p->cr4_allowed |= CR4_PCE;
-    const u32 *ext = find(p, BIT(31) + 1, 0);
+    const u32 *ext = registers_of(p, BIT(31) + 1);
     if (ext[D] & BIT(11))
         p->efer_allowed |= EFER_SCE;
     if (ext[D] & BIT(20))
         p->efer_allowed |= EFER_NXE;
     if (ext[D] & BIT(29))
         p->efer_allowed |= EFER_LME | EFER_LMA;
-    p->phys_bits = (u8)find(p, BIT(31) + 8, 0)[A];
+    p->phys_bits = (u8)registers_of(p, BIT(31) + 8)[A];
 }
 
 void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 tsc_hz,
@@ -274,6 +273,8 @@ void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 
                         .vcpus = vcpus};
 
     memset(p, 0, sizeof(*p));
+    p->count = 1;
+    p->entry[0].subleaves = 1;
     p->xcr0_allowed = cpu_has(CPU_XSAVE) ? xcr0_of(&b) : 1;
     add_basic(&b);
     add_xsave(&b);
@@ -282,12 +283,9 @@ void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 
     derive(p);
 }
 
-void cpuid_answer(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
+/* Bits that depend on the vCPU's state, or its number. */
+static void patch(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 {
-    const struct cpuid_policy *p = &v->vm->cpuid;
-    const u32 *r = find(p, leaf, leaf == 4 || leaf == 7 || leaf == 0xd ? subleaf : 0);
-
-    memcpy(out, r, 4 * sizeof(u32));
     switch (leaf) {
     case 1:
         out[B] |= v->index << 24;
@@ -296,26 +294,36 @@ void cpuid_answer(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
             out[C] |= BIT(27);
         break;
     case 0xb:
-        /* One level of cores: the shift makes package 0 of every x2APIC ID (SDM vol. 3A, 8.9). */
-        if (subleaf == 0) {
-            out[A] = 0;
-            out[B] = 1;
-            out[C] = 1u << 8;
-        } else if (subleaf == 1) {
-            out[A] = 8;
-            out[B] = v->vm->vcpu_count;
-            out[C] = 2u << 8 | 1;
-        } else {
-            out[C] = subleaf & 0xff;
-        }
+        /* One thread per core: level 0 is one thread, level 1 all cores of the one package, and
+         * every x2APIC ID shifted by 8 gives its number, 0 (SDM vol. 3A, 8.9). */
+        out[A] = subleaf == 1 ? 8 : 0;
+        out[B] = subleaf == 0 ? 1 : subleaf == 1 ? v->vm->vcpu_count : 0;
+        out[C] = (subleaf & 0xff) | (subleaf < 2 ? (subleaf + 1) << 8 : 0);
         out[D] = v->index;
         break;
-    case 0xd:
-        /* The size of the area for what XCR0 has on; XCR0 is the guest's at this moment. */
-        if (subleaf <= 1 && p->xcr0_allowed > 1)
-            out[B] = cpuid(0xd, subleaf).ebx;
-        break;
     default:
+        /* 0DH: the size of the area for what XCR0 has on; XCR0 is the guest's at this moment. */
+        out[B] = cpuid(leaf, subleaf).ebx;
         break;
     }
+}
+
+const struct cpuid_entry *cpuid_find(const struct cpuid_policy *p, u32 leaf, u32 subleaf)
+{
+    const struct cpuid_entry *e = p->entry;
+
+    if (likely(!(leaf & 0x3fffffe0)))
+        e += p->first[leaf >> 30][leaf & 31];
+    if (likely(e->subleaves == 1))
+        return e;
+    return subleaf < e->subleaves ? e + subleaf : p->entry;
+}
+
+void cpuid_answer(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
+{
+    const struct cpuid_entry *e = cpuid_find(&v->vm->cpuid, leaf, subleaf);
+
+    memcpy(out, e->reg, sizeof(e->reg));
+    if (e->dynamic)
+        patch(v, leaf, subleaf, out);
 }

@@ -14,14 +14,16 @@ struct vcpu;
 #define CPUID_MAX_ENTRIES 48
 
 struct cpuid_entry {
-    u32 leaf, subleaf;
-    u32 reg[4]; /* EAX, EBX, ECX, EDX */
+    u32 leaf;
+    u8 subleaves; /* how many entries from this one on are for it; 1: ECX does not matter */
+    bool dynamic; /* some bits depend on the vCPU's present state */
+    u32 reg[4];   /* EAX, EBX, ECX, EDX */
 };
 
 struct cpuid_policy {
-    struct cpuid_entry entry[CPUID_MAX_ENTRIES];
+    struct cpuid_entry entry[CPUID_MAX_ENTRIES]; /* [0]: all zero, for leaves that do not exist */
     unsigned count;
-    u8 first[3][32]; /* by class of leaf (basic, hypervisor, extended): 1 + index of subleaf 0 */
+    u8 first[4][32]; /* by leaf bits 31:30 and 4:0: the entry of subleaf 0 */
     u64 features;    /* for the emulator: BIT64(EMU_HAS_*) */
     u64 cr4_allowed; /* CR4 bits a guest may set */
     u64 xcr0_allowed;
@@ -32,7 +34,10 @@ struct cpuid_policy {
 void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 tsc_hz,
                        unsigned vcpus);
 
-/* The answer for one vCPU in its present state (CR4 and XCR0 show in some bits). */
+/* The answer for a leaf, but for bits that depend on the vCPU (then ->dynamic is set). */
+const struct cpuid_entry *cpuid_find(const struct cpuid_policy *p, u32 leaf, u32 subleaf);
+
+/* The whole answer for one vCPU in its present state. */
 void cpuid_answer(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4]);
 
 #endif

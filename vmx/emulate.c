@@ -138,7 +138,7 @@ static void op_invalidate(void *ctx, bool all, gva_t gva)
 static bool op_interrupted(void *ctx)
 {
     const struct vcpu *v = ctx;
-    return v->requests != 0 || rdtsc() >= v->deadline;
+    return v->requests != 0 || rdtsc() >= clock_next(v->vm->parts.clock);
 }
 
 static enum emu_status write_xcr0(struct vcpu *v, u64 value)

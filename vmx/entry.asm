@@ -1,19 +1,21 @@
 ; SPDX-License-Identifier: MIT
 ;
 ; The door to the guest and back: loads the general registers, enters, and on a VM exit stores them
-; again.  Everything else of the guest is in the VMCS or stays in the CPU (see vmx/vcpu.h).
+; and calls vcpu_exited(), which says whether to enter again.  Everything else of the guest is in
+; the VMCS or stays in the CPU (see vmx/vcpu.h).
 
 bits 64
 section .text
 
 VMCS_HOST_RSP equ 0x6c14
 
-; bool vmx_enter(u64 gpr[16], bool launched, u64 *host_rsp)
-; *host_rsp remembers what VMCS_HOST_RSP holds, which changes only with the depth of the stack.
-; Returns false after a VM exit, true when VMLAUNCH or VMRESUME itself failed.
-global vmx_enter
+extern vcpu_exited              ; bool vcpu_exited(struct vcpu *v)
+
+; bool vmx_loop(struct vcpu *v, bool launched): v begins with its general registers.
+; Returns false when vcpu_exited() says stop, true when VMLAUNCH or VMRESUME itself failed.
+global vmx_loop
 global vmx_exit
-vmx_enter:
+vmx_loop:
         push    rbp
         mov     rbp, rsp
         push    rbx
@@ -21,14 +23,18 @@ vmx_enter:
         push    r13
         push    r14
         push    r15
-        push    rdi
-        cmp     rsp, [rdx]
-        je      .host_rsp_known
+        push    rdi             ; with the six above the stack is aligned for the call
         mov     eax, VMCS_HOST_RSP
         vmwrite rax, rsp
-        mov     [rdx], rsp
-.host_rsp_known:
-        test    sil, sil                ; no instruction until the jump changes flags
+        test    sil, sil
+        jnz     resume
+        call    load_registers
+        vmlaunch
+        jmp     failed
+
+resume:
+        mov     rdi, [rsp]
+%macro load_all 0
         mov     rax, [rdi + 0 * 8]
         mov     rcx, [rdi + 1 * 8]
         mov     rdx, [rdi + 2 * 8]
@@ -44,17 +50,14 @@ vmx_enter:
         mov     r14, [rdi + 14 * 8]
         mov     r15, [rdi + 15 * 8]
         mov     rdi, [rdi + 7 * 8]
-        jz      .launch
+%endmacro
+        load_all
         vmresume
-        jmp     .failed
-.launch:
-        vmlaunch
-.failed:                                ; the registers are still the guest's, the stack is ours
+failed:                         ; the registers are still the guest's, the stack is ours
         mov     al, 1
-        pop     rdi
-        jmp     out_with_al
+        jmp     leave
 
-vmx_exit:                               ; HOST_RIP
+vmx_exit:                       ; HOST_RIP
         push    rdi
         mov     rdi, [rsp + 8]
         mov     [rdi + 0 * 8], rax
@@ -73,13 +76,21 @@ vmx_exit:                               ; HOST_RIP
         mov     [rdi + 15 * 8], r15
         pop     rax
         mov     [rdi + 7 * 8], rax
-        pop     rdi
+        lea     rbp, [rsp + 6 * 8]      ; so that a backtrace goes on to the caller
+        call    vcpu_exited
+        test    al, al
+        jnz     resume
         xor     eax, eax
-out_with_al:
+leave:
+        pop     rdi
         pop     r15
         pop     r14
         pop     r13
         pop     r12
         pop     rbx
         pop     rbp
+        ret
+
+load_registers:
+        load_all
         ret

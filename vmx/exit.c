@@ -12,37 +12,26 @@
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
-struct exit_entry {
-    enum exit_action (*handler)(struct vcpu *v);
-    const char *name;
-    bool may_vector;
-};
-
-static const struct exit_entry exits[EXIT_REASON_COUNT] = {
+const struct exit_entry exit_table[EXIT_REASON_COUNT] = {
 #define EXIT(number, name, handler, may_vector) [number] = {handler, #name, may_vector},
 #include "vmx/exits.def"
 #undef EXIT
 };
 
-enum exit_action exit_dispatch(struct vcpu *v)
-{
-    u32 reason = v->reason & 0xffff;
-
-    if (unlikely(reason >= EXIT_REASON_COUNT || !exits[reason].handler))
-        return exit_unexpected(v);
-    if (exits[reason].may_vector)
-        inject_recover(v);
-    return exits[reason].handler(v);
-}
-
 const char *exit_reason_name(u32 reason)
 {
-    return reason < EXIT_REASON_COUNT && exits[reason].name ? exits[reason].name : "?";
+    return reason < EXIT_REASON_COUNT && exit_table[reason].name ? exit_table[reason].name : "?";
 }
 
 enum exit_action exit_retire(struct vcpu *v)
 {
-    vcpu_load(v, STATE_RIP | STATE_RFLAGS | STATE_INTERRUPTIBILITY);
+    struct x86_state *s = &v->state;
+
+    /* What a handler has loaded it has not changed: read without asking. */
+    s->rip = vmread(VMCS_GUEST_RIP);
+    s->rflags = vmread(VMCS_GUEST_RFLAGS);
+    s->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+    s->valid |= STATE_RIP | STATE_RFLAGS | STATE_INTERRUPTIBILITY;
     emu_retire(&v->emu, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
     if (unlikely(v->emu.event.vector != VECTOR_NONE))
         inject_event(v, &v->emu.event);
@@ -52,9 +41,15 @@ enum exit_action exit_retire(struct vcpu *v)
 enum exit_action exit_cpuid(struct vcpu *v)
 {
     u64 *gpr = v->state.gpr;
-    u32 out[4];
+    u32 leaf = (u32)gpr[RAX], subleaf = (u32)gpr[RCX];
+    const struct cpuid_entry *e = cpuid_find(&v->vm->cpuid, leaf, subleaf);
+    const u32 *out = e->reg;
+    u32 patched[4];
 
-    cpuid_answer(v, (u32)gpr[RAX], (u32)gpr[RCX], out);
+    if (unlikely(e->dynamic)) {
+        cpuid_answer(v, leaf, subleaf, patched);
+        out = patched;
+    }
     gpr[RAX] = out[0];
     gpr[RBX] = out[1];
     gpr[RCX] = out[2];
@@ -131,7 +126,7 @@ enum cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 
 enum exit_action exit_cr_access(struct vcpu *v)
 {
-    u64 q = v->qualification;
+    u64 q = vmread(VMCS_EXIT_QUALIFICATION);
     unsigned cr = (unsigned)bits_get(q, 3, 0), gpr = (unsigned)bits_get(q, 11, 8);
     enum cr_access access = (enum cr_access)bits_get(q, 5, 4);
 
@@ -164,12 +159,12 @@ enum exit_action exit_entry_failure(struct vcpu *v)
     check_explain(v, why, sizeof(why));
     return vm_stop_with_report(v, "VM entry failed (%s, qualification %llu): %s",
                                exit_reason_name(v->reason & 0xffff),
-                               (unsigned long long)v->qualification, why);
+                               (unsigned long long)vmread(VMCS_EXIT_QUALIFICATION), why);
 }
 
 enum exit_action exit_unexpected(struct vcpu *v)
 {
     return vm_stop_with_report(v, "VM exit %u (%s) with qualification %#llx is not handled",
                                v->reason & 0xffff, exit_reason_name(v->reason & 0xffff),
-                               (unsigned long long)v->qualification);
+                               (unsigned long long)vmread(VMCS_EXIT_QUALIFICATION));
 }

@@ -29,7 +29,7 @@ static void host_machine_check(void)
 /* A #DB that exits has not written DR6 nor cleared DR7.GD yet (SDM vol. 3C, 27.1). */
 static enum exit_action reflect_debug(struct vcpu *v, struct emu_event *event)
 {
-    event->payload = v->qualification & 0x600full;
+    event->payload = vmread(VMCS_EXIT_QUALIFICATION) & 0x600full;
     vcpu_load(v, STATE_DR7);
     v->state.dr7 &= ~DR7_GD;
     v->state.dirty |= STATE_DR7;
@@ -96,7 +96,7 @@ enum exit_action exit_nmi_window(struct vcpu *v)
 
 enum exit_action exit_task_switch(struct vcpu *v)
 {
-    u64 q = v->qualification;
+    u64 q = vmread(VMCS_EXIT_QUALIFICATION);
     struct emu_event cause = v->event;
     bool by_gate = bits_get(q, 31, 30) == EMU_TASK_GATE;
 

@@ -7,13 +7,14 @@
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
 #include "vmx/vm.h"
+#include "vmx/vmcs.h"
 
 #define IO_IN     BIT(3)
 #define IO_STRING BIT(4)
 
 enum exit_action exit_io(struct vcpu *v)
 {
-    u64 q = v->qualification;
+    u64 q = vmread(VMCS_EXIT_QUALIFICATION);
     u64 *rax = &v->state.gpr[RAX];
     u16 port = (u16)(q >> 16);
     unsigned size = (unsigned)(q & 7) + 1;

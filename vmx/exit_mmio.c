@@ -18,7 +18,7 @@
 
 enum exit_action exit_ept_violation(struct vcpu *v)
 {
-    u64 q = v->qualification;
+    u64 q = vmread(VMCS_EXIT_QUALIFICATION);
     gpa_t gpa = GPA(vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
 
     if (unlikely((q & EPT_Q_NMI_UNBLOCK) && !v->reinject)) {

@@ -4,6 +4,7 @@
  */
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/panic.h"
 #include "lib/log.h"
 #include "vmx/check.h"
 #include "vmx/emulate.h"
@@ -15,29 +16,33 @@
 /* A guest never runs longer than this without being looked at, whatever it does. */
 #define QUANTUM_US 5000u
 
-bool vmx_enter(u64 gpr[GPR_COUNT], bool launched, u64 *host_rsp);
+bool vmx_loop(struct vcpu *v, bool launched);
+bool vcpu_exited(struct vcpu *v);
 
-/* Host TSC of the next device timer; CLOCK_NEVER when there is none. */
-static u64 next_timer(const struct vcpu *v)
+/* Groups whose change can make the state one that VM entry refuses, or make it valid again. */
+#define STATE_MODE                                                  \
+    (STATE_CR0 | STATE_CR4 | STATE_EFER | STATE_GDTR | STATE_IDTR | \
+     (STATE_ALL & ~(u32)(STATE_SEG0 - 1)))
+
+/* Host TSC at which the guest is to be left; the quantum's timer is always armed. */
+static u64 deadline_of(const struct vcpu *v)
 {
-    u64 next = clock_next(v->vm->parts.clock);
-    return next == CLOCK_NEVER ? next : next - v->vm->parts.tsc_offset;
+    return v->vm->parts.clock->first->deadline;
 }
 
-static void poll_host(struct vcpu *v, u64 now)
+static void quantum_over(void *dev, u64 deadline)
+{
+    struct vcpu *v = dev;
+
+    v->requests |= REQUEST_POLL;
+    clock_arm(v->vm->parts.clock, &v->quantum,
+              deadline + v->vm->parts.tsc_hz / 1000000 * QUANTUM_US);
+}
+
+static void poll_host(struct vcpu *v)
 {
     v->requests &= ~(u32)REQUEST_POLL;
-    v->poll_at = now + v->vm->parts.tsc_hz / 1000000 * QUANTUM_US;
     v->vm->parts.poll(v->vm->parts.poll_ctx);
-}
-
-/* Run what is due: device timers, then the console. */
-static void serve_time(struct vcpu *v, u64 now)
-{
-    if (now >= next_timer(v))
-        clock_run(v->vm->parts.clock, now + v->vm->parts.tsc_offset);
-    if (now >= v->poll_at)
-        poll_host(v, now);
 }
 
 static void sleep_until(u64 deadline)
@@ -47,22 +52,15 @@ static void sleep_until(u64 deadline)
     apic_timer_disarm();
 }
 
-static u64 next_deadline(const struct vcpu *v)
-{
-    u64 timer = next_timer(v);
-    return timer < v->poll_at ? timer : v->poll_at;
-}
-
 /* The guest has executed HLT: sleep until something wakes it. */
 static void wait_halted(struct vcpu *v)
 {
     u64 begin = rdtsc();
 
     while (v->vm->end == VM_END_NONE && v->vm->state == VM_RUNNING && !inject_wakes(v)) {
-        sleep_until(next_deadline(v));
-        v->requests &= ~(u32)REQUEST_POLL;
-        v->vm->parts.poll(v->vm->parts.poll_ctx);
-        serve_time(v, rdtsc());
+        sleep_until(deadline_of(v));
+        clock_run(v->vm->parts.clock, rdtsc());
+        poll_host(v);
     }
     if (inject_wakes(v)) {
         v->requests = (v->requests & ~(u32)REQUEST_HALTED) | REQUEST_INTERRUPT;
@@ -75,7 +73,7 @@ static void wait_paused(struct vcpu *v)
 {
     while (v->vm->end == VM_END_NONE && v->vm->state == VM_PAUSED) {
         sleep_until(rdtsc() + v->vm->parts.tsc_hz / 1000000 * QUANTUM_US);
-        v->vm->parts.poll(v->vm->parts.poll_ctx);
+        poll_host(v);
     }
 }
 
@@ -95,16 +93,14 @@ static void flush_tlb(struct vcpu *v)
                          : "memory");
     else if (v->vpid)
         ept_invalidate(&v->vm->ept); /* drops combined mappings too (SDM vol. 3C, 28.3.3.1) */
-    if (failed)
-        log_error("vmx", "INVVPID failed");
+    invariant(!failed);
 }
 
-/* INIT and SIPI from the interrupt controller, SDM vol. 3A, 8.4. */
+/* INIT from the interrupt controller, SDM vol. 3A, 8.4 and table 9-1. */
 static void serve_init(struct vcpu *v)
 {
     struct x86_state s;
 
-    v->requests &= ~(u32)REQUEST_INIT;
     x86_state_reset(&s);
     vcpu_set_state(v, &s);
     v->vm->parts.intc.ops->reset(v->vm->parts.intc.ctx, v->index);
@@ -114,7 +110,7 @@ static void serve_init(struct vcpu *v)
 static bool serve_requests(struct vcpu *v)
 {
     if (v->requests & REQUEST_POLL) {
-        poll_host(v, rdtsc());
+        poll_host(v);
         return false;
     }
     if (v->requests & REQUEST_INIT)
@@ -129,11 +125,6 @@ static bool serve_requests(struct vcpu *v)
         flush_tlb(v);
     return true;
 }
-
-/* Groups whose change can make the state one that VM entry refuses, or make it valid again. */
-#define STATE_MODE                                                  \
-    (STATE_CR0 | STATE_CR4 | STATE_EFER | STATE_GDTR | STATE_IDTR | \
-     (STATE_ALL & ~(u32)(STATE_SEG0 - 1)))
 
 /* Deliver in software, since VM entry cannot: one event, if one may be taken now. */
 static enum exit_action deliver_emulated(struct vcpu *v)
@@ -156,7 +147,7 @@ static void run_emulated(struct vcpu *v)
 
     if ((v->requests & REQUEST_EVENTS) && deliver_emulated(v) == EXIT_END)
         return;
-    while (v->requests == 0 && rdtsc() < v->deadline) {
+    while (v->requests == 0 && rdtsc() < deadline_of(v)) {
         u32 before = s->dirty;
         s->dirty = 0;
         enum exit_action action = emulate_one(v, EMU_INVALID_STATE);
@@ -171,29 +162,70 @@ static void run_emulated(struct vcpu *v)
     }
 }
 
-static void set_timer(struct vcpu *v, u64 now)
+/* The last steps before entry: timer, accounts, and changed state into the VMCS. */
+static inline void ready_to_enter(struct vcpu *v, u64 now, u64 deadline)
 {
-    u64 left = v->deadline > now ? v->deadline - now : 0;
+    struct exit_stat *stat = &v->stat[(u16)v->reason];
+    u64 ticks = now - v->exited;
 
-    if (likely(v->has_preemption_timer)) {
-        u64 counts = (left >> v->vm->caps->preemption_shift) + 1;
-        vmwrite(VMCS_PREEMPTION_TIMER, (u32)(counts < 0xffffffff ? counts : 0xffffffff));
-    } else if (v->host_timer != v->deadline) {
-        v->host_timer = v->deadline;
-        apic_timer_arm(v->deadline);
+    stat->count++;
+    stat->ticks += ticks;
+    if (ticks > stat->most)
+        stat->most = ticks;
+    if (likely(v->has_preemption_timer)) /* fits, since the quantum bounds it */
+        vmwrite(VMCS_PREEMPTION_TIMER, (u32)((deadline - now) >> v->preemption_shift) + 1);
+    else
+        apic_timer_arm(deadline);
+    if (v->state.dirty == STATE_RIP) {
+        vmwrite(VMCS_GUEST_RIP, v->state.rip);
+        v->state.dirty = 0;
+    } else {
+        vcpu_flush(v);
     }
 }
 
-static void account(struct vcpu *v, u64 exited, u64 now)
+/*
+ * Called by entry.asm after every exit: handle it, and say whether to enter at once.  What takes
+ * longer than that is left to prepare().
+ */
+bool vcpu_exited(struct vcpu *v)
 {
-    struct exit_stat *stat = &v->stat[(u16)v->reason];
-    u64 ticks = now - exited;
+    v->exited = rdtsc();
+    v->state.valid = 0;
+    v->reason = vmread(VMCS_EXIT_REASON);
+    (void)exit_dispatch(v);
+    if (unlikely(v->requests | (v->state.dirty & STATE_MODE)))
+        return false;
+    u64 now = rdtsc(), deadline = deadline_of(v);
+    if (unlikely(now >= deadline))
+        return false;
+    ready_to_enter(v, now, deadline);
+    return true;
+}
 
-    if (stat->count++ == 0 || ticks < stat->least)
-        stat->least = ticks;
-    if (ticks > stat->most)
-        stat->most = ticks;
-    stat->ticks += ticks;
+/*
+ * Whatever stands between now and the next entry: time, requests, events, state that cannot be
+ * entered.  True when the guest may be entered.
+ */
+static bool prepare(struct vcpu *v)
+{
+    if (rdtsc() >= deadline_of(v)) {
+        clock_run(v->vm->parts.clock, rdtsc());
+        return false;
+    }
+    if (v->vm->state == VM_PAUSED) {
+        wait_paused(v);
+        return false;
+    }
+    if ((v->requests & ~(u32)REQUEST_EVENTS) && !serve_requests(v))
+        return false;
+    if ((v->state.dirty & STATE_MODE) && !check_enterable(v)) {
+        run_emulated(v);
+        return false;
+    }
+    if (v->requests)
+        inject_prepare(v);
+    return true;
 }
 
 static void enter_failed(struct vcpu *v)
@@ -206,58 +238,34 @@ static void enter_failed(struct vcpu *v)
                               vmcs_instruction_error(error), why);
 }
 
-/* One stay in the guest and its exit. */
-static void run_guest(struct vcpu *v, u64 now)
+static void enter(struct vcpu *v)
 {
-    if (likely(v->exited))
-        account(v, v->exited, now);
-    vcpu_flush(v);
-    set_timer(v, now);
-    if (unlikely(vmx_enter(v->state.gpr, v->launched, &v->host_rsp))) {
-        enter_failed(v);
+    u64 now = rdtsc(), deadline = deadline_of(v);
+
+    if (now >= deadline)
         return;
-    }
-    u64 exited = rdtsc();
-    v->launched = true;
-    v->state.valid = 0;
-    v->guest_ticks += exited - now;
-    v->exits++;
-    v->reason = vmread(VMCS_EXIT_REASON);
-    v->qualification = vmread(VMCS_EXIT_QUALIFICATION);
-    v->exited = exited;
-    (void)exit_dispatch(v);
+    ready_to_enter(v, now, deadline);
+    if (vmx_loop(v, v->launched))
+        enter_failed(v);
+    else
+        v->launched = true;
 }
 
 void vm_run(struct vm *vm)
 {
     struct vcpu *v = vm->vcpu[0];
-    bool enterable = true;
 
     vcpu_make_current(v);
     vm->state = VM_RUNNING;
-    v->exited = 0;
-    while (vm->end == VM_END_NONE) {
-        u64 now = rdtsc();
-        v->deadline = next_deadline(v);
-        if (unlikely(now >= v->deadline)) {
-            serve_time(v, now);
-            continue;
-        }
-        if (unlikely(vm->state == VM_PAUSED)) {
-            wait_paused(v);
-            continue;
-        }
-        if (unlikely(v->requests & ~(u32)REQUEST_EVENTS) && !serve_requests(v))
-            continue;
-        if (unlikely(v->state.dirty & STATE_MODE))
-            enterable = check_enterable(v);
-        if (unlikely(!enterable)) {
-            run_emulated(v);
-            continue;
-        }
-        if (unlikely(v->requests))
-            inject_prepare(v);
-        run_guest(v, now);
-    }
+    vm->started = v->exited = rdtsc();
+    v->reason = EXIT_NONE;
+    v->quantum.fire = quantum_over;
+    v->quantum.dev = v;
+    clock_arm(vm->parts.clock, &v->quantum, vm->started);
+    while (vm->end == VM_END_NONE)
+        if (prepare(v))
+            enter(v);
+    clock_disarm(vm->parts.clock, &v->quantum);
     vm->state = VM_ENDED;
+    vm->ran += rdtsc() - vm->started;
 }

@@ -134,8 +134,8 @@ enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
     memset(v, 0, sizeof(*v));
     v->vm = vm;
     v->index = index;
-    v->tsc_offset = vm->parts.tsc_offset;
     v->has_preemption_timer = caps_has(vm->caps, CAP_PIN, PIN_PREEMPTION_TIMER);
+    v->preemption_shift = vm->caps->preemption_shift;
     enum status s = vmx_alloc_region(vm->caps, "vmcs", &v->vmcs);
     if (s != STATUS_OK)
         return s;
@@ -252,7 +252,7 @@ static void load_rare(struct x86_state *s, u32 want)
     (STATE_GDTR | STATE_IDTR | STATE_PDPTE | STATE_DR7 | STATE_PENDING_DEBUG | STATE_ACTIVITY | \
      STATE_SYSENTER)
 
-void vcpu_load(struct vcpu *v, u32 groups)
+void vcpu_load_groups(struct vcpu *v, u32 groups)
 {
     struct x86_state *s = &v->state;
     u32 want = groups & ~s->valid;
@@ -356,4 +356,16 @@ void vcpu_control(struct vcpu *v, u32 bit, bool on)
     if (value != v->proc_controls)
         vmwrite(VMCS_PROC_CONTROLS, value);
     v->proc_controls = value;
+}
+
+u64 vcpu_exits(const struct vcpu *v, u64 *ticks)
+{
+    u64 count = 0;
+
+    *ticks = 0;
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
+        count += i == EXIT_NONE ? 0 : v->stat[i].count;
+        *ticks += v->stat[i].ticks;
+    }
+    return count;
 }

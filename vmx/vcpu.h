@@ -10,6 +10,7 @@
 #ifndef VMX_VCPU_H
 #define VMX_VCPU_H
 
+#include "drivers/clock.h"
 #include "emulator/emulator.h"
 #include "lib/status.h"
 #include "lib/types.h"
@@ -17,7 +18,8 @@
 #define EXIT(number, name, handler, may_vector) EXIT_##name = (number),
 enum exit_reason {
 #include "vmx/exits.def"
-    EXIT_REASON_COUNT = 70
+    EXIT_REASON_COUNT = 70,
+    EXIT_NONE = 35 /* not used by the SDM: work before the first entry is booked here */
 };
 #undef EXIT
 
@@ -44,7 +46,7 @@ enum vcpu_request {
 struct exit_stat {
     u64 count;
     u64 ticks; /* host TSC ticks from exit to the next entry */
-    u64 least, most;
+    u64 most;
 };
 
 struct emu_stat {
@@ -54,15 +56,13 @@ struct emu_stat {
 struct vm;
 
 struct vcpu {
-    struct x86_state state;
-    u64 host_rsp; /* what VMCS_HOST_RSP holds; entry.asm keeps it */
+    struct x86_state state; /* first: entry.asm finds the general registers at offset 0 */
     struct vm *vm;
     unsigned index; /* within its VM; also its APIC ID */
     bool launched;
     u32 requests;
 
-    u32 reason; /* of the last exit: the whole exit-reason field */
-    u64 qualification;
+    u32 reason;             /* of the last exit: the whole exit-reason field */
     bool reinject;          /* the last exit interrupted the delivery of `event` */
     struct emu_event event; /* to be injected at the next entry; VECTOR_NONE: none */
     bool nmi_pending;
@@ -70,13 +70,12 @@ struct vcpu {
     bool interrupt_window, nmi_window; /* asked for in the VMCS */
     u8 sipi_vector;
 
-    u64 deadline;   /* host TSC at which the guest is to be left */
-    u64 poll_at;    /* host TSC at which the console is looked at */
-    u64 host_timer; /* what the host's APIC timer is set to, where there is no preemption timer */
+    struct timer quantum; /* the longest stay in the guest */
     bool has_preemption_timer;
-    u64 tsc_offset;  /* guest TSC = host TSC + tsc_offset */
-    u64 tsc_adjust;  /* IA32_TSC_ADJUST as the guest sees it */
-    u64 misc_enable; /* IA32_MISC_ENABLE as the guest sees it */
+    u8 preemption_shift; /* it counts TSC >> shift */
+    u64 tsc_offset;      /* guest TSC = host TSC + tsc_offset */
+    u64 tsc_adjust;      /* IA32_TSC_ADJUST as the guest sees it */
+    u64 misc_enable;     /* IA32_MISC_ENABLE as the guest sees it */
     u64 mcg_status;
     u32 proc_controls, entry_controls; /* what the VMCS holds */
     u16 vpid;                          /* 0: VPIDs are not used */
@@ -85,10 +84,8 @@ struct vcpu {
     struct emu emu;
     hpa_t vmcs;
 
-    u64 exits;
-    u64 exited;      /* host TSC of the last exit, 0: none since vm_run() */
-    u64 guest_ticks; /* spent in the guest */
-    u64 halt_ticks;  /* spent halted */
+    u64 exited;     /* host TSC of the last exit */
+    u64 halt_ticks; /* spent halted */
     struct exit_stat stat[EXIT_REASON_COUNT];
     struct emu_stat emu_stat[EMU_REASON_COUNT];
 };
@@ -105,10 +102,18 @@ void vcpu_set_state(struct vcpu *v, const struct x86_state *initial);
 void vcpu_make_current(struct vcpu *v);
 
 /* Bring groups (enum state_group) that are not valid yet into v->state. */
-void vcpu_load(struct vcpu *v, u32 groups);
+void vcpu_load_groups(struct vcpu *v, u32 groups);
+static inline void vcpu_load(struct vcpu *v, u32 groups)
+{
+    if (groups & ~v->state.valid)
+        vcpu_load_groups(v, groups);
+}
 
 /* Put changed groups into the VMCS. */
 void vcpu_flush(struct vcpu *v);
+
+/* How many exits there were, and host TSC ticks spent on them. */
+u64 vcpu_exits(const struct vcpu *v, u64 *ticks);
 
 /* Change bits of the processor-based controls. */
 void vcpu_control(struct vcpu *v, u32 bit, bool on);

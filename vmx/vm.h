@@ -43,10 +43,9 @@ struct vm_parts {
     bool unrestricted; /* use unrestricted guest where the CPU has it */
     struct bus *bus;
     struct intc intc;
-    struct clock *clock;
+    struct clock *clock; /* counts host TSC ticks */
     const struct gmem *mem;
     u64 tsc_hz;
-    u64 tsc_offset; /* clock ticks = host TSC + tsc_offset */
     /* Called between exits when the console or a host timer asks, and while the guest idles. */
     void (*poll)(void *ctx);
     void *poll_ctx;
@@ -74,7 +73,7 @@ struct vm {
     enum vm_end end;
     u32 end_code;       /* status of a debug-exit */
     char end_text[200]; /* why, for people */
-    u64 started;        /* host TSC */
+    u64 started, ran;   /* host TSC of vm_run(); ticks of earlier runs */
     u64 msr_denied;     /* accesses answered with #GP because nobody knows the MSR */
     u32 msr_denied_last;
 };

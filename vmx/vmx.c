@@ -9,6 +9,7 @@
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "vmx/vcpu.h"
+#include "vmx/vmcs.h"
 
 enum status vmx_alloc_region(const struct vmx_caps *caps, const char *owner, hpa_t *at)
 {
@@ -60,6 +61,6 @@ void vmx_panic_report(struct sink *out)
         return;
     sink_printf(out, "virtual CPU %u, after exit %u (%s), qualification %#llx:\n", v->index,
                 v->reason & 0xffff, exit_reason_name(v->reason & 0xffff),
-                (unsigned long long)v->qualification);
+                (unsigned long long)vmread(VMCS_EXIT_QUALIFICATION));
     vcpu_show(v, out);
 }
