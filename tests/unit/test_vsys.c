@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * PCI configuration ports of an empty bus, resets, debug exit and the one-byte ports.
+ */
+#include "device.h"
+#include "drivers/model/vsys.h"
+
+static struct vsys sys;
+
+static int setup(void **state)
+{
+    (void)state;
+    fake_start(1000000);
+    assert_ok(vsys_init(&sys, &fake_bus, &recorder));
+    return 0;
+}
+
+static u32 rd(u16 port, unsigned size)
+{
+    return bus_port_read(&fake_bus, 0, port, size);
+}
+
+static void wr(u16 port, unsigned size, u32 value)
+{
+    bus_port_write(&fake_bus, 0, port, size, value);
+}
+
+/* PCI 3.0, 3.2.2.3.2: only whole double words reach the address register. */
+static void pci(void **state)
+{
+    (void)state;
+    assert_int_equal(rd(0xcf8, 4), 0);
+    wr(0xcf8, 4, 0x80000000);
+    assert_int_equal(rd(0xcf8, 4), 0x80000000);
+    assert_int_equal(rd(0xcfc, 4), 0xffffffff);
+    assert_int_equal(rd(0xcfe, 2), 0xffff);
+    wr(0xcf8, 4, 0xffffffff);
+    assert_int_equal(rd(0xcf8, 4), 0x80fffffc); /* bits 30:24 and 1:0 are 0 */
+    wr(0xcf8, 1, 0);
+    wr(0xcf8, 2, 0);
+    wr(0xcfa, 2, 0);
+    wr(0xcfc, 4, 0x12345678);
+    assert_int_equal(rd(0xcf8, 4), 0x80fffffc);
+    assert_int_equal(rd(0xcf8, 1), 0xff);
+    assert_int_equal(rd(0xcfa, 2), 0xffff);
+    assert_int_equal(recorded.machine, 0);
+}
+
+static void resets(void **state)
+{
+    (void)state;
+    wr(0xcf9, 1, 0x02); /* chooses a hard reset */
+    assert_int_equal(rd(0xcf9, 1), 0x02);
+    assert_int_equal(recorded.machine, 0);
+    wr(0xcf9, 1, 0x06); /* and does it */
+    assert_int_equal(recorded.machine, 1);
+    assert_int_equal(recorded.event, MACHINE_RESET);
+    wr(0xcf9, 1, 0x06); /* bit 2 did not rise */
+    assert_int_equal(recorded.machine, 1);
+    assert_int_equal(rd(0x92, 1), 0x02);
+    wr(0x92, 1, 0x00);
+    assert_int_equal(rd(0x92, 1), 0x00);
+    assert_int_equal(recorded.machine, 1);
+    wr(0x92, 1, 0x01);
+    assert_int_equal(recorded.machine, 2);
+    assert_int_equal(recorded.event, MACHINE_RESET);
+}
+
+static void debug_exit(void **state)
+{
+    static const u32 values[] = {0, 0, 0x7f, 0x1234, 0, 0xdeadbeef};
+
+    (void)state;
+    for (unsigned size = 1; size <= 4; size += size == 2 ? 2 : 1) {
+        wr(VSYS_DEBUG_EXIT, size, values[size + 1]);
+        assert_int_equal(recorded.event, MACHINE_DEBUG_EXIT);
+        assert_int_equal(recorded.code, values[size + 1]);
+    }
+    assert_int_equal(recorded.machine, 3);
+    wr(VSYS_DEBUG_EXIT + 1, 1, 5);
+    assert_int_equal(recorded.machine, 3);
+}
+
+static void byte_ports(void **state)
+{
+    (void)state;
+    wr(0x80, 1, 0x55);
+    assert_int_equal(rd(0x80, 1), 0x55);
+    wr(0xed, 1, 0x66);
+    assert_int_equal(rd(0xed, 1), 0x66);
+    assert_int_equal(rd(0x80, 2), 0xff55); /* 81H is not ours */
+    SHOW(vsys_show(&sys, out));
+    assert_non_null(strstr(shown, "POST code    55"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(pci, setup),
+        cmocka_unit_test_setup(resets, setup),
+        cmocka_unit_test_setup(debug_exit, setup),
+        cmocka_unit_test_setup(byte_ports, setup),
+    };
+
+    return cmocka_run_group_tests_name("vsys", tests, NULL, NULL);
+}
