@@ -61,7 +61,7 @@ UNIT_CFLAGS   := $(filter-out -Wconversion,$(HOST_CFLAGS))
 LIBC_NAMES    := memcpy memmove memset memcmp strlen strcmp strncmp strchr
 $(BUILD)/host/lib/string.c.o: private HOST_CFLAGS += -fno-builtin $(foreach f,$(LIBC_NAMES),-D$(f)=lib_$(f))
 
-.PHONY: all help run iso unit test check bench size setup clean linux bootable
+.PHONY: all help run iso unit test check bench size setup clean linux bootable guests
 
 # The Debian packages for what was asked for are there before anything else happens.
 GOALS := $(or $(MAKECMDGOALS),all)
@@ -145,6 +145,32 @@ $(BUILD)/unit/%: tests/unit/%.c $(HOST_LIB) $(BUILD)/flags | $$(@D)/
 	$(call say,UNIT,$<)
 	$(Q)$(CC) $(UNIT_CFLAGS) $(DEPFLAGS) -o $@ $< $(HOST_LIB) -lcmocka
 
+# Bare-metal guests: each folder of tests/guests/ but lib is one, linked with tests/guests/lib and
+# with what it needs of lib/.
+GUEST_NAMES  := $(filter-out lib,$(patsubst tests/guests/%/,%,$(wildcard tests/guests/*/)))
+GUEST_BIN    := $(GUEST_NAMES:%=$(BUILD)/guests/%.elf)
+GUEST_CFLAGS := $(filter-out -mcmodel=kernel,$(KERNEL_CFLAGS))
+guest_obj     = $(patsubst %,$(BUILD)/guests/%.o,$(call sources,$(1),c S asm))
+GUEST_LIB    := $(call guest_obj,lib tests/guests/lib)
+
+$(BUILD)/guests/%.c.o: %.c $(BUILD)/flags | $$(@D)/
+	$(call say,GCC,$<)
+	$(Q)$(CC) $(GUEST_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+$(BUILD)/guests/%.S.o: %.S $(BUILD)/flags | $$(@D)/
+	$(call say,GAS,$<)
+	$(Q)$(CC) $(GUEST_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+$(BUILD)/guests/%.asm.o: %.asm | $$(@D)/
+	$(call say,GNAS,$<)
+	$(Q)$(NASM) -f elf64 -Werror -I./ -MD $@.d -o $@ $<
+
+$(BUILD)/guests/%.elf: $$(call guest_obj,tests/guests/$$*) $(GUEST_LIB) tests/guests/guest.ld
+	$(call say,GLD,$@)
+	$(Q)$(LD) $(KERNEL_LDFLAGS) -T tests/guests/guest.ld -o $@ $(filter %.o,$^)
+
+guests: $(GUEST_BIN) ## the bare-metal test guests
+
 unit: $(UNIT_BIN) ## the unit tests, on the host with sanitizers
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) --build $(BUILD) unit
 
@@ -152,9 +178,9 @@ unit: $(UNIT_BIN) ## the unit tests, on the host with sanitizers
 
 # Each file's check leaves a stamp that depends on what it read, so that only changes are checked.
 CHECK       := $(BUILD)/check
-TEST_C      := $(wildcard tests/*/*.c)
+TEST_C      := $(wildcard tests/*/*.c tests/guests/*/*.c)
 KERNEL_C    := $(filter %.c,$(KERNEL_SRC))
-FORMATTED   := $(KERNEL_C) $(HEADERS) $(TEST_C) $(wildcard tests/*/*.h)
+FORMATTED   := $(KERNEL_C) $(HEADERS) $(TEST_C) $(wildcard tests/*/*.h tests/guests/*/*.h)
 PYTHON_SRC  := $(wildcard tools/*.py tests/*.py tests/*/*.py) tools/run tools/size
 SHELL_SRC   := tools/setup tools/fetch $(wildcard tools/*/*.sh) .ci/run
 # comparePointers: the linker's symbols are objects of their own to it.
@@ -256,4 +282,5 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 $(BUILD)/: ; @mkdir -p $@
--include $(KERNEL_OBJ:%=%.d) $(HOST_OBJ:%=%.d) $(UNIT_BIN:%=%.d)
+-include $(KERNEL_OBJ:%=%.d) $(foreach g,$(GUEST_NAMES:%=tests/guests/%),$(addsuffix .d,$(call guest_obj,$(g)))) \
+         $(GUEST_LIB:%=%.d) $(HOST_OBJ:%=%.d) $(UNIT_BIN:%=%.d)

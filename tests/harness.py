@@ -29,11 +29,18 @@ VMLINUZ, INITRAMFS = "build/linux/vmlinuz", "build/linux/initramfs.cpio"
 
 @dataclass
 class Result:
-    """How a test went: "ok", "FAIL" or "skip", and why."""
+    """How a test went: "ok", "FAIL" or "skip", and why; `cases` has the outcomes of its parts."""
     test: object
     outcome: str
     why: str = ""
     seconds: float = 0
+    cases: list = field(default_factory=list)
+
+    def counts(self):
+        """{"ok": n, "FAIL": n, "skip": n}: of the parts, and at least 1 of the whole's outcome."""
+        count = {outcome: self.cases.count(outcome) for outcome in ("ok", "FAIL", "skip")}
+        count[self.outcome] = max(1, count[self.outcome])
+        return count
 
 
 @dataclass
@@ -48,6 +55,7 @@ class Command:
     needs: list = field(default_factory=list)
     timeout: float = 120
     weight: float = 1  # rough seconds; the longest are started first
+    parts: bool = False  # prints "ok NAME", "not ok NAME" or "ok NAME # skip" for its parts
 
     def line(self, folder):
         return self.command
@@ -93,8 +101,21 @@ class Command:
                     status = 124
         with open(self.log(), encoding="utf-8", errors="replace") as log:
             text = log.read().replace("\r", "")
-        why = self.judge(status, text.partition("\n")[2])
-        return Result(self, "FAIL" if why else "ok", why or "", time.monotonic() - start)
+        text = text.partition("\n")[2]
+        cases = self.cases(text) if self.parts else []
+        bad = [name for outcome, name in cases if outcome == "FAIL"]
+        why = f"failed: {', '.join(bad)}" if bad else self.judge(status, text)
+        if self.parts and not cases and not why:
+            why = "ran no test case"
+        return Result(self, "FAIL" if why else "ok", why or "", time.monotonic() - start,
+                      [outcome for outcome, _ in cases])
+
+    @staticmethod
+    def cases(text):
+        """(outcome, name) of each part: the lines of cmocka's TAP and of the test guests."""
+        lines = re.findall(r"(?m)^(not )?ok (?:\d+ - )?([\w./-]+)(.*)$", text)
+        return [("FAIL" if bad else "skip" if re.match(r"\s*#\s*skip", rest, re.I) else "ok", name)
+                for bad, name, rest in lines]
 
 
 @dataclass
@@ -133,4 +154,7 @@ def linux(append="", args=()):
 
 
 def guests():
-    return sorted(glob.glob(os.path.join("build/guests", "*.elf"), root_dir=ROOT))
+    """The test guests: each folder of tests/guests/ but lib is one, built as build/guests/NAME.elf."""
+    names = sorted(os.path.basename(os.path.dirname(path))
+                   for path in glob.glob(f"{ROOT}/tests/guests/*/"))
+    return [name for name in names if name != "lib"]

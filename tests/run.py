@@ -11,7 +11,6 @@ import concurrent.futures
 import glob
 import importlib.util
 import os
-import re
 import subprocess
 import sys
 import time
@@ -28,9 +27,13 @@ class Report:
         self.start = time.monotonic()
 
     def add(self, result, left):
-        self.count[result.outcome] += 1
+        counts = result.counts()
+        for outcome, number in counts.items():
+            self.count[outcome] += number
         name = result.test.name
         note = f": {result.why}" if result.why else ""
+        if result.outcome == "ok" and result.cases:
+            note = f": {counts['ok']} passed" + f", {counts['skip']} skipped" * bool(counts["skip"])
         print(f"{result.outcome:4} {name}{note}  [{result.seconds:.1f} s"
               f"{f', {left} to go' if left else ''}]", flush=True)
         if result.outcome == "FAIL":
@@ -58,38 +61,10 @@ class Report:
         return 1 if self.count["FAIL"] or not self.count["ok"] else 0
 
 
-class Unit(Command):
-    """A cmocka program: its cases are counted one by one."""
-
-    def cases(self):
-        """(outcome, name, why) of each case, from the TAP lines in the log."""
-        with open(self.log(), encoding="utf-8", errors="replace") as log:
-            text = log.read()
-        for bad, name, skip in re.findall(r"(?m)^(not )?ok \d+ - (.*?)( # SKIP.*)?$", text):
-            yield ("FAIL" if bad else "skip" if skip else "ok"), name
-
-
-def run_unit(binaries, jobs, report):
-    tests = [Unit(f"unit {os.path.basename(path)[5:]}", ["env", "CMOCKA_MESSAGE_OUTPUT=TAP", path],
-                  timeout=300) for path in binaries]
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for result in pool.map(lambda test: test.run(), tests):
-            cases = list(result.test.cases())
-            good = sum(outcome == "ok" for outcome, _ in cases)
-            skip = sum(outcome == "skip" for outcome, _ in cases)
-            bad = [name for outcome, name in cases if outcome == "FAIL"]
-            report.count["ok"] += good
-            report.count["skip"] += skip
-            if bad:
-                report.count["FAIL"] += len(bad) - 1
-                result.why = f"failed: {', '.join(bad)}"
-            elif result.outcome == "ok" and not cases:
-                result = Result(result.test, "FAIL", "ran no test case")
-            if result.outcome == "ok":
-                print(f"ok   {result.test.name}: {good} passed"
-                      f"{f', {skip} skipped' if skip else ''}  [{result.seconds:.1f} s]", flush=True)
-            else:
-                report.add(result, 0)
+def unit_tests(build):
+    names = sorted(os.path.basename(path)[:-2] for path in glob.glob("tests/unit/test_*.c"))
+    return [Command(f"unit {name[5:]}", ["env", "CMOCKA_MESSAGE_OUTPUT=TAP", f"{build}/unit/{name}"],
+                    timeout=300, parts=True) for name in names]
 
 
 def system_tests():
@@ -104,7 +79,7 @@ def system_tests():
     return tests
 
 
-def run_system(tests, jobs, report):
+def run_tests(tests, jobs, report):
     tests = sorted(tests, key=lambda test: -test.weight)
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         running = [pool.submit(test.run) for test in tests]
@@ -133,11 +108,9 @@ def main():
                           "findings" if checks.returncode else "",
                           time.monotonic() - report.start), 0)
     if "unit" in what:
-        run_unit(sorted(path.replace("tests", args.build, 1)[:-2]
-                        for path in glob.glob("tests/unit/test_*.c")), args.jobs, report)
-    tests = [test for test in system_tests()
-             if "system" in what or any(part in test.name for part in parts)]
-    run_system(tests, args.jobs, report)
+        run_tests(unit_tests(args.build), args.jobs, report)
+    run_tests([test for test in system_tests()
+               if "system" in what or any(part in test.name for part in parts)], args.jobs, report)
     return report.close()
 
 

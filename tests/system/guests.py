@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Our own bare-metal guests, each on every CPU model. One that ends with status 0 has passed."""
-import os
+"""Our own bare-metal guests under Vitrine on every CPU model, and on the bare machine, which says
+whether the test or Vitrine is wrong. A guest ends with its number of failures."""
+from harness import Boot, guests, ladder
 
-from harness import ladder, guests
-
-# What differs from ladder()'s defaults, by the guest's name.
+# What differs from the fields below, by the guest's name.
 SPECIAL = {}
 
-TESTS = [
-    test for path in guests()
-    for test in ladder(f"guest {os.path.basename(path)[:-4]}", weight=3,
-                       **{"args": [path], "timeout": 60, "reject": [r"panic"],
-                          **SPECIAL.get(os.path.basename(path)[:-4], {})})
-]
+
+def both(name):
+    path = f"build/guests/{name}.elf"
+    fields = {"timeout": 60, "weight": 3, "parts": True, "reject": [r"panic"],
+              **SPECIAL.get(name, {})}
+    return [*ladder(f"guest {name}", args=[path], **fields),
+            Boot(f"bare {name}", args=["--bare", path], **fields)]
+
+
+TESTS = [test for name in guests() for test in both(name)]
