@@ -6,10 +6,14 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpus.h"
 #include "arch/x86/irq.h"
+#include "arch/x86/machine.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/msr.h"
+#include "arch/x86/paging.h"
 #include "arch/x86/panic.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/tsc.h"
 #include "lib/log.h"
@@ -134,15 +138,104 @@ static NOINLINE void selftest_irq(void)
              status_text(s), pit, timer, (long long)tsc_to_us(came - start) - 1000);
 }
 
+/* So many allocations that the allocator's table has to grow twice, in two colours; all given back.
+ */
+static bool churn_memory(void)
+{
+    enum { PAGES = 1600 };
+    static hpa_t page[PAGES];
+    bool ok = true;
+
+    for (unsigned i = 0; i < PAGES; i++) {
+        if (mem_alloc(PAGE_SIZE, 0, "selftest", &page[i]) != STATUS_OK)
+            return false;
+        u64 *at = phys_to_virt(page[i]);
+        ok = ok && at[0] == 0 && at[511] == 0;
+        at[0] = at[511] = ~0ull;
+    }
+    for (unsigned i = 0; i < PAGES; i += 2)
+        mem_free(page[i]);
+    for (unsigned i = 0; i < PAGES; i += 2)
+        ok = ok && mem_alloc(PAGE_SIZE, 0, "selftest", &page[i]) == STATUS_OK &&
+             *(const u64 *)phys_to_virt(page[i]) == 0;
+    for (unsigned i = 0; i < PAGES; i++)
+        mem_free(page[i]);
+    return ok;
+}
+
+/* Code written through the direct map runs at its executable alias, which cannot be written. */
+static bool run_alias(void)
+{
+    static const u8 code[] = {0xb8, 0x2a, 0, 0, 0, 0xc3}; /* mov eax, 42; ret */
+    u64 bits;
+    hpa_t at, back;
+
+    if (mem_alloc(sizeof(code), 0, "selftest", &at) != STATUS_OK)
+        return false;
+    memcpy(phys_to_virt(at), code, sizeof(code));
+    int (*run)(void) = (int (*)(void))(uintptr_t)paging_map_alias(at, PAGE_SIZE, PAGE_EXECUTE);
+    return run && run() == 42 && paging_walk((u64)(uintptr_t)run, &back, &bits) && back.v == at.v &&
+           !(bits & (PTE_WRITE | PTE_NX)) &&
+           !paging_walk((u64)(uintptr_t)run - PAGE_SIZE, &back, &bits) &&
+           !paging_walk((u64)(uintptr_t)run + PAGE_SIZE, &back, &bits);
+}
+
+/* The allocator, aliases, and another CPU's area with its guard pages: no panic. */
+static NOINLINE void selftest_memory(void)
+{
+    u64 before = mem_free_bytes(), start, bits;
+    bool churned = churn_memory(), alias = run_alias(), area = true;
+    hpa_t big = HPA(0);
+
+    log_info("selftest", "memory: churn %s, %llu KiB kept, alias %s", churned ? "ok" : "FAILED",
+             (unsigned long long)(before - mem_free_bytes()) / KiB, alias ? "ok" : "FAILED");
+    start = rdtsc();
+    enum status s = mem_alloc(256 * MiB, 2 * MiB, "selftest", &big);
+    log_info("selftest", "memory: 256 MiB: %s, %s, %llu ticks", status_text(s),
+             is_aligned(big.v, 2 * MiB) ? "aligned" : "NOT ALIGNED",
+             (unsigned long long)(rdtsc() - start));
+    if (cpu_count() > 1) {
+        area = cpus_create(1, 1) == STATUS_OK;
+        for (unsigned i = 0; area && i < STACK_COUNT; i++)
+            area = paging_walk(percpu_get(1)->stack[i].top - 8, &big, &bits) &&
+                   !paging_walk(percpu_get(1)->stack[i].bottom - 8, &big, &bits);
+    }
+    log_info("selftest", "memory: area of CPU 1 %s",
+             cpu_count() == 1 ? "not tried: one CPU"
+             : area           ? "ok"
+                              : "FAILED");
+}
+
+static volatile unsigned nmi_count;
+
+static void count_nmi(void)
+{
+    nmi_count++;
+}
+
+/* An NMI with a handler, then one that nobody expects. */
+static NOINLINE void selftest_nmi(void)
+{
+    trap_set_nmi_handler(count_nmi);
+    apic_send_nmi(apic_id());
+    tsc_delay_us(1000);
+    log_info("selftest", "nmi: %u handled", nmi_count);
+    trap_set_nmi_handler(NULL);
+    apic_send_nmi(apic_id());
+    tsc_delay_us(1000);
+    log_error("selftest", "the second NMI did not come");
+}
+
 void selftest_run(const char *name)
 {
     static const struct {
         const char *name;
         void (*run)(void);
     } tests[] = {
-        {"fault", selftest_fault},   {"stack", selftest_stack}, {"panic", selftest_panic},
-        {"text", selftest_text},     {"alias", selftest_alias}, {"execute", selftest_execute},
-        {"divide", selftest_divide}, {"msr", selftest_msr},     {"jump", selftest_jump},
+        {"fault", selftest_fault},   {"stack", selftest_stack},  {"panic", selftest_panic},
+        {"text", selftest_text},     {"alias", selftest_alias},  {"execute", selftest_execute},
+        {"divide", selftest_divide}, {"msr", selftest_msr},      {"memory", selftest_memory},
+        {"nmi", selftest_nmi},       {"reboot", machine_reboot}, {"jump", selftest_jump},
         {"irq", selftest_irq},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(tests); i++) {
@@ -154,6 +247,6 @@ void selftest_run(const char *name)
     }
     log_error("selftest",
               "no test \"%s\"; there are fault, stack, panic, text, alias, execute, "
-              "divide, jump, msr, irq",
+              "divide, jump, nmi, reboot, msr, irq, memory",
               name);
 }

@@ -6,8 +6,8 @@
 #ifndef BOOT_SELFTEST_H
 #define BOOT_SELFTEST_H
 
-/* Run the test of that name; all but "msr" and "irq" end in a panic.  Unknown names are listed in
- * the log. */
+/* Run the test of that name; all but "msr", "irq" and "memory" end the run.  Unknown names are
+ * listed in the log. */
 void selftest_run(const char *name);
 
 #endif
