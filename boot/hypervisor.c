@@ -19,6 +19,7 @@
 #include "drivers/host/cmos.h"
 #include "lib/log.h"
 #include "vmx/commands.h"
+#include "vmx/show.h"
 #include "vmx/vmx.h"
 
 /* Exit statuses of a run. */

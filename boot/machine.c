@@ -9,6 +9,9 @@
 #include "arch/x86/tsc.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "vmx/create.h"
+#include "vmx/run.h"
+#include "vmx/vcpu.h"
 
 static u64 read_tsc(void *source)
 {

@@ -5,6 +5,7 @@
 #include "vmx/check.h"
 
 #include "lib/bits.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 
 struct facts {

@@ -9,6 +9,9 @@
 #include "arch/x86/tsc.h"
 #include "lib/string.h"
 #include "vmx/check.h"
+#include "vmx/life.h"
+#include "vmx/show.h"
+#include "vmx/vcpu.h"
 #include "vmx/vmcs.h"
 
 #define LL(x) ((unsigned long long)(x))
@@ -280,7 +283,7 @@ static enum status run_ept(struct shell *sh, int argc, char **argv)
 static enum status run_dis(struct shell *sh, int argc, char **argv)
 {
     struct vcpu *v = selected(sh);
-    u64 address, count = 8;
+    u64 address = 0, count = 8;
 
     (void)argv;
     if (!v)

@@ -9,7 +9,6 @@
 #include "emulator/emulator.h"
 #include "lib/string.h"
 #include "vmx/caps.h"
-#include "vmx/vm.h"
 
 #define MAX_BASIC      0x16u
 #define MAX_EXTENDED   0x80000008u
@@ -274,6 +273,7 @@ void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 
 
     memset(p, 0, sizeof(*p));
     p->count = 1;
+    p->vcpus = vcpus;
     p->entry[0].subleaves = 1;
     p->xcr0_allowed = cpu_has(CPU_XSAVE) ? xcr0_of(&b) : 1;
     add_basic(&b);
@@ -284,22 +284,22 @@ void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 
 }
 
 /* Bits that depend on the vCPU's state, or its number. */
-static void patch(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
+static void patch(const struct cpuid_policy *p, unsigned index, bool osxsave, u32 leaf, u32 subleaf,
+                  u32 out[4])
 {
     switch (leaf) {
     case 1:
-        out[B] |= v->index << 24;
-        vcpu_load(v, STATE_CR4);
-        if (v->state.cr4 & CR4_OSXSAVE)
+        out[B] |= index << 24;
+        if (osxsave)
             out[C] |= BIT(27);
         break;
     case 0xb:
         /* One thread per core: level 0 is one thread, level 1 all cores of the one package, and
          * every x2APIC ID shifted by 8 gives its number, 0 (SDM vol. 3A, 8.9). */
         out[A] = subleaf == 1 ? 8 : 0;
-        out[B] = subleaf == 0 ? 1 : subleaf == 1 ? v->vm->vcpu_count : 0;
+        out[B] = subleaf == 0 ? 1 : subleaf == 1 ? p->vcpus : 0;
         out[C] = (subleaf & 0xff) | (subleaf < 2 ? (subleaf + 1) << 8 : 0);
-        out[D] = v->index;
+        out[D] = index;
         break;
     default:
         /* 0DH: the size of the area for what XCR0 has on; XCR0 is the guest's at this moment. */
@@ -319,11 +319,12 @@ const struct cpuid_entry *cpuid_find(const struct cpuid_policy *p, u32 leaf, u32
     return subleaf < e->subleaves ? e + subleaf : p->entry;
 }
 
-void cpuid_answer(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
+void cpuid_answer(const struct cpuid_policy *p, unsigned index, bool osxsave, u32 leaf, u32 subleaf,
+                  u32 out[4])
 {
-    const struct cpuid_entry *e = cpuid_find(&v->vm->cpuid, leaf, subleaf);
+    const struct cpuid_entry *e = cpuid_find(p, leaf, subleaf);
 
     memcpy(out, e->reg, sizeof(e->reg));
     if (e->dynamic)
-        patch(v, leaf, subleaf, out);
+        patch(p, index, osxsave, leaf, subleaf, out);
 }

@@ -9,7 +9,6 @@
 #include "lib/types.h"
 
 struct vmx_caps;
-struct vcpu;
 
 #define CPUID_MAX_ENTRIES 48
 
@@ -29,6 +28,7 @@ struct cpuid_policy {
     u64 xcr0_allowed;
     u64 efer_allowed;
     u8 phys_bits;
+    unsigned vcpus;
 };
 
 void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 tsc_hz,
@@ -37,7 +37,8 @@ void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 
 /* The answer for a leaf, but for bits that depend on the vCPU (then ->dynamic is set). */
 const struct cpuid_entry *cpuid_find(const struct cpuid_policy *p, u32 leaf, u32 subleaf);
 
-/* The whole answer for one vCPU in its present state. */
-void cpuid_answer(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4]);
+/* The whole answer for virtual CPU number `index`; osxsave: its CR4.OSXSAVE (XCR0 is the CPU's). */
+void cpuid_answer(const struct cpuid_policy *p, unsigned index, bool osxsave, u32 leaf, u32 subleaf,
+                  u32 out[4]);
 
 #endif

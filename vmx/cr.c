@@ -6,29 +6,9 @@
 #include "vmx/cr.h"
 
 #include "arch/x86/cpu.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
-
-/* The caches are the host's business: CD and NW are shown to the guest but never reach the CPU. */
-#define CR0_CACHE (CR0_CD | CR0_NW)
-
-u64 cr0_owned(const struct vm *vm)
-{
-    u64 owned = CR0_CACHE | CR0_NE | (~0ull << 32);
-
-    if (!vm->unrestricted)
-        owned |= CR0_PE | CR0_PG;
-    return owned;
-}
-
-u64 cr4_owned(const struct vm *vm)
-{
-    u64 owned = ~vm->cpuid.cr4_allowed;
-
-    if (!vm->unrestricted)
-        owned |= CR4_PAE;
-    return owned;
-}
 
 /* In PAE paging a MOV to CR3 loads four entries, which must be well-formed (SDM vol. 3A, 4.4.1). */
 static bool load_pdptes(struct vcpu *v, u64 cr3)
@@ -158,30 +138,4 @@ bool efer_write(struct vcpu *v, u64 value)
         vcpu_flush_tlb(v);
     set_efer(v, value);
     return true;
-}
-
-void cr_flush(struct vcpu *v, u32 dirty)
-{
-    const struct x86_state *s = &v->state;
-    const struct vmx_caps *caps = v->vm->caps;
-
-    if (dirty & STATE_CR0) {
-        u64 fixed1 = caps->cr0_fixed0;
-        if (v->vm->unrestricted)
-            fixed1 &= ~(CR0_PE | CR0_PG); /* SDM vol. 3C, 26.3.1.1 */
-        vmwrite(VMCS_CR0_SHADOW, s->cr0);
-        vmwrite(VMCS_GUEST_CR0, ((s->cr0 & ~CR0_CACHE) | fixed1) & caps->cr0_fixed1);
-    }
-    if (dirty & STATE_CR4) {
-        vmwrite(VMCS_CR4_SHADOW, s->cr4);
-        vmwrite(VMCS_GUEST_CR4, (s->cr4 | caps->cr4_fixed0) & caps->cr4_fixed1);
-    }
-    if (dirty & STATE_EFER) {
-        u32 entry = v->entry_controls & ~(u32)ENTRY_IA32E_MODE;
-        if (s->efer & EFER_LMA)
-            entry |= ENTRY_IA32E_MODE;
-        v->entry_controls = entry;
-        vmwrite(VMCS_ENTRY_CONTROLS, entry);
-        vmwrite(VMCS_GUEST_EFER, s->efer);
-    }
 }

@@ -9,7 +9,9 @@
 #include "vmx/cr.h"
 #include "vmx/hypercall.h"
 #include "vmx/inject.h"
+#include "vmx/life.h"
 #include "vmx/msr.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
@@ -120,7 +122,8 @@ static enum emu_status op_write_msr(void *ctx, u32 msr, u64 value)
 
 static void op_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
 {
-    cpuid_answer(ctx, leaf, subleaf, out);
+    struct vcpu *v = ctx;
+    cpuid_answer(&v->vm->cpuid, v->index, v->state.cr4 & CR4_OSXSAVE, leaf, subleaf, out);
 }
 
 static u64 op_read_tsc(void *ctx)

@@ -8,20 +8,18 @@
 #include "vmx/check.h"
 #include "vmx/emulate.h"
 #include "vmx/inject.h"
+#include "vmx/life.h"
 #include "vmx/msr.h"
+#include "vmx/show.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
 const struct exit_entry exit_table[EXIT_REASON_COUNT] = {
-#define EXIT(number, name, handler, may_vector) [number] = {handler, #name, may_vector},
+#define EXIT(number, name, handler, may_vector) [number] = {handler, may_vector},
 #include "vmx/exits.def"
 #undef EXIT
 };
-
-const char *exit_reason_name(u32 reason)
-{
-    return reason < EXIT_REASON_COUNT && exit_table[reason].name ? exit_table[reason].name : "?";
-}
 
 enum exit_action exit_retire(struct vcpu *v)
 {
@@ -47,7 +45,8 @@ enum exit_action exit_cpuid(struct vcpu *v)
     u32 patched[4];
 
     if (unlikely(e->dynamic)) {
-        cpuid_answer(v, leaf, subleaf, patched);
+        vcpu_load(v, STATE_CR4);
+        cpuid_answer(&v->vm->cpuid, v->index, v->state.cr4 & CR4_OSXSAVE, leaf, subleaf, patched);
         out = patched;
     }
     gpr[RAX] = out[0];

@@ -14,7 +14,6 @@
 
 struct exit_entry {
     enum exit_action (*handler)(struct vcpu *v);
-    const char *name;
     bool may_vector;
 };
 extern const struct exit_entry exit_table[EXIT_REASON_COUNT];

@@ -6,6 +6,7 @@
 #include "lib/bits.h"
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 

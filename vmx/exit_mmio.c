@@ -7,6 +7,8 @@
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
 #include "vmx/inject.h"
+#include "vmx/life.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 

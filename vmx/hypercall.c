@@ -5,6 +5,8 @@
 #include "vmx/hypercall.h"
 
 #include "lib/log.h"
+#include "vmx/life.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 
 enum emu_status hypercall(struct vcpu *v)

@@ -6,6 +6,8 @@
 
 #include "arch/x86/cpu.h"
 #include "lib/log.h"
+#include "vmx/life.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 

@@ -9,6 +9,7 @@
 #include "arch/x86/trap.h"
 #include "lib/string.h"
 #include "vmx/cr.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 

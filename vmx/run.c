@@ -2,6 +2,8 @@
  *
  * The run loop: serve what waits, set the timer, enter the guest, dispatch the exit, and again.
  */
+#include "vmx/run.h"
+
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/panic.h"
@@ -10,6 +12,8 @@
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
 #include "vmx/inject.h"
+#include "vmx/life.h"
+#include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 

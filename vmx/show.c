@@ -2,9 +2,13 @@
  *
  * A virtual CPU in text: registers, and the instruction it is at.
  */
+#include "vmx/show.h"
+
 #include "arch/x86/cpu.h"
+#include "arch/x86/percpu.h"
 #include "lib/string.h"
 #include "vmx/vm.h"
+#include "vmx/vmcs.h"
 
 #define LL(x) ((unsigned long long)(x))
 
@@ -62,4 +66,26 @@ void vcpu_show(struct vcpu *v, struct sink *out)
         sink_printf(out, "at RIP: %s\n", text);
     else
         sink_printf(out, "at RIP: no instruction can be read\n");
+}
+
+const char *exit_reason_name(u32 reason)
+{
+    static const char *const reasons[EXIT_REASON_COUNT] = {
+#define EXIT(number, name, handler, may_vector) [number] = #name,
+#include "vmx/exits.def"
+#undef EXIT
+    };
+    return reason < EXIT_REASON_COUNT && reasons[reason] ? reasons[reason] : "?";
+}
+
+void vmx_panic_report(struct sink *out)
+{
+    struct vcpu *v = this_cpu()->vcpu;
+
+    if (!v)
+        return;
+    sink_printf(out, "virtual CPU %u, after exit %u (%s), qualification %#llx:\n", v->index,
+                v->reason & 0xffff, exit_reason_name(v->reason & 0xffff),
+                (unsigned long long)vmread(VMCS_EXIT_QUALIFICATION));
+    vcpu_show(v, out);
 }

@@ -15,8 +15,6 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "vmx/caps.h"
-#include "vmx/cr.h"
-#include "vmx/emulate.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 #include "vmx/vmx.h"
@@ -28,6 +26,34 @@ void vmx_exit(void);
 
 /* #AC and #DB can be made to recur without end inside the CPU, so they must leave the guest. */
 #define EXCEPTION_BITMAP (BIT(VECTOR_AC) | BIT(VECTOR_DB) | BIT(VECTOR_MC))
+
+/* What the guest reads: owned bits from the shadow, the others from the register. */
+static u64 guest_view(u64 real, u64 shadow, u64 owned)
+{
+    return (real & ~owned) | (shadow & owned);
+}
+
+/* The caches are the host's business: CD and NW are shown to the guest but never reach the CPU. */
+#define CR0_CACHE (CR0_CD | CR0_NW)
+
+/* Bits whose change by the guest causes an exit (guest/host masks, SDM vol. 3C, 24.6.6). */
+static u64 cr0_owned(const struct vm *vm)
+{
+    u64 owned = CR0_CACHE | CR0_NE | (~0ull << 32);
+
+    if (!vm->unrestricted)
+        owned |= CR0_PE | CR0_PG;
+    return owned;
+}
+
+static u64 cr4_owned(const struct vm *vm)
+{
+    u64 owned = ~vm->cpuid.cr4_allowed;
+
+    if (!vm->unrestricted)
+        owned |= CR4_PAE;
+    return owned;
+}
 
 static u64 host_page(u64 at)
 {
@@ -144,7 +170,6 @@ enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
         return s;
     v->emu.cache = phys_to_virt(cache);
     emu_cache_init(v->emu.cache);
-    emulate_init(v);
 
     bool failed;
     __asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(v->vmcs) : "memory");
@@ -264,11 +289,11 @@ void vcpu_load_groups(struct vcpu *v, u32 groups)
     if (want & STATE_RFLAGS)
         s->rflags = vmread(VMCS_GUEST_RFLAGS);
     if (want & STATE_CR0)
-        s->cr0 = cr_guest_view(vmread(VMCS_GUEST_CR0), vmread(VMCS_CR0_SHADOW), cr0_owned(v->vm));
+        s->cr0 = guest_view(vmread(VMCS_GUEST_CR0), vmread(VMCS_CR0_SHADOW), cr0_owned(v->vm));
     if (want & STATE_CR3)
         s->cr3 = vmread(VMCS_GUEST_CR3);
     if (want & STATE_CR4)
-        s->cr4 = cr_guest_view(vmread(VMCS_GUEST_CR4), vmread(VMCS_CR4_SHADOW), cr4_owned(v->vm));
+        s->cr4 = guest_view(vmread(VMCS_GUEST_CR4), vmread(VMCS_CR4_SHADOW), cr4_owned(v->vm));
     if (want & STATE_EFER)
         s->efer = vmread(VMCS_GUEST_EFER);
     if (want & STATE_INTERRUPTIBILITY)
@@ -288,6 +313,32 @@ static void flush_segment(const struct segment *s, unsigned i)
     vmwrite(VMCS_SEG_LIMIT(i), s->limit);
     vmwrite(VMCS_SEG_ACCESS(i), s->access);
     vmwrite(VMCS_SEG_BASE(i), s->base);
+}
+
+static void flush_control_registers(struct vcpu *v, u32 dirty)
+{
+    const struct x86_state *s = &v->state;
+    const struct vmx_caps *caps = v->vm->caps;
+
+    if (dirty & STATE_CR0) {
+        u64 fixed1 = caps->cr0_fixed0;
+        if (v->vm->unrestricted)
+            fixed1 &= ~(CR0_PE | CR0_PG); /* SDM vol. 3C, 26.3.1.1 */
+        vmwrite(VMCS_CR0_SHADOW, s->cr0);
+        vmwrite(VMCS_GUEST_CR0, ((s->cr0 & ~CR0_CACHE) | fixed1) & caps->cr0_fixed1);
+    }
+    if (dirty & STATE_CR4) {
+        vmwrite(VMCS_CR4_SHADOW, s->cr4);
+        vmwrite(VMCS_GUEST_CR4, (s->cr4 | caps->cr4_fixed0) & caps->cr4_fixed1);
+    }
+    if (dirty & STATE_EFER) {
+        u32 entry = v->entry_controls & ~(u32)ENTRY_IA32E_MODE;
+        if (s->efer & EFER_LMA)
+            entry |= ENTRY_IA32E_MODE;
+        v->entry_controls = entry;
+        vmwrite(VMCS_ENTRY_CONTROLS, entry);
+        vmwrite(VMCS_GUEST_EFER, s->efer);
+    }
 }
 
 static void flush_rare(const struct x86_state *s, u32 dirty)
@@ -335,7 +386,7 @@ void vcpu_flush(struct vcpu *v)
         vmwrite(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
     if (dirty & ~(u32)(STATE_RIP | STATE_RSP | STATE_RFLAGS | STATE_INTERRUPTIBILITY)) {
         if (dirty & (STATE_CR0 | STATE_CR4 | STATE_EFER))
-            cr_flush(v, dirty);
+            flush_control_registers(v, dirty);
         if (dirty & STATE_CR3)
             vmwrite(VMCS_GUEST_CR3, s->cr3);
         for (u32 segs = (dirty & STATE_ALL) / STATE_SEG0; segs; segs &= segs - 1) {

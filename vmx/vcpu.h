@@ -124,9 +124,4 @@ static inline void vcpu_flush_tlb(struct vcpu *v)
     v->requests |= REQUEST_FLUSH_TLB;
 }
 
-/* Registers in a dozen lines, and the instruction at RIP. */
-void vcpu_show(struct vcpu *v, struct sink *out);
-
-const char *exit_reason_name(u32 basic_reason);
-
 #endif

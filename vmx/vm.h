@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One virtual machine: memory, EPT, policy, virtual CPUs and its life.  It knows devices only as
- * ranges on a bus, an interrupt controller behind a contract, and a clock.
+ * What a virtual machine is: memory, EPT, policy, virtual CPUs and its life.  It knows devices only
+ * as ranges on a bus, an interrupt controller behind a contract, and a clock.
  */
 #ifndef VMX_VM_H
 #define VMX_VM_H
@@ -13,7 +13,8 @@
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
 #include "vmx/ept.h"
-#include "vmx/vcpu.h"
+
+struct vcpu;
 
 #define VM_MAX_VCPUS 16
 
@@ -77,27 +78,5 @@ struct vm {
     u64 msr_denied;     /* accesses answered with #GP because nobody knows the MSR */
     u32 msr_denied_last;
 };
-
-CHECKED enum status vm_create(struct vm *vm, const struct vmx_caps *caps,
-                              const struct vm_parts *parts);
-void vm_destroy(struct vm *vm);
-
-/* What its devices may do to its CPUs and to itself. */
-struct cpu_port vm_cpu_port(struct vm *vm);
-
-/* Fresh policy registers (MTRRs …) for a machine reset. */
-void vm_reset_registers(struct vm *vm);
-
-/* Run vCPU 0 on this CPU until the VM ends; vm->end says how. */
-void vm_run(struct vm *vm);
-
-/* End the VM's life with a reason in words; the run loop returns before the next entry. */
-void vm_finish(struct vm *vm, enum vm_end how, u32 code, const char *fmt, ...) PRINTF_LIKE(4, 5);
-
-/* Stop with a full report (registers, instruction, VMCS check) on the log: for what is unhandled.
- */
-enum exit_action vm_stop_with_report(struct vcpu *v, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-const char *vm_end_text(enum vm_end how);
 
 #endif

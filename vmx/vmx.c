@@ -8,8 +8,6 @@
 #include "arch/x86/memory.h"
 #include "arch/x86/percpu.h"
 #include "lib/log.h"
-#include "vmx/vcpu.h"
-#include "vmx/vmcs.h"
 
 enum status vmx_alloc_region(const struct vmx_caps *caps, const char *owner, hpa_t *at)
 {
@@ -51,16 +49,4 @@ void vmx_disable(void)
     cr4_write(cr4_read() & ~CR4_VMXE);
     mem_free(virt_to_phys(this_cpu()->vmx));
     this_cpu()->vmx = NULL;
-}
-
-void vmx_panic_report(struct sink *out)
-{
-    struct vcpu *v = this_cpu()->vcpu;
-
-    if (!v)
-        return;
-    sink_printf(out, "virtual CPU %u, after exit %u (%s), qualification %#llx:\n", v->index,
-                v->reason & 0xffff, exit_reason_name(v->reason & 0xffff),
-                (unsigned long long)vmread(VMCS_EXIT_QUALIFICATION));
-    vcpu_show(v, out);
 }

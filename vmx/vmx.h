@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * VMX operation of one host CPU: on, off, and the report that a panic adds.
+ * VMX operation of one host CPU: on and off.
  */
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
@@ -14,8 +14,5 @@ void vmx_disable(void);
 
 /* A page for the CPU's own use that begins with the VMCS revision identifier. */
 CHECKED enum status vmx_alloc_region(const struct vmx_caps *caps, const char *owner, hpa_t *at);
-
-/* For panic_attach(): the current virtual CPU's registers and last exit. */
-void vmx_panic_report(struct sink *out);
 
 #endif

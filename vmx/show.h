@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A virtual CPU in text.
+ */
+#ifndef VMX_SHOW_H
+#define VMX_SHOW_H
+
+#include "vmx/vcpu.h"
+
+/* Registers in two dozen lines, and the instruction at RIP. */
+void vcpu_show(struct vcpu *v, struct sink *out);
+
+const char *exit_reason_name(u32 basic_reason);
+
+/* For panic_attach(): the current virtual CPU's registers and last exit. */
+void vmx_panic_report(struct sink *out);
+
+#endif
