@@ -174,6 +174,8 @@ guests: $(GUEST_BIN) ## the bare-metal test guests
 unit: $(UNIT_BIN) ## the unit tests, on the host with sanitizers
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) --build $(BUILD) unit
 
+include $(wildcard tests/emulator/oracles.mk)
+
 # --- Checks -----------------------------------------------------------------------------------
 
 # Each file's check leaves a stamp that depends on what it read, so that only changes are checked.
@@ -266,10 +268,10 @@ $(BUILD)/vitrine.iso: $(BUILD)/vitrine.elf $(LINUX)/vmlinuz $(LINUX)/initramfs.c
 	$(Q)$(PYTHON) tools/mkiso.py -o $@ $(BUILD)/vitrine.elf \
 	  "$(LINUX)/vmlinuz guest=linux -- $(LINUX_ARGS)" "$(LINUX)/initramfs.cpio initrd=linux"
 
-test: bootable linux $(UNIT_BIN) $(GUEST_BIN) ## everything: check, unit tests, guests, whole boots
+test: bootable linux $(UNIT_BIN) $(GUEST_BIN) $(ORACLE_BIN) $(FUZZ_BIN) ## everything: check, unit tests, guests, whole boots
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) --build $(BUILD) $(TESTS)
 
-bench: bootable linux $(GUEST_BIN) ## boot time and cost of exits, beside KVM's
+bench: bootable linux $(GUEST_BIN) $(BENCH_BIN) ## boot time and cost of exits, beside KVM's
 	$(Q)$(PYTHON) tests/bench/bench.py
 
 size: $(BUILD)/vitrine.elf ## size of the image, lines of code by folder

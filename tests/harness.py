@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LOGS = os.path.join(ROOT, "build/logs")
 
+SKIPPED = 77  # exit status of a program that could not test anything, and has said why
+
 # Bochs' CPU models with EPT, oldest first, and the two that cannot run guests for lack of it or of
 # VT-x altogether.
 LADDER = ["lynnfield", "arrandale", "sandy", "haswell", "skylake"]
@@ -102,6 +104,8 @@ class Command:
         with open(self.log(), encoding="utf-8", errors="replace") as log:
             text = log.read().replace("\r", "")
         text = text.partition("\n")[2]
+        if status == SKIPPED and self.status != SKIPPED:
+            return Result(self, "skip", text.strip().rpartition("\n")[2], time.monotonic() - start)
         cases = self.cases(text) if self.parts else []
         bad = [name for outcome, name in cases if outcome == "FAIL"]
         why = f"failed: {', '.join(bad)}" if bad else self.judge(status, text)
