@@ -23,7 +23,7 @@ u64 tsc_to_ns(u64 ticks);
 u64 tsc_to_hz(u64 ticks, u64 hz); /* as counts of a clock of hz */
 u64 tsc_from_us(u64 us);
 
-/* Microseconds since the boot entry, as log_set_source() wants it; 0 before tsc_init(). */
+/* Microseconds since tsc_init() began, as log_set_source() wants it; 0 before tsc_init(). */
 u64 tsc_now_us(void);
 
 /* Busy-wait. */
