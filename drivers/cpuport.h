@@ -24,6 +24,9 @@ struct intc_ops {
 
     /* INIT or power-on reset of this CPU's controller; bsp says whether it is CPU 0. */
     void (*reset)(void *intc, unsigned cpu);
+
+    /* This CPU's TSC now reads the clock plus offset (0 at first): IA32_TSC_DEADLINE is a TSC. */
+    void (*set_tsc_offset)(void *intc, unsigned cpu, u64 offset);
 };
 
 struct intc {

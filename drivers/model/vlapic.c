@@ -204,7 +204,7 @@ static void timer_start(struct vlapic *l, u32 count)
 
 static void write_timer_initial(struct vlapic *l, u32 value)
 {
-    if (timer_mode(l) == TIMER_TSC_DEADLINE) /* ignored there: 10.5.4.1 */
+    if (timer_mode(l) > TIMER_PERIODIC) /* ignored in TSC-deadline mode: 10.5.4.1 */
         return;
     l->reg[TIMER_INITIAL] = value;
     timer_start(l, value);
@@ -230,19 +230,26 @@ static void write_lvt_timer(struct vlapic *l, u32 value)
         timer_stop(l);
 }
 
+static u64 tsc_now(const struct vlapic *l)
+{
+    return clock_now(l->set->clock) + l->tsc_offset;
+}
+
 static void write_deadline(struct vlapic *l, u64 value)
 {
+    u64 now = clock_now(l->set->clock), left = value - tsc_now(l);
+
     if (timer_mode(l) != TIMER_TSC_DEADLINE)
         return;
     timer_stop(l);
     if (value == 0)
         return;
-    if (value <= clock_now(l->set->clock)) {
+    if (value <= tsc_now(l)) {
         deliver_lvt(l, LVT_TIMER);
         return;
     }
     l->deadline = value;
-    clock_arm(l->set->clock, &l->timer, value);
+    clock_arm(l->set->clock, &l->timer, left > CLOCK_NEVER - now ? CLOCK_NEVER : now + left);
 }
 
 /* --- Interrupt messages, 10.6 ----------------------------------------------------------------- */
@@ -630,7 +637,7 @@ static bool deadline_read(void *dev, unsigned cpu, u32 msr, u64 *value)
     u64 deadline = s->lapic[cpu].deadline;
 
     (void)msr;
-    *value = deadline > clock_now(s->clock) ? deadline : 0; /* 0 once it has passed */
+    *value = deadline > tsc_now(&s->lapic[cpu]) ? deadline : 0; /* 0 once it has passed */
     return true;
 }
 
@@ -745,13 +752,23 @@ static void intc_reset(void *intc, unsigned cpu)
     reset(&((struct vlapic_set *)intc)->lapic[cpu]);
 }
 
+static void intc_set_tsc_offset(void *intc, unsigned cpu, u64 offset)
+{
+    struct vlapic *l = &((struct vlapic_set *)intc)->lapic[cpu];
+
+    l->tsc_offset = offset;
+    if (l->deadline != 0)
+        write_deadline(l, l->deadline);
+}
+
 struct intc vlapic_intc(struct vlapic_set *s)
 {
     static const struct intc_ops ops = {.pending = intc_pending,
                                         .accept = intc_accept,
                                         .read_cr8 = intc_read_cr8,
                                         .write_cr8 = intc_write_cr8,
-                                        .reset = intc_reset};
+                                        .reset = intc_reset,
+                                        .set_tsc_offset = intc_set_tsc_offset};
 
     return (struct intc){.ops = &ops, .ctx = s};
 }

@@ -35,16 +35,17 @@ struct vlapic_set;
 /* One CPU's APIC.  reg[n] is the register at MMIO offset n * 16 = MSR 800H + n. */
 struct vlapic {
     u32 reg[64];
-    s16 ready;    /* what pending() answers; kept by every change */
-    u8 cpu;       /* also its APIC ID */
-    u8 lint;      /* levels of the pins LINT0 and LINT1 */
-    u8 irr_words; /* which of the eight words of IRR and of ISR are not zero */
-    u8 isr_words; /*  */
-    bool extint;  /* an ExtINT message came in through the I/O APIC */
-    u32 errors;   /* noted since the last write to ESR */
-    u64 base;     /* IA32_APIC_BASE */
-    u64 deadline; /* IA32_TSC_DEADLINE */
-    u64 expiry;   /* tick at which the counter is next 0 */
+    s16 ready;      /* what pending() answers; kept by every change */
+    u8 cpu;         /* also its APIC ID */
+    u8 lint;        /* levels of the pins LINT0 and LINT1 */
+    u8 irr_words;   /* which of the eight words of IRR and of ISR are not zero */
+    u8 isr_words;   /*  */
+    bool extint;    /* an ExtINT message came in through the I/O APIC */
+    u32 errors;     /* noted since the last write to ESR */
+    u64 base;       /* IA32_APIC_BASE */
+    u64 deadline;   /* IA32_TSC_DEADLINE */
+    u64 tsc_offset; /* this CPU's TSC = clock + tsc_offset */
+    u64 expiry;     /* tick at which the counter is next 0 */
     bool counting;
     struct timer timer;
     struct vlapic_set *set;

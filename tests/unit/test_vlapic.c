@@ -417,6 +417,67 @@ static void timer_deadline(void **state)
     assert_int_equal(pending(0), -1);
 }
 
+/* The deadline is one of the guest's TSC, which need not be the clock. */
+static void timer_deadline_offset(void **state)
+{
+    (void)state;
+    wr(0, LVT_TIMER, 0x40062);
+    intc.ops->set_tsc_offset(intc.ctx, 0, 1000000);
+    assert_true(wrmsr(0, 0x6e0, 1005000));
+    assert_int_equal(clock_next(&fake_clock), 5000);
+    intc.ops->set_tsc_offset(intc.ctx, 0, 1002000); /* IA32_TSC moved by 2000 */
+    assert_int_equal(clock_next(&fake_clock), 3000);
+    pass_to(3000);
+    assert_int_equal(accept(0), 0x62);
+    wr(0, EOI, 0);
+    fake_now = 5000;
+    intc.ops->set_tsc_offset(intc.ctx, 0, -4000ull); /* a TSC set back */
+    assert_true(wrmsr(0, 0x6e0, 2000));
+    assert_int_equal(msr_value(0, 0x6e0), 2000);
+    assert_int_equal(clock_next(&fake_clock), 6000);
+    assert_true(wrmsr(0, 0x6e0, ~0ull)); /* never comes */
+    assert_int_equal(pending(0), -1);
+    assert_int_equal(clock_next(&fake_clock), CLOCK_NEVER);
+    assert_true(wrmsr(0, 0x6e0, 3000));
+    intc.ops->set_tsc_offset(intc.ctx, 0, 0); /* moved past it */
+    assert_int_equal(accept(0), 0x62);
+}
+
+/* 10.5.4.1: without the feature bit 18 of the timer's LVT is reserved. */
+static void timer_without_deadline(void **state)
+{
+    const struct vlapic_config config = {.cpus = 1, .x2apic = true};
+
+    (void)state;
+    fake_start(HZ);
+    assert_ok(vlapic_init(&set, &config, &fake_bus, &fake_clock, &recorder));
+    wr(0, SVR, 0x1ff);
+    wr(0, LVT_TIMER, 0x40062);
+    assert_int_equal(rd(0, LVT_TIMER), 0x62);
+    assert_false(wrmsr(0, 0x6e0, 1));
+    assert_true(wrmsr(0, 0x1b, 0xfee00d00));
+    assert_false(wrmsr(0, 0x832, 0x40062));
+    assert_true(wrmsr(0, 0x832, 0x20062));
+}
+
+/* A periodic count read late, before the timer's own event has been seen to. */
+static void timer_read_late(void **state)
+{
+    (void)state;
+    wr(0, TDCR, 0xb);
+    wr(0, LVT_TIMER, 0x20060);
+    wr(0, TMICT, 1000000);
+    fake_now = 3400000;
+    assert_int_equal(rd(0, TMCCT), 600000);
+    wr(0, LVT_TIMER, 0x60); /* one-shot: over */
+    assert_int_equal(rd(0, TMCCT), 0);
+    clock_run(&fake_clock, fake_now);
+    assert_int_equal(accept(0), 0x60);
+    wr(0, LVT_TIMER, 0x60060); /* the reserved mode does nothing */
+    wr(0, TMICT, 1000);
+    assert_int_equal(clock_next(&fake_clock), CLOCK_NEVER);
+}
+
 /* 10.6.1, 10.6.2.1: physical destinations, broadcast, shorthands. */
 static void ipi_physical(void **state)
 {
@@ -632,6 +693,18 @@ static void lint_pins(void **state)
     wr(0, EOI, 0);
     assert_int_equal(rd(0, LVT_LINT0), 0x8049);
     assert_int_equal(pending(0), -1);
+    wr(0, LVT_LINT0, 0x500); /* INIT */
+    vlapic_lint(&set, 0, true);
+    assert_int_equal(recorded.inits[0], 1);
+    wr(0, LVT_LINT1, 0x200); /* SMI: there is no SMM */
+    vlapic_lint(&set, 1, false);
+    vlapic_lint(&set, 1, true);
+    assert_false(vlapic_deliver(&set, 0, false, APIC_SMI, 0, false));
+    assert_int_equal(pending(0), -1);
+    wr(0, 0x330, 0x10755); /* thermal and performance-counter entries are kept */
+    wr(0, 0x340, 0xffffffff);
+    assert_int_equal(rd(0, 0x330), 0x10755);
+    assert_int_equal(rd(0, 0x340), 0x107ff);
     /* Pins of another CPU. */
     wr(2, LVT_LINT1, 0x400);
     vlapic_lint(&set, 5, true);
@@ -857,6 +930,9 @@ int main(void)
         TEST(timer_divide_changes),
         TEST(timer_tiny_period),
         TEST(timer_deadline),
+        TEST(timer_deadline_offset),
+        TEST(timer_without_deadline),
+        TEST(timer_read_late),
         TEST(ipi_physical),
         TEST(ipi_logical),
         TEST(lowest_priority),

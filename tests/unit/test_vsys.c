@@ -76,6 +76,7 @@ static void debug_exit(void **state)
         assert_int_equal(recorded.event, MACHINE_DEBUG_EXIT);
         assert_int_equal(recorded.code, values[size + 1]);
     }
+    assert_int_equal(rd(VSYS_DEBUG_EXIT, 1), 0);
     assert_int_equal(recorded.machine, 3);
     wr(VSYS_DEBUG_EXIT + 1, 1, 5);
     assert_int_equal(recorded.machine, 3);
