@@ -201,11 +201,6 @@ static inline u64 vm_translate(const struct vm *v, u64 linear)
     return ~0ull;
 }
 
-static inline void put32(u8 *p, u32 value)
-{
-    memcpy(p, &value, 4);
-}
-
 /* The bytes of a file, or NULL. */
 static inline u8 *read_file(const char *path, size_t *size)
 {

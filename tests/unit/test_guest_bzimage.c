@@ -4,56 +4,15 @@
  * made-up images for every protocol version that matters, damaged ones, and the real kernels that
  * this machine has.
  */
+#include "guest_images.h"
 #include "guest_vm.h"
 
-#include <asm/bootparam.h>
 #include <glob.h>
-
-#define SECTORS     2u
-#define KERNEL_AT   ((SECTORS + 1) * 512)
-#define KERNEL_SIZE 0x5008u /* no multiple of 16: syssize rounds up */
-
-static struct {
-    u8 bytes[KERNEL_AT + KERNEL_SIZE];
-    size_t size;
-} file;
-
-static struct setup_header *header(void)
-{
-    return (struct setup_header *)(file.bytes + 0x1f1);
-}
-
-/* A relocatable 64-bit kernel of protocol 2.15, as today's are. */
-static struct setup_header *kernel(void)
-{
-    struct setup_header *h = header();
-
-    for (unsigned i = 0; i < sizeof(file.bytes); i++)
-        file.bytes[i] = (u8)(i * 5 + (i >> 8));
-    file.size = sizeof(file.bytes);
-    *h = (struct setup_header){.setup_sects = SECTORS,
-                               .syssize = (KERNEL_SIZE + 15) / 16,
-                               .boot_flag = 0xaa55,
-                               .jump = 0x6aeb, /* jmp to 0x26c: the header's end */
-                               .header = 0x53726448,
-                               .version = 0x20f,
-                               .loadflags = LOADED_HIGH,
-                               .code32_start = 0x100000,
-                               .initrd_addr_max = 0x7fffffff,
-                               .kernel_alignment = 0x200000,
-                               .relocatable_kernel = 1,
-                               .min_alignment = 21,
-                               .xloadflags = XLF_KERNEL_64 | XLF_CAN_BE_LOADED_ABOVE_4G,
-                               .cmdline_size = 2047,
-                               .pref_address = 0x1000000,
-                               .init_size = 0x300000};
-    return h;
-}
 
 /* The same for 32 bits, not relocatable, of an older protocol. */
 static struct setup_header *old_kernel(u16 version)
 {
-    struct setup_header *h = kernel();
+    struct setup_header *h = bzimage_kernel();
 
     h->version = version;
     h->xloadflags = 0;
@@ -65,7 +24,7 @@ static void refuse(const char *line, const char *words)
 {
     struct vm v = {0};
 
-    vm_add(&v, line, file.bytes, file.size);
+    vm_add(&v, line, bzimage.bytes, bzimage.size);
     vm_must_refuse(&v, words);
 }
 
@@ -73,7 +32,7 @@ static const struct boot_params *build(struct vm *v, const char *line)
 {
     const struct boot_params *zero;
 
-    vm_add(v, line, file.bytes, file.size);
+    vm_add(v, line, bzimage.bytes, bzimage.size);
     vm_must_build(v);
     vm_check_entry_rules(v, v->state.cr0 & CR0_PG);
     zero = vm_at(v, v->state.gpr[RSI], sizeof(*zero));
@@ -89,7 +48,7 @@ static const struct boot_params *build(struct vm *v, const char *line)
 
 static void check_kernel_at(const struct vm *v, u64 at)
 {
-    assert_memory_equal(vm_at(v, at, KERNEL_SIZE), file.bytes + KERNEL_AT, KERNEL_SIZE);
+    assert_memory_equal(vm_at(v, at, KERNEL_SIZE), bzimage.bytes + KERNEL_AT, KERNEL_SIZE);
     assert_int_equal(vm_get(v, at + KERNEL_SIZE, 1), 0xa5);
 }
 
@@ -101,7 +60,7 @@ static void test_64_bit_entry(void **state)
     u64 ram = 0;
 
     (void)state;
-    kernel();
+    bzimage_kernel();
     vm_add(&v, "initrd=a", initrd, sizeof(initrd));
     zero = build(&v, "guest=a mem=64M -- console=ttyS0 quiet");
     assert_int_equal(v.state.rip, 0x1000200);
@@ -132,7 +91,7 @@ static void test_zero_page_is_otherwise_zero(void **state)
     struct vm v = {0};
 
     (void)state;
-    kernel();
+    bzimage_kernel();
     zero = build(&v, "guest=a mem=32M");
     /* screen_info: no video; only the memory size of old BIOSes is set in it */
     assert_int_equal(zero->screen_info.ext_mem_k, 31 * 1024);
@@ -147,14 +106,14 @@ static void test_zero_page_is_otherwise_zero(void **state)
         assert_int_equal(zero->e820_table[i].size, 0);
     /* the header is copied to its end, not what lies behind it in the file */
     assert_int_equal(((const u8 *)zero)[0x26c], 0);
-    assert_int_equal(((const u8 *)zero)[0x26b], file.bytes[0x26b]);
+    assert_int_equal(((const u8 *)zero)[0x26b], bzimage.bytes[0x26b]);
     vm_free(&v);
 }
 
 static void test_32_bit_entry(void **state)
 {
     const struct boot_params *zero;
-    struct setup_header *h = kernel();
+    struct setup_header *h = bzimage_kernel();
     struct vm v = {0};
 
     (void)state;
@@ -203,7 +162,7 @@ static void test_old_protocols(void **state)
     snprintf(line, sizeof(line), "guest=a mem=64M -- %0256d", 1);
     refuse(line, "256 characters; this kernel takes 255");
     /* a header that ends early has no later fields, whatever its version says */
-    h = kernel();
+    h = bzimage_kernel();
     h->jump = 0x2eeb; /* to 0x230: ends before kernel_alignment */
     h->init_size = 0xffffffff;
     build(&v, "guest=a mem=64M");
@@ -213,7 +172,7 @@ static void test_old_protocols(void **state)
 
 static void test_relocation(void **state)
 {
-    struct setup_header *h = kernel();
+    struct setup_header *h = bzimage_kernel();
     struct vm v = {0};
 
     (void)state;
@@ -240,7 +199,7 @@ static void test_initrd(void **state)
     static const u8 joined[14] = {1, 1, 1, 1, 1, 0, 0, 0, 2, 2, 2, 2, 2, 2};
     static u8 big[20 * MiB];
     const struct boot_params *zero;
-    struct setup_header *h = kernel();
+    struct setup_header *h = bzimage_kernel();
     struct vm v = {0};
 
     (void)state;
@@ -251,7 +210,7 @@ static void test_initrd(void **state)
     assert_memory_equal(vm_at(&v, zero->hdr.ramdisk_image, sizeof(joined)), joined, sizeof(joined));
     vm_free(&v);
     /* a plain list, as from qemu -kernel -initrd */
-    vm_add(&v, "/boot/vmlinuz quiet", file.bytes, file.size);
+    vm_add(&v, "/boot/vmlinuz quiet", bzimage.bytes, bzimage.size);
     vm_add(&v, "/boot/initrd.img", one, sizeof(one));
     vm_must_build(&v);
     zero = vm_at(&v, v.state.gpr[RSI], sizeof(*zero));
@@ -266,27 +225,27 @@ static void test_initrd(void **state)
     vm_free(&v);
     h->initrd_addr_max = 0x7fffffff;
     vm_add(&v, "initrd=a", big, sizeof(big));
-    vm_add(&v, "guest=a mem=32M", file.bytes, file.size);
+    vm_add(&v, "guest=a mem=32M", bzimage.bytes, bzimage.size);
     vm_must_refuse(&v, "no room for the initial RAM disk");
     h->initrd_addr_max = 0xffffffff;
     vm_add(&v, "initrd=a", big, sizeof(big));
     zero = build(&v, "guest=a mem=64M");
     assert_int_equal(zero->hdr.ramdisk_image, 44 * MiB);
     vm_free(&v);
-    vm_add(&v, "guest=a mem=32M", file.bytes, file.size);
+    vm_add(&v, "guest=a mem=32M", bzimage.bytes, bzimage.size);
     vm_add(&v, "module=a", one, sizeof(one));
     vm_must_refuse(&v, "say initrd=a instead of module=a");
 }
 
 static void test_refusals(void **state)
 {
-    struct setup_header *h = header();
+    struct setup_header *h = bzimage_header();
     struct vm v = {0};
 
     (void)state;
 #define BROKEN(change, words)                        \
     do {                                             \
-        kernel();                                    \
+        bzimage_kernel();                            \
         change;                                      \
         refuse("guest=a kind=linux mem=64M", words); \
     } while (0)
@@ -308,21 +267,21 @@ static void test_refusals(void **state)
     BROKEN((h->xloadflags = 0, h->code32_start = 0), "needs a BIOS");
     BROKEN((h->xloadflags = 0, h->code32_start = 0x100000 + KERNEL_SIZE), "needs a BIOS");
     BROKEN((h->xloadflags = 0, h->code32_start = 0xffffffff), "needs a BIOS");
-    BROKEN(file.size = 0x200, "ends inside a Linux setup header");
-    BROKEN(file.size = 0x26b, "ends inside a Linux setup header");
-    BROKEN(file.size = 0x26c, "ends before its kernel");
-    BROKEN(file.size = KERNEL_AT, "ends before its kernel");
-    BROKEN(file.size -= 16, "truncated");
+    BROKEN(bzimage.size = 0x200, "ends inside a Linux setup header");
+    BROKEN(bzimage.size = 0x26b, "ends inside a Linux setup header");
+    BROKEN(bzimage.size = 0x26c, "ends before its kernel");
+    BROKEN(bzimage.size = KERNEL_AT, "ends before its kernel");
+    BROKEN(bzimage.size -= 16, "truncated");
 #undef BROKEN
-    kernel();
+    bzimage_kernel();
     refuse("guest=a mem=1M", "no room for the kernel");
     refuse("guest=a mode=16", "BIOS");
     v.no_long_mode = true;
-    vm_add(&v, "guest=a", file.bytes, file.size);
+    vm_add(&v, "guest=a", bzimage.bytes, bzimage.size);
     vm_must_refuse(&v, "no 64-bit mode");
     h->xloadflags = 0;
     refuse("guest=a mode=64", "no 64-bit entry");
-    kernel();
+    bzimage_kernel();
     refuse("guest=a kind=multiboot", "no Multiboot 1 header");
 }
 
