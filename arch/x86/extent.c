@@ -113,7 +113,7 @@ enum status extent_alloc(struct extent_table *t, u64 size, u64 align, u64 limit,
     for (unsigned i = 0; i < t->count; i++) {
         const struct extent *e = &t->e[i];
         u64 start = align_up(e->base, align);
-        if (e->owner || start < e->base || !range_within(start - e->base, size, e->size))
+        if (e->owner || !range_within(start - e->base, size, e->size))
             continue;
         if (!range_within(start, size, limit))
             break; /* those that follow lie higher still */
