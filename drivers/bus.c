@@ -137,6 +137,10 @@ static void range_write(struct bus_range *r, unsigned cpu, u64 at, unsigned size
     r->write(r->dev, cpu, at - r->base, size, value);
 }
 
+/* The rest of an access is out of line, so that the fast paths are a few instructions and a jump.
+ */
+#define OUT_OF_LINE __attribute__((noinline, cold))
+
 /* True when no byte of the access belongs to a device: it counts as one. */
 static bool mmio_unclaimed(const struct bus *b, u64 gpa, unsigned size)
 {
@@ -144,38 +148,51 @@ static bool mmio_unclaimed(const struct bus *b, u64 gpa, unsigned size)
            bus_find_mmio(b, gpa + size - 1) == BUS_UNCLAIMED;
 }
 
-u64 bus_mmio_read(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigned size)
+OUT_OF_LINE static u64 mmio_read_bytes(struct bus *b, unsigned cpu, u64 gpa, unsigned size)
 {
-    struct bus_range *r = &b->mmio[number];
     u64 value = 0;
 
-    if (likely(fits(r, gpa - r->base, size)))
-        return range_read(r, cpu, gpa, size);
     if (mmio_unclaimed(b, gpa, size))
         return range_read(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size);
     for (unsigned i = 0; i < size; i++) {
-        r = &b->mmio[bus_find_mmio(b, gpa + i)];
+        struct bus_range *r = &b->mmio[bus_find_mmio(b, gpa + i)];
+
         value |= (range_read(r, cpu, gpa + i, 1) & 0xff) << 8 * i;
     }
     return value;
+}
+
+OUT_OF_LINE static void mmio_write_bytes(struct bus *b, unsigned cpu, u64 gpa, unsigned size,
+                                         u64 value)
+{
+    if (mmio_unclaimed(b, gpa, size)) {
+        range_write(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size, value);
+        return;
+    }
+    for (unsigned i = 0; i < size; i++) {
+        struct bus_range *r = &b->mmio[bus_find_mmio(b, gpa + i)];
+
+        range_write(r, cpu, gpa + i, 1, value >> 8 * i & 0xff);
+    }
+}
+
+u64 bus_mmio_read(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigned size)
+{
+    struct bus_range *r = &b->mmio[number];
+
+    if (likely(fits(r, gpa - r->base, size)))
+        return range_read(r, cpu, gpa, size);
+    return mmio_read_bytes(b, cpu, gpa, size);
 }
 
 void bus_mmio_write(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigned size, u64 value)
 {
     struct bus_range *r = &b->mmio[number];
 
-    if (likely(fits(r, gpa - r->base, size))) {
+    if (likely(fits(r, gpa - r->base, size)))
         range_write(r, cpu, gpa, size, value);
-        return;
-    }
-    if (mmio_unclaimed(b, gpa, size)) {
-        range_write(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size, value);
-        return;
-    }
-    for (unsigned i = 0; i < size; i++) {
-        r = &b->mmio[bus_find_mmio(b, gpa + i)];
-        range_write(r, cpu, gpa + i, 1, value >> 8 * i & 0xff);
-    }
+    else
+        mmio_write_bytes(b, cpu, gpa, size, value);
 }
 
 /* The range of a port; past FFFFH nobody answers. */
@@ -184,43 +201,53 @@ static struct bus_range *port_range(struct bus *b, u32 port)
     return &b->port[port < 0x10000 ? b->port_number[port] : BUS_UNCLAIMED];
 }
 
-static bool port_unclaimed(const struct bus *b, u32 port, unsigned size)
+static bool port_unclaimed(struct bus *b, u32 port, unsigned size)
 {
-    unsigned numbers = 0;
+    for (unsigned i = 0; i < size; i++)
+        if (port_range(b, port + i) != &b->port[BUS_UNCLAIMED])
+            return false;
+    return true;
+}
 
-    for (unsigned i = 0; i < size && port + i < 0x10000; i++)
-        numbers |= b->port_number[port + i];
-    return numbers == BUS_UNCLAIMED;
+OUT_OF_LINE static u32 port_read_bytes(struct bus *b, unsigned cpu, u16 port, unsigned size)
+{
+    u32 value = 0;
+
+    if (port_unclaimed(b, port, size))
+        return (u32)range_read(&b->port[BUS_UNCLAIMED], cpu, port, size);
+    for (unsigned i = 0; i < size; i++)
+        value |= (u32)(range_read(port_range(b, port + i), cpu, port + i, 1) & 0xff) << 8 * i;
+    return value;
+}
+
+OUT_OF_LINE static void port_write_bytes(struct bus *b, unsigned cpu, u16 port, unsigned size,
+                                         u32 value)
+{
+    if (port_unclaimed(b, port, size)) {
+        range_write(&b->port[BUS_UNCLAIMED], cpu, port, size, value);
+        return;
+    }
+    for (unsigned i = 0; i < size; i++)
+        range_write(port_range(b, port + i), cpu, port + i, 1, value >> 8 * i & 0xff);
 }
 
 u32 bus_port_read(struct bus *b, unsigned cpu, u16 port, unsigned size)
 {
     struct bus_range *r = &b->port[b->port_number[port]];
-    u32 value = 0;
 
     if (likely(fits(r, port - r->base, size)))
         return (u32)range_read(r, cpu, port, size);
-    if (port_unclaimed(b, port, size))
-        return (u32)range_read(r, cpu, port, size);
-    for (unsigned i = 0; i < size; i++)
-        value |= (u32)(range_read(port_range(b, port + i), cpu, port + i, 1) & 0xff) << 8 * i;
-    return value;
+    return port_read_bytes(b, cpu, port, size);
 }
 
 void bus_port_write(struct bus *b, unsigned cpu, u16 port, unsigned size, u32 value)
 {
     struct bus_range *r = &b->port[b->port_number[port]];
 
-    if (likely(fits(r, port - r->base, size))) {
+    if (likely(fits(r, port - r->base, size)))
         range_write(r, cpu, port, size, value);
-        return;
-    }
-    if (port_unclaimed(b, port, size)) {
-        range_write(r, cpu, port, size, value);
-        return;
-    }
-    for (unsigned i = 0; i < size; i++)
-        range_write(port_range(b, port + i), cpu, port + i, 1, value >> 8 * i & 0xff);
+    else
+        port_write_bytes(b, cpu, port, size, value);
 }
 
 static struct bus_msr_range *find_msr(struct bus *b, u32 msr)

@@ -42,10 +42,14 @@ static unsigned rank(const struct vpic_chip *c, unsigned input)
 static unsigned pending_input(const struct vpic *p, unsigned chip)
 {
     const struct vpic_chip *c = &p->chip[chip];
-    unsigned request = first_input(c, c->irr & (u32)~c->imr);
-    /* In special mask mode a masked input in service holds back nobody. */
-    unsigned served = first_input(c, c->special_mask ? c->isr & (u32)~c->imr : c->isr);
+    u32 requests = c->irr & (u32)~c->imr;
+    unsigned request, served;
 
+    if (likely(requests == 0))
+        return 8;
+    request = first_input(c, requests);
+    /* In special mask mode a masked input in service holds back nobody. */
+    served = first_input(c, c->special_mask ? c->isr & (u32)~c->imr : c->isr);
     if (rank(c, request) < rank(c, served))
         return request;
     /* Special fully nested, a slave in service may ask again: it has sorted out its inputs. */
