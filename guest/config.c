@@ -118,31 +118,46 @@ static void set_file_name(struct vm_file *f, const char *path)
     (void)str_copy(f->name, sizeof(f->name), base);
 }
 
-/* The role word is the first word, or the second behind a file name; else the line is plain. */
-static void classify(struct line *l, struct config *c, const char *text, unsigned module)
+/* Find the role word: the first word, the second, or for guest= any in front of "--". */
+static bool find_role_word(struct line *l, char *file, size_t cap)
 {
-    char first[sizeof(l->words.word)] = "";
+    const char *options = l->words.text;
 
-    *l = (struct line){.config = c, .role = ROLE_NONE, .file.module = module};
-    text = text ? text : "";
-    l->words.text = l->words.cursor = text;
-    if (option_next(&l->words, &l->at) == OPTION_STEP_WORD) {
-        (void)str_copy(first, sizeof(first), l->words.word);
-        l->role = find_role(first, l->name, sizeof(l->name));
-        if (l->role == ROLE_NONE && !strchr(first, '=') &&
-            option_next(&l->words, &l->at) == OPTION_STEP_WORD) {
-            l->role = find_role(l->words.word, l->name, sizeof(l->name));
-            if (l->role != ROLE_NONE)
-                set_file_name(&l->file, first);
+    for (unsigned n = 0; option_next(&l->words, &l->at) == OPTION_STEP_WORD; n++) {
+        enum role role = find_role(l->words.word, l->name, sizeof(l->name));
+
+        if (role != ROLE_NONE && (n < 2 || role == ROLE_GUEST)) {
+            l->role = role;
+            if (role == ROLE_GUEST) /* options may stand in front of it */
+                l->words.cursor = options;
+            return true;
+        }
+        if (strcmp(l->words.word, "--") == 0)
+            return false;
+        if (n == 0 && !strchr(l->words.word, '=')) {
+            (void)str_copy(file, cap, l->words.word);
+            options = l->words.cursor;
         }
     }
-    l->file.role = roles[l->role].file;
+    return false;
+}
+
+/* What a module's line says it is; a line without a role word is plain. */
+static void classify(struct line *l, struct config *c, const char *text, unsigned module)
+{
+    char file[sizeof(l->words.word)] = "";
+
+    *l = (struct line){.config = c, .role = ROLE_NONE, .file.module = module};
+    l->words.text = l->words.cursor = text ? text : "";
     l->file.cmdline = "";
-    if (l->role == ROLE_NONE) {
-        l->words.cursor = text;
-        l->at.column = 1;
-        (void)str_copy(l->at.word, sizeof(l->at.word), first);
+    if (find_role_word(l, file, sizeof(file))) {
+        set_file_name(&l->file, file);
+    } else {
+        l->words.cursor = l->words.text;
+        (void)option_next(&l->words, &l->at); /* errors name the first word */
+        l->words.cursor = l->words.text;
     }
+    l->file.role = roles[l->role].file;
 }
 
 /* Words in front of the guest's own command line are options (if any are allowed); true: all good.
@@ -156,6 +171,8 @@ static bool parse_options(struct line *l, const struct option_table *table, unsi
     u64 seen = 0;
 
     while ((step = option_next(&l->words, &e)) == OPTION_STEP_WORD) {
+        if (e.column == l->at.column)
+            continue; /* the role word itself */
         if (cmdline && strcmp(l->words.word, "--") == 0) {
             const char *p = l->words.cursor;
 

@@ -12,7 +12,8 @@
  *   [FILE] script                                     shell commands, run after start-up
  *
  * FILE is the module's file name, which some boot loaders (QEMU) put in front and others (GRUB 2)
- * do not; it is any first word before the role word.  COMMAND LINE is everything after "-- ",
+ * do not; it is a first word without "=" before the role word.  guest=NAME may also stand behind
+ * options.  COMMAND LINE is everything after "-- ",
  * verbatim.  Modules may come in any order.  OPTION is one of
  *
  *   kind=auto|flat|multiboot|linux   what the module is (auto: by its content)

@@ -27,7 +27,7 @@ enum status load_fail(struct load_error *e, enum status why, const char *fmt, ..
 const char *image_kind_name(enum image_kind kind)
 {
     static const char *const name[] = {
-#define X(id, text) [IMAGE_##id] = text,
+#define X(id, text) [IMAGE_##id] = (text),
         IMAGE_KIND_LIST(X)
 #undef X
     };

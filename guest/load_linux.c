@@ -286,7 +286,7 @@ static enum status place_zero_page(struct load *l, const struct kernel *k, u64 *
 {
     static const struct layout_want want = {
         .size = ZP_SIZE, .align = PAGE_SIZE, .from = PAGE_SIZE, .below = ADDR_HIGH};
-    gpa_t page, initrd, cmdline;
+    gpa_t page, initrd, cmdline = GPA(0);
     u64 initrd_size = 0;
     void *zero;
     enum status s = layout_place(&l->layout, &want, "the zero page", &page, l->error);

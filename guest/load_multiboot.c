@@ -298,7 +298,7 @@ static enum status build_handover(struct load *l, u64 *info)
     static const struct layout_want want = {
         .size = sizeof(struct handover), .align = 16, .from = PAGE_SIZE, .below = ADDR_HIGH};
     struct handover h = {0};
-    gpa_t where, cmdline;
+    gpa_t where, cmdline = GPA(0);
     enum status s = STATUS_OK;
 
     for (unsigned i = 0; i < l->file_count && s == STATUS_OK; i++)
@@ -339,7 +339,7 @@ static enum status check_header(struct load *l, s64 header, u64 *flags)
 enum status load_multiboot(struct load *l)
 {
     s64 header = image_find_multiboot(&l->image);
-    u64 flags, entry, info;
+    u64 flags = 0, entry = 0, info = 0;
     enum status s = check_header(l, header, &flags);
 
     if (s == STATUS_OK && l->vm->mode != VM_MODE_AUTO && l->vm->mode != VM_MODE_32)

@@ -153,6 +153,29 @@ static void test_file_names(void **state)
     assert_int_equal(config.script[0], 4);
 }
 
+static void test_guest_behind_options(void **state)
+{
+    (void)state;
+    PARSE("", "k.elf mem=32M vcpus=2 guest=a kind=linux -- guest=b", "mem=16M guest=c");
+    no_errors();
+    assert_int_equal(config.vm_count, 2);
+    assert_int_equal(config.vm[0].mem, 32 * MiB);
+    assert_int_equal(config.vm[0].kind, IMAGE_LINUX);
+    assert_string_equal(config.vm[0].file[0].cmdline, "guest=b");
+    assert_string_equal(config.vm[0].file[0].name, "k.elf");
+    assert_string_equal(config.vm[1].name, "c");
+    assert_string_equal(config.vm[1].file[0].name, "");
+    assert_int_equal(config.vm[1].mem, 16 * MiB);
+    /* but an initrd= far behind is a kernel's own word */
+    PARSE("", "quiet root=/dev/sda initrd=/initrd.img -- guest=x");
+    no_errors();
+    assert_string_equal(config.vm[0].name, "guest");
+    assert_string_equal(config.vm[0].file[0].cmdline,
+                        "quiet root=/dev/sda initrd=/initrd.img -- guest=x");
+    PARSE("", "guest=a guest=b");
+    has_error(0, 0, 9, "guest=b", "no such option");
+}
+
 static void test_any_order_and_several_guests(void **state)
 {
     (void)state;
@@ -415,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_all_options),
         cmocka_unit_test(test_verbatim_command_line),
         cmocka_unit_test(test_file_names),
+        cmocka_unit_test(test_guest_behind_options),
         cmocka_unit_test(test_any_order_and_several_guests),
         cmocka_unit_test(test_plain_list),
         cmocka_unit_test(test_own_options),
