@@ -103,12 +103,12 @@ static bool output(const struct vpit_channel *c, u64 now)
     }
 }
 
-/* When OUT next rises after t, or NEVER. */
+/* When channel 0's OUT next rises after t, or NEVER.  Its gate is always high. */
 static u64 next_rise(const struct vpit_channel *c, u64 t)
 {
     u64 end;
 
-    if (!running(c) || (!c->gate && !retriggerable(c)))
+    if (!running(c))
         return NEVER;
     if (periodic(c)) {
         if (c->next_at && c->mode == 3 && c->next_start != c->next_at)

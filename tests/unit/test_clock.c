@@ -61,6 +61,7 @@ static void fires_in_order(void **state)
     clock_arm(&fake_clock, &s[0].timer, 50); /* armed again: moves */
     assert_int_equal(clock_next(&fake_clock), 50);
     clock_disarm(&fake_clock, &s[0].timer);
+    assert_false(s[0].timer.armed);
     clock_disarm(&fake_clock, &s[0].timer);
     assert_int_equal(clock_next(&fake_clock), CLOCK_NEVER);
 }

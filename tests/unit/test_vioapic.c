@@ -93,6 +93,11 @@ static void registers(void **state)
     assert_int_equal(rd(0x13), 0xff000000);
     assert_int_equal(rd(0x40), 0xffffffff); /* past the last entry */
     assert_int_equal(page(0x20), 0);
+    wr(0x40, 0x12345678); /* nor is anything written there */
+    wr(0xff, 0x12345678);
+    wr(1, 0);
+    assert_int_equal(rd(1), 0x00170020);
+    assert_int_equal(rd(2), 0x0f000000); /* arbitration ID */
 }
 
 static void edges(void **state)
@@ -206,6 +211,9 @@ static void delivery_modes(void **state)
     route(3, 0xffull << 56 | 0x140); /* lowest priority among all */
     vioapic_set(&io, 3, true);
     assert_true((pending(0) == 0x40) != (pending(1) == 0x40));
+    route(7, 0x8144); /* lowest priority can be level-triggered */
+    vioapic_set(&io, 7, true);
+    assert_int_equal(rd(0x1e), 0xc144);
     route(6, 7ull << 56 | 0x8041); /* nobody takes it: no Remote IRR */
     vioapic_set(&io, 6, true);
     assert_int_equal(rd(0x1c), 0x8041);

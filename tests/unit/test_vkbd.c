@@ -54,6 +54,21 @@ static void command_byte(void **state)
     command(0xae);
     command(0x20);
     assert_int_equal(answer() & 0x10, 0);
+    command(0x60); /* the system flag shows in the status, and a self-test sets it */
+    outb(0x60, 0x11);
+    assert_int_equal(inb(0x64) & 0x05, 0);
+    command(0xd4); /* for a mouse: the keyboard stays disabled */
+    outb(0x60, 0xf4);
+    (void)answer();
+    command(0x20);
+    assert_int_equal(answer() & 0x10, 0x10);
+    outb(0x60, 0xf4);
+    (void)answer();
+    command(0x20);
+    assert_int_equal(answer() & 0x10, 0);
+    command(0xaa);
+    (void)answer();
+    assert_int_equal(inb(0x64) & 0x15, 0x14);
     command(0x71); /* RAM of the controller */
     outb(0x60, 0xab);
     command(0x31);

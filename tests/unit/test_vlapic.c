@@ -339,7 +339,9 @@ static void timer_periodic(void **state)
     pass_to(9000000);
     assert_int_equal(pending(0), -1);
     wr(0, TMICT, 1000);
+    assert_int_equal(rd(0, TMCCT), 1000);
     wr(0, TMICT, 0); /* 0 stops it */
+    assert_int_equal(rd(0, TMCCT), 0);
     assert_int_equal(clock_next(&fake_clock), CLOCK_NEVER);
     wr(0, TMICT, 1000);
     wr(0, LVT_TIMER, 0x61 | MASKED); /* masked: counts without interrupting */
@@ -469,6 +471,10 @@ static void timer_read_late(void **state)
     wr(0, TMICT, 1000000);
     fake_now = 3400000;
     assert_int_equal(rd(0, TMCCT), 600000);
+    wr(0, TDCR, 0);
+    wr(0, TMICT, 1000000);
+    fake_now += 2000000 + 500000;
+    assert_int_equal(rd(0, TMCCT), 750000);
     wr(0, LVT_TIMER, 0x60); /* one-shot: over */
     assert_int_equal(rd(0, TMCCT), 0);
     clock_run(&fake_clock, fake_now);
@@ -495,6 +501,7 @@ static void ipi_physical(void **state)
     wr(1, ICR2, 0);
     wr(1, ICR, 0x40046); /* self */
     assert_true(bit(1, IRR, 0x46) && !bit(0, IRR, 0x46));
+    assert_false(bit(1, TMR, 0x46));
     wr(1, ICR, 0x80047); /* all including self */
     wr(1, ICR, 0xc0048); /* all excluding self */
     for (unsigned i = 0; i < 4; i++) {
@@ -705,6 +712,31 @@ static void lint_pins(void **state)
     wr(0, 0x340, 0xffffffff);
     assert_int_equal(rd(0, 0x330), 0x10755);
     assert_int_equal(rd(0, 0x340), 0x107ff);
+    /* Remote IRR survives a rewrite, and goes when the entry turns edge-triggered. */
+    vlapic_lint(&set, 0, false);
+    wr(0, LVT_LINT0, 0x804b);
+    vlapic_lint(&set, 0, true);
+    wr(0, LVT_LINT0, 0x804c);
+    assert_int_equal(rd(0, LVT_LINT0), 0xc04c);
+    wr(0, LVT_LINT0, 0x4b);
+    assert_int_equal(rd(0, LVT_LINT0), 0x4b);
+    (void)accept(0);
+    wr(0, EOI, 0);
+    /* LINT1 just the same. */
+    vlapic_lint(&set, 1, false);
+    wr(0, LVT_LINT1, 0x4d);
+    vlapic_lint(&set, 1, true);
+    assert_int_equal(accept(0), 0x4d);
+    wr(0, EOI, 0);
+    vlapic_lint(&set, 1, false);
+    wr(0, LVT_LINT1, 0x804e);
+    vlapic_lint(&set, 1, true);
+    assert_int_equal(rd(0, LVT_LINT1), 0xc04e);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(accept(0), 0x4e);
+        wr(0, EOI, 0);
+    }
+    wr(0, LVT_LINT1, 0x1804e);
     /* Pins of another CPU. */
     wr(2, LVT_LINT1, 0x400);
     vlapic_lint(&set, 5, true);

@@ -80,6 +80,15 @@ static void fully_nested(void **state)
     assert_int_equal(isr(0x20), 0x10);
     outb(0x20, 0x64);
     assert_int_equal(isr(0x20), 0);
+    pulse(6);
+    (void)vpic_inta(&pic);
+    outb(0x20, 0x0b);
+    outb(0x20, 0x48); /* an OCW3 without RR keeps the register selected */
+    assert_int_equal(inb(0x20), 0x40);
+    outb(0x20, 0x0e); /* and poll overrides RR */
+    (void)inb(0x20);
+    assert_int_equal(inb(0x20), 0x40);
+    outb(0x20, 0x20);
     set(3, true); /* still high: no new edge */
     assert_false(intr.level);
     set(3, false);

@@ -80,6 +80,16 @@ static void timer_status(void **state)
     assert_int_equal(rd(0, 4), 1);
 }
 
+/* A machine built late does not find the bit set already. */
+static void timer_status_at_start(void **state)
+{
+    (void)state;
+    fake_now = (1ull << 25) * CLK;
+    bus_init(&fake_bus);
+    assert_ok(vpm_init(&pm, &fake_bus, &fake_clock, BASE, LINE(&sci), false, &recorder));
+    assert_int_equal(rd(0, 2), 0);
+}
+
 static void power_button(void **state)
 {
     (void)state;
@@ -94,7 +104,10 @@ static void power_button(void **state)
     wr(1, 1, 1); /* by bytes */
     assert_false(sci.level);
     wr(2, 2, 0xffff);
-    assert_int_equal(rd(2, 2), 0x0721); /* reserved bits read 0 */
+    assert_int_equal(rd(2, 2), 0x0721);     /* reserved bits read 0 */
+    assert_int_equal(rd(2, 4), 0x00010721); /* across two registers */
+    assert_int_equal(rd(3, 2), 0x0107);
+    assert_int_equal(rd(11, 1), 0);
 }
 
 /* 4.8.3.2.1 */
@@ -126,8 +139,11 @@ static void shows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(timer_counts, setup), cmocka_unit_test_setup(timer_status, setup),
-        cmocka_unit_test_setup(power_button, setup), cmocka_unit_test_setup(control, setup),
+        cmocka_unit_test_setup(timer_counts, setup),
+        cmocka_unit_test_setup(timer_status, setup),
+        cmocka_unit_test_setup(timer_status_at_start, setup),
+        cmocka_unit_test_setup(power_button, setup),
+        cmocka_unit_test_setup(control, setup),
         cmocka_unit_test_setup(shows, setup),
     };
 

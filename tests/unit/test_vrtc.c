@@ -269,6 +269,22 @@ static void alarms(void **state)
     assert_int_equal(rd(0x0c) & 0xa0, 0x20); /* the flag alone */
 }
 
+/* Asleep for a whole day, alarm in its very last second. */
+static void alarm_after_a_day(void **state)
+{
+    (void)state;
+    wr(1, 0x59);
+    wr(3, 0x59);
+    wr(5, 0x23);
+    (void)rd(0x0c);
+    fake_now += 86399 * HZ;
+    assert_int_equal(rd(0x0c) & 0x20, 0);
+    fake_now += HZ;
+    assert_int_equal(rd(0x0c) & 0x20, 0x20);
+    fake_now += 86400 * HZ;
+    assert_int_equal(rd(0x0c) & 0x20, 0x20);
+}
+
 static void nvram(void **state)
 {
     (void)state;
@@ -320,6 +336,7 @@ int main(void)
         TEST(update_interrupt),
         TEST(periodic_interrupt),
         TEST(alarms),
+        TEST(alarm_after_a_day),
         TEST(nvram),
         TEST(garbage_is_survived),
         TEST(shows),

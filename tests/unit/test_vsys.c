@@ -57,6 +57,11 @@ static void resets(void **state)
     assert_int_equal(recorded.event, MACHINE_RESET);
     wr(0xcf9, 1, 0x06); /* bit 2 did not rise */
     assert_int_equal(recorded.machine, 1);
+    wr(0xcf9, 1, 0x00);
+    wr(0xcfe, 1, 0x06); /* other places and widths are not the register */
+    wr(0xcfa, 1, 0x06);
+    wr(0xcf9, 2, 0x0606);
+    assert_int_equal(recorded.machine, 1);
     assert_int_equal(rd(0x92, 1), 0x02);
     wr(0x92, 1, 0x00);
     assert_int_equal(rd(0x92, 1), 0x00);

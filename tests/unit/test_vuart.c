@@ -147,7 +147,13 @@ static void back_pressure(void **state)
     for (unsigned i = 0; i < 18; i++) /* two too many */
         wr(RBR, (u8)i);
     assert_int_equal(uart.overruns, 2);
+    wr(IER, 0x00);
+    wr(IER, 0x02); /* not empty: no interrupt from enabling */
+    assert_false(irq.level);
     wr(IIR, 0x05); /* clear the transmitter's FIFO */
+    assert_int_equal(rd(IIR), 0xc2);
+    wr(IER, 0x02); /* nor from writing the same again */
+    assert_false(irq.level);
     assert_int_equal(rd(LSR) & 0x60, 0x60);
 }
 
