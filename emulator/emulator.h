@@ -182,6 +182,7 @@ struct emu {
     struct emu_event event; /* after EMU_FAULT; also a pending trap (#DB) after EMU_DONE */
     struct emu_record record;
     struct emu_cache *cache; /* may be NULL: no caching */
+    u8 (*vectors)[64];       /* XMM/YMM 0..15 in memory; NULL: the guest's are in the CPU now */
     struct emu_retiring {
         u32 shadow;   /* BLOCKED_BY_STI or BLOCKED_BY_MOV_SS to begin after this instruction */
         bool no_trap; /* no single-step trap after it (INT n, delivery) */

@@ -372,9 +372,8 @@ void emu_set_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned siz
  */
 enum emu_status emu_operand_rm(struct emu *e, const struct insn *i, unsigned size,
                                enum emu_access access, struct operand *o);
-enum emu_status emu_operand_at(struct emu *e, const struct insn *i, enum seg seg, u64 offset,
-                               unsigned size, enum emu_access access, bool locked,
-                               struct operand *o);
+enum emu_status emu_operand_at(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                               enum emu_access access, bool locked, struct operand *o);
 
 /* Value, zero-extended; store (a 4-byte register write clears the upper half). */
 enum emu_status emu_operand_load(struct emu *e, const struct operand *o, u64 *value);
@@ -394,6 +393,39 @@ enum emu_status emu_modify(struct emu *e, const struct insn *i, emu_rmw fn, u64 
 /* The same on an operand already resolved. */
 enum emu_status emu_modify_operand(struct emu *e, const struct insn *i, struct operand *o,
                                    emu_rmw fn, u64 source, bool writes);
+
+/* Condition code `cc` (0..15: O NO B NB Z NZ BE NBE S NS P NP L NL LE NLE), SDM vol. 1, B.1. */
+static inline bool emu_condition(u64 rflags, unsigned cc)
+{
+    bool less = !(rflags & RFLAGS_SF) != !(rflags & RFLAGS_OF), r;
+
+    switch (cc >> 1 & 7) {
+    case 0:
+        r = rflags & RFLAGS_OF;
+        break;
+    case 1:
+        r = rflags & RFLAGS_CF;
+        break;
+    case 2:
+        r = rflags & RFLAGS_ZF;
+        break;
+    case 3:
+        r = rflags & (RFLAGS_CF | RFLAGS_ZF);
+        break;
+    case 4:
+        r = rflags & RFLAGS_SF;
+        break;
+    case 5:
+        r = rflags & RFLAGS_PF;
+        break;
+    case 6:
+        r = less;
+        break;
+    default:
+        r = less || (rflags & RFLAGS_ZF);
+    }
+    return r != (cc & 1);
+}
 
 /* ---- stack.c ------------------------------------------------------------------------------ */
 
@@ -447,8 +479,9 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_jmp_far)                                                                              \
     X(op_call_far)                                                                             \
     X(op_ret_far)                                                                              \
-    X(op_mov_to_sreg) X(op_pop_sreg) /* C4 C5, 0F B2 B4 B5 (segment in op->sub) */             \
-        X(op_load_far_pointer)       /* event.c */                                             \
+    X(op_mov_to_sreg)                                                                          \
+    X(op_pop_sreg)             /* C4 C5, 0F B2 B4 B5 (segment in op->sub) */                   \
+        X(op_load_far_pointer) /* event.c */                                                   \
         X(op_int) X(op_int3) X(op_int1) X(op_into) X(op_iret) /* system.c: 0F 00, 0F 01 */     \
         X(op_sldt) X(op_str) X(op_lldt) X(op_ltr) X(op_verr) X(op_verw) X(op_sgdt) X(op_sidt)  \
             X(op_lgdt) X(op_lidt) X(op_smsw) X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_rdtscp) \
@@ -464,11 +497,12 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_unimplemented)                                                                            \
     X(op_ud)                                                                                       \
     X(op_nop) /* alu.c */                                                                          \
-        X(op_alu_rm_reg) X(op_alu_reg_rm) X(op_alu_acc_imm) X(op_alu_rm_imm) X(op_test_rm_reg)     \
-            X(op_test_acc_imm) X(op_test_rm_imm) X(op_unary_reg) X(op_unary_rm) X(op_shift_one)    \
-                X(op_shift_imm) X(op_shift_cl) X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv)       \
-                    X(op_imul_reg_rm) X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw)       \
-                        X(op_cwd) X(op_xadd) X(op_cmpxchg) X(op_cmpxchg8b) /* bit.c */             \
+    X(op_alu_rm_reg)                                                                               \
+    X(op_alu_reg_rm) X(op_alu_acc_imm) X(op_alu_rm_imm) X(op_test_rm_reg) X(op_test_acc_imm)       \
+        X(op_test_rm_imm) X(op_unary_reg) X(op_unary_rm) X(op_shift_one) X(op_shift_imm)           \
+            X(op_shift_cl) X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv) X(op_imul_reg_rm)         \
+                X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw) X(op_cwd) X(op_xadd)        \
+                    X(op_cmpxchg) X(op_cmpxchg8b) /* bit.c */                                      \
         X(op_bt_reg) X(op_bt_imm) X(op_bitscan) X(op_popcnt) X(op_bswap) X(op_crc32)               \
             X(op_movbe_load) X(op_movbe_store) X(op_bmi) X(op_adx) X(op_random) /* move.c */       \
         X(op_mov_store) X(op_mov_load) X(op_mov_imm) X(op_mov_reg_imm) X(op_mov_from_moffs)        \

@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Integer arithmetic: each operation is carried out by the same instruction of the host, on the
+ * guest's register or RAM itself, locked where the guest's is; its flags are the real ALU's.
+ */
+#include "emulator/flags.h"
+#include "emulator/internal.h"
+
+#define SHIFT(fn, op, form)                                             \
+    static u32 fn(unsigned size, bool lock, void *d, u64 count, u32 ax) \
+    {                                                                   \
+        const u64 s = 0;                                                \
+        (void)lock;                                                     \
+        FLAGS_SIZED(FLAGS_ASM_CL, op, form)                             \
+        return ax;                                                      \
+    }
+
+FLAGS_RMW(do_add, "add", FLAGS_SOURCE)
+FLAGS_RMW(do_or, "or", FLAGS_SOURCE)
+FLAGS_RMW(do_adc, "adc", FLAGS_SOURCE)
+FLAGS_RMW(do_sbb, "sbb", FLAGS_SOURCE)
+FLAGS_RMW(do_and, "and", FLAGS_SOURCE)
+FLAGS_RMW(do_sub, "sub", FLAGS_SOURCE)
+FLAGS_RMW(do_xor, "xor", FLAGS_SOURCE)
+FLAGS_READ(do_cmp, "cmp", FLAGS_SOURCE)
+FLAGS_READ(do_test, "test", FLAGS_SOURCE)
+FLAGS_RMW(do_inc, "inc", FLAGS_ALONE)
+FLAGS_RMW(do_dec, "dec", FLAGS_ALONE)
+FLAGS_RMW(do_not, "not", FLAGS_ALONE)
+FLAGS_RMW(do_neg, "neg", FLAGS_ALONE)
+SHIFT(do_rol, "rol", FLAGS_COUNT)
+SHIFT(do_ror, "ror", FLAGS_COUNT)
+SHIFT(do_rcl, "rcl", FLAGS_COUNT)
+SHIFT(do_rcr, "rcr", FLAGS_COUNT)
+SHIFT(do_shl, "shl", FLAGS_COUNT)
+SHIFT(do_shr, "shr", FLAGS_COUNT)
+SHIFT(do_sar, "sar", FLAGS_COUNT)
+
+static const emu_rmw alu_fns[] = {do_add, do_or, do_adc, do_sbb, do_and, do_sub, do_xor, do_cmp};
+static const emu_rmw unary_fns[] = {do_inc, do_dec, do_not, do_neg};
+static const emu_rmw shift_fns[] = {do_rol, do_ror, do_rcl, do_rcr, do_shl, do_shr, do_shl, do_sar};
+
+/* The destination is a register: the operation on it, with a value. */
+static enum emu_status modify_reg(struct emu *e, const struct insn *i, unsigned reg, emu_rmw fn,
+                                  u64 source, bool writes)
+{
+    struct operand o = {.host = emu_reg(e, i, reg, i->size), .size = i->size, .is_reg = true};
+
+    if (writes && reg == RSP)
+        e->state->dirty |= STATE_RSP;
+    return emu_modify_operand(e, i, &o, fn, source, writes);
+}
+
+enum emu_status op_alu_rm_reg(struct emu *e, const struct insn *i)
+{
+    return emu_modify(e, i, alu_fns[i->op->sub], emu_get_reg(e, i, i->reg, i->size),
+                      i->op->sub != ALU_CMP);
+}
+
+enum emu_status op_alu_reg_rm(struct emu *e, const struct insn *i)
+{
+    u64 source;
+    enum emu_status st = emu_read_rm(e, i, i->size, &source);
+
+    return st != EMU_DONE
+               ? st
+               : modify_reg(e, i, i->reg, alu_fns[i->op->sub], source, i->op->sub != ALU_CMP);
+}
+
+enum emu_status op_alu_acc_imm(struct emu *e, const struct insn *i)
+{
+    return modify_reg(e, i, RAX, alu_fns[i->op->sub], i->imm, i->op->sub != ALU_CMP);
+}
+
+enum emu_status op_alu_rm_imm(struct emu *e, const struct insn *i)
+{
+    return emu_modify(e, i, alu_fns[i->op->sub], i->imm, i->op->sub != ALU_CMP);
+}
+
+enum emu_status op_test_rm_reg(struct emu *e, const struct insn *i)
+{
+    return emu_modify(e, i, do_test, emu_get_reg(e, i, i->reg, i->size), false);
+}
+
+enum emu_status op_test_acc_imm(struct emu *e, const struct insn *i)
+{
+    return modify_reg(e, i, RAX, do_test, i->imm, false);
+}
+
+enum emu_status op_test_rm_imm(struct emu *e, const struct insn *i)
+{
+    return emu_modify(e, i, do_test, i->imm, false);
+}
+
+/* INC and DEC 40..4F */
+enum emu_status op_unary_reg(struct emu *e, const struct insn *i)
+{
+    return modify_reg(e, i, i->rm, unary_fns[i->op->sub], 0, true);
+}
+
+enum emu_status op_unary_rm(struct emu *e, const struct insn *i)
+{
+    return emu_modify(e, i, unary_fns[i->op->sub], 0, true);
+}
+
+/* A count of 0 changes no flag, but the access is made all the same: the host does just that. */
+enum emu_status op_shift_one(struct emu *e, const struct insn *i)
+{
+    return emu_modify(e, i, shift_fns[i->op->sub], 1, true);
+}
+
+enum emu_status op_shift_imm(struct emu *e, const struct insn *i)
+{
+    return emu_modify(e, i, shift_fns[i->op->sub], i->imm, true);
+}
+
+enum emu_status op_shift_cl(struct emu *e, const struct insn *i)
+{
+    return emu_modify(e, i, shift_fns[i->op->sub], e->state->gpr[RCX] & 0xff, true);
+}
+
+#define SHIFT_DOUBLE(op, suffix, reg)                                                  \
+    __asm__ volatile(FLAGS_LOAD op suffix " %%cl, %" reg "[s], %" reg "[v]" FLAGS_SAVE \
+                     : "+a"(ax), [v] "+r"(value)                                       \
+                     : [s] "r"(source), "c"(count)                                     \
+                     : "cc")
+
+static u32 shift_double(bool right, unsigned size, u64 *v, u64 source, unsigned count, u32 ax)
+{
+    u64 value = *v;
+
+    if (size == 2 && right)
+        SHIFT_DOUBLE("shrd", "w", "w");
+    else if (size == 2)
+        SHIFT_DOUBLE("shld", "w", "w");
+    else if (size == 4 && right)
+        SHIFT_DOUBLE("shrd", "l", "k");
+    else if (size == 4)
+        SHIFT_DOUBLE("shld", "l", "k");
+    else if (right)
+        SHIFT_DOUBLE("shrd", "q", "q");
+    else
+        SHIFT_DOUBLE("shld", "q", "q");
+    *v = value;
+    return ax;
+}
+
+static enum emu_status shiftd(struct emu *e, const struct insn *i, unsigned count)
+{
+    struct operand o;
+    u64 value;
+    enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
+
+    if (st == EMU_DONE)
+        st = emu_operand_load(e, &o, &value);
+    if (st != EMU_DONE)
+        return st;
+    u64 rflags = e->state->rflags;
+    u32 ax =
+        shift_double(i->op->sub, i->size, &value, e->state->gpr[i->reg], count, flags_pack(rflags));
+    st = emu_operand_store(e, &o, value);
+    if (st == EMU_DONE)
+        emu_set_rflags(e, flags_unpack(rflags, ax));
+    return st;
+}
+
+enum emu_status op_shiftd_imm(struct emu *e, const struct insn *i)
+{
+    return shiftd(e, i, (unsigned)i->imm);
+}
+
+enum emu_status op_shiftd_cl(struct emu *e, const struct insn *i)
+{
+    return shiftd(e, i, (unsigned)e->state->gpr[RCX] & 0xff);
+}
+
+/* ---- multiplication and division ------------------------------------------------------------ */
+
+#define MULTIPLY(op, reg)                                              \
+    __asm__ volatile(op " %" reg "[s]\n\tmovq %%rax, %[lo]" FLAGS_SAVE \
+                     : "=a"(ax), "+d"(hi), [lo] "=&r"(lo)              \
+                     : "0"(acc), [s] "r"(source)                       \
+                     : "cc")
+
+/* acc * source, as MUL or IMUL: the product's halves (a byte product whole in *low). */
+static u32 multiply(bool is_signed, unsigned size, u64 acc, u64 source, u64 *low, u64 *high)
+{
+    u64 lo, hi = 0;
+    u64 ax;
+
+    if (size == 1 && is_signed)
+        MULTIPLY("imulb", "b");
+    else if (size == 1)
+        MULTIPLY("mulb", "b");
+    else if (size == 2 && is_signed)
+        MULTIPLY("imulw", "w");
+    else if (size == 2)
+        MULTIPLY("mulw", "w");
+    else if (size == 4 && is_signed)
+        MULTIPLY("imull", "k");
+    else if (size == 4)
+        MULTIPLY("mull", "k");
+    else if (is_signed)
+        MULTIPLY("imulq", "q");
+    else
+        MULTIPLY("mulq", "q");
+    *low = lo;
+    *high = hi;
+    return (u32)ax;
+}
+
+/* (high:low) / divisor, all unsigned; high is below divisor. */
+static void divide_128(u64 high, u64 low, u64 divisor, u64 *quotient, u64 *remainder)
+{
+    __asm__("divq %[d]"
+            : "=a"(*quotient), "=d"(*remainder)
+            : "0"(low), "1"(high), [d] "r"(divisor)
+            : "cc");
+}
+
+static s64 sign_extend(u64 v, unsigned size)
+{
+    return (s64)(v << (64 - 8 * size)) >> (64 - 8 * size);
+}
+
+/* The dividend is high:low of `size` bytes each; false: #DE. */
+static bool divide(bool is_signed, unsigned size, u64 high, u64 low, u64 divisor, u64 *quotient,
+                   u64 *remainder)
+{
+    unsigned bits = 8 * size;
+    u64 sign_bit = BIT64(bits - 1);
+    bool negative = false, divisor_negative = false;
+    u128 n = (u128)high << bits | low;
+
+    if (is_signed) {
+        negative = high & sign_bit;
+        divisor_negative = divisor & sign_bit;
+        if (negative)
+            n = -n;
+        if (divisor_negative)
+            divisor = -divisor;
+        n &= ~(u128)0 >> (128 - 2 * bits);
+        divisor &= mask_bytes(size);
+    }
+    if ((u64)(n >> bits) >= divisor)
+        return false;
+    divide_128((u64)(n >> 64), (u64)n, divisor, quotient, remainder);
+    if (is_signed) {
+        bool minus = negative != divisor_negative;
+        if (*quotient > sign_bit - !minus)
+            return false;
+        *quotient = minus ? -*quotient : *quotient;
+        *remainder = negative ? -*remainder : *remainder;
+    }
+    return true;
+}
+
+/* Into AX, or (E|R)DX:(E|R)AX. */
+static void set_pair(struct emu *e, unsigned size, u64 low, u64 high)
+{
+    if (size == 1) {
+        emu_set_gpr(e, RAX, 2, (low & 0xff) | high << 8);
+        return;
+    }
+    emu_set_gpr(e, RAX, size, low);
+    emu_set_gpr(e, RDX, size, high);
+}
+
+enum emu_status op_muldiv(struct emu *e, const struct insn *i)
+{
+    const u64 *gpr = e->state->gpr;
+    unsigned size = i->size;
+    u64 source, low, high;
+    bool is_signed = i->op->sub == MULDIV_IMUL || i->op->sub == MULDIV_IDIV;
+    enum emu_status st = emu_read_rm(e, i, size, &source);
+
+    if (st != EMU_DONE)
+        return st;
+    if (i->op->sub <= MULDIV_IMUL) {
+        u32 ax = multiply(is_signed, size, gpr[RAX], source, &low, &high);
+        set_pair(e, size, low, size == 1 ? low >> 8 & 0xff : high);
+        emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
+        return EMU_DONE;
+    }
+    u64 dividend_low = gpr[RAX] & mask_bytes(size);
+    u64 dividend_high = (size == 1 ? gpr[RAX] >> 8 : gpr[RDX]) & mask_bytes(size);
+    if (!divide(is_signed, size, dividend_high, dividend_low, source, &low, &high))
+        return emu_raise(e, VECTOR_DE, false, 0);
+    set_pair(e, size, low, high & mask_bytes(size));
+    return EMU_DONE;
+}
+
+static enum emu_status imul_to_reg(struct emu *e, const struct insn *i, u64 a, u64 b)
+{
+    u64 low, high;
+    u32 ax = multiply(true, i->size, a, b, &low, &high);
+
+    emu_set_gpr(e, i->reg, i->size, low);
+    emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
+    return EMU_DONE;
+}
+
+enum emu_status op_imul_reg_rm(struct emu *e, const struct insn *i)
+{
+    u64 source;
+    enum emu_status st = emu_read_rm(e, i, i->size, &source);
+
+    return st != EMU_DONE ? st : imul_to_reg(e, i, e->state->gpr[i->reg], source);
+}
+
+enum emu_status op_imul_imm(struct emu *e, const struct insn *i)
+{
+    u64 source;
+    enum emu_status st = emu_read_rm(e, i, i->size, &source);
+
+    return st != EMU_DONE ? st : imul_to_reg(e, i, source, i->imm);
+}
+
+/* ---- decimal arithmetic --------------------------------------------------------------------- */
+
+/* SF, ZF and PF of a byte, CF and AF as given; OF as it was. */
+static void set_bcd_flags(struct emu *e, u8 al, bool cf, bool af)
+{
+    u64 f = e->state->rflags & ~(FLAGS_ARITH & ~(u64)RFLAGS_OF);
+
+    f |= (cf ? RFLAGS_CF : 0) | (af ? RFLAGS_AF : 0) | (al == 0 ? RFLAGS_ZF : 0);
+    f |= al & RFLAGS_SF;
+    f |= __builtin_parity(al) ? 0 : RFLAGS_PF;
+    emu_set_rflags(e, f);
+}
+
+/* DAA and DAS, SDM vol. 2A. */
+static void decimal_adjust(struct emu *e, bool subtract)
+{
+    u8 al = (u8)e->state->gpr[RAX], old = al;
+    bool old_cf = e->state->rflags & RFLAGS_CF;
+    bool cf = false, af = false;
+
+    if ((al & 0xf) > 9 || (e->state->rflags & RFLAGS_AF)) {
+        cf = old_cf || (subtract ? al < 6 : al > 0xff - 6);
+        al = (u8)(subtract ? al - 6 : al + 6);
+        af = true;
+    }
+    if (old > 0x99 || old_cf) {
+        al = (u8)(subtract ? al - 0x60 : al + 0x60);
+        cf = true;
+    } else if (!subtract) {
+        cf = false;
+    }
+    emu_set_gpr(e, RAX, 1, al);
+    set_bcd_flags(e, al, cf, af);
+}
+
+/* AAA and AAS: since the 286 AX is adjusted as a whole, SDM vol. 2A. */
+static void ascii_adjust(struct emu *e, bool subtract)
+{
+    u16 ax = (u16)e->state->gpr[RAX];
+    bool adjust = (ax & 0xf) > 9 || (e->state->rflags & RFLAGS_AF);
+
+    if (adjust)
+        ax = (u16)(subtract ? ax - 0x106 : ax + 0x106);
+    ax &= 0xff0f;
+    emu_set_gpr(e, RAX, 2, ax);
+    set_bcd_flags(e, (u8)ax, adjust, adjust);
+}
+
+enum emu_status op_bcd(struct emu *e, const struct insn *i)
+{
+    if (i->op->sub <= BCD_DAS)
+        decimal_adjust(e, i->op->sub == BCD_DAS);
+    else
+        ascii_adjust(e, i->op->sub == BCD_AAS);
+    return EMU_DONE;
+}
+
+enum emu_status op_aam(struct emu *e, const struct insn *i)
+{
+    u8 al = (u8)e->state->gpr[RAX];
+    u8 base = (u8)i->imm;
+
+    if (base == 0)
+        return emu_raise(e, VECTOR_DE, false, 0);
+    emu_set_gpr(e, RAX, 2, (u64)(al / base) << 8 | al % base);
+    set_bcd_flags(e, al % base, false, false);
+    e->state->rflags &= ~(u64)RFLAGS_OF;
+    return EMU_DONE;
+}
+
+enum emu_status op_aad(struct emu *e, const struct insn *i)
+{
+    u16 ax = (u16)e->state->gpr[RAX];
+    u8 al = (u8)(ax + (ax >> 8) * i->imm);
+
+    emu_set_gpr(e, RAX, 2, al);
+    set_bcd_flags(e, al, false, false);
+    e->state->rflags &= ~(u64)RFLAGS_OF;
+    return EMU_DONE;
+}
+
+/* CBW, CWDE, CDQE: AL, AX or EAX into twice as much. */
+enum emu_status op_cbw(struct emu *e, const struct insn *i)
+{
+    emu_set_gpr(e, RAX, i->opsize, (u64)sign_extend(e->state->gpr[RAX], i->opsize / 2u));
+    return EMU_DONE;
+}
+
+/* CWD, CDQ, CQO */
+enum emu_status op_cwd(struct emu *e, const struct insn *i)
+{
+    s64 v = sign_extend(e->state->gpr[RAX], i->opsize);
+
+    emu_set_gpr(e, RDX, i->opsize, v < 0 ? ~0ull : 0);
+    return EMU_DONE;
+}
+
+/* ---- exchange and add, compare and exchange -------------------------------------------------- */
+
+#define XADD_ASM(lock_text, suffix, reg)                                                  \
+    __asm__ volatile(FLAGS_LOAD lock_text "xadd" suffix " %" reg "[s], (%[d])" FLAGS_SAVE \
+                     : "+a"(ax), [s] "+r"(value)                                          \
+                     : [d] "r"(d)                                                         \
+                     : "cc", "memory")
+
+/* Always locked: an operand that is not shared does not mind. */
+static u32 xadd(unsigned size, void *d, u64 *source, u32 ax)
+{
+    u64 value = *source;
+
+    if (size == 1)
+        XADD_ASM("lock ", "b", "b");
+    else if (size == 2)
+        XADD_ASM("lock ", "w", "w");
+    else if (size == 4)
+        XADD_ASM("lock ", "l", "k");
+    else
+        XADD_ASM("lock ", "q", "q");
+    *source = value;
+    return ax;
+}
+
+enum emu_status op_xadd(struct emu *e, const struct insn *i)
+{
+    struct operand o;
+    u64 source = emu_get_reg(e, i, i->reg, i->size), value;
+    u64 rflags = e->state->rflags;
+    u32 ax = flags_pack(rflags);
+    enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
+
+    if (st != EMU_DONE)
+        return st;
+    if (!o.is_reg && o.host != NULL) {
+        ax = xadd(i->size, o.host, &source, ax);
+        emu_set_reg(e, i, i->reg, i->size, source);
+    } else {
+        st = emu_operand_load(e, &o, &value);
+        if (st != EMU_DONE)
+            return st;
+        ax = xadd(i->size, &value, &source, ax);
+        if (o.is_reg) /* the sum wins when both are the same register */
+            emu_set_reg(e, i, i->reg, i->size, source);
+        st = emu_operand_store(e, &o, value);
+        if (st != EMU_DONE)
+            return st;
+        if (!o.is_reg)
+            emu_set_reg(e, i, i->reg, i->size, source);
+    }
+    emu_set_rflags(e, flags_unpack(rflags, ax));
+    return EMU_DONE;
+}
+
+#define CMPXCHG_ASM(suffix, reg)                                                                 \
+    __asm__ volatile("lock cmpxchg" suffix " %" reg "[s], (%[d])\n\tmovq %%rax, %[o]" FLAGS_SAVE \
+                     : "+a"(ax), [o] "=&r"(old)                                                  \
+                     : [s] "r"(source), [d] "r"(d)                                               \
+                     : "cc", "memory")
+
+/* Compare *accumulator with *d; *accumulator becomes what *d was. */
+static u32 cmpxchg(unsigned size, void *d, u64 *accumulator, u64 source)
+{
+    u64 ax = *accumulator, old;
+
+    if (size == 1)
+        CMPXCHG_ASM("b", "b");
+    else if (size == 2)
+        CMPXCHG_ASM("w", "w");
+    else if (size == 4)
+        CMPXCHG_ASM("l", "k");
+    else
+        CMPXCHG_ASM("q", "q");
+    *accumulator = old;
+    return (u32)ax;
+}
+
+enum emu_status op_cmpxchg(struct emu *e, const struct insn *i)
+{
+    struct operand o;
+    u64 acc = e->state->gpr[RAX], source = emu_get_reg(e, i, i->reg, i->size), value;
+    u32 ax;
+    enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
+
+    if (st != EMU_DONE)
+        return st;
+    if (!o.is_reg && o.host != NULL) {
+        ax = cmpxchg(i->size, o.host, &acc, source);
+    } else {
+        st = emu_operand_load(e, &o, &value);
+        if (st != EMU_DONE)
+            return st;
+        ax = cmpxchg(i->size, &value, &acc, source);
+        /* Memory is always written; a register only when the comparison succeeded. */
+        if (!o.is_reg || (ax >> 8 & RFLAGS_ZF))
+            st = emu_operand_store(e, &o, value);
+        if (st != EMU_DONE)
+            return st;
+    }
+    if (!(ax >> 8 & RFLAGS_ZF))
+        emu_set_gpr(e, RAX, i->size, acc);
+    emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
+    return EMU_DONE;
+}
+
+/* Compare DX:AX with *d and store CX:BX; true when equal, else *low and *high are what is there. */
+static bool cmpxchg_pair(unsigned size, void *d, u64 *low, u64 *high, u64 new_low, u64 new_high)
+{
+    bool equal;
+
+    if (size == 8)
+        __asm__ volatile("lock cmpxchg8b (%[d])"
+                         : "=@ccz"(equal), "+a"(*low), "+d"(*high)
+                         : [d] "r"(d), "b"(new_low), "c"(new_high)
+                         : "memory");
+    else
+        __asm__ volatile("lock cmpxchg16b (%[d])"
+                         : "=@ccz"(equal), "+a"(*low), "+d"(*high)
+                         : [d] "r"(d), "b"(new_low), "c"(new_high)
+                         : "memory");
+    return equal;
+}
+
+/* CMPXCHG8B and CMPXCHG16B */
+enum emu_status op_cmpxchg8b(struct emu *e, const struct insn *i)
+{
+    const u64 *gpr = e->state->gpr;
+    struct operand o;
+    unsigned half = i->size / 2u;
+    u64 low = gpr[RAX] & mask_bytes(half), high = gpr[RDX] & mask_bytes(half);
+    _Alignas(16) u64 local[2];
+    enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
+
+    if (st != EMU_DONE)
+        return st;
+    if (half == 8 && (o.span.gpa[0].v & 15) != 0)
+        return emu_gp(e, 0);
+    void *d = o.host;
+    if (d == NULL) {
+        st = emu_span_read(e, &o.span, local);
+        d = local;
+    }
+    if (st != EMU_DONE)
+        return st;
+    bool equal = cmpxchg_pair(i->size, d, &low, &high, gpr[RBX], gpr[RCX]);
+    st = d == local ? emu_span_write(e, &o.span, local) : EMU_DONE;
+    if (st != EMU_DONE)
+        return st;
+    if (!equal) {
+        emu_set_gpr(e, RAX, half, low);
+        emu_set_gpr(e, RDX, half, high);
+    }
+    emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (equal ? RFLAGS_ZF : 0));
+    return EMU_DONE;
+}

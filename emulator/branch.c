@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Near branches.  state.rip is already the next instruction's when a handler runs.
+ */
+#include "emulator/internal.h"
+
+/* Truncate a near target to the operand size; #GP(0) outside the code segment. */
+static enum emu_status check_target(struct emu *e, const struct insn *i, u64 *target)
+{
+    if (i->mode == EMU_MODE_64)
+        return emu_canonical(e, *target) ? EMU_DONE : emu_gp(e, 0);
+    *target &= mask_bytes(i->opsize);
+    return *target <= e->state->seg[SEG_CS].limit ? EMU_DONE : emu_gp(e, 0);
+}
+
+enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target)
+{
+    enum emu_status st = check_target(e, i, &target);
+
+    if (st == EMU_DONE)
+        e->state->rip = target;
+    return st;
+}
+
+enum emu_status op_jcc(struct emu *e, const struct insn *i)
+{
+    if (!emu_condition(e->state->rflags, i->opcode))
+        return EMU_DONE;
+    return emu_jump(e, i, e->state->rip + i->imm);
+}
+
+enum emu_status op_jmp(struct emu *e, const struct insn *i)
+{
+    return emu_jump(e, i, e->state->rip + i->imm);
+}
+
+enum emu_status op_jmp_rm(struct emu *e, const struct insn *i)
+{
+    u64 target;
+    enum emu_status st = emu_read_rm(e, i, i->opsize, &target);
+
+    return st != EMU_DONE ? st : emu_jump(e, i, target);
+}
+
+static enum emu_status call(struct emu *e, const struct insn *i, u64 target)
+{
+    enum emu_status st = check_target(e, i, &target);
+
+    if (st == EMU_DONE)
+        st = emu_push(e, i, i->opsize, e->state->rip);
+    if (st == EMU_DONE)
+        e->state->rip = target;
+    return st;
+}
+
+enum emu_status op_call(struct emu *e, const struct insn *i)
+{
+    return call(e, i, e->state->rip + i->imm);
+}
+
+enum emu_status op_call_rm(struct emu *e, const struct insn *i)
+{
+    u64 target;
+    enum emu_status st = emu_read_rm(e, i, i->opsize, &target);
+
+    return st != EMU_DONE ? st : call(e, i, target);
+}
+
+/* C3, and C2 with bytes to release in imm. */
+enum emu_status op_ret(struct emu *e, const struct insn *i)
+{
+    u64 target;
+    enum emu_status st = emu_peek(e, i, 0, i->opsize, &target);
+
+    if (st == EMU_DONE)
+        st = emu_jump(e, i, target);
+    if (st == EMU_DONE)
+        emu_pop_commit(e, i, i->opsize + i->imm);
+    return st;
+}
+
+/* LOOP, LOOPE, LOOPNE: the count is CX, ECX or RCX by address size. */
+enum emu_status op_loop(struct emu *e, const struct insn *i)
+{
+    u64 count = (e->state->gpr[RCX] - 1) & mask_bytes(i->addrsize);
+    bool zf = e->state->rflags & RFLAGS_ZF;
+    bool taken = count != 0 && (i->op->sub == LOOP_ALWAYS || zf == (i->op->sub == LOOP_E));
+    enum emu_status st = taken ? emu_jump(e, i, e->state->rip + i->imm) : EMU_DONE;
+
+    if (st == EMU_DONE)
+        emu_set_gpr(e, RCX, i->addrsize, count);
+    return st;
+}
+
+enum emu_status op_jcxz(struct emu *e, const struct insn *i)
+{
+    if ((e->state->gpr[RCX] & mask_bytes(i->addrsize)) != 0)
+        return EMU_DONE;
+    return emu_jump(e, i, e->state->rip + i->imm);
+}

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Bytes to struct insn: prefixes, opcode tables, ModRM, SIB, displacement, immediates; the rules
+ * that make #UD out of a LOCK prefix or of the mode.  SDM vol. 2A, chapter 2.
+ */
+#include "emulator/internal.h"
+
+#define INSN_MAX 15
+
+/* The bytes still to be read; `over` remembers that one was asked for past their end. */
+struct cursor {
+    const u8 *bytes;
+    unsigned pos, avail;
+    bool over;
+};
+
+static inline u8 take(struct cursor *c)
+{
+    if (likely(c->pos < c->avail))
+        return c->bytes[c->pos++];
+    c->over = true;
+    return 0;
+}
+
+/* A little-endian, sign-extended number of 1, 2, 4 or 8 bytes. */
+static u64 take_signed(struct cursor *c, unsigned size)
+{
+    u64 v = 0;
+    for (unsigned n = 0; n < size; n++)
+        v |= (u64)take(c) << (8 * n);
+    unsigned shift = 64 - 8 * size;
+    return (u64)((s64)(v << shift) >> shift);
+}
+
+static const u8 fixed_sizes[] = {[SIZE_b] = 1,   [SIZE_w] = 2,   [SIZE_d] = 4, [SIZE_q] = 8,
+                                 [SIZE_dq] = 16, [SIZE_qq] = 32, [SIZE_t] = 10};
+
+unsigned emu_arg_bytes(const struct insn *i, u16 arg)
+{
+    enum arg_size s = ARG_SIZE(arg);
+    bool long_mode = i->mode == EMU_MODE_64;
+
+    if (s < ARRAY_SIZE(fixed_sizes) && fixed_sizes[s] != 0)
+        return fixed_sizes[s];
+    switch (s) {
+    case SIZE_v:
+        return i->opsize;
+    case SIZE_z:
+        return i->opsize == 2 ? 2 : 4;
+    case SIZE_y:
+        return i->rex & 8 ? 8 : 4;
+    case SIZE_nat:
+        return long_mode ? 8 : 4;
+    case SIZE_p:
+        return i->opsize + 2u;
+    case SIZE_a:
+        return 2u * i->opsize;
+    case SIZE_desc:
+        return long_mode ? 10 : 6;
+    case SIZE_x:
+        return 16u << i->vlen;
+    default:
+        return 0;
+    }
+}
+
+/* Segment-override prefixes: 26 2E 36 3E 64 65. */
+static int override_of(u8 byte)
+{
+    switch (byte) {
+    case 0x26:
+        return SEG_ES;
+    case 0x2e:
+        return SEG_CS;
+    case 0x36:
+        return SEG_SS;
+    case 0x3e:
+        return SEG_DS;
+    case 0x64:
+        return SEG_FS;
+    case 0x65:
+        return SEG_GS;
+    default:
+        return -1;
+    }
+}
+
+/* What the prefixes said, until the instruction is known. */
+struct prefixes {
+    int seg; /* -1: none */
+    bool addr, any;
+};
+
+/* Take all prefixes; returns the first opcode byte. */
+static u8 decode_prefixes(struct cursor *c, struct insn *i, struct prefixes *p)
+{
+    bool long_mode = i->mode == EMU_MODE_64;
+
+    for (;;) {
+        u8 byte = take(c);
+        int seg = override_of(byte);
+        if (seg >= 0) {
+            if (!long_mode || seg >= SEG_FS) /* ES, CS, SS, DS mean nothing in 64-bit mode */
+                p->seg = seg;
+        } else if (byte == 0x66) {
+            i->opsize16 = true;
+        } else if (byte == 0x67) {
+            p->addr = true;
+        } else if (byte == 0xf0) {
+            i->lock = true;
+        } else if (byte == 0xf2 || byte == 0xf3) {
+            i->rep = byte;
+        } else if (long_mode && (byte & 0xf0) == 0x40) {
+            i->rex = byte;
+            continue;
+        } else {
+            return byte;
+        }
+        i->rex = 0; /* REX counts only right before the opcode */
+    }
+}
+
+static const struct opcode *const maps[] = {emu_map_1byte, emu_map_0f, emu_map_0f38, emu_map_0f3a};
+
+/* VEX (C4, C5): fields, then the opcode byte.  SDM vol. 2A, 2.3.5. */
+static bool decode_vex(struct cursor *c, struct insn *i, u8 first)
+{
+    static const u8 implied[4] = {0, 0x66, 0xf3, 0xf2};
+    u8 b1 = take(c), b2 = b1;
+    u8 map = 1;
+
+    if (i->rex != 0 || i->lock || i->opsize16 || i->rep != 0)
+        return false;
+    i->vex = 1;
+    i->rex = (u8)(0x40 | (~b1 >> 5 & 4)); /* R */
+    if (first == 0xc4) {
+        i->rex = (u8)(0x40 | (~b1 >> 5 & 7));
+        map = b1 & 31;
+        b2 = take(c);
+        i->rex |= b2 >> 4 & 8; /* W */
+    }
+    if (i->mode != EMU_MODE_64)
+        i->rex &= 0x48;
+    i->vvvv = ~b2 >> 3 & 15;
+    if (i->mode != EMU_MODE_64)
+        i->vvvv &= 7;
+    i->vlen = b2 >> 2 & 1;
+    u8 pp = implied[b2 & 3];
+    i->opsize16 = pp == 0x66;
+    i->rep = pp == 0x66 ? 0 : pp;
+    i->map = map;
+    i->opcode = take(c);
+    return map >= 1 && map <= 3;
+}
+
+/* EVEX (62): no instruction of it is covered; its length is, SDM vol. 2A, 2.7. */
+static bool decode_evex(struct cursor *c, struct insn *i)
+{
+    u8 p0 = take(c), p1 = take(c), p2 = take(c);
+
+    if (i->rex != 0 || i->lock || i->opsize16 || i->rep != 0 || !(p1 & 4) || (p0 & 0x0c) != 0)
+        return false;
+    i->vex = 2;
+    i->rex = (u8)(0x40 | (~p0 >> 5 & 7) | (p1 >> 4 & 8));
+    i->map = p0 & 3;
+    i->vlen = p2 >> 5 & 3;
+    i->opcode = take(c);
+    return i->map != 0;
+}
+
+/* True when C4, C5 or 62 begins VEX or EVEX here rather than LES, LDS or BOUND. */
+static bool is_vex(const struct cursor *c, const struct insn *i)
+{
+    if (i->mode == EMU_MODE_64)
+        return true;
+    if (i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86)
+        return false;
+    return c->pos < c->avail && c->bytes[c->pos] >= 0xc0;
+}
+
+/* Opcode bytes: sets map, opcode and the VEX fields. */
+static bool decode_opcode(struct cursor *c, struct insn *i, u8 byte)
+{
+    i->opcode = byte;
+    if (byte == 0x0f) {
+        i->map = 1;
+        i->opcode = take(c);
+        if (i->opcode == 0x38 || i->opcode == 0x3a) {
+            i->map = i->opcode == 0x38 ? 2 : 3;
+            i->opcode = take(c);
+        }
+        return true;
+    }
+    if ((byte == 0xc4 || byte == 0xc5) && is_vex(c, i))
+        return decode_vex(c, i, byte);
+    if (byte == 0x62 && is_vex(c, i))
+        return decode_evex(c, i);
+    return true;
+}
+
+/* From the map's entry through the groups to the instruction; NULL: there is none. */
+static const struct opcode *walk_tables(const struct insn *i, const struct cursor *c)
+{
+    const struct opcode *op = &maps[i->map][i->opcode];
+    u8 modrm = c->pos < c->avail ? c->bytes[c->pos] : 0;
+
+    while (op->group != GROUP_NONE) {
+        unsigned index = 0;
+        switch ((enum opcode_group)op->group) {
+        case GROUP_REG:
+            index = modrm >> 3 & 7;
+            break;
+        case GROUP_MOD:
+            index = modrm >> 6 == 3;
+            break;
+        case GROUP_RM:
+            index = modrm & 7;
+            break;
+        case GROUP_PREFIX:
+            index = i->rep == 0xf2 ? 3 : i->rep == 0xf3 ? 2 : i->opsize16;
+            break;
+        case GROUP_W:
+            index = i->rex >> 3 & 1;
+            break;
+        case GROUP_MODE64:
+        default:
+            index = i->mode == EMU_MODE_64;
+            break;
+        }
+        op = &op->next[index];
+    }
+    return op->handler != NULL ? op : NULL;
+}
+
+static void decode_opsize(struct insn *i, bool code32)
+{
+    u32 flags = i->op->flags;
+
+    if (i->mode == EMU_MODE_64) {
+        bool wide = (i->rex & 8) || (flags & OP_FORCE64);
+        if (flags & OP_DEF64)
+            i->opsize = !wide && i->opsize16 ? 2 : 8;
+        else
+            i->opsize = wide ? 8 : i->opsize16 && !i->vex ? 2 : 4;
+    } else {
+        i->opsize = code32 != (i->opsize16 && !i->vex) ? 4 : 2;
+    }
+    if (flags & OP_MOVCR)
+        i->opsize = i->mode == EMU_MODE_64 ? 8 : 4;
+}
+
+/* 16-bit forms, SDM vol. 2A, table 2-1. */
+static void decode_modrm16(struct cursor *c, struct insn *i, u8 rm)
+{
+    static const u8 bases[8] = {RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX};
+    static const u8 indexes[8] = {RSI, RDI, RSI, RDI, REG_NONE, REG_NONE, REG_NONE, REG_NONE};
+
+    i->base = bases[rm];
+    i->index = indexes[rm];
+    if (i->mod == 0 && rm == 6) {
+        i->base = REG_NONE;
+        i->disp = take_signed(c, 2);
+    } else if (i->mod != 0) {
+        i->disp = take_signed(c, i->mod);
+    }
+}
+
+/* 32- and 64-bit forms, tables 2-2 and 2-3. */
+static void decode_modrm32(struct cursor *c, struct insn *i, u8 rm)
+{
+    u8 base = rm;
+
+    if (rm == 4) {
+        u8 sib = take(c);
+        u8 index = (u8)((sib >> 3 & 7) | (i->rex << 2 & 8));
+        base = sib & 7;
+        i->index = index == RSP ? REG_NONE : index;
+        i->scale = sib >> 6;
+    }
+    i->base = (u8)(base | (i->rex << 3 & 8));
+    if (i->mod == 0 && base == RBP) {
+        i->base = rm != 4 && i->mode == EMU_MODE_64 ? REG_RIP : REG_NONE;
+        i->disp = take_signed(c, 4);
+    } else if (i->mod != 0) {
+        i->disp = take_signed(c, i->mod == 1 ? 1 : 4);
+    }
+}
+
+static void decode_modrm(struct cursor *c, struct insn *i)
+{
+    u8 modrm = take(c);
+    u8 rm = modrm & 7;
+
+    i->mod = modrm >> 6;
+    i->reg = (u8)((modrm >> 3 & 7) | (i->rex << 1 & 8));
+    if (i->op->flags & OP_MOVCR)
+        i->mod = 3;
+    if (i->mod == 3)
+        i->rm = (u8)(rm | (i->rex << 3 & 8));
+    else if (i->addrsize == 2)
+        decode_modrm16(c, i, rm);
+    else
+        decode_modrm32(c, i, rm);
+}
+
+static void decode_immediates(struct cursor *c, struct insn *i)
+{
+    bool second = false;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg) && i->op->arg[n] != 0; n++) {
+        u16 arg = i->op->arg[n];
+        u64 value;
+        switch (ARG_LETTER(arg)) {
+        case ARG_I:
+        case ARG_J:
+            value = take_signed(c, emu_arg_bytes(i, arg));
+            break;
+        case ARG_IU:
+            value = take_signed(c, emu_arg_bytes(i, arg)) & mask_bytes(emu_arg_bytes(i, arg));
+            break;
+        case ARG_L:
+            value = (u64)take(c) >> 4;
+            break;
+        case ARG_O:
+            i->disp = take_signed(c, i->addrsize);
+            continue;
+        case ARG_A:
+            i->imm = take_signed(c, i->opsize) & mask_bytes(i->opsize);
+            i->imm2 = take_signed(c, 2) & 0xffff;
+            continue;
+        default:
+            continue;
+        }
+        *(second ? &i->imm2 : &i->imm) = value;
+        second = true;
+    }
+}
+
+/* Is the combination of operands, prefixes and mode an instruction? */
+static bool check_operands(const struct insn *i)
+{
+    const struct opcode *op = i->op;
+    bool memory = i->mod != 3;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(op->arg) && op->arg[n] != 0; n++) {
+        switch (ARG_LETTER(op->arg[n])) {
+        case ARG_M:
+            if (!memory)
+                return false;
+            break;
+        case ARG_R:
+        case ARG_N:
+        case ARG_U:
+            if (memory)
+                return false;
+            break;
+        case ARG_S:
+            if ((i->reg & 7) > SEG_GS || (n == 0 && (i->reg & 7) == SEG_CS))
+                return false;
+            break;
+        case ARG_C:
+            if (i->reg == 1 || (i->reg > 4 && i->reg != 8))
+                return false;
+            break;
+        case ARG_D:
+            if (i->reg > 7)
+                return false;
+            break;
+        default:
+            break;
+        }
+    }
+    return !i->lock || ((op->flags & OP_LOCK) && memory);
+}
+
+static bool check_mode(const struct insn *i)
+{
+    u32 flags = i->op->flags;
+
+    if ((flags & OP_NO64) && i->mode == EMU_MODE_64)
+        return false;
+    if ((flags & OP_ONLY64) && i->mode != EMU_MODE_64)
+        return false;
+    if ((flags & OP_PROT) && (i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86))
+        return false;
+    if (i->vex == 0)
+        return !(flags & (OP_AVX | OP_GPRVEX));
+    if (!(flags & (OP_AVX | OP_GPRVEX | OP_VEX | OP_VEX3)))
+        return false;
+    /* VEX.vvvv names no operand: it must be 1111b, SDM vol. 2A, 2.3.5.6. */
+    bool named = (flags & OP_VEX3) != 0;
+    for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg); n++)
+        named |= ARG_LETTER(i->op->arg[n]) == ARG_H || ARG_LETTER(i->op->arg[n]) == ARG_B;
+    return named || i->vvvv == 0;
+}
+
+/* The one entry EVEX instructions share, with and without an immediate byte. */
+static const struct opcode evex_entries[2] = {
+    {.handler = op_unimplemented, .name = "evex", .flags = OP_MODRM},
+    {.handler = op_unimplemented, .name = "evex", .flags = OP_MODRM, .arg = {ARG(IU, b)}},
+};
+
+static const struct opcode *evex_entry(const struct insn *i)
+{
+    bool shifts = i->opcode >= 0x70 && i->opcode <= 0x73;
+    bool imm =
+        i->map == 3 ||
+        (i->map == 1 && (shifts || i->opcode == 0xc2 || (i->opcode >= 0xc4 && i->opcode <= 0xc6)));
+    return &evex_entries[imm];
+}
+
+static u8 default_segment(const struct insn *i)
+{
+    return i->base == RSP || i->base == RBP ? SEG_SS : SEG_DS;
+}
+
+static enum decode_result finish(const struct cursor *c, struct insn *i, bool valid)
+{
+    i->length = (u8)c->pos;
+    if (c->over)
+        return c->avail >= INSN_MAX ? DECODE_LONG : DECODE_MORE;
+    return valid ? DECODE_OK : DECODE_UD;
+}
+
+enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mode, bool code32,
+                              struct insn *i)
+{
+    struct cursor c = {bytes, 0, avail < INSN_MAX ? avail : INSN_MAX, false};
+    struct prefixes p = {.seg = -1};
+
+    *i = (struct insn){.mode = (u8)mode, .mod = 3, .base = REG_NONE, .index = REG_NONE};
+    bool valid = decode_opcode(&c, i, decode_prefixes(&c, i, &p));
+    if (c.over || !valid)
+        return finish(&c, i, false);
+    if (mode == EMU_MODE_64)
+        i->addrsize = p.addr ? 4 : 8;
+    else
+        i->addrsize = code32 != p.addr ? 4 : 2;
+
+    i->op = i->vex == 2 ? evex_entry(i) : walk_tables(i, &c);
+    if (i->op == NULL) /* the group may have been chosen by a ModRM byte that is not there yet */
+        return c.pos >= c.avail && (maps[i->map][i->opcode].flags & OP_MODRM)
+                   ? (c.over = true, finish(&c, i, false))
+                   : finish(&c, i, false);
+    decode_opsize(i, code32);
+    if (i->op->flags & OP_MODRM)
+        decode_modrm(&c, i);
+    else
+        i->rm = (u8)((i->opcode & 7) | (i->rex << 3 & 8));
+    i->seg = p.seg >= 0 ? (u8)p.seg : default_segment(i);
+    decode_immediates(&c, i);
+    i->size = (u8)emu_arg_bytes(i, i->op->arg[0]);
+    return finish(&c, i, i->vex == 2 || (check_operands(i) && check_mode(i)));
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Arithmetic flags from the real ALU.  They travel as in AX after LAHF; SETO AL: AH is the low byte
+ * of RFLAGS, AL is OF.  Loading them again is ADD AL, 7Fh (OF out of AL); SAHF.  About 2 ns, where
+ * PUSHF/POPF costs 10 to 14.
+ */
+#ifndef EMULATOR_FLAGS_H
+#define EMULATOR_FLAGS_H
+
+#include "emulator/state.h"
+
+#define FLAGS_ARITH ((u64)(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF))
+
+#define FLAGS_LOAD "addb $0x7f, %%al\n\tsahf\n\t"
+#define FLAGS_SAVE "\n\tlahf\n\tseto %%al"
+
+static inline u32 flags_pack(u64 rflags)
+{
+    return (u32)((rflags & 0xff) << 8 | (rflags >> 11 & 1));
+}
+
+static inline u64 flags_unpack(u64 rflags, u32 ax)
+{
+    return (rflags & ~FLAGS_ARITH) | (ax >> 8 & 0xd5) | (u64)(ax & 1) << 11;
+}
+
+/*
+ * One instruction on *d (1, 2, 4 or 8 bytes) with register source s, flags in and out in `ax`;
+ * count in CL for shifts.  `size` picks the suffix.
+ */
+#define FLAGS_ASM(text)                         \
+    __asm__ volatile(FLAGS_LOAD text FLAGS_SAVE \
+                     : "+a"(ax)                 \
+                     : [d] "r"(d), [s] "r"(s)   \
+                     : "cc", "memory")
+#define FLAGS_ASM_CL(text)                                \
+    __asm__ volatile(FLAGS_LOAD text FLAGS_SAVE           \
+                     : "+a"(ax)                           \
+                     : [d] "r"(d), [s] "r"(s), "c"(count) \
+                     : "cc", "memory")
+#define FLAGS_BY_SIZE(ASM, op, b, w, l, q) \
+    switch (size) {                        \
+    case 1:                                \
+        ASM(op "b " b);                    \
+        break;                             \
+    case 2:                                \
+        ASM(op "w " w);                    \
+        break;                             \
+    case 4:                                \
+        ASM(op "l " l);                    \
+        break;                             \
+    default:                               \
+        ASM(op "q " q);                    \
+    }
+#define FLAGS_SOURCE "%b[s], (%[d])", "%w[s], (%[d])", "%k[s], (%[d])", "%q[s], (%[d])"
+#define FLAGS_ALONE  "(%[d])", "(%[d])", "(%[d])", "(%[d])"
+#define FLAGS_COUNT  "%%cl, (%[d])", "%%cl, (%[d])", "%%cl, (%[d])", "%%cl, (%[d])"
+/* One level of expansion, so that the lists above become four arguments. */
+#define FLAGS_SIZED(...) FLAGS_BY_SIZE(__VA_ARGS__)
+
+/* The same without a byte form. */
+#define FLAGS_NO_BYTE(op, w, l, q) \
+    switch (size) {                \
+    case 2:                        \
+        FLAGS_ASM(op "w " w);      \
+        break;                     \
+    case 4:                        \
+        FLAGS_ASM(op "l " l);      \
+        break;                     \
+    default:                       \
+        FLAGS_ASM(op "q " q);      \
+    }
+
+/* Definitions of type emu_rmw. `lock` is taken only where the operand is memory: decode has seen to
+ * it. */
+#define FLAGS_RMW(fn, op, form)                                     \
+    static u32 fn(unsigned size, bool lock, void *d, u64 s, u32 ax) \
+    {                                                               \
+        if (lock)                                                   \
+            FLAGS_SIZED(FLAGS_ASM, "lock " op, form)                \
+        else                                                        \
+            FLAGS_SIZED(FLAGS_ASM, op, form)                        \
+        return ax;                                                  \
+    }
+#define FLAGS_READ(fn, op, form)                                    \
+    static u32 fn(unsigned size, bool lock, void *d, u64 s, u32 ax) \
+    {                                                               \
+        (void)lock;                                                 \
+        FLAGS_SIZED(FLAGS_ASM, op, form)                            \
+        return ax;                                                  \
+    }
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Data movement, single flags, and the small instructions that fit nowhere else.
+ */
+#include "emulator/internal.h"
+
+enum emu_status op_unimplemented(struct emu *e, const struct insn *i)
+{
+    (void)e;
+    (void)i;
+    return EMU_UNIMPLEMENTED;
+}
+
+enum emu_status op_ud(struct emu *e, const struct insn *i)
+{
+    (void)i;
+    return emu_ud(e);
+}
+
+enum emu_status op_nop(struct emu *e, const struct insn *i)
+{
+    (void)e;
+    (void)i;
+    return EMU_DONE;
+}
+
+enum emu_status op_mov_store(struct emu *e, const struct insn *i)
+{
+    return emu_write_rm(e, i, i->size, emu_get_reg(e, i, i->reg, i->size));
+}
+
+enum emu_status op_mov_load(struct emu *e, const struct insn *i)
+{
+    u64 v;
+    enum emu_status st = emu_read_rm(e, i, i->size, &v);
+
+    if (st == EMU_DONE)
+        emu_set_reg(e, i, i->reg, i->size, v);
+    return st;
+}
+
+enum emu_status op_mov_imm(struct emu *e, const struct insn *i)
+{
+    return emu_write_rm(e, i, i->size, i->imm);
+}
+
+enum emu_status op_mov_reg_imm(struct emu *e, const struct insn *i)
+{
+    emu_set_reg(e, i, i->rm, i->size, i->imm);
+    return EMU_DONE;
+}
+
+static enum emu_status map_moffs(struct emu *e, const struct insn *i, enum emu_access access,
+                                 struct emu_span *span)
+{
+    u64 offset = i->addrsize == 8 ? i->disp : i->disp & mask_bytes(i->addrsize);
+    return emu_map_seg(e, (enum seg)i->seg, offset, i->size, access, span);
+}
+
+enum emu_status op_mov_from_moffs(struct emu *e, const struct insn *i)
+{
+    struct emu_span span;
+    u64 v;
+    enum emu_status st = map_moffs(e, i, EMU_READ, &span);
+
+    if (st == EMU_DONE)
+        st = emu_span_load(e, &span, &v);
+    if (st == EMU_DONE)
+        emu_set_gpr(e, RAX, i->size, v);
+    return st;
+}
+
+enum emu_status op_mov_to_moffs(struct emu *e, const struct insn *i)
+{
+    struct emu_span span;
+    enum emu_status st = map_moffs(e, i, EMU_WRITE, &span);
+
+    return st != EMU_DONE ? st : emu_span_store(e, &span, e->state->gpr[RAX]);
+}
+
+enum emu_status op_mov_from_sreg(struct emu *e, const struct insn *i)
+{
+    unsigned seg = i->reg & 7;
+
+    emu_need(e, STATE_SEG(seg));
+    return emu_write_rm(e, i, i->size, e->state->seg[seg].selector);
+}
+
+enum emu_status op_movzx(struct emu *e, const struct insn *i)
+{
+    u64 v;
+    enum emu_status st = emu_read_rm(e, i, emu_arg_bytes(i, i->op->arg[1]), &v);
+
+    if (st == EMU_DONE)
+        emu_set_gpr(e, i->reg, i->size, v);
+    return st;
+}
+
+/* MOVSX, and MOVSXD, which with a 16-bit operand reads only 16 bits. */
+enum emu_status op_movsx(struct emu *e, const struct insn *i)
+{
+    unsigned size = emu_arg_bytes(i, i->op->arg[1]);
+    u64 v;
+
+    if (size > i->size)
+        size = i->size;
+    unsigned shift = 64 - 8 * size;
+    enum emu_status st = emu_read_rm(e, i, size, &v);
+    if (st == EMU_DONE)
+        emu_set_gpr(e, i->reg, i->size, (u64)((s64)(v << shift) >> shift));
+    return st;
+}
+
+/* The source is read, and a 32-bit destination widened, whatever the condition. */
+enum emu_status op_cmov(struct emu *e, const struct insn *i)
+{
+    u64 v;
+    enum emu_status st = emu_read_rm(e, i, i->size, &v);
+
+    if (st != EMU_DONE)
+        return st;
+    if (!emu_condition(e->state->rflags, i->opcode))
+        v = e->state->gpr[i->reg];
+    emu_set_gpr(e, i->reg, i->size, v);
+    return EMU_DONE;
+}
+
+enum emu_status op_set(struct emu *e, const struct insn *i)
+{
+    return emu_write_rm(e, i, 1, emu_condition(e->state->rflags, i->opcode));
+}
+
+enum emu_status op_lea(struct emu *e, const struct insn *i)
+{
+    emu_set_gpr(e, i->reg, i->size, emu_ea(e, i));
+    return EMU_DONE;
+}
+
+/* XCHG with memory locks the bus, prefix or not. */
+static u64 host_exchange(void *p, unsigned size, u64 v)
+{
+    switch (size) {
+    case 1:
+        __asm__ volatile("xchgb %b0, (%1)" : "+r"(v) : "r"(p) : "memory");
+        break;
+    case 2:
+        __asm__ volatile("xchgw %w0, (%1)" : "+r"(v) : "r"(p) : "memory");
+        break;
+    case 4:
+        __asm__ volatile("xchgl %k0, (%1)" : "+r"(v) : "r"(p) : "memory");
+        break;
+    default:
+        __asm__ volatile("xchgq %0, (%1)" : "+r"(v) : "r"(p) : "memory");
+    }
+    return v;
+}
+
+enum emu_status op_xchg_rm(struct emu *e, const struct insn *i)
+{
+    u64 mine = emu_get_reg(e, i, i->reg, i->size), theirs;
+    struct operand o;
+    enum emu_status st;
+
+    if (!insn_is_memory(i)) {
+        theirs = emu_get_reg(e, i, i->rm, i->size);
+        emu_set_reg(e, i, i->rm, i->size, mine);
+        emu_set_reg(e, i, i->reg, i->size, theirs);
+        return EMU_DONE;
+    }
+    st = emu_operand_at(e, (enum seg)i->seg, emu_ea(e, i), i->size, EMU_WRITE, true, &o);
+    if (st != EMU_DONE)
+        return st;
+    if (o.host != NULL) {
+        theirs = host_exchange(o.host, i->size, mine);
+    } else {
+        st = emu_span_load(e, &o.span, &theirs);
+        if (st == EMU_DONE)
+            st = emu_span_store(e, &o.span, mine);
+        if (st != EMU_DONE)
+            return st;
+    }
+    emu_set_reg(e, i, i->reg, i->size, theirs);
+    return EMU_DONE;
+}
+
+/* 90..97; 90 without REX.B is NOP: it does not even widen EAX. */
+enum emu_status op_xchg_acc(struct emu *e, const struct insn *i)
+{
+    const u64 *gpr = e->state->gpr;
+    u64 v = gpr[i->rm];
+
+    if (i->rm == RAX)
+        return EMU_DONE;
+    emu_set_gpr(e, i->rm, i->size, gpr[RAX]);
+    emu_set_gpr(e, RAX, i->size, v);
+    return EMU_DONE;
+}
+
+enum emu_status op_xlat(struct emu *e, const struct insn *i)
+{
+    const u64 *gpr = e->state->gpr;
+    u64 offset = (gpr[RBX] + (gpr[RAX] & 0xff)) & mask_bytes(i->addrsize), v;
+    struct emu_span span;
+    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, offset, 1, EMU_READ, &span);
+
+    if (st == EMU_DONE)
+        st = emu_span_load(e, &span, &v);
+    if (st == EMU_DONE)
+        emu_set_gpr(e, RAX, 1, v);
+    return st;
+}
+
+/* ---- flags ----------------------------------------------------------------------------------- */
+
+#define FLAGS_LOW ((u64)(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF))
+
+enum emu_status op_lahf(struct emu *e, const struct insn *i)
+{
+    if (i->mode == EMU_MODE_64 && !emu_has(e, EMU_HAS_LAHF64))
+        return emu_ud(e);
+    u64 ah = (e->state->rflags & FLAGS_LOW) | RFLAGS_FIXED;
+    emu_set_gpr(e, RAX, 2, ah << 8 | (e->state->gpr[RAX] & 0xff));
+    return EMU_DONE;
+}
+
+enum emu_status op_sahf(struct emu *e, const struct insn *i)
+{
+    if (i->mode == EMU_MODE_64 && !emu_has(e, EMU_HAS_LAHF64))
+        return emu_ud(e);
+    u64 ah = e->state->gpr[RAX] >> 8;
+    emu_set_rflags(e, (e->state->rflags & ~FLAGS_LOW) | (ah & FLAGS_LOW));
+    return EMU_DONE;
+}
+
+enum emu_status op_salc(struct emu *e, const struct insn *i)
+{
+    (void)i;
+    emu_set_gpr(e, RAX, 1, e->state->rflags & RFLAGS_CF ? 0xff : 0);
+    return EMU_DONE;
+}
+
+enum emu_status op_flag(struct emu *e, const struct insn *i)
+{
+    static const struct {
+        u32 clear, flip;
+    } act[] = {[FLAG_CMC] = {0, RFLAGS_CF},
+               [FLAG_CLC] = {RFLAGS_CF, 0},
+               [FLAG_STC] = {RFLAGS_CF, RFLAGS_CF},
+               [FLAG_CLD] = {RFLAGS_DF, 0},
+               [FLAG_STD] = {RFLAGS_DF, RFLAGS_DF}};
+    unsigned n = i->op->sub;
+
+    emu_set_rflags(e, (e->state->rflags & ~(u64)act[n].clear) ^ act[n].flip);
+    return EMU_DONE;
+}
+
+/* Which flag CLI and STI act on: IF, VIF (VME, PVI), or 0 for #GP(0).  SDM vol. 2A, CLI. */
+static u64 interrupt_flag(const struct emu *e, const struct insn *i)
+{
+    const struct x86_state *s = e->state;
+
+    if (emu_cpl(e) <= emu_iopl(e))
+        return RFLAGS_IF;
+    if (i->mode == EMU_MODE_VM86)
+        return s->cr4 & CR4_VME ? RFLAGS_VIF : 0;
+    return emu_cpl(e) == 3 && (s->cr4 & CR4_PVI) ? RFLAGS_VIF : 0;
+}
+
+enum emu_status op_cli(struct emu *e, const struct insn *i)
+{
+    u64 flag = interrupt_flag(e, i);
+
+    if (flag == 0)
+        return emu_gp(e, 0);
+    emu_set_rflags(e, e->state->rflags & ~flag);
+    return EMU_DONE;
+}
+
+enum emu_status op_sti(struct emu *e, const struct insn *i)
+{
+    u64 flag = interrupt_flag(e, i);
+    u64 rflags = e->state->rflags;
+
+    if (flag == 0 || (flag == RFLAGS_VIF && (rflags & RFLAGS_VIP)))
+        return emu_gp(e, 0);
+    if (flag == RFLAGS_IF && !(rflags & RFLAGS_IF))
+        e->step.shadow = BLOCKED_BY_STI;
+    emu_set_rflags(e, rflags | flag);
+    return EMU_DONE;
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+enum emu_status op_bound(struct emu *e, const struct insn *i)
+{
+    unsigned size = i->opsize, shift = 64 - 8 * size;
+    struct emu_span span;
+    u64 both = 0;
+    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), 2 * size, EMU_READ, &span);
+
+    if (st == EMU_DONE)
+        st = emu_span_read(e, &span, &both);
+    if (st != EMU_DONE)
+        return st;
+    s64 index = (s64)(e->state->gpr[i->reg] << shift) >> shift;
+    s64 lower = (s64)(both << shift) >> shift;
+    s64 upper = (s64)(both >> (8 * size) << shift) >> shift;
+    return index < lower || index > upper ? emu_raise(e, VECTOR_BR, false, 0) : EMU_DONE;
+}
+
+enum emu_status op_arpl(struct emu *e, const struct insn *i)
+{
+    u64 rpl = e->state->gpr[i->reg] & 3, v;
+    struct operand o;
+    enum emu_status st = emu_operand_rm(e, i, 2, EMU_WRITE, &o);
+
+    if (st == EMU_DONE)
+        st = emu_operand_load(e, &o, &v);
+    if (st != EMU_DONE)
+        return st;
+    bool raise = (v & 3) < rpl;
+    if (raise)
+        st = emu_operand_store(e, &o, (v & ~3ull) | rpl);
+    if (st == EMU_DONE)
+        emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (raise ? RFLAGS_ZF : 0));
+    return st;
+}
+
+enum emu_status op_pause(struct emu *e, const struct insn *i)
+{
+    (void)i;
+    return e->ops->special == NULL ? EMU_DONE : e->ops->special(e->ctx, EMU_OP_PAUSE, 0, 0);
+}
+
+/* CLFLUSH, CLFLUSHOPT, CLWB: checked as a byte read; caches are coherent. */
+enum emu_status op_clflush(struct emu *e, const struct insn *i)
+{
+    struct emu_span span;
+    return emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), 1, EMU_READ, &span);
+}
+
+enum emu_status op_fence(struct emu *e, const struct insn *i)
+{
+    (void)e;
+    (void)i;
+    __asm__ volatile("mfence" : : : "memory");
+    return EMU_DONE;
+}

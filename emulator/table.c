@@ -1,0 +1,799 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The opcode maps, SDM vol. 2D, appendix A: which bytes are which instruction, its operands, and
+ * what carries it out.  Decoder, executor and disassembler all read these lines and nothing else.
+ *
+ * A name "a|b|c" has one part for each operand size 16, 32 and 64 (JCXZ: address size).
+ */
+/* clang-format off */
+#include "emulator/internal.h"
+
+#define Ap   ARG(A, p)
+#define Bd   ARG(B, y)
+#define Cr   ARG(C, nat)
+#define Dr   ARG(D, nat)
+#define Eb   ARG(E, b)
+#define Ew   ARG(E, w)
+#define Ed   ARG(E, d)
+#define Eq   ARG(E, q)
+#define Ev   ARG(E, v)
+#define Ey   ARG(E, y)
+#define Gb   ARG(G, b)
+#define Gw   ARG(G, w)
+#define Gd   ARG(G, d)
+#define Gv   ARG(G, v)
+#define Gy   ARG(G, y)
+#define Gz   ARG(G, z)
+#define Ib   ARG(I, b)
+#define Iw   ARG(IU, w)
+#define Iv   ARG(I, v)
+#define Iz   ARG(I, z)
+#define Iub  ARG(IU, b)
+#define Jb   ARG(J, b)
+#define Jz   ARG(J, z)
+#define Lx   ARG(L, x)
+#define Ma   ARG(M, a)
+#define Mb   ARG(M, b)
+#define Mw   ARG(M, w)
+#define Md   ARG(M, d)
+#define Mq   ARG(M, q)
+#define My   ARG(M, y)
+#define Mv   ARG(M, v)
+#define Mp   ARG(M, p)
+#define Ms   ARG(M, desc)
+#define Mx   ARG(M, x)
+#define Mt   ARG(M, t)
+#define Mdq  ARG(M, dq)
+#define Mqq  ARG(M, qq)
+#define Mbig ARG(M, big)
+#define Mea  ARG(M, none)
+#define Nq   ARG(N, q)
+#define Ob   ARG(O, b)
+#define Ov   ARG(O, v)
+#define Pq   ARG(P, q)
+#define Qd   ARG(Q, d)
+#define Qq   ARG(Q, q)
+#define Rv   ARG(R, v)
+#define Rw   ARG(R, w)
+#define Ry   ARG(R, y)
+#define Rr   ARG(R, nat)
+#define Sw   ARG(S, w)
+#define Ux   ARG(U, x)
+#define Uq   ARG(U, q)
+#define Udq  ARG(U, dq)
+#define Vx   ARG(V, x)
+#define Vdq  ARG(V, dq)
+#define Vqq  ARG(V, qq)
+#define Vd   ARG(V, d)
+#define Vq   ARG(V, q)
+#define Hx   ARG(H, x)
+#define Wx   ARG(W, x)
+#define Wb   ARG(W, b)
+#define Ww   ARG(W, w)
+#define Wd   ARG(W, d)
+#define Wq   ARG(W, q)
+#define Wdq  ARG(W, dq)
+#define Wqq  ARG(W, qq)
+#define Xb   ARG(X, b)
+#define Xv   ARG(X, v)
+#define Xz   ARG(X, z)
+#define Yb   ARG(Y, b)
+#define Yv   ARG(Y, v)
+#define Yz   ARG(Y, z)
+#define Zb   ARG(Z, b)
+#define Zv   ARG(Z, v)
+#define ALb  ARG(ACC, b)
+#define rAX  ARG(ACC, v)
+#define eAX  ARG(ACC, z)
+#define CLb  ARG(CL, b)
+#define DXw  ARG(DX, w)
+#define One  ARG(ONE, b)
+#define SREG ARG(SEG, w)
+#define ST0  ARG(ST0, none)
+#define STi  ARG(STI, none)
+
+/* I: no ModRM; M: with one; the S forms name op->sub; F forms name a feature. */
+#define I(h, n, f, ...)      {{op_##h}, n, {__VA_ARGS__}, f, 0, 0, 0}
+#define IS(h, s, n, f, ...)  {{op_##h}, n, {__VA_ARGS__}, f, s, 0, 0}
+#define M(h, n, f, ...)      {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, 0, 0, 0}
+#define MS(h, s, n, f, ...)  {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, s, 0, 0}
+#define MF(h, s, n, f, feat, ...) \
+    {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, s, 0, EMU_HAS_##feat + 1}
+#define UD                   {{NULL}, NULL, {0}, 0, 0, 0, 0}
+
+/* Ways on: the next table is looked up by what the name says. */
+#define NEXT(kind, n, f, ...)                                                                      \
+    {{.next = (const struct opcode[n]){__VA_ARGS__}}, NULL, {0}, f, 0, GROUP_##kind, 0}
+#define BY_REG(...)    NEXT(REG, 8, OP_MODRM, __VA_ARGS__)
+#define BY_RM(...)     NEXT(RM, 8, OP_MODRM, __VA_ARGS__)
+#define BY_MOD(...)    NEXT(MOD, 2, OP_MODRM, __VA_ARGS__)
+#define TABLE(kind, t) {{.next = t}, NULL, {0}, OP_MODRM, 0, GROUP_##kind, 0}
+#define BY_PREFIX(...) NEXT(PREFIX, 4, 0, __VA_ARGS__)
+#define BY_MODE(a, b)  NEXT(MODE64, 2, 0, a, b)
+#define BY_W(a, b)     NEXT(W, 2, 0, a, b)
+
+/* Vector instructions, not executed here unless a handler is named. */
+#define S2(n, ...)     M(unimplemented, n, OP_SSE | OP_VEX, __VA_ARGS__)
+#define S3(n, ...)     M(unimplemented, n, OP_SSE | OP_VEX3, __VA_ARGS__)
+#define SL(n, ...)     M(unimplemented, n, OP_SSE, __VA_ARGS__)
+#define AV(n, ...)     M(unimplemented, n, OP_AVX, __VA_ARGS__)
+#define MM(n, ...)     M(unimplemented, n, OP_FPU, __VA_ARGS__)
+#define X8(n, ...)     M(unimplemented, n, OP_FPU, __VA_ARGS__)
+#define LD(n, f, ...)  M(vec_load, n, f, __VA_ARGS__)
+#define ST(n, f, ...)  M(vec_store, n, f, __VA_ARGS__)
+/* ... whose memory operand must be aligned: sub 1 */
+#define LDA(n, f, ...) MS(vec_load, 1, n, f, __VA_ARGS__)
+#define STA(n, f, ...) MS(vec_store, 1, n, f, __VA_ARGS__)
+#define V2             (OP_SSE | OP_VEX)
+/* The two forms nearly every MMX instruction has. */
+#define MMX3(n)        BY_PREFIX(MM(n, Pq, Qq), S3(n, Vx, Wx), UD, UD)
+#define P66_2(n, ...)  BY_PREFIX(UD, S2(n, __VA_ARGS__), UD, UD)
+#define P66_3(n, ...)  BY_PREFIX(UD, S3(n, __VA_ARGS__), UD, UD)
+#define P66_A(n, ...)  BY_PREFIX(UD, AV(n, __VA_ARGS__), UD, UD)
+/* ps, pd, ss, sd */
+#define FLOAT4(n)                                                                                  \
+    BY_PREFIX(S3(n "ps", Vx, Wx), S3(n "pd", Vx, Wx), S3(n "ss", Vx, Wd), S3(n "sd", Vx, Wq))
+
+#define ALU(sub, n)                                                                                \
+    MS(alu_rm_reg, sub, n, (sub) == ALU_CMP ? 0 : OP_LOCK, Eb, Gb),                                \
+    MS(alu_rm_reg, sub, n, (sub) == ALU_CMP ? 0 : OP_LOCK, Ev, Gv),                                \
+    MS(alu_reg_rm, sub, n, 0, Gb, Eb), MS(alu_reg_rm, sub, n, 0, Gv, Ev),                          \
+    IS(alu_acc_imm, sub, n, 0, ALb, Ib), IS(alu_acc_imm, sub, n, 0, rAX, Iz)
+#define PUSH_SEG(s)  IS(push_sreg, s, "push", OP_NO64 | OP_DEF64, SREG)
+#define POP_SEG(s)   IS(pop_sreg, s, "pop", OP_NO64 | OP_DEF64, SREG)
+#define PUSH_FSGS(s) IS(push_sreg, s, "push", OP_DEF64, SREG)
+#define POP_FSGS(s)  IS(pop_sreg, s, "pop", OP_DEF64, SREG)
+#define EIGHT(x)     x, x, x, x, x, x, x, x
+
+#define GROUP1(f, E, i)                                                                            \
+    BY_REG(MS(alu_rm_imm, ALU_ADD, "add", OP_LOCK | (f), E, i),                                    \
+           MS(alu_rm_imm, ALU_OR, "or", OP_LOCK | (f), E, i),                                      \
+           MS(alu_rm_imm, ALU_ADC, "adc", OP_LOCK | (f), E, i),                                    \
+           MS(alu_rm_imm, ALU_SBB, "sbb", OP_LOCK | (f), E, i),                                    \
+           MS(alu_rm_imm, ALU_AND, "and", OP_LOCK | (f), E, i),                                    \
+           MS(alu_rm_imm, ALU_SUB, "sub", OP_LOCK | (f), E, i),                                    \
+           MS(alu_rm_imm, ALU_XOR, "xor", OP_LOCK | (f), E, i),                                    \
+           MS(alu_rm_imm, ALU_CMP, "cmp", (f), E, i))
+#define GROUP2(h, E, by)                                                                           \
+    BY_REG(MS(h, SHIFT_ROL, "rol", 0, E, by), MS(h, SHIFT_ROR, "ror", 0, E, by),                   \
+           MS(h, SHIFT_RCL, "rcl", 0, E, by), MS(h, SHIFT_RCR, "rcr", 0, E, by),                   \
+           MS(h, SHIFT_SHL, "shl", 0, E, by), MS(h, SHIFT_SHR, "shr", 0, E, by),                   \
+           MS(h, SHIFT_SHL, "shl", 0, E, by), MS(h, SHIFT_SAR, "sar", 0, E, by))
+#define GROUP3(E, i)                                                                               \
+    BY_REG(M(test_rm_imm, "test", 0, E, i), M(test_rm_imm, "test", 0, E, i),                       \
+           MS(unary_rm, UNARY_NOT, "not", OP_LOCK, E), MS(unary_rm, UNARY_NEG, "neg", OP_LOCK, E), \
+           MS(muldiv, MULDIV_MUL, "mul", 0, E), MS(muldiv, MULDIV_IMUL, "imul", 0, E),             \
+           MS(muldiv, MULDIV_DIV, "div", 0, E), MS(muldiv, MULDIV_IDIV, "idiv", 0, E))
+#define JCC(n)  I(jcc, n, OP_FORCE64, Jb)
+#define JCCZ(n) I(jcc, n, OP_FORCE64, Jz)
+#define CMOV(n) M(cmov, n, 0, Gv, Ev)
+#define SET(n)  M(set, n, 0, Eb)
+#define CC16(X, p)                                                                                 \
+    X(p "o"), X(p "no"), X(p "b"), X(p "nb"), X(p "z"), X(p "nz"), X(p "be"), X(p "nbe"),          \
+    X(p "s"), X(p "ns"), X(p "p"), X(p "np"), X(p "l"), X(p "nl"), X(p "le"), X(p "nle")
+
+/* x87: memory forms, then register forms. */
+#define X87(m, ...) BY_MOD(m, BY_REG(__VA_ARGS__))
+#define ARITH8(suffix, a)                                                                          \
+    X8("f" suffix "add", a), X8("f" suffix "mul", a), X8("f" suffix "com", a),                     \
+    X8("f" suffix "comp", a), X8("f" suffix "sub", a), X8("f" suffix "subr", a),                   \
+    X8("f" suffix "div", a), X8("f" suffix "divr", a)
+
+const struct opcode emu_map_1byte[256] = {
+    [0x00] = ALU(ALU_ADD, "add"), PUSH_SEG(SEG_ES), POP_SEG(SEG_ES),
+    [0x08] = ALU(ALU_OR, "or"), PUSH_SEG(SEG_CS), UD,
+    [0x10] = ALU(ALU_ADC, "adc"), PUSH_SEG(SEG_SS), POP_SEG(SEG_SS),
+    [0x18] = ALU(ALU_SBB, "sbb"), PUSH_SEG(SEG_DS), POP_SEG(SEG_DS),
+    [0x20] = ALU(ALU_AND, "and"), UD, IS(bcd, BCD_DAA, "daa", OP_NO64, 0),
+    [0x28] = ALU(ALU_SUB, "sub"), UD, IS(bcd, BCD_DAS, "das", OP_NO64, 0),
+    [0x30] = ALU(ALU_XOR, "xor"), UD, IS(bcd, BCD_AAA, "aaa", OP_NO64, 0),
+    [0x38] = ALU(ALU_CMP, "cmp"), UD, IS(bcd, BCD_AAS, "aas", OP_NO64, 0),
+    [0x40] = EIGHT(IS(unary_reg, UNARY_INC, "inc", OP_NO64, Zv)), /* REX in 64-bit mode */
+    [0x48] = EIGHT(IS(unary_reg, UNARY_DEC, "dec", OP_NO64, Zv)),
+    [0x50] = EIGHT(I(push_reg, "push", OP_DEF64, Zv)),
+    [0x58] = EIGHT(I(pop_reg, "pop", OP_DEF64, Zv)),
+    [0x60] = I(pusha, "pusha|pushad", OP_NO64, 0),
+    [0x61] = I(popa, "popa|popad", OP_NO64, 0),
+    [0x62] = M(bound, "bound", OP_NO64, Gv, Ma),
+    [0x63] = BY_MODE(M(arpl, "arpl", OP_PROT, Ew, Gw), M(movsx, "movsxd", 0, Gv, Ed)),
+    [0x68] = I(push_imm, "push", OP_DEF64, Iz),
+    [0x69] = M(imul_imm, "imul", 0, Gv, Ev, Iz),
+    [0x6a] = I(push_imm, "push", OP_DEF64, Ib),
+    [0x6b] = M(imul_imm, "imul", 0, Gv, Ev, Ib),
+    [0x6c] = I(ins, "insb", OP_REP, Yb, DXw),
+    [0x6d] = I(ins, "insw|insd|insd", OP_REP, Yz, DXw),
+    [0x6e] = I(outs, "outsb", OP_REP, DXw, Xb),
+    [0x6f] = I(outs, "outsw|outsd|outsd", OP_REP, DXw, Xz),
+    [0x70] = CC16(JCC, "j"),
+    [0x80] = GROUP1(0, Eb, Ib),
+    [0x81] = GROUP1(0, Ev, Iz),
+    [0x82] = GROUP1(OP_NO64, Eb, Ib),
+    [0x83] = GROUP1(0, Ev, Ib),
+    [0x84] = M(test_rm_reg, "test", 0, Eb, Gb),
+    [0x85] = M(test_rm_reg, "test", 0, Ev, Gv),
+    [0x86] = M(xchg_rm, "xchg", OP_LOCK, Eb, Gb),
+    [0x87] = M(xchg_rm, "xchg", OP_LOCK, Ev, Gv),
+    [0x88] = M(mov_store, "mov", 0, Eb, Gb),
+    [0x89] = M(mov_store, "mov", 0, Ev, Gv),
+    [0x8a] = M(mov_load, "mov", 0, Gb, Eb),
+    [0x8b] = M(mov_load, "mov", 0, Gv, Ev),
+    [0x8c] = BY_MOD(M(mov_from_sreg, "mov", 0, Ew, Sw), M(mov_from_sreg, "mov", 0, Ev, Sw)),
+    [0x8d] = M(lea, "lea", 0, Gv, Mea),
+    [0x8e] = M(mov_to_sreg, "mov", 0, Sw, Ew),
+    [0x8f] = BY_REG(M(pop_rm, "pop", OP_DEF64, Ev), UD, UD, UD, UD, UD, UD, UD),
+    [0x90] = BY_PREFIX(I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
+                       I(pause, "pause", 0, 0), I(xchg_acc, "xchg", 0, Zv, rAX)),
+    [0x91] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
+    [0x93] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
+    [0x95] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
+    [0x97] = I(xchg_acc, "xchg", 0, Zv, rAX),
+    [0x98] = I(cbw, "cbw|cwde|cdqe", 0, 0),
+    [0x99] = I(cwd, "cwd|cdq|cqo", 0, 0),
+    [0x9a] = I(call_far, "call far", OP_NO64, Ap),
+    [0x9b] = I(fwait, "fwait", 0, 0),
+    [0x9c] = I(pushf, "pushf|pushfd|pushfq", OP_DEF64, 0),
+    [0x9d] = I(popf, "popf|popfd|popfq", OP_DEF64, 0),
+    [0x9e] = I(sahf, "sahf", 0, 0),
+    [0x9f] = I(lahf, "lahf", 0, 0),
+    [0xa0] = I(mov_from_moffs, "mov", 0, ALb, Ob),
+    [0xa1] = I(mov_from_moffs, "mov", 0, rAX, Ov),
+    [0xa2] = I(mov_to_moffs, "mov", 0, Ob, ALb),
+    [0xa3] = I(mov_to_moffs, "mov", 0, Ov, rAX),
+    [0xa4] = I(movs, "movsb", OP_REP, Yb, Xb),
+    [0xa5] = I(movs, "movsw|movsd|movsq", OP_REP, Yv, Xv),
+    [0xa6] = I(cmps, "cmpsb", OP_REP | OP_REPCC, Xb, Yb),
+    [0xa7] = I(cmps, "cmpsw|cmpsd|cmpsq", OP_REP | OP_REPCC, Xv, Yv),
+    [0xa8] = I(test_acc_imm, "test", 0, ALb, Ib),
+    [0xa9] = I(test_acc_imm, "test", 0, rAX, Iz),
+    [0xaa] = I(stos, "stosb", OP_REP, Yb, ALb),
+    [0xab] = I(stos, "stosw|stosd|stosq", OP_REP, Yv, rAX),
+    [0xac] = I(lods, "lodsb", OP_REP, ALb, Xb),
+    [0xad] = I(lods, "lodsw|lodsd|lodsq", OP_REP, rAX, Xv),
+    [0xae] = I(scas, "scasb", OP_REP | OP_REPCC, ALb, Yb),
+    [0xaf] = I(scas, "scasw|scasd|scasq", OP_REP | OP_REPCC, rAX, Yv),
+    [0xb0] = EIGHT(I(mov_reg_imm, "mov", 0, Zb, Ib)),
+    [0xb8] = EIGHT(I(mov_reg_imm, "mov", 0, Zv, Iv)),
+    [0xc0] = GROUP2(shift_imm, Eb, Iub),
+    [0xc1] = GROUP2(shift_imm, Ev, Iub),
+    [0xc2] = I(ret, "ret", OP_FORCE64, Iw),
+    [0xc3] = I(ret, "ret", OP_FORCE64, 0),
+    [0xc4] = MS(load_far_pointer, SEG_ES, "les", OP_NO64, Gv, Mp), /* or VEX */
+    [0xc5] = MS(load_far_pointer, SEG_DS, "lds", OP_NO64, Gv, Mp),
+    [0xc6] = BY_REG(M(mov_imm, "mov", 0, Eb, Ib), UD, UD, UD, UD, UD, UD, UD),
+    [0xc7] = BY_REG(M(mov_imm, "mov", 0, Ev, Iz), UD, UD, UD, UD, UD, UD, UD),
+    [0xc8] = I(enter, "enter", OP_DEF64, Iw, Iub),
+    [0xc9] = I(leave, "leave", OP_DEF64, 0),
+    [0xca] = I(ret_far, "ret far", 0, Iw),
+    [0xcb] = I(ret_far, "ret far", 0, 0),
+    [0xcc] = I(int3, "int3", 0, 0),
+    [0xcd] = I(int, "int", 0, Iub),
+    [0xce] = I(into, "into", OP_NO64, 0),
+    [0xcf] = I(iret, "iret|iretd|iretq", 0, 0),
+    [0xd0] = GROUP2(shift_one, Eb, One),
+    [0xd1] = GROUP2(shift_one, Ev, One),
+    [0xd2] = GROUP2(shift_cl, Eb, CLb),
+    [0xd3] = GROUP2(shift_cl, Ev, CLb),
+    [0xd4] = I(aam, "aam", OP_NO64, Iub),
+    [0xd5] = I(aad, "aad", OP_NO64, Iub),
+    [0xd6] = I(salc, "salc", OP_NO64, 0),
+    [0xd7] = I(xlat, "xlat", 0, 0),
+    [0xd8] = X87(BY_REG(ARITH8("", Md)),
+        X8("fadd", ST0, STi), X8("fmul", ST0, STi), X8("fcom", ST0, STi), X8("fcomp", ST0, STi),
+        X8("fsub", ST0, STi), X8("fsubr", ST0, STi), X8("fdiv", ST0, STi), X8("fdivr", ST0, STi)),
+    [0xd9] = X87(BY_REG(X8("fld", Md), UD, X8("fst", Md), X8("fstp", Md), X8("fldenv", Mbig),
+                        X8("fldcw", Mw), X8("fnstenv", Mbig), X8("fnstcw", Mw)),
+        X8("fld", STi), X8("fxch", STi), BY_RM(X8("fnop", 0), UD, UD, UD, UD, UD, UD, UD),
+        X8("fstp1", STi),
+        BY_RM(X8("fchs", 0), X8("fabs", 0), UD, UD, X8("ftst", 0), X8("fxam", 0), UD, UD),
+        BY_RM(X8("fld1", 0), X8("fldl2t", 0), X8("fldl2e", 0), X8("fldpi", 0), X8("fldlg2", 0),
+              X8("fldln2", 0), X8("fldz", 0), UD),
+        BY_RM(X8("f2xm1", 0), X8("fyl2x", 0), X8("fptan", 0), X8("fpatan", 0), X8("fxtract", 0),
+              X8("fprem1", 0), X8("fdecstp", 0), X8("fincstp", 0)),
+        BY_RM(X8("fprem", 0), X8("fyl2xp1", 0), X8("fsqrt", 0), X8("fsincos", 0), X8("frndint", 0),
+              X8("fscale", 0), X8("fsin", 0), X8("fcos", 0))),
+    [0xda] = X87(BY_REG(ARITH8("i", Md)),
+        X8("fcmovb", ST0, STi), X8("fcmove", ST0, STi), X8("fcmovbe", ST0, STi),
+        X8("fcmovu", ST0, STi), UD, BY_RM(UD, X8("fucompp", 0), UD, UD, UD, UD, UD, UD), UD, UD),
+    [0xdb] = X87(BY_REG(X8("fild", Md), X8("fisttp", Md), X8("fist", Md), X8("fistp", Md), UD,
+                        X8("fld", Mt), UD, X8("fstp", Mt)),
+        X8("fcmovnb", ST0, STi), X8("fcmovne", ST0, STi), X8("fcmovnbe", ST0, STi),
+        X8("fcmovnu", ST0, STi),
+        BY_RM(X8("feni8087_nop", 0), X8("fdisi8087_nop", 0), X8("fnclex", 0), X8("fninit", 0),
+              X8("fsetpm287_nop", 0), UD, UD, UD),
+        X8("fucomi", ST0, STi), X8("fcomi", ST0, STi), UD),
+    [0xdc] = X87(BY_REG(ARITH8("", Mq)),
+        X8("fadd", STi, ST0), X8("fmul", STi, ST0), X8("fcom2", ST0, STi), X8("fcomp3", ST0, STi),
+        X8("fsubr", STi, ST0), X8("fsub", STi, ST0), X8("fdivr", STi, ST0), X8("fdiv", STi, ST0)),
+    [0xdd] = X87(BY_REG(X8("fld", Mq), X8("fisttp", Mq), X8("fst", Mq), X8("fstp", Mq),
+                        X8("frstor", Mbig), UD, X8("fnsave", Mbig), X8("fnstsw", Mw)),
+        X8("ffree", STi), X8("fxch4", STi), X8("fst", STi), X8("fstp", STi), X8("fucom", STi),
+        X8("fucomp", STi), UD, UD),
+    [0xde] = X87(BY_REG(ARITH8("i", Mw)),
+        X8("faddp", STi, ST0), X8("fmulp", STi, ST0), X8("fcomp5", STi),
+        BY_RM(UD, X8("fcompp", 0), UD, UD, UD, UD, UD, UD), X8("fsubrp", STi, ST0),
+        X8("fsubp", STi, ST0), X8("fdivrp", STi, ST0), X8("fdivp", STi, ST0)),
+    [0xdf] = X87(BY_REG(X8("fild", Mw), X8("fisttp", Mw), X8("fist", Mw), X8("fistp", Mw),
+                        X8("fbld", Mt), X8("fild", Mq), X8("fbstp", Mt), X8("fistp", Mq)),
+        X8("ffreep", STi), X8("fxch7", STi), X8("fstp8", STi), X8("fstp9", STi),
+        BY_RM(X8("fnstsw", ARG(ACC, w)), UD, UD, UD, UD, UD, UD, UD), X8("fucomip", ST0, STi),
+        X8("fcomip", ST0, STi), UD),
+    [0xe0] = IS(loop, LOOP_NE, "loopne", OP_FORCE64, Jb),
+    [0xe1] = IS(loop, LOOP_E, "loope", OP_FORCE64, Jb),
+    [0xe2] = IS(loop, LOOP_ALWAYS, "loop", OP_FORCE64, Jb),
+    [0xe3] = I(jcxz, "jcxz|jecxz|jrcxz", OP_FORCE64, Jb),
+    [0xe4] = I(in, "in", 0, ALb, Iub),
+    [0xe5] = I(in, "in", 0, eAX, Iub),
+    [0xe6] = I(out, "out", 0, Iub, ALb),
+    [0xe7] = I(out, "out", 0, Iub, eAX),
+    [0xe8] = I(call, "call", OP_FORCE64, Jz),
+    [0xe9] = I(jmp, "jmp", OP_FORCE64, Jz),
+    [0xea] = I(jmp_far, "jmp far", OP_NO64, Ap),
+    [0xeb] = I(jmp, "jmp", OP_FORCE64, Jb),
+    [0xec] = I(in, "in", 0, ALb, DXw),
+    [0xed] = I(in, "in", 0, eAX, DXw),
+    [0xee] = I(out, "out", 0, DXw, ALb),
+    [0xef] = I(out, "out", 0, DXw, eAX),
+    [0xf1] = I(int1, "int1", 0, 0),
+    [0xf4] = I(hlt, "hlt", OP_CPL0, 0),
+    [0xf5] = IS(flag, FLAG_CMC, "cmc", 0, 0),
+    [0xf6] = GROUP3(Eb, Ib),
+    [0xf7] = GROUP3(Ev, Iz),
+    [0xf8] = IS(flag, FLAG_CLC, "clc", 0, 0),
+    [0xf9] = IS(flag, FLAG_STC, "stc", 0, 0),
+    [0xfa] = I(cli, "cli", 0, 0),
+    [0xfb] = I(sti, "sti", 0, 0),
+    [0xfc] = IS(flag, FLAG_CLD, "cld", 0, 0),
+    [0xfd] = IS(flag, FLAG_STD, "std", 0, 0),
+    [0xfe] = BY_REG(MS(unary_rm, UNARY_INC, "inc", OP_LOCK, Eb),
+                    MS(unary_rm, UNARY_DEC, "dec", OP_LOCK, Eb), UD, UD, UD, UD, UD, UD),
+    [0xff] = BY_REG(MS(unary_rm, UNARY_INC, "inc", OP_LOCK, Ev),
+                    MS(unary_rm, UNARY_DEC, "dec", OP_LOCK, Ev),
+                    M(call_rm, "call", OP_FORCE64, Ev), M(call_far, "call far", 0, Mp),
+                    M(jmp_rm, "jmp", OP_FORCE64, Ev), M(jmp_far, "jmp far", 0, Mp),
+                    M(push_rm, "push", OP_DEF64, Ev), UD),
+};
+
+#define NOP_EV M(nop, "nop", 0, Ev, Gv)
+#define PREFETCH(n) M(nop, n, 0, Mb)
+
+static const struct opcode group7_memory[8] = {
+    M(sgdt, "sgdt", 0, Ms), M(sidt, "sidt", 0, Ms), M(lgdt, "lgdt", OP_CPL0, Ms),
+    M(lidt, "lidt", OP_CPL0, Ms), M(smsw, "smsw", 0, Mw), UD, M(lmsw, "lmsw", OP_CPL0, Ew),
+    M(invlpg, "invlpg", OP_CPL0, Mb),
+};
+
+static const struct opcode group7_register[8] = {
+    BY_RM(UD, M(vmcall, "vmcall", 0, 0), M(ud, "vmlaunch", 0, 0), M(ud, "vmresume", 0, 0),
+          M(ud, "vmxoff", 0, 0), UD, UD, UD),
+    BY_RM(MF(monitor, 0, "monitor", 0, MONITOR, 0), MF(mwait, 0, "mwait", 0, MONITOR, 0),
+          MF(clac, 0, "clac", 0, SMAP, 0), MF(stac, 0, "stac", 0, SMAP, 0), UD, UD, UD, UD),
+    BY_RM(M(xgetbv, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD, M(ud, "vmfunc", 0, 0),
+          M(ud, "xend", 0, 0), M(ud, "xtest", 0, 0), UD),
+    UD,
+    M(smsw, "smsw", 0, Rv),
+    BY_RM(UD, UD, UD, UD, UD, UD, MF(rdpkru, 0, "rdpkru", 0, PKU, 0),
+          MF(wrpkru, 0, "wrpkru", 0, PKU, 0)),
+    M(lmsw, "lmsw", OP_CPL0, Ew),
+    BY_RM(M(swapgs, "swapgs", OP_ONLY64 | OP_CPL0, 0), MF(rdtscp, 0, "rdtscp", 0, RDTSCP, 0), UD,
+          UD, UD, UD, UD, UD),
+};
+
+static const struct opcode group15[2] = {
+    BY_REG(BY_PREFIX(MM("fxsave", Mbig), MM("fxsave", Mbig), UD, UD),
+           BY_PREFIX(MM("fxrstor", Mbig), MM("fxrstor", Mbig), UD, UD),
+           BY_PREFIX(S2("ldmxcsr", Md), UD, UD, UD), BY_PREFIX(S2("stmxcsr", Md), UD, UD, UD),
+           BY_PREFIX(MF(unimplemented, 0, "xsave", 0, XSAVE, Mbig), UD, UD, UD),
+           BY_PREFIX(MF(unimplemented, 0, "xrstor", 0, XSAVE, Mbig), UD, UD, UD),
+           BY_PREFIX(MF(unimplemented, 0, "xsaveopt", 0, XSAVE, Mbig),
+                     MF(clflush, 0, "clwb", 0, CLWB, Mb), UD, UD),
+           BY_PREFIX(M(clflush, "clflush", 0, Mb), MF(clflush, 0, "clflushopt", 0, CLFLUSHOPT, Mb),
+                     UD, UD)),
+    BY_REG(BY_PREFIX(UD, UD, MF(rdfsbase, 0, "rdfsbase", OP_ONLY64, FSGSBASE, Ry), UD),
+           BY_PREFIX(UD, UD, MF(rdgsbase, 0, "rdgsbase", OP_ONLY64, FSGSBASE, Ry), UD),
+           BY_PREFIX(UD, UD, MF(wrfsbase, 0, "wrfsbase", OP_ONLY64, FSGSBASE, Ry), UD),
+           BY_PREFIX(UD, UD, MF(wrgsbase, 0, "wrgsbase", OP_ONLY64, FSGSBASE, Ry), UD), UD,
+           BY_PREFIX(M(fence, "lfence", 0, 0), UD, UD, UD),
+           BY_PREFIX(M(fence, "mfence", 0, 0), UD, UD, UD),
+           BY_PREFIX(M(fence, "sfence", 0, 0), UD, UD, UD)),
+};
+
+static const struct opcode group9[2] = {
+    BY_REG(UD,
+           BY_W(M(cmpxchg8b, "cmpxchg8b", OP_LOCK, Mq), MF(cmpxchg8b, 0, "cmpxchg16b", OP_LOCK,
+                                                           CX16, Mdq)),
+           UD, MF(unimplemented, 0, "xrstors", OP_CPL0, XSAVE, Mbig),
+           MF(unimplemented, 0, "xsavec", 0, XSAVE, Mbig),
+           MF(unimplemented, 0, "xsaves", OP_CPL0, XSAVE, Mbig),
+           BY_PREFIX(M(ud, "vmptrld", 0, Mq), M(ud, "vmclear", 0, Mq), M(ud, "vmxon", 0, Mq), UD),
+           BY_PREFIX(M(ud, "vmptrst", 0, Mq), UD, UD, UD)),
+    BY_REG(UD, UD, UD, UD, UD, UD,
+           BY_PREFIX(MF(random, 0, "rdrand", 0, RDRAND, Rv), MF(random, 0, "rdrand", 0, RDRAND, Rv),
+                     UD, UD),
+           BY_PREFIX(MF(random, 1, "rdseed", 0, RDSEED, Rv), MF(random, 1, "rdseed", 0, RDSEED, Rv),
+                     MF(rdpid, 0, "rdpid", 0, RDPID, Rr), UD)),
+};
+
+/* Vector shifts by an immediate: memory operands do not exist. */
+#define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), M(unimplemented, n, OP_SSE | OP_VEX, Ux, Iub), UD, UD)
+#define VSHIFT1(n) BY_PREFIX(UD, M(unimplemented, n, OP_SSE | OP_VEX, Ux, Iub), UD, UD)
+
+const struct opcode emu_map_0f[256] = {
+    [0x00] = BY_REG(BY_MOD(M(sldt, "sldt", OP_PROT, Mw), M(sldt, "sldt", OP_PROT, Rv)),
+                    BY_MOD(M(str, "str", OP_PROT, Mw), M(str, "str", OP_PROT, Rv)),
+                    M(lldt, "lldt", OP_PROT | OP_CPL0, Ew), M(ltr, "ltr", OP_PROT | OP_CPL0, Ew),
+                    M(verr, "verr", OP_PROT, Ew), M(verw, "verw", OP_PROT, Ew), UD, UD),
+    [0x01] = BY_MOD(TABLE(REG, group7_memory), TABLE(REG, group7_register)),
+    [0x02] = M(lar, "lar", OP_PROT, Gv, Ew),
+    [0x03] = M(lsl, "lsl", OP_PROT, Gv, Ew),
+    [0x05] = I(syscall, "syscall", OP_ONLY64, 0),
+    [0x06] = I(clts, "clts", OP_CPL0, 0),
+    [0x07] = I(sysret, "sysret|sysret|sysretq", OP_ONLY64, 0),
+    [0x08] = I(invd, "invd", OP_CPL0, 0),
+    [0x09] = I(wbinvd, "wbinvd", OP_CPL0, 0),
+    [0x0b] = I(ud, "ud2", 0, 0),
+    [0x0d] = BY_REG(PREFETCH("prefetch"), PREFETCH("prefetchw"), PREFETCH("prefetchwt1"),
+                    PREFETCH("prefetch"), PREFETCH("prefetch"), PREFETCH("prefetch"),
+                    PREFETCH("prefetch"), PREFETCH("prefetch")),
+    [0x10] = BY_PREFIX(LD("movups", V2, Vx, Wx), LD("movupd", V2, Vx, Wx),
+                       BY_MOD(LD("movss", V2, Vdq, Wd), S3("movss", Vx, Wd)),
+                       BY_MOD(LD("movsd", V2, Vdq, Wq), S3("movsd", Vx, Wq))),
+    [0x11] = BY_PREFIX(ST("movups", V2, Wx, Vx), ST("movupd", V2, Wx, Vx),
+                       BY_MOD(ST("movss", V2, Wd, Vdq), S3("movss", Wd, Vx)),
+                       BY_MOD(ST("movsd", V2, Wq, Vdq), S3("movsd", Wq, Vx))),
+    [0x12] = BY_PREFIX(BY_MOD(S3("movlps", Vdq, Mq), S3("movhlps", Vdq, Udq)),
+                       S3("movlpd", Vdq, Mq), S2("movsldup", Vx, Wx), S2("movddup", Vx, Wq)),
+    [0x13] = BY_PREFIX(ST("movlps", V2, Mq, Vdq), ST("movlpd", V2, Mq, Vdq), UD, UD),
+    [0x14] = BY_PREFIX(S3("unpcklps", Vx, Wx), S3("unpcklpd", Vx, Wx), UD, UD),
+    [0x15] = BY_PREFIX(S3("unpckhps", Vx, Wx), S3("unpckhpd", Vx, Wx), UD, UD),
+    [0x16] = BY_PREFIX(BY_MOD(S3("movhps", Vdq, Mq), S3("movlhps", Vdq, Udq)),
+                       S3("movhpd", Vdq, Mq), S2("movshdup", Vx, Wx), UD),
+    [0x17] = BY_PREFIX(S2("movhps", Mq, Vdq), S2("movhpd", Mq, Vdq), UD, UD),
+    [0x18] = BY_MOD(BY_REG(PREFETCH("prefetchnta"), PREFETCH("prefetcht0"), PREFETCH("prefetcht1"),
+                           PREFETCH("prefetcht2"), NOP_EV, NOP_EV, NOP_EV, NOP_EV), NOP_EV),
+    [0x19] = NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV,
+    [0x20] = M(mov_from_cr, "mov", OP_CPL0 | OP_MOVCR, Rr, Cr),
+    [0x21] = M(mov_from_dr, "mov", OP_CPL0 | OP_MOVCR, Rr, Dr),
+    [0x22] = M(mov_to_cr, "mov", OP_CPL0 | OP_MOVCR, Cr, Rr),
+    [0x23] = M(mov_to_dr, "mov", OP_CPL0 | OP_MOVCR, Dr, Rr),
+    [0x28] = BY_PREFIX(LDA("movaps", V2, Vx, Wx), LDA("movapd", V2, Vx, Wx), UD, UD),
+    [0x29] = BY_PREFIX(STA("movaps", V2, Wx, Vx), STA("movapd", V2, Wx, Vx), UD, UD),
+    [0x2a] = BY_PREFIX(SL("cvtpi2ps", Vdq, Qq), SL("cvtpi2pd", Vdq, Qq), S3("cvtsi2ss", Vdq, Ey),
+                       S3("cvtsi2sd", Vdq, Ey)),
+    [0x2b] = BY_PREFIX(STA("movntps", V2, Mx, Vx), STA("movntpd", V2, Mx, Vx), UD, UD),
+    [0x2c] = BY_PREFIX(SL("cvttps2pi", Pq, Wq), SL("cvttpd2pi", Pq, Wdq), S2("cvttss2si", Gy, Wd),
+                       S2("cvttsd2si", Gy, Wq)),
+    [0x2d] = BY_PREFIX(SL("cvtps2pi", Pq, Wq), SL("cvtpd2pi", Pq, Wdq), S2("cvtss2si", Gy, Wd),
+                       S2("cvtsd2si", Gy, Wq)),
+    [0x2e] = BY_PREFIX(S2("ucomiss", Vdq, Wd), S2("ucomisd", Vdq, Wq), UD, UD),
+    [0x2f] = BY_PREFIX(S2("comiss", Vdq, Wd), S2("comisd", Vdq, Wq), UD, UD),
+    [0x30] = I(wrmsr, "wrmsr", OP_CPL0, 0),
+    [0x31] = I(rdtsc, "rdtsc", 0, 0),
+    [0x32] = I(rdmsr, "rdmsr", OP_CPL0, 0),
+    [0x33] = I(rdpmc, "rdpmc", 0, 0),
+    [0x34] = I(sysenter, "sysenter", 0, 0),
+    [0x35] = I(sysexit, "sysexit", 0, 0),
+    [0x40] = CC16(CMOV, "cmov"),
+    [0x50] = BY_PREFIX(S2("movmskps", Gd, Ux), S2("movmskpd", Gd, Ux), UD, UD),
+    [0x51] = BY_PREFIX(S2("sqrtps", Vx, Wx), S2("sqrtpd", Vx, Wx), S3("sqrtss", Vx, Wd),
+                       S3("sqrtsd", Vx, Wq)),
+    [0x52] = BY_PREFIX(S2("rsqrtps", Vx, Wx), UD, S3("rsqrtss", Vx, Wd), UD),
+    [0x53] = BY_PREFIX(S2("rcpps", Vx, Wx), UD, S3("rcpss", Vx, Wd), UD),
+    [0x54] = BY_PREFIX(S3("andps", Vx, Wx), S3("andpd", Vx, Wx), UD, UD),
+    [0x55] = BY_PREFIX(S3("andnps", Vx, Wx), S3("andnpd", Vx, Wx), UD, UD),
+    [0x56] = BY_PREFIX(S3("orps", Vx, Wx), S3("orpd", Vx, Wx), UD, UD),
+    [0x57] = BY_PREFIX(S3("xorps", Vx, Wx), S3("xorpd", Vx, Wx), UD, UD),
+    [0x58] = FLOAT4("add"),
+    [0x59] = FLOAT4("mul"),
+    [0x5a] = BY_PREFIX(S2("cvtps2pd", Vx, Wq), S2("cvtpd2ps", Vdq, Wx), S3("cvtss2sd", Vx, Wd),
+                       S3("cvtsd2ss", Vx, Wq)),
+    [0x5b] = BY_PREFIX(S2("cvtdq2ps", Vx, Wx), S2("cvtps2dq", Vx, Wx), S2("cvttps2dq", Vx, Wx), UD),
+    [0x5c] = FLOAT4("sub"),
+    [0x5d] = FLOAT4("min"),
+    [0x5e] = FLOAT4("div"),
+    [0x5f] = FLOAT4("max"),
+    [0x60] = BY_PREFIX(MM("punpcklbw", Pq, Qd), S3("punpcklbw", Vx, Wx), UD, UD),
+    [0x61] = BY_PREFIX(MM("punpcklwd", Pq, Qd), S3("punpcklwd", Vx, Wx), UD, UD),
+    [0x62] = BY_PREFIX(MM("punpckldq", Pq, Qd), S3("punpckldq", Vx, Wx), UD, UD),
+    [0x63] = MMX3("packsswb"),
+    [0x64] = MMX3("pcmpgtb"),
+    [0x65] = MMX3("pcmpgtw"),
+    [0x66] = MMX3("pcmpgtd"),
+    [0x67] = MMX3("packuswb"),
+    [0x68] = MMX3("punpckhbw"),
+    [0x69] = MMX3("punpckhwd"),
+    [0x6a] = MMX3("punpckhdq"),
+    [0x6b] = MMX3("packssdw"),
+    [0x6c] = P66_3("punpcklqdq", Vx, Wx),
+    [0x6d] = P66_3("punpckhqdq", Vx, Wx),
+    [0x6e] = BY_W(BY_PREFIX(MM("movd", Pq, Ey), M(vec_from_gpr, "movd", V2, Vdq, Ey), UD, UD),
+                  BY_PREFIX(MM("movq", Pq, Ey), M(vec_from_gpr, "movq", V2, Vdq, Ey), UD, UD)),
+    [0x6f] = BY_PREFIX(MM("movq", Pq, Qq), LDA("movdqa", V2, Vx, Wx), LD("movdqu", V2, Vx, Wx), UD),
+    [0x70] = BY_PREFIX(MM("pshufw", Pq, Qq, Iub), S2("pshufd", Vx, Wx, Iub),
+                       S2("pshufhw", Vx, Wx, Iub), S2("pshuflw", Vx, Wx, Iub)),
+    [0x71] = BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlw"), UD, VSHIFT("psraw"), UD, VSHIFT("psllw"),
+                               UD)),
+    [0x72] = BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrld"), UD, VSHIFT("psrad"), UD, VSHIFT("pslld"),
+                               UD)),
+    [0x73] = BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlq"), VSHIFT1("psrldq"), UD, UD, VSHIFT("psllq"),
+                               VSHIFT1("pslldq"))),
+    [0x74] = MMX3("pcmpeqb"),
+    [0x75] = MMX3("pcmpeqw"),
+    [0x76] = MMX3("pcmpeqd"),
+    [0x77] = BY_PREFIX(M(unimplemented, "emms", OP_FPU | OP_VEX, 0), UD, UD, UD),
+    [0x78] = BY_PREFIX(M(ud, "vmread", 0, Eq, Gv), UD, UD, UD),
+    [0x79] = BY_PREFIX(M(ud, "vmwrite", 0, Gv, Eq), UD, UD, UD),
+    [0x7c] = BY_PREFIX(UD, S3("haddpd", Vx, Wx), UD, S3("haddps", Vx, Wx)),
+    [0x7d] = BY_PREFIX(UD, S3("hsubpd", Vx, Wx), UD, S3("hsubps", Vx, Wx)),
+    [0x7e] = BY_W(BY_PREFIX(MM("movd", Ey, Pq), M(vec_to_gpr, "movd", V2, Ey, Vdq),
+                            LD("movq", V2, Vdq, Wq), UD),
+                  BY_PREFIX(MM("movq", Ey, Pq), M(vec_to_gpr, "movq", V2, Ey, Vdq),
+                            LD("movq", V2, Vdq, Wq), UD)),
+    [0x7f] = BY_PREFIX(MM("movq", Qq, Pq), STA("movdqa", V2, Wx, Vx), ST("movdqu", V2, Wx, Vx), UD),
+    [0x80] = CC16(JCCZ, "j"),
+    [0x90] = CC16(SET, "set"),
+    [0xa0] = PUSH_FSGS(SEG_FS),
+    [0xa1] = POP_FSGS(SEG_FS),
+    [0xa2] = I(cpuid, "cpuid", 0, 0),
+    [0xa3] = MS(bt_reg, BT_TEST, "bt", 0, Ev, Gv),
+    [0xa4] = MS(shiftd_imm, 0, "shld", 0, Ev, Gv, Iub),
+    [0xa5] = MS(shiftd_cl, 0, "shld", 0, Ev, Gv, CLb),
+    [0xa8] = PUSH_FSGS(SEG_GS),
+    [0xa9] = POP_FSGS(SEG_GS),
+    [0xaa] = I(rsm, "rsm", 0, 0),
+    [0xab] = MS(bt_reg, BT_SET, "bts", OP_LOCK, Ev, Gv),
+    [0xac] = MS(shiftd_imm, 1, "shrd", 0, Ev, Gv, Iub),
+    [0xad] = MS(shiftd_cl, 1, "shrd", 0, Ev, Gv, CLb),
+    [0xae] = TABLE(MOD, group15),
+    [0xaf] = M(imul_reg_rm, "imul", 0, Gv, Ev),
+    [0xb0] = M(cmpxchg, "cmpxchg", OP_LOCK, Eb, Gb),
+    [0xb1] = M(cmpxchg, "cmpxchg", OP_LOCK, Ev, Gv),
+    [0xb2] = MS(load_far_pointer, SEG_SS, "lss", 0, Gv, Mp),
+    [0xb3] = MS(bt_reg, BT_RESET, "btr", OP_LOCK, Ev, Gv),
+    [0xb4] = MS(load_far_pointer, SEG_FS, "lfs", 0, Gv, Mp),
+    [0xb5] = MS(load_far_pointer, SEG_GS, "lgs", 0, Gv, Mp),
+    [0xb6] = M(movzx, "movzx", 0, Gv, Eb),
+    [0xb7] = M(movzx, "movzx", 0, Gv, Ew),
+    [0xb8] = BY_PREFIX(UD, UD, MF(popcnt, 0, "popcnt", 0, POPCNT, Gv, Ev), UD),
+    [0xb9] = M(ud, "ud1", 0, Gv, Ev),
+    [0xba] = BY_REG(UD, UD, UD, UD, MS(bt_imm, BT_TEST, "bt", 0, Ev, Iub),
+                    MS(bt_imm, BT_SET, "bts", OP_LOCK, Ev, Iub),
+                    MS(bt_imm, BT_RESET, "btr", OP_LOCK, Ev, Iub),
+                    MS(bt_imm, BT_COMPLEMENT, "btc", OP_LOCK, Ev, Iub)),
+    [0xbb] = MS(bt_reg, BT_COMPLEMENT, "btc", OP_LOCK, Ev, Gv),
+    [0xbc] = BY_PREFIX(MS(bitscan, SCAN_BSF, "bsf", 0, Gv, Ev),
+                       MS(bitscan, SCAN_BSF, "bsf", 0, Gv, Ev),
+                       MS(bitscan, SCAN_TZCNT, "tzcnt", 0, Gv, Ev),
+                       MS(bitscan, SCAN_BSF, "bsf", 0, Gv, Ev)),
+    [0xbd] = BY_PREFIX(MS(bitscan, SCAN_BSR, "bsr", 0, Gv, Ev),
+                       MS(bitscan, SCAN_BSR, "bsr", 0, Gv, Ev),
+                       MS(bitscan, SCAN_LZCNT, "lzcnt", 0, Gv, Ev),
+                       MS(bitscan, SCAN_BSR, "bsr", 0, Gv, Ev)),
+    [0xbe] = M(movsx, "movsx", 0, Gv, Eb),
+    [0xbf] = M(movsx, "movsx", 0, Gv, Ew),
+    [0xc0] = M(xadd, "xadd", OP_LOCK, Eb, Gb),
+    [0xc1] = M(xadd, "xadd", OP_LOCK, Ev, Gv),
+    [0xc2] = BY_PREFIX(S3("cmpps", Vx, Wx, Iub), S3("cmppd", Vx, Wx, Iub),
+                       S3("cmpss", Vx, Wd, Iub), S3("cmpsd", Vx, Wq, Iub)),
+    [0xc3] = BY_PREFIX(M(mov_store, "movnti", 0, My, Gy), UD, UD, UD),
+    [0xc4] = BY_PREFIX(BY_MOD(MM("pinsrw", Pq, Mw, Iub), MM("pinsrw", Pq, ARG(R, d), Iub)),
+                       BY_MOD(S3("pinsrw", Vdq, Mw, Iub), S3("pinsrw", Vdq, ARG(R, d), Iub)), UD,
+                       UD),
+    [0xc5] = BY_PREFIX(MM("pextrw", Gd, Nq, Iub), S2("pextrw", Gd, Udq, Iub), UD, UD),
+    [0xc6] = BY_PREFIX(S3("shufps", Vx, Wx, Iub), S3("shufpd", Vx, Wx, Iub), UD, UD),
+    [0xc7] = TABLE(MOD, group9),
+    [0xc8] = EIGHT(I(bswap, "bswap", 0, Zv)),
+    [0xd0] = BY_PREFIX(UD, S3("addsubpd", Vx, Wx), UD, S3("addsubps", Vx, Wx)),
+    [0xd1] = MMX3("psrlw"),
+    [0xd2] = MMX3("psrld"),
+    [0xd3] = MMX3("psrlq"),
+    [0xd4] = MMX3("paddq"),
+    [0xd5] = MMX3("pmullw"),
+    [0xd6] = BY_PREFIX(UD, ST("movq", V2, Wq, Vdq), SL("movq2dq", Vdq, Nq), SL("movdq2q", Pq, Uq)),
+    [0xd7] = BY_PREFIX(MM("pmovmskb", Gd, Nq), S2("pmovmskb", Gd, Ux), UD, UD),
+    [0xd8] = MMX3("psubusb"),
+    [0xd9] = MMX3("psubusw"),
+    [0xda] = MMX3("pminub"),
+    [0xdb] = MMX3("pand"),
+    [0xdc] = MMX3("paddusb"),
+    [0xdd] = MMX3("paddusw"),
+    [0xde] = MMX3("pmaxub"),
+    [0xdf] = MMX3("pandn"),
+    [0xe0] = MMX3("pavgb"),
+    [0xe1] = MMX3("psraw"),
+    [0xe2] = MMX3("psrad"),
+    [0xe3] = MMX3("pavgw"),
+    [0xe4] = MMX3("pmulhuw"),
+    [0xe5] = MMX3("pmulhw"),
+    [0xe6] = BY_PREFIX(UD, S2("cvttpd2dq", Vdq, Wx), S2("cvtdq2pd", Vx, Wq),
+                       S2("cvtpd2dq", Vdq, Wx)),
+    [0xe7] = BY_PREFIX(MM("movntq", Mq, Pq), STA("movntdq", V2, Mx, Vx), UD, UD),
+    [0xe8] = MMX3("psubsb"),
+    [0xe9] = MMX3("psubsw"),
+    [0xea] = MMX3("pminsw"),
+    [0xeb] = MMX3("por"),
+    [0xec] = MMX3("paddsb"),
+    [0xed] = MMX3("paddsw"),
+    [0xee] = MMX3("pmaxsw"),
+    [0xef] = MMX3("pxor"),
+    [0xf0] = BY_PREFIX(UD, UD, UD, LD("lddqu", V2, Vx, Mx)),
+    [0xf1] = MMX3("psllw"),
+    [0xf2] = MMX3("pslld"),
+    [0xf3] = MMX3("psllq"),
+    [0xf4] = MMX3("pmuludq"),
+    [0xf5] = MMX3("pmaddwd"),
+    [0xf6] = MMX3("psadbw"),
+    [0xf7] = BY_PREFIX(MM("maskmovq", Pq, Nq), S2("maskmovdqu", Vdq, Udq), UD, UD),
+    [0xf8] = MMX3("psubb"),
+    [0xf9] = MMX3("psubw"),
+    [0xfa] = MMX3("psubd"),
+    [0xfb] = MMX3("psubq"),
+    [0xfc] = MMX3("paddb"),
+    [0xfd] = MMX3("paddw"),
+    [0xfe] = MMX3("paddd"),
+    [0xff] = M(ud, "ud0", 0, Gv, Ev),
+};
+
+#define BMI(sub, n, feat, ...) MF(bmi, BMI_##sub, n, OP_GPRVEX, feat, __VA_ARGS__)
+#define FMA3(n)  P66_FMA(n)
+#define P66_FMA(n) BY_PREFIX(UD, BY_W(AV(n "s", Vx, Hx, Wx), AV(n "d", Vx, Hx, Wx)), UD, UD)
+#define MOVX(n, narrow) P66_2(n, Vx, narrow)
+#define GATHER(n, m) \
+    BY_PREFIX(UD, BY_W(AV(n "d", Vx, m, Hx), AV(n "q", Vx, m, Hx)), UD, UD)
+#define AESFORM(n) BY_PREFIX(UD, MF(unimplemented, 0, n, OP_SSE | OP_VEX3, AES, Vx, Wx), UD, UD)
+#define SHAFORM(n, ...) BY_PREFIX(MF(unimplemented, 0, n, OP_SSE, SHA, Vdq, Wdq, ##__VA_ARGS__), UD, UD, UD)
+
+const struct opcode emu_map_0f38[256] = {
+    [0x00] = MMX3("pshufb"),
+    [0x01] = MMX3("phaddw"),
+    [0x02] = MMX3("phaddd"),
+    [0x03] = MMX3("phaddsw"),
+    [0x04] = MMX3("pmaddubsw"),
+    [0x05] = MMX3("phsubw"),
+    [0x06] = MMX3("phsubd"),
+    [0x07] = MMX3("phsubsw"),
+    [0x08] = MMX3("psignb"),
+    [0x09] = MMX3("psignw"),
+    [0x0a] = MMX3("psignd"),
+    [0x0b] = MMX3("pmulhrsw"),
+    [0x0c] = P66_A("permilps", Vx, Hx, Wx),
+    [0x0d] = P66_A("permilpd", Vx, Hx, Wx),
+    [0x0e] = P66_A("testps", Vx, Wx),
+    [0x0f] = P66_A("testpd", Vx, Wx),
+    [0x10] = BY_PREFIX(UD, SL("pblendvb", Vdq, Wdq), UD, UD),
+    [0x13] = P66_A("cvtph2ps", Vx, Wq),
+    [0x14] = BY_PREFIX(UD, SL("blendvps", Vdq, Wdq), UD, UD),
+    [0x15] = BY_PREFIX(UD, SL("blendvpd", Vdq, Wdq), UD, UD),
+    [0x16] = P66_A("permps", Vqq, Hx, Wqq),
+    [0x17] = P66_2("ptest", Vx, Wx),
+    [0x18] = P66_A("broadcastss", Vx, Wd),
+    [0x19] = P66_A("broadcastsd", Vqq, Wq),
+    [0x1a] = P66_A("broadcastf128", Vqq, Mdq),
+    [0x1c] = BY_PREFIX(MM("pabsb", Pq, Qq), S2("pabsb", Vx, Wx), UD, UD),
+    [0x1d] = BY_PREFIX(MM("pabsw", Pq, Qq), S2("pabsw", Vx, Wx), UD, UD),
+    [0x1e] = BY_PREFIX(MM("pabsd", Pq, Qq), S2("pabsd", Vx, Wx), UD, UD),
+    [0x20] = MOVX("pmovsxbw", Wq),
+    [0x21] = MOVX("pmovsxbd", Wd),
+    [0x22] = MOVX("pmovsxbq", Ww),
+    [0x23] = MOVX("pmovsxwd", Wq),
+    [0x24] = MOVX("pmovsxwq", Wd),
+    [0x25] = MOVX("pmovsxdq", Wq),
+    [0x28] = P66_3("pmuldq", Vx, Wx),
+    [0x29] = P66_3("pcmpeqq", Vx, Wx),
+    [0x2a] = BY_PREFIX(UD, LDA("movntdqa", V2, Vx, Mx), UD, UD),
+    [0x2b] = P66_3("packusdw", Vx, Wx),
+    [0x2c] = P66_A("maskmovps", Vx, Hx, Mx),
+    [0x2d] = P66_A("maskmovpd", Vx, Hx, Mx),
+    [0x2e] = P66_A("maskmovps", Mx, Hx, Vx),
+    [0x2f] = P66_A("maskmovpd", Mx, Hx, Vx),
+    [0x30] = MOVX("pmovzxbw", Wq),
+    [0x31] = MOVX("pmovzxbd", Wd),
+    [0x32] = MOVX("pmovzxbq", Ww),
+    [0x33] = MOVX("pmovzxwd", Wq),
+    [0x34] = MOVX("pmovzxwq", Wd),
+    [0x35] = MOVX("pmovzxdq", Wq),
+    [0x36] = P66_A("permd", Vqq, Hx, Wqq),
+    [0x37] = P66_3("pcmpgtq", Vx, Wx),
+    [0x38] = P66_3("pminsb", Vx, Wx),
+    [0x39] = P66_3("pminsd", Vx, Wx),
+    [0x3a] = P66_3("pminuw", Vx, Wx),
+    [0x3b] = P66_3("pminud", Vx, Wx),
+    [0x3c] = P66_3("pmaxsb", Vx, Wx),
+    [0x3d] = P66_3("pmaxsd", Vx, Wx),
+    [0x3e] = P66_3("pmaxuw", Vx, Wx),
+    [0x3f] = P66_3("pmaxud", Vx, Wx),
+    [0x40] = P66_3("pmulld", Vx, Wx),
+    [0x41] = P66_2("phminposuw", Vdq, Wdq),
+    [0x45] = BY_PREFIX(UD, BY_W(AV("psrlvd", Vx, Hx, Wx), AV("psrlvq", Vx, Hx, Wx)), UD, UD),
+    [0x46] = P66_A("psravd", Vx, Hx, Wx),
+    [0x47] = BY_PREFIX(UD, BY_W(AV("psllvd", Vx, Hx, Wx), AV("psllvq", Vx, Hx, Wx)), UD, UD),
+    [0x58] = P66_A("pbroadcastd", Vx, Wd),
+    [0x59] = P66_A("pbroadcastq", Vx, Wq),
+    [0x5a] = P66_A("broadcasti128", Vqq, Mdq),
+    [0x78] = P66_A("pbroadcastb", Vx, Wb),
+    [0x79] = P66_A("pbroadcastw", Vx, Ww),
+    [0x80] = BY_PREFIX(UD, M(ud, "invept", 0, Gv, Mdq), UD, UD),
+    [0x81] = BY_PREFIX(UD, M(ud, "invvpid", 0, Gv, Mdq), UD, UD),
+    [0x82] = BY_PREFIX(UD, MF(invpcid, 0, "invpcid", OP_CPL0, INVPCID, ARG(G, nat), Mdq), UD, UD),
+    [0x8c] = BY_PREFIX(UD, BY_W(AV("pmaskmovd", Vx, Hx, Mx), AV("pmaskmovq", Vx, Hx, Mx)), UD, UD),
+    [0x8e] = BY_PREFIX(UD, BY_W(AV("pmaskmovd", Mx, Hx, Vx), AV("pmaskmovq", Mx, Hx, Vx)), UD, UD),
+    [0x90] = GATHER("pgatherd", Md),
+    [0x91] = GATHER("pgatherq", Mq),
+    [0x92] = GATHER("gatherdp", Md),
+    [0x93] = GATHER("gatherqp", Mq),
+    [0x96] = FMA3("fmaddsub132p"), FMA3("fmsubadd132p"), FMA3("fmadd132p"), FMA3("fmadd132s"),
+    [0x9a] = FMA3("fmsub132p"), FMA3("fmsub132s"), FMA3("fnmadd132p"), FMA3("fnmadd132s"),
+    [0x9e] = FMA3("fnmsub132p"), FMA3("fnmsub132s"),
+    [0xa6] = FMA3("fmaddsub213p"), FMA3("fmsubadd213p"), FMA3("fmadd213p"), FMA3("fmadd213s"),
+    [0xaa] = FMA3("fmsub213p"), FMA3("fmsub213s"), FMA3("fnmadd213p"), FMA3("fnmadd213s"),
+    [0xae] = FMA3("fnmsub213p"), FMA3("fnmsub213s"),
+    [0xb6] = FMA3("fmaddsub231p"), FMA3("fmsubadd231p"), FMA3("fmadd231p"), FMA3("fmadd231s"),
+    [0xba] = FMA3("fmsub231p"), FMA3("fmsub231s"), FMA3("fnmadd231p"), FMA3("fnmadd231s"),
+    [0xbe] = FMA3("fnmsub231p"), FMA3("fnmsub231s"),
+    [0xc8] = SHAFORM("sha1nexte"), SHAFORM("sha1msg1"), SHAFORM("sha1msg2"),
+    [0xcb] = SHAFORM("sha256rnds2"), SHAFORM("sha256msg1"), SHAFORM("sha256msg2"),
+    [0xdb] = BY_PREFIX(UD, MF(unimplemented, 0, "aesimc", V2, AES, Vdq, Wdq), UD, UD),
+    [0xdc] = AESFORM("aesenc"), AESFORM("aesenclast"), AESFORM("aesdec"), AESFORM("aesdeclast"),
+    [0xf0] = BY_PREFIX(MF(movbe_load, 0, "movbe", 0, MOVBE, Gv, Mv),
+                       MF(movbe_load, 0, "movbe", 0, MOVBE, Gv, Mv), UD,
+                       MF(crc32, 0, "crc32", 0, CRC32, Gy, Eb)),
+    [0xf1] = BY_PREFIX(MF(movbe_store, 0, "movbe", 0, MOVBE, Mv, Gv),
+                       MF(movbe_store, 0, "movbe", 0, MOVBE, Mv, Gv), UD,
+                       MF(crc32, 0, "crc32", 0, CRC32, Gy, Ev)),
+    [0xf2] = BY_PREFIX(BMI(ANDN, "andn", BMI1, Gy, Bd, Ey), UD, UD, UD),
+    [0xf3] = BY_REG(UD, BY_PREFIX(BMI(BLSR, "blsr", BMI1, Bd, Ey), UD, UD, UD),
+                    BY_PREFIX(BMI(BLSMSK, "blsmsk", BMI1, Bd, Ey), UD, UD, UD),
+                    BY_PREFIX(BMI(BLSI, "blsi", BMI1, Bd, Ey), UD, UD, UD), UD, UD, UD, UD),
+    [0xf5] = BY_PREFIX(BMI(BZHI, "bzhi", BMI2, Gy, Ey, Bd), UD,
+                       BMI(PEXT, "pext", BMI2, Gy, Bd, Ey), BMI(PDEP, "pdep", BMI2, Gy, Bd, Ey)),
+    [0xf6] = BY_PREFIX(UD, MF(adx, 0, "adcx", 0, ADX, Gy, Ey), MF(adx, 1, "adox", 0, ADX, Gy, Ey),
+                       BMI(MULX, "mulx", BMI2, Gy, Bd, Ey)),
+    [0xf7] = BY_PREFIX(BMI(BEXTR, "bextr", BMI1, Gy, Ey, Bd), BMI(SHLX, "shlx", BMI2, Gy, Ey, Bd),
+                       BMI(SARX, "sarx", BMI2, Gy, Ey, Bd), BMI(SHRX, "shrx", BMI2, Gy, Ey, Bd)),
+};
+
+#define BLENDV(n) P66_A(n, Vx, Hx, Wx, Lx)
+
+const struct opcode emu_map_0f3a[256] = {
+    [0x00] = P66_A("permq", Vqq, Wqq, Iub),
+    [0x01] = P66_A("permpd", Vqq, Wqq, Iub),
+    [0x02] = P66_A("pblendd", Vx, Hx, Wx, Iub),
+    [0x04] = P66_A("permilps", Vx, Wx, Iub),
+    [0x05] = P66_A("permilpd", Vx, Wx, Iub),
+    [0x06] = P66_A("perm2f128", Vqq, Hx, Wqq, Iub),
+    [0x08] = P66_2("roundps", Vx, Wx, Iub),
+    [0x09] = P66_2("roundpd", Vx, Wx, Iub),
+    [0x0a] = P66_3("roundss", Vx, Wd, Iub),
+    [0x0b] = P66_3("roundsd", Vx, Wq, Iub),
+    [0x0c] = P66_3("blendps", Vx, Wx, Iub),
+    [0x0d] = P66_3("blendpd", Vx, Wx, Iub),
+    [0x0e] = P66_3("pblendw", Vx, Wx, Iub),
+    [0x0f] = BY_PREFIX(MM("palignr", Pq, Qq, Iub), S3("palignr", Vx, Wx, Iub), UD, UD),
+    [0x14] = BY_MOD(P66_2("pextrb", Mb, Vdq, Iub), P66_2("pextrb", ARG(R, d), Vdq, Iub)),
+    [0x15] = BY_MOD(P66_2("pextrw", Mw, Vdq, Iub), P66_2("pextrw", ARG(R, d), Vdq, Iub)),
+    [0x16] = BY_W(P66_2("pextrd", Ey, Vdq, Iub), P66_2("pextrq", Ey, Vdq, Iub)),
+    [0x17] = P66_2("extractps", Ed, Vdq, Iub),
+    [0x18] = P66_A("insertf128", Vqq, Hx, Wdq, Iub),
+    [0x19] = P66_A("extractf128", Wdq, Vqq, Iub),
+    [0x1d] = P66_A("cvtps2ph", Wq, Vx, Iub),
+    [0x20] = BY_MOD(P66_3("pinsrb", Vdq, Mb, Iub), P66_3("pinsrb", Vdq, ARG(R, d), Iub)),
+    [0x21] = P66_3("insertps", Vdq, Wd, Iub),
+    [0x22] = BY_W(P66_3("pinsrd", Vdq, Ey, Iub), P66_3("pinsrq", Vdq, Ey, Iub)),
+    [0x38] = P66_A("inserti128", Vqq, Hx, Wdq, Iub),
+    [0x39] = P66_A("extracti128", Wdq, Vqq, Iub),
+    [0x40] = P66_3("dpps", Vx, Wx, Iub),
+    [0x41] = P66_3("dppd", Vdq, Wdq, Iub),
+    [0x42] = P66_3("mpsadbw", Vx, Wx, Iub),
+    [0x44] = BY_PREFIX(UD, MF(unimplemented, 0, "pclmulqdq", OP_SSE | OP_VEX3, PCLMUL, Vx, Wx, Iub),
+                       UD, UD),
+    [0x46] = P66_A("perm2i128", Vqq, Hx, Wqq, Iub),
+    [0x4a] = BLENDV("blendvps"),
+    [0x4b] = BLENDV("blendvpd"),
+    [0x4c] = BLENDV("pblendvb"),
+    [0x60] = P66_2("pcmpestrm", Vdq, Wdq, Iub),
+    [0x61] = P66_2("pcmpestri", Vdq, Wdq, Iub),
+    [0x62] = P66_2("pcmpistrm", Vdq, Wdq, Iub),
+    [0x63] = P66_2("pcmpistri", Vdq, Wdq, Iub),
+    [0xcc] = SHAFORM("sha1rnds4", Iub),
+    [0xdf] = BY_PREFIX(UD, MF(unimplemented, 0, "aeskeygenassist", V2, AES, Vdq, Wdq, Iub), UD, UD),
+    [0xf0] = BY_PREFIX(UD, UD, UD, BMI(RORX, "rorx", BMI2, Gy, Ey, Iub)),
+};
