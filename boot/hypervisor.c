@@ -67,6 +67,12 @@ static void post_mortem(void)
         shell_run_polled(&hypervisor.shell);
 }
 
+/* The host's timer only has to end a sleep. */
+static void timer_rang(void *ctx)
+{
+    (void)ctx;
+}
+
 static void start_console(struct hypervisor *h)
 {
     struct uart16550 *uart = h->config.hv.console == CONSOLE_NONE ? NULL : early_console_uart();
@@ -228,6 +234,8 @@ _Noreturn void hypervisor_run(const struct boot_info *boot)
 
     read_configuration(h, boot);
     start_console(h);
+    if (irq_attach_vector(IRQ_VECTOR_TIMER, timer_rang, NULL) != STATUS_OK)
+        log_error("irq", "the timer's vector is taken");
     report_configuration(h);
     start_vtx(h);
     create_machines(h);

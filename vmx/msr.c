@@ -74,6 +74,7 @@ static void move_tsc(struct vcpu *v, u64 delta)
     v->tsc_offset += delta;
     v->tsc_adjust += delta;
     vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
+    v->vm->parts.intc.ops->set_tsc_offset(v->vm->parts.intc.ctx, v->index, v->tsc_offset);
 }
 
 static bool write_tsc(struct vcpu *v, u32 msr, u64 value)
