@@ -13,6 +13,26 @@ static void accept_vector(struct vlapic *l, u8 vector, bool level);
 
 /* --- State: IRR, ISR, priorities -------------------------------------------------------------- */
 
+static inline bool enabled(const struct vlapic *l)
+{
+    return l->base & BASE_EN;
+}
+
+static inline bool x2apic(const struct vlapic *l)
+{
+    return l->base & BASE_EXTD;
+}
+
+static inline enum timer_mode timer_mode(const struct vlapic *l)
+{
+    return (enum timer_mode)(l->reg[LVT_TIMER] >> 17 & 3);
+}
+
+static inline unsigned timer_shift(const struct vlapic *l)
+{
+    return divide_shift(l->reg[TIMER_DIVIDE]);
+}
+
 /* The highest vector in the bank, of which `words` says which of its registers are not zero. */
 static inline int top_vector(const struct vlapic *l, unsigned bank, u32 words)
 {

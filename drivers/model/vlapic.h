@@ -104,6 +104,9 @@ bool vlapic_msi(struct vlapic_set *s, u64 address, u32 data);
 /* False when IA32_APIC_BASE.EN is clear (then CPUID.01H:EDX[9] reads 0). */
 bool vlapic_enabled(const struct vlapic_set *s, unsigned cpu);
 
+/* The timer's current-count register: 0 when it does not count. */
+u32 vlapic_timer_count(const struct vlapic *l);
+
 void vlapic_show_cpu(const struct vlapic_set *s, unsigned cpu, struct sink *out);
 void vlapic_show(const struct vlapic_set *s, struct sink *out);
 

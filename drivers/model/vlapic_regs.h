@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The registers of a local APIC and how to read them: shared by the model and by what shows it.
+ * The registers of a local APIC: numbers and fields, for the model and for what shows it.
  */
 #ifndef DRIVERS_MODEL_VLAPIC_REGS_H
 #define DRIVERS_MODEL_VLAPIC_REGS_H
 
-#include "drivers/model/vlapic.h"
 #include "lib/bits.h"
 
 /* Register numbers: MMIO offset / 16, MSR - 800H.  SDM vol. 3A, tables 10-1 and 10-6. */
@@ -71,30 +70,10 @@ enum {
 
 enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE, TIMER_RESERVED };
 
-static inline bool enabled(const struct vlapic *l)
-{
-    return l->base & BASE_EN;
-}
-
-static inline bool x2apic(const struct vlapic *l)
-{
-    return l->base & BASE_EXTD;
-}
-
-static inline enum timer_mode timer_mode(const struct vlapic *l)
-{
-    return (enum timer_mode)(l->reg[LVT_TIMER] >> 17 & 3);
-}
-
 /* log2 of the divisor: 0..7 of the register's three bits mean 2, 4, ... 128, 1 (figure 10-10). */
-static inline unsigned timer_shift(const struct vlapic *l)
+static inline unsigned divide_shift(u32 divide)
 {
-    u32 d = l->reg[TIMER_DIVIDE];
-
-    return ((d & 3) + (d >> 1 & 4) + 1) & 7;
+    return ((divide & 3) + (divide >> 1 & 4) + 1) & 7;
 }
-
-/* The current count: 0 when the timer does not count. */
-u32 vlapic_timer_count(const struct vlapic *l);
 
 #endif

@@ -40,7 +40,7 @@ static void show_vectors(const struct vlapic *l, const char *name, unsigned bank
     sink_printf(out, "\n");
 }
 
-static void show_fields(const struct vlapic *l, unsigned n, u32 v, struct sink *out)
+static void show_fields(unsigned n, u32 v, struct sink *out)
 {
     static const char *const modes[] = {"fixed", "lowest", "SMI",     "reserved",
                                         "NMI",   "INIT",   "startup", "ExtINT"};
@@ -60,7 +60,7 @@ static void show_fields(const struct vlapic *l, unsigned n, u32 v, struct sink *
         sink_printf(out, "  vector %02xh %s %s%s", v & 0xff, modes[v >> 8 & 7],
                     v & ICR_LOGICAL ? "logical" : "physical", shorthand[v >> 18 & 3]);
     else if (n == TIMER_DIVIDE)
-        sink_printf(out, "  by %u", 1u << timer_shift(l));
+        sink_printf(out, "  by %u", 1u << divide_shift(v));
     else if (n == TPR || n == PPR)
         sink_printf(out, "  class %u", v >> 4 & 0xf);
     else if (n == DFR)
@@ -77,16 +77,16 @@ void vlapic_show_cpu(const struct vlapic_set *s, unsigned cpu, struct sink *out)
 
     sink_printf(out, "local APIC of CPU %u\n", cpu);
     sink_printf(out, "  %-14s %016llx  %s%s\n", "APIC_BASE", (unsigned long long)l->base,
-                !enabled(l) ? "disabled"
-                : x2apic(l) ? "x2APIC"
-                            : "xAPIC",
+                !(l->base & BASE_EN)  ? "disabled"
+                : l->base & BASE_EXTD ? "x2APIC"
+                                      : "xAPIC",
                 l->base & BASE_BSP ? ", BSP" : "");
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
         unsigned n = names[i].reg;
         u32 value = n == TIMER_CURRENT ? vlapic_timer_count(l) : l->reg[n];
 
         sink_printf(out, "  %-14s %08x", names[i].name, value);
-        show_fields(l, n, value, out);
+        show_fields(n, value, out);
         sink_printf(out, "\n");
     }
     sink_printf(out, "  %-14s %016llx\n", "TSC_DEADLINE", (unsigned long long)l->deadline);
