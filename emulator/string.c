@@ -362,7 +362,7 @@ enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size)
     st = emu_read_linear(e, GVA(tr->base + at), &bits, 2, EMU_IMPLICIT);
     if (st != EMU_DONE)
         return st;
-    return bits >> (port & 7) & (BIT(size) - 1) ? emu_gp(e, 0) : EMU_DONE;
+    return (u32)bits >> (port & 7) & (BIT(size) - 1) ? emu_gp(e, 0) : EMU_DONE;
 }
 
 static void record_io(struct emu *e, enum emu_io io, u16 port, unsigned size, u64 value)

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Decoded instructions as text, Intel syntax, out of the same tables that execute them.
+ */
+#include "emulator/internal.h"
+#include "lib/format.h"
+
+/* One text under way. */
+struct listing {
+    struct buf_sink out;
+    const struct insn *i;
+    u64 next; /* address of the instruction after */
+    bool (*symbol)(void *ctx, u64 addr, char *out, size_t cap);
+    void *ctx;
+};
+
+#define put(l, ...) sink_printf(&(l)->out.sink, __VA_ARGS__)
+
+static const char *const segment_names[] = {"es", "cs", "ss", "ds", "fs", "gs"};
+
+static void put_gpr(struct listing *l, unsigned reg, unsigned size)
+{
+    static const char *const low8[] = {"al", "cl", "dl", "bl", "spl", "bpl", "sil", "dil"};
+    static const char *const high8[] = {"ah", "ch", "dh", "bh"};
+    static const char *const word[] = {"ax", "cx", "dx", "bx", "sp", "bp", "si", "di"};
+
+    if (reg >= 8)
+        put(l, "r%u%s", reg, size == 1 ? "b" : size == 2 ? "w" : size == 4 ? "d" : "");
+    else if (size == 1)
+        put(l, "%s", l->i->rex == 0 && reg >= 4 ? high8[reg - 4] : low8[reg]);
+    else
+        put(l, "%s%s", size == 2 ? "" : size == 4 ? "e" : "r", word[reg]);
+}
+
+static void put_vector(struct listing *l, unsigned reg, u16 arg)
+{
+    unsigned size = emu_arg_bytes(l->i, arg);
+    put(l, "%cmm%u", size == 64 ? 'z' : size == 32 ? 'y' : 'x', reg);
+}
+
+static void put_address(struct listing *l, u64 addr)
+{
+    char name[80];
+
+    if (l->i->mode != EMU_MODE_64)
+        addr = (u32)addr;
+    put(l, "0x%llx", (unsigned long long)addr);
+    if (l->symbol != NULL && l->symbol(l->ctx, addr, name, sizeof(name)))
+        put(l, " <%s>", name);
+}
+
+/* Is this operand a register whose width tells the memory operand's? */
+static bool tells_size(const struct insn *i, u16 arg, unsigned size)
+{
+    switch (ARG_LETTER(arg)) {
+    case ARG_G:
+    case ARG_Z:
+    case ARG_ACC:
+    case ARG_P:
+    case ARG_V:
+    case ARG_B:
+        return emu_arg_bytes(i, arg) == size || (ARG_LETTER(arg) == ARG_P && size == 8);
+    case ARG_S:
+        return size == 2;
+    default:
+        return false;
+    }
+}
+
+static void put_size(struct listing *l, u16 arg)
+{
+    static const struct {
+        u8 size;
+        const char *word;
+    } words[] = {{1, "byte"},   {2, "word"},     {4, "dword"},    {8, "qword"},
+                 {10, "tbyte"}, {16, "xmmword"}, {32, "ymmword"}, {64, "zmmword"}};
+    enum arg_size letter = ARG_SIZE(arg);
+    unsigned size = emu_arg_bytes(l->i, arg);
+    const struct opcode *op = l->i->op;
+
+    if (letter == SIZE_p || letter == SIZE_a || letter == SIZE_desc)
+        return;
+    for (unsigned n = 0; n < ARRAY_SIZE(op->arg) && op->arg[n] != 0; n++) {
+        if (tells_size(l->i, op->arg[n], size))
+            return;
+    }
+    for (unsigned n = 0; n < ARRAY_SIZE(words); n++) {
+        if (words[n].size == size)
+            put(l, "%s ptr ", words[n].word);
+    }
+}
+
+static void put_displacement(struct listing *l, bool alone)
+{
+    const struct insn *i = l->i;
+    s64 disp = (s64)i->disp;
+
+    if (alone)
+        put(l, "0x%llx", (unsigned long long)(i->disp & mask_bytes(i->addrsize)));
+    else if (disp != 0)
+        put(l, "%c0x%llx", disp < 0 ? '-' : '+',
+            (unsigned long long)(disp < 0 ? 0 - i->disp : i->disp));
+}
+
+static void put_memory(struct listing *l, u16 arg)
+{
+    const struct insn *i = l->i;
+    bool by_stack = i->base == RSP || i->base == RBP;
+
+    put_size(l, arg);
+    if (i->seg != (by_stack ? SEG_SS : SEG_DS))
+        put(l, "%s:", segment_names[i->seg]);
+    put(l, "[");
+    if (i->base == REG_RIP) {
+        put_address(l, l->next + i->disp);
+        put(l, "]");
+        return;
+    }
+    bool alone = i->base == REG_NONE && i->index == REG_NONE;
+    if (i->base != REG_NONE)
+        put_gpr(l, i->base, i->addrsize);
+    if (i->index != REG_NONE) {
+        put(l, "%s", i->base != REG_NONE ? "+" : "");
+        put_gpr(l, i->index, i->addrsize);
+        if (i->addrsize != 2)
+            put(l, "*%u", 1u << i->scale);
+    }
+    put_displacement(l, alone);
+    put(l, "]");
+}
+
+/* Immediates are shown as the operand sees them: extended, then cut to its size. */
+static void put_immediate(struct listing *l, u16 arg, u64 value)
+{
+    const struct insn *i = l->i;
+    u16 first = i->op->arg[0];
+    unsigned size = emu_arg_bytes(i, arg);
+
+    if (ARG_LETTER(arg) == ARG_I)
+        size = ARG_LETTER(first) == ARG_I ? i->opsize : emu_arg_bytes(i, first);
+    put(l, "0x%llx", (unsigned long long)(value & mask_bytes(size)));
+}
+
+/* Operands that are memory or, with ModRM.mod 3, a register. */
+static void put_rm(struct listing *l, u16 arg)
+{
+    const struct insn *i = l->i;
+
+    if (insn_is_memory(i)) {
+        put_memory(l, arg);
+        return;
+    }
+    switch (ARG_LETTER(arg)) {
+    case ARG_N:
+    case ARG_Q:
+        put(l, "mm%u", i->rm & 7u);
+        break;
+    case ARG_U:
+    case ARG_W:
+        put_vector(l, i->rm, arg);
+        break;
+    default:
+        put_gpr(l, i->rm, emu_arg_bytes(i, arg));
+    }
+}
+
+static void put_fixed(struct listing *l, u16 arg)
+{
+    const struct insn *i = l->i;
+
+    switch (ARG_LETTER(arg)) {
+    case ARG_ACC:
+        put_gpr(l, RAX, emu_arg_bytes(i, arg));
+        break;
+    case ARG_CL:
+        put(l, "cl");
+        break;
+    case ARG_DX:
+        put(l, "dx");
+        break;
+    case ARG_ONE:
+        put(l, "1");
+        break;
+    case ARG_SEG:
+        put(l, "%s", segment_names[i->op->sub]);
+        break;
+    case ARG_ST0:
+        put(l, "st0");
+        break;
+    default: /* ARG_STI */
+        put(l, "st%u", i->rm & 7u);
+    }
+}
+
+/* `second`: the immediate in imm2. */
+static void put_arg(struct listing *l, u16 arg, bool second)
+{
+    const struct insn *i = l->i;
+
+    switch (ARG_LETTER(arg)) {
+    case ARG_A:
+        put(l, "0x%llx:0x%llx", (unsigned long long)i->imm2, (unsigned long long)i->imm);
+        break;
+    case ARG_C:
+        put(l, "cr%u", i->reg);
+        break;
+    case ARG_D:
+        put(l, "dr%u", i->reg);
+        break;
+    case ARG_G:
+        put_gpr(l, i->reg, emu_arg_bytes(i, arg));
+        break;
+    case ARG_B:
+        put_gpr(l, i->vvvv, emu_arg_bytes(i, arg));
+        break;
+    case ARG_H:
+        put_vector(l, i->vvvv, arg);
+        break;
+    case ARG_V:
+        put_vector(l, i->reg, arg);
+        break;
+    case ARG_L:
+        put_vector(l, (unsigned)i->imm, arg);
+        break;
+    case ARG_P:
+        put(l, "mm%u", i->reg & 7u);
+        break;
+    case ARG_S:
+        put(l, "%s", segment_names[i->reg & 7]);
+        break;
+    case ARG_Z:
+        put_gpr(l, i->rm, emu_arg_bytes(i, arg));
+        break;
+    case ARG_I:
+    case ARG_IU:
+        put_immediate(l, arg, second ? i->imm2 : i->imm);
+        break;
+    case ARG_J:
+        put_address(l, i->opsize == 2 ? (l->next + i->imm) & 0xffff : l->next + i->imm);
+        break;
+    case ARG_O:
+        put_memory(l, arg);
+        break;
+    case ARG_E:
+    case ARG_M:
+    case ARG_N:
+    case ARG_Q:
+    case ARG_R:
+    case ARG_U:
+    case ARG_W:
+        put_rm(l, arg);
+        break;
+    default:
+        put_fixed(l, arg);
+    }
+}
+
+/* The part of "a|b|c" for this operand size (JCXZ: address size). */
+static void put_name(struct listing *l)
+{
+    const struct insn *i = l->i;
+    const char *name = i->op->name;
+    unsigned size = i->op->handler == op_jcxz ? i->addrsize : i->opsize;
+    bool vector = i->vex != 0 && (i->op->flags & (OP_VEX | OP_VEX3 | OP_AVX));
+
+    for (unsigned part = size / 4; part > 0 && strchr(name, '|') != NULL; part--)
+        name = strchr(name, '|') + 1;
+    const char *end = strchr(name, '|');
+    int length = (int)(end != NULL ? (size_t)(end - name) : strlen(name));
+    if (i->op->handler == op_xchg_acc && i->rm == RAX)
+        put(l, "nop");
+    else
+        put(l, "%s%.*s", vector ? "v" : "", length, name);
+}
+
+static void put_prefixes(struct listing *l)
+{
+    const struct insn *i = l->i;
+    u32 flags = i->op->flags;
+
+    if (i->lock)
+        put(l, "lock ");
+    if ((flags & OP_REP) && i->seg != SEG_DS)
+        put(l, "%s ", segment_names[i->seg]);
+    if ((flags & OP_REP) && i->rep != 0)
+        put(l, "%s ", i->rep == 0xf2 ? "repne" : flags & OP_REPCC ? "repe" : "rep");
+}
+
+static void put_operands(struct listing *l)
+{
+    const struct insn *i = l->i;
+    const struct opcode *op = i->op;
+    bool nop = op->handler == op_xchg_acc && i->rm == RAX, second = false;
+
+    if ((op->flags & OP_REP) || nop || i->vex == 2) /* a string instruction's name says it all */
+        return;
+    for (unsigned n = 0; n < ARRAY_SIZE(op->arg) && op->arg[n] != 0; n++) {
+        put(l, n == 0 ? " " : ", ");
+        put_arg(l, op->arg[n], second);
+        second |= ARG_LETTER(op->arg[n]) == ARG_I || ARG_LETTER(op->arg[n]) == ARG_IU;
+        if (n == 0 && i->vex != 0 && (op->flags & OP_VEX3)) {
+            put(l, ", ");
+            put_vector(l, i->vvvv, op->arg[0]);
+        }
+    }
+}
+
+unsigned emu_disassemble(const u8 *bytes, unsigned avail, enum emu_mode mode, u64 rip, char *buf,
+                         size_t cap, bool (*symbol)(void *ctx, u64 addr, char *out, size_t cap),
+                         void *ctx)
+{
+    struct insn i;
+    struct listing l = {.i = &i, .symbol = symbol, .ctx = ctx};
+
+    buf_sink_init(&l.out, buf, cap);
+    if (emu_decode(bytes, avail, mode, mode == EMU_MODE_32, &i) != DECODE_OK) {
+        put(&l, "(bad)");
+        return 0;
+    }
+    l.next = rip + i.length;
+    put_prefixes(&l);
+    put_name(&l);
+    put_operands(&l);
+    return i.length;
+}
