@@ -274,6 +274,9 @@ void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 
     memset(p, 0, sizeof(*p));
     p->count = 1;
     p->vcpus = vcpus;
+    p->highest[0] = MAX_BASIC;
+    p->highest[1] = MAX_HYPERVISOR & 31;
+    p->highest[2] = MAX_EXTENDED & 31;
     p->entry[0].subleaves = 1;
     p->xcr0_allowed = cpu_has(CPU_XSAVE) ? xcr0_of(&b) : 1;
     add_basic(&b);
@@ -312,8 +315,10 @@ const struct cpuid_entry *cpuid_find(const struct cpuid_policy *p, u32 leaf, u32
 {
     const struct cpuid_entry *e = p->entry;
 
-    if (likely(!(leaf & 0x3fffffe0)))
+    if (likely(!(leaf & 0x3fffffe0) && (leaf & 31) <= p->highest[leaf >> 30]))
         e += p->first[leaf >> 30][leaf & 31];
+    else /* past the last leaf Intel CPUs answer with the last basic one */
+        e += p->first[0][MAX_BASIC];
     if (likely(e->subleaves == 1))
         return e;
     return subleaf < e->subleaves ? e + subleaf : p->entry;

@@ -23,6 +23,7 @@ struct cpuid_policy {
     struct cpuid_entry entry[CPUID_MAX_ENTRIES]; /* [0]: all zero, for leaves that do not exist */
     unsigned count;
     u8 first[4][32]; /* by leaf bits 31:30 and 4:0: the entry of subleaf 0 */
+    u8 highest[4];   /* by leaf bits 31:30: the last leaf's bits 4:0 */
     u64 features;    /* for the emulator: BIT64(EMU_HAS_*) */
     u64 cr4_allowed; /* CR4 bits a guest may set */
     u64 xcr0_allowed;

@@ -3,15 +3,45 @@
  * Port accesses.  Plain IN and OUT are done from the exit qualification (SDM vol. 3C, table 27-5);
  * string forms, which touch memory, go through the emulator.
  */
+#include "arch/x86/cpu.h"
 #include "lib/bits.h"
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
+#include "vmx/inject.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
 #define IO_IN     BIT(3)
 #define IO_STRING BIT(4)
+
+/* DR7, SDM vol. 3B, 17.2.4: R/W and LEN fields of breakpoint n. */
+#define DR7_ENABLED   0xffull
+#define DR7_RW(d, n)  bits_get((d), 17 + 4 * (n), 16 + 4 * (n))
+#define DR7_LEN(d, n) bits_get((d), 19 + 4 * (n), 18 + 4 * (n))
+#define DR7_RW_IO     2
+
+/* An I/O breakpoint traps behind the access, which only we have seen (SDM vol. 3B, 17.3.1.2). */
+static void io_breakpoints(struct vcpu *v, u16 port, unsigned size, u64 dr7)
+{
+    const u64 at[4] = {dr0_read(), dr1_read(), dr2_read(), dr3_read()};
+    struct emu_event *db = &v->emu.event;
+    u64 hit = 0;
+
+    vcpu_load(v, STATE_CR4);
+    for (unsigned n = 0; n < 4; n++) {
+        u64 len = DR7_LEN(dr7, n) + 1;
+        if ((dr7 >> (2 * n) & 3) && DR7_RW(dr7, n) == DR7_RW_IO &&
+            ranges_overlap(port, size, at[n] & ~(len - 1), len))
+            hit |= BIT64(n);
+    }
+    if (!hit || !(v->state.cr4 & CR4_DE))
+        return;
+    if (db->vector != VECTOR_DB) /* else the single-step trap, which it joins */
+        *db = (struct emu_event){.vector = VECTOR_DB, .type = EMU_EVENT_HARD_EXCEPTION};
+    db->payload |= hit;
+    inject_event(v, db);
+}
 
 enum exit_action exit_io(struct vcpu *v)
 {
@@ -30,5 +60,8 @@ enum exit_action exit_io(struct vcpu *v)
         bus_port_write(bus, v->index, port, size, (u32)(*rax & mask_bytes(size)));
     }
     enum exit_action action = exit_retire(v);
+    u64 dr7 = vmread(VMCS_GUEST_DR7);
+    if (unlikely(dr7 & DR7_ENABLED))
+        io_breakpoints(v, port, size, dr7);
     return unlikely(v->vm->end != VM_END_NONE) ? EXIT_END : action;
 }
