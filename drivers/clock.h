@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Time for device models: a counter (guest TSC ticks) and one-shot timers on it.  The run loop asks
+ * Time for device models: a counter (ticks of the TSC; a guest that writes its own TSC moves only
+ * that, see intc_ops.set_tsc_offset) and one-shot timers on it.  The run loop asks
  * clock_next() before it enters the guest, leaves the guest by then, and calls clock_run().
  */
 #ifndef DRIVERS_CLOCK_H

@@ -247,7 +247,7 @@ static u64 setting(const char *name, u64 otherwise)
 
 static void random_accesses(void **state)
 {
-    u64 steps = setting("VITRINE_STEPS", 1000000);
+    u64 steps = setting("VITRINE_STEPS", 2000000);
 
     (void)state;
     seed = setting("VITRINE_SEED", 0x9e3779b97f4a7c15);
