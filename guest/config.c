@@ -11,7 +11,11 @@
 
 #define DEFAULT_MEM (256 * MiB)
 
-static const char *const kinds[] = {"auto", "flat", "multiboot", "linux", NULL};
+static const char *const kinds[] = {
+#define X(id, text) (text),
+    IMAGE_KIND_LIST(X)
+#undef X
+        NULL};
 static const char *const modes[] = {"auto", "16", "32", "64", NULL};
 static const char *const unrestricted[] = {"auto", "on", "off", NULL};
 static const char *const real_modes[] = {"auto", "native", "vm86", "emulate", NULL};

@@ -7,7 +7,7 @@
 #include "guest/acpi.h"
 #include "guest/address.h"
 #include "guest/load.h"
-#include "lib/string.h"
+#include "lib/log.h"
 
 /* Words of the BIOS data area that kernels read even without a BIOS. */
 #define BDA_COM1     0x400
@@ -87,6 +87,21 @@ static enum status build_firmware(struct load *l)
     return s;
 }
 
+/* What went where, for whoever wants to see through. */
+static void log_layout(const struct load *l, enum image_kind kind)
+{
+    const struct x86_state *s = l->state;
+
+    log_info(l->vm->name, "loaded %s: %s, %llu MiB, starts at %#lx in %s mode", l->image.name,
+             image_kind_name(kind), l->vm->mem / MiB, s->seg[SEG_CS].base + s->rip,
+             s->efer & EFER_LMA ? "64-bit"
+             : s->cr0 & CR0_PE  ? "32-bit"
+                                : "real");
+    for (unsigned i = 0; i < l->layout.claim_count; i++)
+        log_debug(l->vm->name, "%#10lx-%#10lx %s", l->layout.claim[i].base,
+                  l->layout.claim[i].base + l->layout.claim[i].size - 1, l->layout.claim[i].name);
+}
+
 enum status guest_build(const struct vm_config *vm, const struct image *modules,
                         unsigned module_count, bool long_mode, const struct gmem *mem,
                         struct x86_state *state, struct load_error *e)
@@ -117,5 +132,9 @@ enum status guest_build(const struct vm_config *vm, const struct image *modules,
         s = image_detect(&l.image, &kind, e);
     if (s == STATUS_OK)
         s = build_firmware(&l);
-    return s == STATUS_OK ? loader[kind](&l) : s;
+    if (s == STATUS_OK)
+        s = loader[kind](&l);
+    if (s == STATUS_OK)
+        log_layout(&l, kind);
+    return s;
 }

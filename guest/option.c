@@ -51,21 +51,6 @@ static enum status set_choice(void *target, const struct option *o, const char *
     return refuse(e, STATUS_EFORMAT, "no such choice", o);
 }
 
-static enum status set_value(void *target, const struct option *o, const char *text,
-                             struct option_error *e)
-{
-    switch (o->kind) {
-    case OPTION_CHOICE:
-        return set_choice(target, o, text, e);
-    case OPTION_TEXT:
-        if (!str_copy((char *)target + o->offset, o->width, text))
-            return refuse(e, STATUS_ERANGE, "too long", o);
-        return STATUS_OK;
-    default:
-        return set_number(target, o, text, e);
-    }
-}
-
 /* True when word is "name=..."; *value is then behind the "=". */
 static bool has_name(const char *word, const char *name, const char **value)
 {
@@ -100,7 +85,8 @@ enum status option_set(const struct option_table *tables, unsigned count, const 
             if (*seen & bit)
                 return refuse(e, STATUS_EEXIST, "given twice: leave one out", o);
             *seen |= bit;
-            return set_value(tables[t].target, o, value, e);
+            return (o->kind == OPTION_CHOICE ? set_choice : set_number)(tables[t].target, o, value,
+                                                                        e);
         }
     }
     list_names(tables, count, e->why, sizeof(e->why));

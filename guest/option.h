@@ -14,7 +14,6 @@ enum option_kind {
     OPTION_NUMBER, /* decimal or 0x..., into an unsigned of `width` bytes */
     OPTION_SIZE,   /* the same with K, M or G */
     OPTION_CHOICE, /* one of `choices`; its index, into an unsigned of `width` bytes */
-    OPTION_TEXT,   /* up to width - 1 characters, into a char array of `width` bytes */
 };
 
 struct option {
