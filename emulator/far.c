@@ -22,8 +22,6 @@ static enum emu_status far_operand(struct emu *e, const struct insn *i, struct f
         t->offset = i->imm & mask_bytes(i->opsize);
         return EMU_DONE;
     }
-    if (!insn_is_memory(i))
-        return emu_ud(e);
     enum emu_status st =
         emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), i->opsize + 2u, EMU_READ, &span);
     if (st == EMU_DONE)

@@ -234,14 +234,12 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector)
     return EMU_DONE;
 }
 
-/* MOV Sreg, r/m16.  CS cannot be loaded so, and there are six segment registers. */
+/* MOV Sreg, r/m16. */
 enum emu_status op_mov_to_sreg(struct emu *e, const struct insn *i)
 {
     enum seg seg = (enum seg)(i->reg & 7);
     u64 selector;
 
-    if (seg == SEG_CS || seg > SEG_GS)
-        return emu_ud(e);
     enum emu_status st = emu_read_rm(e, i, 2, &selector);
     if (st == EMU_DONE)
         st = emu_load_segment(e, seg, (u16)selector);
@@ -276,8 +274,6 @@ enum emu_status op_load_far_pointer(struct emu *e, const struct insn *i)
     u64 offset = 0;
     u16 selector;
 
-    if (!insn_is_memory(i))
-        return emu_ud(e);
     enum emu_status st =
         emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), i->opsize + 2u, EMU_READ, &span);
     if (st == EMU_DONE)

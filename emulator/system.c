@@ -3,8 +3,9 @@
  * System instructions: descriptor-table and control registers, MSRs, the fast system calls, and
  * those that the emulator's user carries out itself (SDM vol. 3A, 2.8).
  *
- * Mode and level are checked before the handler runs where the opcode table says so (OP_PROT,
- * OP_CPL0, OP_ONLY64, features); here are the checks that come after, in the order of the SDM.
+ * Operands that do not exist, mode, feature and level are checked before the handler runs, by the
+ * opcode table (OP_PROT, OP_CPL0, OP_ONLY64 …); here are the checks that come after, in the order
+ * of the SDM.
  */
 #include "emulator/system.h"
 
@@ -334,21 +335,11 @@ static unsigned natural(const struct insn *i)
     return i->mode == EMU_MODE_64 ? 8 : 4;
 }
 
-/* CR0, 2, 3, 4 and 8 exist. */
-static bool cr_exists(unsigned cr)
-{
-    return cr <= 8 && (BIT(cr) & (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(8)));
-}
-
 enum emu_status op_mov_from_cr(struct emu *e, const struct insn *i)
 {
     const struct x86_state *s = e->state;
     u64 value;
 
-    if (!cr_exists(i->reg))
-        return emu_ud(e);
-    if (emu_cpl(e) != 0)
-        return emu_gp(e, 0);
     emu_need(e, i->reg == 3 ? STATE_CR3 : 0);
     switch (i->reg) {
     case 0:
@@ -374,10 +365,6 @@ enum emu_status op_mov_to_cr(struct emu *e, const struct insn *i)
 {
     u64 value = e->state->gpr[i->rm] & mask_bytes(natural(i));
 
-    if (!cr_exists(i->reg))
-        return emu_ud(e);
-    if (emu_cpl(e) != 0)
-        return emu_gp(e, 0);
     if (i->reg == 2) {
         e->state->cr2 = value;
         return EMU_DONE;
@@ -420,12 +407,11 @@ enum emu_status op_lmsw(struct emu *e, const struct insn *i)
 static enum emu_status dr_check(struct emu *e, const struct insn *i, unsigned *dr)
 {
     *dr = i->reg;
-    if (*dr > 7 || ((*dr == 4 || *dr == 5) && (e->state->cr4 & CR4_DE)))
-        return emu_ud(e);
-    if (*dr == 4 || *dr == 5)
+    if (*dr == 4 || *dr == 5) {
+        if (e->state->cr4 & CR4_DE)
+            return emu_ud(e);
         *dr += 2;
-    if (emu_cpl(e) != 0)
-        return emu_gp(e, 0);
+    }
     emu_need(e, STATE_DR7);
     if (e->state->dr7 & DR7_GD) {
         (void)emu_raise(e, VECTOR_DB, false, 0);
