@@ -545,12 +545,12 @@ enum emu_status op_cmpxchg8b(struct emu *e, const struct insn *i)
     unsigned half = i->size / 2u;
     u64 low = gpr[RAX] & mask_bytes(half), high = gpr[RDX] & mask_bytes(half);
     _Alignas(16) u64 local[2];
-    enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
 
+    if (half == 8 && !is_aligned(emu_segment_base(e, i) + emu_ea(e, i), 16))
+        return emu_gp(e, 0);
+    enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
     if (st != EMU_DONE)
         return st;
-    if (half == 8 && (o.span.gpa[0].v & 15) != 0)
-        return emu_gp(e, 0);
     void *d = o.host;
     if (d == NULL) {
         st = emu_span_read(e, &o.span, local);

@@ -129,8 +129,8 @@ static bool decode_vex(struct cursor *c, struct insn *i, u8 first)
     u8 b1 = take(c), b2 = b1;
     u8 map = 1;
 
-    if (i->rex != 0 || i->lock || i->opsize16 || i->rep != 0)
-        return false;
+    bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0;
+
     i->vex = 1;
     i->rex = (u8)(0x40 | (~b1 >> 5 & 4)); /* R */
     if (first == 0xc4) {
@@ -150,7 +150,7 @@ static bool decode_vex(struct cursor *c, struct insn *i, u8 first)
     i->rep = pp == 0x66 ? 0 : pp;
     i->map = map;
     i->opcode = take(c);
-    return map >= 1 && map <= 3;
+    return allowed && map >= 1 && map <= 3;
 }
 
 /* EVEX (62): no instruction of it is covered; its length is, SDM vol. 2A, 2.7. */
@@ -158,14 +158,14 @@ static bool decode_evex(struct cursor *c, struct insn *i)
 {
     u8 p0 = take(c), p1 = take(c), p2 = take(c);
 
-    if (i->rex != 0 || i->lock || i->opsize16 || i->rep != 0 || !(p1 & 4) || (p0 & 0x0c) != 0)
-        return false;
+    bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0 && (p1 & 4);
+
     i->vex = 2;
     i->rex = (u8)(0x40 | (~p0 >> 5 & 7) | (p1 >> 4 & 8));
-    i->map = p0 & 3;
+    i->map = p0 & 15;
     i->vlen = p2 >> 5 & 3;
     i->opcode = take(c);
-    return i->map != 0;
+    return allowed && i->map >= 1 && i->map <= 3;
 }
 
 /* True when C4, C5 or 62 begins VEX or EVEX here rather than LES, LDS or BOUND. */
@@ -198,10 +198,40 @@ static bool decode_opcode(struct cursor *c, struct insn *i, u8 byte)
     return true;
 }
 
-/* From the map's entry through the groups to the instruction; NULL: there is none. */
-static const struct opcode *walk_tables(const struct insn *i, const struct cursor *c)
+/* Undefined opcodes are as long as the map's defined ones: the CPU fetches them whole before #UD.
+ */
+static const struct opcode undefined_forms[] = {
+    {.handler = op_ud, .name = ""},
+    {.handler = op_ud, .name = "", .flags = OP_MODRM},
+    {.handler = op_ud, .name = "", .flags = OP_MODRM, .arg = {ARG(IU, b)}},
+};
+
+static inline bool is_undefined(const struct opcode *op)
 {
-    const struct opcode *op = &maps[i->map][i->opcode];
+    return op->group == GROUP_NONE && op->handler == NULL;
+}
+
+/* The first defined entry below a group, for its length; the form of the map when there is none. */
+static const struct opcode *undefined_form(const struct insn *i, const struct opcode *group)
+{
+    static const u8 entries[] = {
+        [GROUP_NONE] = 0,   [GROUP_REG] = 8, [GROUP_MOD] = 2,   [GROUP_RM] = 8,
+        [GROUP_PREFIX] = 4, [GROUP_W] = 2,   [GROUP_MODE64] = 2};
+
+    for (unsigned n = 0; n < entries[group->group]; n++) {
+        const struct opcode *op = &group->next[n];
+        if (op->group != GROUP_NONE)
+            return undefined_form(i, op);
+        if (op->handler != NULL)
+            return op;
+    }
+    return &undefined_forms[i->map == 3 ? 2 : i->map == 2 || (group->flags & OP_MODRM)];
+}
+
+/* From the map's entry through the groups to the instruction; *valid false: only its form. */
+static const struct opcode *walk_tables(const struct insn *i, const struct cursor *c, bool *valid)
+{
+    const struct opcode *op = &maps[i->map][i->opcode], *from = op;
     u8 modrm = c->pos < c->avail ? c->bytes[c->pos] : 0;
 
     while (op->group != GROUP_NONE) {
@@ -227,9 +257,13 @@ static const struct opcode *walk_tables(const struct insn *i, const struct curso
             index = i->mode == EMU_MODE_64;
             break;
         }
+        from = op;
         op = &op->next[index];
     }
-    return op->handler != NULL ? op : NULL;
+    if (!is_undefined(op))
+        return op;
+    *valid = false;
+    return undefined_form(i, from);
 }
 
 static void decode_opsize(struct insn *i, bool code32)
@@ -430,18 +464,14 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
 
     *i = (struct insn){.mode = (u8)mode, .mod = 3, .base = REG_NONE, .index = REG_NONE};
     bool valid = decode_opcode(&c, i, decode_prefixes(&c, i, &p));
-    if (c.over || !valid)
+    if (c.over || i->map >= ARRAY_SIZE(maps))
         return finish(&c, i, false);
     if (mode == EMU_MODE_64)
         i->addrsize = p.addr ? 4 : 8;
     else
         i->addrsize = code32 != p.addr ? 4 : 2;
 
-    i->op = i->vex == 2 ? evex_entry(i) : walk_tables(i, &c);
-    if (i->op == NULL) /* the group may have been chosen by a ModRM byte that is not there yet */
-        return c.pos >= c.avail && (maps[i->map][i->opcode].flags & OP_MODRM)
-                   ? (c.over = true, finish(&c, i, false))
-                   : finish(&c, i, false);
+    i->op = i->vex == 2 ? evex_entry(i) : walk_tables(i, &c, &valid);
     decode_opsize(i, code32);
     if (i->op->flags & OP_MODRM)
         decode_modrm(&c, i);
@@ -450,5 +480,5 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
     i->seg = p.seg >= 0 ? (u8)p.seg : default_segment(i);
     decode_immediates(&c, i);
     i->size = (u8)emu_arg_bytes(i, i->op->arg[0]);
-    return finish(&c, i, i->vex == 2 || (check_operands(i) && check_mode(i)));
+    return finish(&c, i, valid && (i->vex == 2 || (check_operands(i) && check_mode(i))));
 }

@@ -72,13 +72,13 @@ static void put_size(struct listing *l, u16 arg)
     static const struct {
         u8 size;
         const char *word;
-    } words[] = {{1, "byte"},   {2, "word"},     {4, "dword"},    {8, "qword"},
+    } words[] = {{1, "byte"},   {2, "word"},     {4, "dword"},    {8, "qword"},   {6, "fword"},
                  {10, "tbyte"}, {16, "xmmword"}, {32, "ymmword"}, {64, "zmmword"}};
     enum arg_size letter = ARG_SIZE(arg);
     unsigned size = emu_arg_bytes(l->i, arg);
     const struct opcode *op = l->i->op;
 
-    if (letter == SIZE_p || letter == SIZE_a || letter == SIZE_desc)
+    if (letter == SIZE_desc || (letter == SIZE_p && op->arg[1] == 0)) /* the name says it */
         return;
     for (unsigned n = 0; n < ARRAY_SIZE(op->arg) && op->arg[n] != 0; n++) {
         if (tells_size(l->i, op->arg[n], size))
@@ -108,7 +108,7 @@ static void put_memory(struct listing *l, u16 arg)
     bool by_stack = i->base == RSP || i->base == RBP;
 
     put_size(l, arg);
-    if (i->seg != (by_stack ? SEG_SS : SEG_DS))
+    if (i->seg != (by_stack ? SEG_SS : SEG_DS) && i->op->handler != op_lea)
         put(l, "%s:", segment_names[i->seg]);
     put(l, "[");
     if (i->base == REG_RIP) {

@@ -70,14 +70,11 @@ static void vector_write(const struct emu *e, const struct insn *i, unsigned reg
 static enum emu_status vector_map(struct emu *e, const struct insn *i, unsigned size,
                                   enum emu_access access, struct emu_span *span)
 {
-    gva_t gva;
-    enum emu_status st = emu_linear(e, (enum seg)i->seg, emu_ea(e, i), size, access, &gva);
+    u64 ea = emu_ea(e, i);
 
-    if (st != EMU_DONE)
-        return st;
-    if (i->op->sub && !is_aligned(gva.v, size))
+    if (i->op->sub && !is_aligned(emu_segment_base(e, i) + ea, size))
         return emu_gp(e, 0);
-    return emu_map(e, gva, size, access, span);
+    return emu_map_seg(e, (enum seg)i->seg, ea, size, access, span);
 }
 
 /* Register from register or memory, zero-extended to the register. */

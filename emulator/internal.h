@@ -328,6 +328,15 @@ static inline enum emu_status emu_gp(struct emu *e, u32 error)
     return emu_raise(e, VECTOR_GP, true, error);
 }
 
+/* Base of the memory operand's segment; in 64-bit mode only FS and GS have one. */
+static inline u64 emu_segment_base(struct emu *e, const struct insn *i)
+{
+    if (i->mode == EMU_MODE_64 && i->seg < SEG_FS)
+        return 0;
+    emu_need(e, STATE_SEG(i->seg));
+    return e->state->seg[i->seg].base;
+}
+
 /* Is `value` canonical at the guest's linear-address width (48, or 57 with CR4.LA57)? */
 static inline bool emu_canonical(const struct emu *e, u64 value)
 {
@@ -480,9 +489,10 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_call_far)                                                                             \
     X(op_ret_far)                                                                              \
     X(op_mov_to_sreg)                                                                          \
-    X(op_pop_sreg)             /* C4 C5, 0F B2 B4 B5 (segment in op->sub) */                   \
-        X(op_load_far_pointer) /* event.c */                                                   \
-        X(op_int) X(op_int3) X(op_int1) X(op_into) X(op_iret) /* system.c: 0F 00, 0F 01 */     \
+    X(op_pop_sreg)         /* C4 C5, 0F B2 B4 B5 (segment in op->sub) */                       \
+    X(op_load_far_pointer) /* event.c */                                                       \
+    X(op_int)                                                                                  \
+    X(op_int3) X(op_int1) X(op_into) X(op_iret) /* system.c: 0F 00, 0F 01 */                   \
         X(op_sldt) X(op_str) X(op_lldt) X(op_ltr) X(op_verr) X(op_verw) X(op_sgdt) X(op_sidt)  \
             X(op_lgdt) X(op_lidt) X(op_smsw) X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_rdtscp) \
                 X(op_monitor) X(op_mwait) X(op_clac) X(op_stac) X(op_xgetbv) X(op_xsetbv)      \
@@ -498,11 +508,12 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_ud)                                                                                       \
     X(op_nop) /* alu.c */                                                                          \
     X(op_alu_rm_reg)                                                                               \
-    X(op_alu_reg_rm) X(op_alu_acc_imm) X(op_alu_rm_imm) X(op_test_rm_reg) X(op_test_acc_imm)       \
-        X(op_test_rm_imm) X(op_unary_reg) X(op_unary_rm) X(op_shift_one) X(op_shift_imm)           \
-            X(op_shift_cl) X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv) X(op_imul_reg_rm)         \
-                X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw) X(op_cwd) X(op_xadd)        \
-                    X(op_cmpxchg) X(op_cmpxchg8b) /* bit.c */                                      \
+    X(op_alu_reg_rm)                                                                               \
+    X(op_alu_acc_imm) X(op_alu_rm_imm) X(op_test_rm_reg) X(op_test_acc_imm) X(op_test_rm_imm)      \
+        X(op_unary_reg) X(op_unary_rm) X(op_shift_one) X(op_shift_imm) X(op_shift_cl)              \
+            X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv) X(op_imul_reg_rm) X(op_imul_imm)         \
+                X(op_bcd) X(op_aam) X(op_aad) X(op_cbw) X(op_cwd) X(op_xadd) X(op_cmpxchg)         \
+                    X(op_cmpxchg8b) /* bit.c */                                                    \
         X(op_bt_reg) X(op_bt_imm) X(op_bitscan) X(op_popcnt) X(op_bswap) X(op_crc32)               \
             X(op_movbe_load) X(op_movbe_store) X(op_bmi) X(op_adx) X(op_random) /* move.c */       \
         X(op_mov_store) X(op_mov_load) X(op_mov_imm) X(op_mov_reg_imm) X(op_mov_from_moffs)        \

@@ -308,27 +308,27 @@ enum emu_status op_bound(struct emu *e, const struct insn *i)
     return index < lower || index > upper ? emu_raise(e, VECTOR_BR, false, 0) : EMU_DONE;
 }
 
+/* The operand is written, and need be writable, only when its RPL is raised. */
 enum emu_status op_arpl(struct emu *e, const struct insn *i)
 {
     u64 rpl = e->state->gpr[i->reg] & 3, v;
-    struct operand o;
-    enum emu_status st = emu_operand_rm(e, i, 2, EMU_WRITE, &o);
+    enum emu_status st = emu_read_rm(e, i, 2, &v);
 
-    if (st == EMU_DONE)
-        st = emu_operand_load(e, &o, &v);
     if (st != EMU_DONE)
         return st;
     bool raise = (v & 3) < rpl;
     if (raise)
-        st = emu_operand_store(e, &o, (v & ~3ull) | rpl);
+        st = emu_write_rm(e, i, 2, (v & ~3ull) | rpl);
     if (st == EMU_DONE)
         emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (raise ? RFLAGS_ZF : 0));
     return st;
 }
 
+/* F3 90; with REX.B it is still XCHG. */
 enum emu_status op_pause(struct emu *e, const struct insn *i)
 {
-    (void)i;
+    if (i->rm != RAX)
+        return op_xchg_acc(e, i);
     return e->ops->special == NULL ? EMU_DONE : e->ops->special(e->ctx, EMU_OP_PAUSE, 0, 0);
 }
 

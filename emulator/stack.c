@@ -56,12 +56,15 @@ enum emu_status op_push_reg(struct emu *e, const struct insn *i)
 
 enum emu_status op_push_rm(struct emu *e, const struct insn *i)
 {
+    struct operand source;
     struct emu_span stack;
     u64 v, sp = e->state->gpr[RSP] - i->opsize;
-    enum emu_status st = map_stack(e, i, sp, i->opsize, EMU_WRITE, &stack);
+    enum emu_status st = emu_operand_rm(e, i, i->opsize, EMU_READ, &source);
 
-    if (st == EMU_DONE) /* the source may be a device: read it only when nothing else can fail */
-        st = emu_read_rm(e, i, i->opsize, &v);
+    if (st == EMU_DONE)
+        st = map_stack(e, i, sp, i->opsize, EMU_WRITE, &stack);
+    if (st == EMU_DONE) /* it may be a device: read only when nothing else can fail */
+        st = emu_operand_load(e, &source, &v);
     if (st == EMU_DONE)
         st = emu_span_store(e, &stack, v);
     if (st == EMU_DONE)

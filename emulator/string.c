@@ -231,10 +231,10 @@ static enum emu_status cmps_step(struct emu *e, const struct insn *i, u64 *n)
     struct string_end a = SOURCE(i), b = DESTINATION;
     u64 va, vb;
     const void *pa = &va, *pb = &vb;
-    enum emu_status st = end_map(e, i, size, EMU_READ, &a);
+    enum emu_status st = end_map(e, i, size, EMU_READ, &b); /* first, as CPUs do */
 
     if (st == EMU_DONE)
-        st = end_map(e, i, size, EMU_READ, &b);
+        st = end_map(e, i, size, EMU_READ, &a);
     if (st != EMU_DONE)
         return st;
     *n = end_room(e, i, size, EMU_READ, &a, *n);
