@@ -152,13 +152,15 @@ enum emu_mode { EMU_MODE_REAL, EMU_MODE_VM86, EMU_MODE_16, EMU_MODE_32, EMU_MODE
 
 /* Instruction-set extensions the guest was told of: an absent one decodes to #UD or to its elder.
  */
-#define EMU_FEATURE_LIST(X)                                                                      \
-    X(MOVBE)                                                                                     \
-    X(POPCNT)                                                                                    \
-    X(LZCNT) X(BMI1) X(BMI2) X(ADX) X(CRC32) X(CX16) X(RDRAND) X(RDSEED) X(RDTSCP) X(RDPID)      \
-        X(FSGSBASE) X(SMAP) X(INVPCID) X(CLFLUSHOPT) X(CLWB) X(AES) X(PCLMUL) X(SHA) X(SSE3)     \
-            X(SSSE3) X(SSE41) X(SSE42) X(AVX) X(AVX2) X(FMA) X(F16C) X(AVX512F) X(XSAVE) X(UMIP) \
-                X(PKU) X(LA57) X(PAGE1GB) X(SYSCALL) X(SYSENTER) X(LAHF64) X(MONITOR)
+#define EMU_FEATURE_LIST(X)                                                                    \
+    X(MOVBE)                                                                                   \
+    X(POPCNT)                                                                                  \
+    X(LZCNT)                                                                                   \
+    X(BMI1)                                                                                    \
+    X(BMI2) X(ADX) X(CRC32) X(CX16) X(RDRAND) X(RDSEED) X(RDTSCP) X(RDPID) X(FSGSBASE) X(SMAP) \
+        X(INVPCID) X(CLFLUSHOPT) X(CLWB) X(AES) X(PCLMUL) X(SHA) X(SSE3) X(SSSE3) X(SSE41)     \
+            X(SSE42) X(AVX) X(AVX2) X(FMA) X(F16C) X(AVX512F) X(XSAVE) X(UMIP) X(PKU) X(LA57)  \
+                X(PAGE1GB) X(SYSCALL) X(SYSENTER) X(LAHF64) X(MONITOR)
 enum emu_feature {
 #define X(name) EMU_HAS_##name,
     EMU_FEATURE_LIST(X)
@@ -200,8 +202,20 @@ enum emu_status emu_step(struct emu *e);
 /* Advance over the instruction at CS:RIP as if it had been executed (TF, RF, shadow: retired). */
 enum emu_status emu_skip(struct emu *e);
 
-/* Retire an instruction of `length` bytes that was carried out elsewhere: RIP, RF, TF, shadow. */
+/*
+ * Retire an instruction of `length` bytes that was carried out elsewhere: RIP, RF, TF, shadow.
+ * STATE_BASE but for RSP and CR4 must be valid.  Afterwards e->event may hold a single-step trap.
+ */
 void emu_retire(struct emu *e, unsigned length);
+
+/*
+ * True when retiring means more than to set RIP from `rip` to `next`: a trap or RF, a shadow to
+ * end, or the wrap-around of a 32-bit RIP.
+ */
+static inline bool emu_retire_is_special(u64 rflags, u32 interruptibility, u64 rip, u64 next)
+{
+    return (rflags & (RFLAGS_TF | RFLAGS_RF)) || interruptibility || (rip ^ next) >> 32;
+}
 
 /* Deliver an event through the IVT or IDT, with double- and triple-fault rules. */
 enum emu_status emu_deliver(struct emu *e, const struct emu_event *event);

@@ -181,6 +181,17 @@ static void add_extended(struct builder *b)
     add(b, BIT(31) + 8, 0, (struct cpuid_regs){.eax = r.eax ? r.eax & 0xffff : 0x3024});
 }
 
+/* Past the last leaf of a class Intel CPUs answer with the last basic one. */
+static void answer_past_the_end(struct cpuid_policy *p)
+{
+    static const u8 last[4] = {MAX_BASIC, MAX_HYPERVISOR & 31, MAX_EXTENDED & 31, 0};
+
+    for (unsigned class = 0; class < 4; class ++)
+        for (unsigned i = last[class] + 1; i < 32; i++)
+            p->first[class][i] = p->first[0][MAX_BASIC];
+    p->first[3][0] = p->first[0][MAX_BASIC];
+}
+
 static const u32 *registers_of(const struct cpuid_policy *p, u32 leaf)
 {
     return p->entry[p->first[leaf >> 30][leaf & 31]].reg;
@@ -274,15 +285,15 @@ void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 
     memset(p, 0, sizeof(*p));
     p->count = 1;
     p->vcpus = vcpus;
-    p->highest[0] = MAX_BASIC;
-    p->highest[1] = MAX_HYPERVISOR & 31;
-    p->highest[2] = MAX_EXTENDED & 31;
     p->entry[0].subleaves = 1;
     p->xcr0_allowed = cpu_has(CPU_XSAVE) ? xcr0_of(&b) : 1;
     add_basic(&b);
     add_xsave(&b);
     add_time(&b);
     add_extended(&b);
+    answer_past_the_end(p);
+    for (unsigned i = 0; i < p->count; i++)
+        p->entry[i].special = p->entry[i].dynamic || p->entry[i].subleaves > 1;
     derive(p);
 }
 
@@ -306,30 +317,20 @@ static void patch(const struct cpuid_policy *p, unsigned index, bool osxsave, u3
         break;
     default:
         /* 0DH: the size of the area for what XCR0 has on; XCR0 is the guest's at this moment. */
-        out[B] = cpuid(leaf, subleaf).ebx;
+        if (subleaf <= 1)
+            out[B] = cpuid(leaf, subleaf).ebx;
         break;
     }
-}
-
-const struct cpuid_entry *cpuid_find(const struct cpuid_policy *p, u32 leaf, u32 subleaf)
-{
-    const struct cpuid_entry *e = p->entry;
-
-    if (likely(!(leaf & 0x3fffffe0) && (leaf & 31) <= p->highest[leaf >> 30]))
-        e += p->first[leaf >> 30][leaf & 31];
-    else /* past the last leaf Intel CPUs answer with the last basic one */
-        e += p->first[0][MAX_BASIC];
-    if (likely(e->subleaves == 1))
-        return e;
-    return subleaf < e->subleaves ? e + subleaf : p->entry;
 }
 
 void cpuid_answer(const struct cpuid_policy *p, unsigned index, bool osxsave, u32 leaf, u32 subleaf,
                   u32 out[4])
 {
-    const struct cpuid_entry *e = cpuid_find(p, leaf, subleaf);
+    const struct cpuid_entry *first = cpuid_find(p, leaf), *e = first;
 
+    if (first->subleaves > 1)
+        e = subleaf < first->subleaves ? first + subleaf : p->entry;
     memcpy(out, e->reg, sizeof(e->reg));
-    if (e->dynamic)
+    if (first->dynamic)
         patch(p, index, osxsave, leaf, subleaf, out);
 }

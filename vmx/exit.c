@@ -15,44 +15,49 @@
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
-const struct exit_entry exit_table[EXIT_REASON_COUNT] = {
-#define EXIT(number, name, handler, may_vector) [number] = {handler, may_vector},
+enum exit_action (*const exit_table[EXIT_REASON_COUNT])(struct vcpu *v) = {
+#define EXIT(number, name, handler) [number] = (handler),
 #include "vmx/exits.def"
 #undef EXIT
 };
 
-enum exit_action exit_retire(struct vcpu *v)
+enum exit_action exit_retire_special(struct vcpu *v)
 {
-    struct x86_state *s = &v->state;
-
-    /* What a handler has loaded it has not changed: read without asking. */
-    s->rip = vmread(VMCS_GUEST_RIP);
-    s->rflags = vmread(VMCS_GUEST_RFLAGS);
-    s->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-    s->valid |= STATE_RIP | STATE_RFLAGS | STATE_INTERRUPTIBILITY;
+    vcpu_load(v, STATE_RIP | STATE_RFLAGS | STATE_INTERRUPTIBILITY | STATE_CR0 | STATE_EFER |
+                     STATE_SEG(SEG_CS));
     emu_retire(&v->emu, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
-    if (unlikely(v->emu.event.vector != VECTOR_NONE))
+    if (v->emu.event.vector != VECTOR_NONE)
         inject_event(v, &v->emu.event);
     return EXIT_CONTINUE;
+}
+
+/* A leaf with subleaves, or one that shows the vCPU's present state. */
+static __attribute__((noinline)) enum exit_action cpuid_special(struct vcpu *v)
+{
+    u64 *gpr = v->state.gpr;
+    u32 out[4];
+
+    vcpu_load(v, STATE_CR4);
+    cpuid_answer(&v->vm->cpuid, v->index, v->state.cr4 & CR4_OSXSAVE, (u32)gpr[RAX], (u32)gpr[RCX],
+                 out);
+    gpr[RAX] = out[0];
+    gpr[RBX] = out[1];
+    gpr[RCX] = out[2];
+    gpr[RDX] = out[3];
+    return exit_retire(v);
 }
 
 enum exit_action exit_cpuid(struct vcpu *v)
 {
     u64 *gpr = v->state.gpr;
-    u32 leaf = (u32)gpr[RAX], subleaf = (u32)gpr[RCX];
-    const struct cpuid_entry *e = cpuid_find(&v->vm->cpuid, leaf, subleaf);
-    const u32 *out = e->reg;
-    u32 patched[4];
+    const struct cpuid_entry *e = cpuid_find(&v->vm->cpuid, (u32)gpr[RAX]);
 
-    if (unlikely(e->dynamic)) {
-        vcpu_load(v, STATE_CR4);
-        cpuid_answer(&v->vm->cpuid, v->index, v->state.cr4 & CR4_OSXSAVE, leaf, subleaf, patched);
-        out = patched;
-    }
-    gpr[RAX] = out[0];
-    gpr[RBX] = out[1];
-    gpr[RCX] = out[2];
-    gpr[RDX] = out[3];
+    if (unlikely(e->special))
+        return cpuid_special(v);
+    gpr[RAX] = e->reg[0];
+    gpr[RBX] = e->reg[1];
+    gpr[RCX] = e->reg[2];
+    gpr[RDX] = e->reg[3];
     return exit_retire(v);
 }
 

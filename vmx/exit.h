@@ -7,31 +7,40 @@
 
 #include "vmx/inject.h"
 #include "vmx/vcpu.h"
+#include "vmx/vmcs.h"
 
-#define EXIT(number, name, handler, may_vector) enum exit_action handler(struct vcpu *v);
+#define EXIT(number, name, handler) enum exit_action handler(struct vcpu *v);
 #include "vmx/exits.def"
 #undef EXIT
 
-struct exit_entry {
-    enum exit_action (*handler)(struct vcpu *v);
-    bool may_vector;
-};
-extern const struct exit_entry exit_table[EXIT_REASON_COUNT];
+extern enum exit_action (*const exit_table[EXIT_REASON_COUNT])(struct vcpu *v);
 
 /* Call the handler of the exit that has just happened; v->reason is set. */
 static inline enum exit_action exit_dispatch(struct vcpu *v)
 {
-    u32 reason = (u16)v->reason;
-    const struct exit_entry *e = &exit_table[reason];
+    u32 reason = v->reason & 0xffff;
 
-    if (unlikely(reason >= EXIT_REASON_COUNT || !e->handler))
+    if (unlikely(reason >= EXIT_REASON_COUNT))
         return exit_unexpected(v);
-    if (unlikely(e->may_vector))
-        inject_recover(v);
-    return e->handler(v);
+    return exit_table[reason](v);
 }
 
+/* The rest of exit_retire(), when there is more to do than to go on. */
+__attribute__((noinline)) enum exit_action exit_retire_special(struct vcpu *v);
+
 /* The exiting instruction has been carried out here: go on behind it. */
-enum exit_action exit_retire(struct vcpu *v);
+static inline enum exit_action exit_retire(struct vcpu *v)
+{
+    struct x86_state *s = &v->state;
+    u64 rip = vmread(VMCS_GUEST_RIP), rflags = vmread(VMCS_GUEST_RFLAGS);
+    u64 next = rip + vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+
+    if (unlikely(emu_retire_is_special(rflags, vmread(VMCS_GUEST_INTERRUPTIBILITY), rip, next)))
+        return exit_retire_special(v);
+    s->rip = next;
+    s->valid |= STATE_RIP;
+    s->dirty |= STATE_RIP;
+    return EXIT_CONTINUE;
+}
 
 #endif

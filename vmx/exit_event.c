@@ -45,6 +45,7 @@ enum exit_action exit_exception_nmi(struct vcpu *v)
     u32 info = vmread(VMCS_EXIT_INTERRUPTION_INFO);
     struct emu_event event;
 
+    inject_recover(v);
     inject_decode(info, vmread(VMCS_EXIT_INTERRUPTION_ERROR), 0, &event);
     if (event.type == EMU_EVENT_NMI) {
         host_nmi();
@@ -98,6 +99,7 @@ enum exit_action exit_nmi_window(struct vcpu *v)
 
 enum exit_action exit_task_switch(struct vcpu *v)
 {
+    inject_recover(v);
     u64 q = vmread(VMCS_EXIT_QUALIFICATION);
     struct emu_event cause = v->event;
     bool by_gate = bits_get(q, 31, 30) == EMU_TASK_GATE;

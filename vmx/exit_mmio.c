@@ -23,6 +23,7 @@ enum exit_action exit_ept_violation(struct vcpu *v)
     u64 q = vmread(VMCS_EXIT_QUALIFICATION);
     gpa_t gpa = GPA(vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
 
+    inject_recover(v);
     if (unlikely((q & EPT_Q_NMI_UNBLOCK) && !v->reinject)) {
         vcpu_load(v, STATE_INTERRUPTIBILITY);
         v->state.interruptibility |= BLOCKED_BY_NMI;

@@ -71,7 +71,7 @@ void vcpu_show(struct vcpu *v, struct sink *out)
 const char *exit_reason_name(u32 reason)
 {
     static const char *const reasons[EXIT_REASON_COUNT] = {
-#define EXIT(number, name, handler, may_vector) [number] = #name,
+#define EXIT(number, name, handler) [number] = #name,
 #include "vmx/exits.def"
 #undef EXIT
     };

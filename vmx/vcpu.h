@@ -15,11 +15,11 @@
 #include "lib/status.h"
 #include "lib/types.h"
 
-#define EXIT(number, name, handler, may_vector) EXIT_##name = (number),
+#define EXIT(number, name, handler) EXIT_##name = (number),
 enum exit_reason {
 #include "vmx/exits.def"
     EXIT_REASON_COUNT = 70,
-    EXIT_NONE = 35 /* not used by the SDM: work before the first entry is booked here */
+    EXIT_NONE = EXIT_RESERVED_35 /* work before the first entry is booked here */
 };
 #undef EXIT
 

@@ -124,9 +124,7 @@ static inline unsigned cpu_linear_bits(void)
 
 static inline u64 rdtsc(void)
 {
-    u32 lo, hi;
-    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-    return (u64)hi << 32 | lo;
+    return __builtin_ia32_rdtsc();
 }
 
 static inline u64 rdtsc_ordered(void)
