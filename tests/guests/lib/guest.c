@@ -5,6 +5,7 @@
  */
 #include "tests/guests/lib/guest.h"
 
+#include "lib/parse.h"
 #include "lib/string.h"
 #include <stdarg.h>
 
@@ -70,7 +71,7 @@ static void serial_write(struct sink *self, const char *text, size_t len)
 
 static struct sink serial = {.write = serial_write};
 
-static void serial_start(void)
+void guest_serial_start(void)
 {
     outb(COM1 + 1, 0);
     outb(COM1 + 3, 0x80);
@@ -88,6 +89,21 @@ void guest_print(const char *fmt, ...)
     va_start(ap, fmt);
     sink_vprintf(&serial, fmt, ap);
     va_end(ap);
+}
+
+/* Multiboot information: flags at 0 (bit 2: command line), the command line's address at 16. */
+bool guest_option(const char *word)
+{
+    const u32 *info = (const u32 *)(u64)guest_boot_info;
+    const char *p = (const char *)(u64)info[4];
+    char text[40];
+
+    if (guest_boot_magic != 0x2badb002 || !(info[0] & 4))
+        return false;
+    while (parse_word(&p, text, sizeof(text)) == STATUS_OK)
+        if (strcmp(text, word) == 0)
+            return true;
+    return false;
 }
 
 void guest_fail(const char *file, int line, const char *fmt, ...)
@@ -354,7 +370,7 @@ static void run_test(void)
 
 void guest_main(void)
 {
-    serial_start();
+    guest_serial_start();
     tables_start();
     pic_start();
     for (unsigned line = 0; (current = next_test(line)) != NULL; line = current->line)

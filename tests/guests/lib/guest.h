@@ -34,7 +34,13 @@ void guest_fail(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3,
 void guest_skip(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void guest_print(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
-/* End now (after the current test). */
+/* True when the command line (Multiboot) has this word. */
+bool guest_option(const char *word);
+
+/* Program COM1 again, after something has disturbed it. */
+void guest_serial_start(void);
+
+/* Print the sums and end the machine. */
 __attribute__((noreturn)) void guest_end_run(void);
 
 #define FAIL(...)                                    \

@@ -20,6 +20,8 @@ static void eoi(struct trap_frame *f)
 
 TEST(absent_before)
 {
+    if (!under_hypervisor() && CATCH(rdmsr(0xbaadf00d)).vector == TRAP_NONE && !CPUID1_C(21))
+        SKIP("no x2APIC, and this machine answers every MSR");
     EXPECT_TRAP(VECTOR_GP, 0, rdmsr(X2APIC(APIC_VERSION)));
     EXPECT_TRAP(VECTOR_GP, 0, wrmsr(X2APIC(APIC_TPR), 0));
     if (!CPUID1_C(21))
