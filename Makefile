@@ -49,7 +49,8 @@ UNIT_BIN    := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 WARNINGS      := -Wall -Wextra -Wconversion -Wshadow -Werror
 KERNEL_CFLAGS := -std=c17 -O2 -g -ffreestanding -fno-pic -mcmodel=kernel -mno-red-zone \
                  -mgeneral-regs-only -fno-stack-protector -fno-omit-frame-pointer \
-                 -fno-asynchronous-unwind-tables -fno-strict-aliasing -fno-common $(WARNINGS) -I.
+                 -momit-leaf-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing \
+                 -fno-common $(WARNINGS) -I.
 KERNEL_LDFLAGS := -nostdlib -static -z noexecstack -z max-page-size=4096 --build-id=none \
                   --fatal-warnings --no-warn-rwx-segments
 # The same sources as a Linux program, with every check the compiler offers.
