@@ -799,6 +799,7 @@ static void iret_refused(void **state)
         {FX_DS3, FX_CS3 & ~3u, 0x8000, VECTOR_GP, FX_CS3 & ~3u, 0, 0},
         {FX_DS3, FX_FREE | 3, 0x8000, VECTOR_NP, FX_FREE, 0x00cf7b000000ffff, 0},
         {0, FX_CS3, 0x8000, VECTOR_GP, 0, 0, 0},
+        {FX_DS3 & ~3u, FX_CS3, 0x8000, VECTOR_GP, FX_DS3 & ~3u, 0, 0},
         {FX_DS0, FX_CS3, 0x8000, VECTOR_GP, FX_DS0, 0, 0},       /* RPL */
         {FX_DS0 | 3, FX_CS3, 0x8000, VECTOR_GP, FX_DS0, 0, 0},   /* DPL */
         {FX_CS3, FX_CS3, 0x8000, VECTOR_GP, FX_CS3 & ~3u, 0, 0}, /* not data */
@@ -1037,10 +1038,15 @@ static void task_new_fault(void **state)
         u8 vector;
         u32 error;
     } rows[] = {
-        {0x4c, FX_DS3, VECTOR_TS, FX_DS3 & ~3u}, {0x4c, 3, VECTOR_TS, 0},
-        {0x50, FX_CS3, VECTOR_TS, FX_CS3 & ~3u}, {0x50, 0, VECTOR_TS, 0},
-        {0x50, FX_FREE | 3, VECTOR_SS, FX_FREE}, {0x54, FX_FREE | 3, VECTOR_NP, FX_FREE},
-        {0x54, FX_DS0, VECTOR_TS, FX_DS0},       {0x60, FX_DS0, VECTOR_TS, FX_DS0},
+        {0x4c, FX_DS3, VECTOR_TS, FX_DS3 & ~3u},
+        {0x4c, 3, VECTOR_TS, 0},
+        {0x50, FX_CS3, VECTOR_TS, FX_CS3 & ~3u},
+        {0x50, 0, VECTOR_TS, 0},
+        {0x50, FX_DS3 & ~3u, VECTOR_TS, FX_DS3 & ~3u},
+        {0x50, FX_FREE | 3, VECTOR_SS, FX_FREE},
+        {0x54, FX_FREE | 3, VECTOR_NP, FX_FREE},
+        {0x54, FX_DS0, VECTOR_TS, FX_DS0},
+        {0x60, FX_DS0, VECTOR_TS, FX_DS0},
         {0x5c, 0x1003, VECTOR_TS, 0x1000},
     };
     (void)state;

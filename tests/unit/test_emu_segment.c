@@ -383,6 +383,11 @@ static void gate_refused(void **state)
         assert_int_equal(f->s.gpr[RSP], FX_USER);
         fx_free(f);
     }
+    struct fixture *f = fx_new(); /* RPL 3 for a gate of DPL 0, at level 0 */
+    fx_protected(f, 0);
+    fx_set_desc(f, FX_FREE, fx_gate(FX_CS0, 0x9000, GATE, 0));
+    FX_FAULT(call_gate(f, true), VECTOR_GP, FX_FREE);
+    fx_free(f);
 }
 
 /* The inner stack out of the TSS: not found there #TS, no room on it #SS (selectors, no EXT). */

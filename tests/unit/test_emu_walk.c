@@ -238,7 +238,7 @@ static void walk_large(void **state)
     fx_poke(f, entry_at(f, 3), 8, 0xffc0000087);
     f->e.features &= ~BIT64(EMU_HAS_PAGE1GB);
     assert_int_equal(look(f, GVA4, EMU_READ, NULL), PF_P | PF_RSVD);
-    fx_poke(f, entry_at(f, 4), 8, (FX_PT + 0x1000) | 0x87);
+    fx_poke(f, entry_at(f, 4), 8, 0x87);
     assert_int_equal(look(f, GVA4, EMU_READ, NULL), PF_P | PF_RSVD);
     fx_free(f);
 }
@@ -504,6 +504,18 @@ static void wrapping(void **state)
     assert_int_equal(emu_read_linear(&f->e, GVA(0xfffffffe), &value, 4, EMU_READ), EMU_DONE);
     assert_int_equal(value, 0x44332211);
     fx_free(f);
+
+    f = fx_new(); /* so they do in compatibility mode */
+    fx_long(f, 0);
+    fx_level(f, 0, FX_CODE32);
+    fx_map(f, 0xfffff000, 0x60000, 7);
+    fx_map(f, 0, 0x50000, 7);
+    fx_map(f, 0x100000000, 0x40000, 7);
+    fx_poke(f, 0x60ffe, 2, 0x2211);
+    fx_poke(f, 0x50000, 2, 0x4433);
+    assert_int_equal(emu_read_linear(&f->e, GVA(0xfffffffe), &value, 4, EMU_READ), EMU_DONE);
+    assert_int_equal(value, 0x44332211);
+    fx_free(f);
 }
 
 /* Device accesses: size, address and value of each, in order. */
@@ -661,6 +673,7 @@ static const struct {
     {FX_DATA16, 0xfff, 0x1000, 1, EMU_READ, false},
     {FX_DATA16, 0, 0, 1, EMU_READ, true},
     {FX_DATA32, 0xffffffff, 0xfffffffc, 4, EMU_READ, true},
+    {FX_DATA32, 0xffffffff, 0xfffffffe, 4, EMU_READ, true}, /* without an end: wraps */
     {0x97, 0xfff, 0xfff, 1, EMU_READ, false}, /* expand-down: above the limit, to 64 KiB */
     {0x97, 0xfff, 0x1000, 1, EMU_WRITE, true},
     {0x97, 0xfff, 0xfffe, 2, EMU_WRITE, true},
