@@ -219,7 +219,7 @@ void vcpu_set_state(struct vcpu *v, const struct x86_state *initial)
     v->misc_enable =
         MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE;
     v->mcg_status = 0;
-    v->tsc_adjust = 0;
+    v->tsc_adjust = v->tsc_offset = 0;
     vmwrite(VMCS_GUEST_DEBUGCTL, 0ull);
     vmwrite(VMCS_GUEST_PAT, PAT_RESET);
     vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, 0);
