@@ -30,12 +30,18 @@ static volatile u8 *window_to(u64 physical)
     return (volatile u8 *)WINDOW + physical % PAGE_SIZE;
 }
 
-/* Ports whose purpose is to end or reset the machine, and our own way out. */
-static bool ends_machine(unsigned port)
+/* An access of 4 bytes at `port` touches one that ends or resets the machine, or speaks on COM1. */
+static bool is_needed(unsigned port)
 {
-    return port == 0x64 || port == 0x92 || (port >= 0xcf8 && port <= 0xcff) ||
-           (port >= 0xf0 && port <= 0xf7) || (port >= 0x400 && port < 0x700) ||
-           (port >= 0xb000 && port < 0xb100) || port == 0x8900;
+    static const struct {
+        u16 first, last;
+    } needed[] = {{0x64, 0x64},   {0x92, 0x92},   {0xf0, 0xf7},     {0x3f8, 0x3f8},
+                  {0x400, 0x6ff}, {0xcf8, 0xcff}, {0x8900, 0x8900}, {0xb000, 0xb0ff}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(needed); i++)
+        if (port <= needed[i].last && port + 3 >= needed[i].first)
+            return true;
+    return false;
 }
 
 TEST(deadly_deed)
@@ -94,18 +100,14 @@ TEST(read_every_port)
 
 TEST(write_every_port)
 {
-    static const u32 values[] = {0, 0xffffffff, 0x5a5a5a5a};
-
     if (!under_hypervisor())
         SKIP("no hypervisor");
     for (unsigned port = 0; port < 0x10000; port++) {
-        if (ends_machine(port) || ends_machine(port + 1) || ends_machine(port + 3))
+        if (is_needed(port))
             continue;
-        for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
-            outb((u16)port, (u8)values[i]);
-            outw((u16)port, (u16)values[i]);
-            outl((u16)port, values[i]);
-        }
+        outb((u16)port, 0xff);
+        outw((u16)port, 0x5a5a);
+        outl((u16)port, 0);
     }
     guest_serial_start();
 }
@@ -116,7 +118,6 @@ static void try_msr(u32 msr)
 
     (void)CATCH(old = rdmsr(msr));
     (void)CATCH(wrmsr(msr, old));
-    (void)CATCH(wrmsr(msr, ~0ull));
     (void)CATCH(wrmsr(msr, 0xffff800012345678));
     (void)CATCH(wrmsr(msr, 0));
     (void)CATCH(wrmsr(msr, old));
@@ -132,7 +133,8 @@ TEST(every_msr)
         try_msr(i);
         try_msr(0xc0000000 + i);
         seed = seed * 1664525 + 1013904223;
-        try_msr(seed);
+        if (i % 16 == 0)
+            try_msr(seed);
     }
 }
 
