@@ -27,17 +27,11 @@ void vmx_exit(void);
 /* #AC and #DB can be made to recur without end inside the CPU, so they must leave the guest. */
 #define EXCEPTION_BITMAP (BIT(VECTOR_AC) | BIT(VECTOR_DB) | BIT(VECTOR_MC))
 
-/* What the guest reads: owned bits from the shadow, the others from the register. */
-static u64 guest_view(u64 real, u64 shadow, u64 owned)
-{
-    return (real & ~owned) | (shadow & owned);
-}
-
 /* The caches are the host's business: CD and NW are shown to the guest but never reach the CPU. */
 #define CR0_CACHE (CR0_CD | CR0_NW)
 
 /* Bits whose change by the guest causes an exit (guest/host masks, SDM vol. 3C, 24.6.6). */
-static u64 cr0_owned(const struct vm *vm)
+static u64 owned_in_cr0(const struct vm *vm)
 {
     u64 owned = CR0_CACHE | CR0_NE | (~0ull << 32);
 
@@ -46,7 +40,7 @@ static u64 cr0_owned(const struct vm *vm)
     return owned;
 }
 
-static u64 cr4_owned(const struct vm *vm)
+static u64 owned_in_cr4(const struct vm *vm)
 {
     u64 owned = ~vm->cpuid.cr4_allowed;
 
@@ -149,8 +143,10 @@ static void write_fixed_fields(struct vcpu *v)
     vmwrite(VMCS_EXIT_MSR_STORE_COUNT, 0);
     vmwrite(VMCS_EXIT_MSR_LOAD_COUNT, 0);
     vmwrite(VMCS_ENTRY_MSR_LOAD_COUNT, 0);
-    vmwrite(VMCS_CR0_MASK, cr0_owned(vm));
-    vmwrite(VMCS_CR4_MASK, cr4_owned(vm));
+    v->cr0_owned = owned_in_cr0(vm);
+    v->cr4_owned = owned_in_cr4(vm);
+    vmwrite(VMCS_CR0_MASK, v->cr0_owned);
+    vmwrite(VMCS_CR4_MASK, v->cr4_owned);
 }
 
 enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
@@ -277,10 +273,35 @@ static void load_rare(struct x86_state *s, u32 want)
     (STATE_GDTR | STATE_IDTR | STATE_PDPTE | STATE_DR7 | STATE_PENDING_DEBUG | STATE_ACTIVITY | \
      STATE_SYSENTER)
 
-void vcpu_load_groups(struct vcpu *v, u32 groups)
+static void load_cr0(struct vcpu *v)
+{
+    v->state.cr0 = (vmread(VMCS_GUEST_CR0) & ~v->cr0_owned) | v->cr0_shown;
+}
+
+static void load_cr4(struct vcpu *v)
+{
+    v->state.cr4 = (vmread(VMCS_GUEST_CR4) & ~v->cr4_owned) | v->cr4_shown;
+}
+
+/* All of STATE_BASE, straight: what every emulated instruction begins with. */
+static void load_base(struct vcpu *v)
 {
     struct x86_state *s = &v->state;
-    u32 want = groups & ~s->valid;
+
+    s->rip = vmread(VMCS_GUEST_RIP);
+    s->gpr[RSP] = vmread(VMCS_GUEST_RSP);
+    s->rflags = vmread(VMCS_GUEST_RFLAGS);
+    s->efer = vmread(VMCS_GUEST_EFER);
+    s->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+    load_cr0(v);
+    load_cr4(v);
+    load_segment(&s->seg[SEG_CS], SEG_CS);
+    load_segment(&s->seg[SEG_SS], SEG_SS);
+}
+
+static void load_some(struct vcpu *v, u32 want)
+{
+    struct x86_state *s = &v->state;
 
     if (want & STATE_RIP)
         s->rip = vmread(VMCS_GUEST_RIP);
@@ -289,11 +310,9 @@ void vcpu_load_groups(struct vcpu *v, u32 groups)
     if (want & STATE_RFLAGS)
         s->rflags = vmread(VMCS_GUEST_RFLAGS);
     if (want & STATE_CR0)
-        s->cr0 = guest_view(vmread(VMCS_GUEST_CR0), vmread(VMCS_CR0_SHADOW), cr0_owned(v->vm));
-    if (want & STATE_CR3)
-        s->cr3 = vmread(VMCS_GUEST_CR3);
+        load_cr0(v);
     if (want & STATE_CR4)
-        s->cr4 = guest_view(vmread(VMCS_GUEST_CR4), vmread(VMCS_CR4_SHADOW), cr4_owned(v->vm));
+        load_cr4(v);
     if (want & STATE_EFER)
         s->efer = vmread(VMCS_GUEST_EFER);
     if (want & STATE_INTERRUPTIBILITY)
@@ -304,7 +323,26 @@ void vcpu_load_groups(struct vcpu *v, u32 groups)
     }
     if (want & STATE_RARE)
         load_rare(s, want);
+}
+
+void vcpu_load_groups(struct vcpu *v, u32 groups)
+{
+    struct x86_state *s = &v->state;
+    u32 want = groups & ~s->valid;
+
     s->valid |= groups;
+    if (want == STATE_CR3) {
+        s->cr3 = vmread(VMCS_GUEST_CR3);
+        return;
+    }
+    if ((want & STATE_BASE) == STATE_BASE) {
+        load_base(v);
+        want &= ~(u32)STATE_BASE;
+    }
+    if (want & STATE_CR3)
+        s->cr3 = vmread(VMCS_GUEST_CR3);
+    if (want & ~(u32)STATE_CR3)
+        load_some(v, want);
 }
 
 static void flush_segment(const struct segment *s, unsigned i)
@@ -324,10 +362,12 @@ static void flush_control_registers(struct vcpu *v, u32 dirty)
         u64 fixed1 = caps->cr0_fixed0;
         if (v->vm->unrestricted)
             fixed1 &= ~(CR0_PE | CR0_PG); /* SDM vol. 3C, 26.3.1.1 */
+        v->cr0_shown = s->cr0 & v->cr0_owned;
         vmwrite(VMCS_CR0_SHADOW, s->cr0);
         vmwrite(VMCS_GUEST_CR0, ((s->cr0 & ~CR0_CACHE) | fixed1) & caps->cr0_fixed1);
     }
     if (dirty & STATE_CR4) {
+        v->cr4_shown = s->cr4 & v->cr4_owned;
         vmwrite(VMCS_CR4_SHADOW, s->cr4);
         vmwrite(VMCS_GUEST_CR4, (s->cr4 | caps->cr4_fixed0) & caps->cr4_fixed1);
     }

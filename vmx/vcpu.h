@@ -78,8 +78,10 @@ struct vcpu {
     u64 misc_enable;     /* IA32_MISC_ENABLE as the guest sees it */
     u64 mcg_status;
     u32 proc_controls, entry_controls; /* what the VMCS holds */
-    u16 vpid;                          /* 0: VPIDs are not used */
-    unsigned last_mmio;                /* bus number of the last device page touched */
+    u64 cr0_owned, cr4_owned; /* guest/host masks (SDM vol. 3C, 24.6.6): changing these exits */
+    u64 cr0_shown, cr4_shown; /* the guest's values of those bits */
+    u16 vpid;                 /* 0: VPIDs are not used */
+    unsigned last_mmio;       /* bus number of the last device page touched */
 
     struct emu emu;
     hpa_t vmcs;
