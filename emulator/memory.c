@@ -27,18 +27,23 @@
 /* How often a walk starts over when another CPU changes an entry while its A or D bit is set. */
 #define WALK_TRIES 16
 
-/* One translation under way. */
+/* Where a walk begins and what its entries are like. */
+struct paging {
+    u64 table;
+    u64 reserved;         /* bits that no entry may have */
+    unsigned index_bits;  /* 9 or 10 */
+    unsigned entry_shift; /* log2 of an entry's size: 3 or 2 */
+    unsigned top;         /* the lowest address bit of the first index */
+};
+
+/* One translation under way.  Not initialised as a whole: a walk is made for every access. */
 struct walk {
     gva_t gva;
     enum emu_access access;
-    bool debug; /* look only: no rights, no A/D bits */
     gpa_t gpa;
-    u64 rights;   /* W and U: of all levels together; XD: of any level */
-    u64 accessed; /* A: set in all levels */
-    u64 reserved; /* bits that no entry may have */
-    unsigned entry_size, index_bits;
-    unsigned level, count;        /* where the walk is; entries seen in memory */
-    struct emu_walk_step step[5]; /* these entries, top down */
+    u64 all, any;                 /* the entries, ANDed and ORed */
+    unsigned count;               /* entries seen in memory */
+    struct emu_walk_step step[5]; /* these entries, top down; levels are filled in when asked for */
 };
 
 /* ---- segments --------------------------------------------------------------------------- */
@@ -66,12 +71,17 @@ static bool segment_allows(const struct x86_state *s, const struct segment *g, u
     return last <= g->limit || g->limit == 0xffffffff;
 }
 
+static inline bool span_canonical(const struct emu *e, u64 first, u64 last)
+{
+    return emu_canonical(e, first) && (likely((first ^ last) >> 47 == 0) || emu_canonical(e, last));
+}
+
 bool emu_segment_linear(const struct emu *e, const struct segment *g, bool mode64, u64 offset,
                         unsigned size, enum emu_access access, gva_t *gva)
 {
     if (mode64) {
         *gva = GVA(g->base + offset);
-        return emu_canonical(e, gva->v) && emu_canonical(e, gva->v + size - 1);
+        return span_canonical(e, gva->v, gva->v + size - 1);
     }
     *gva = GVA((u32)(g->base + offset));
     return segment_allows(e->state, g, offset, size, access);
@@ -80,16 +90,23 @@ bool emu_segment_linear(const struct emu *e, const struct segment *g, bool mode6
 enum emu_status emu_linear(struct emu *e, enum seg seg, u64 offset, unsigned size,
                            enum emu_access access, gva_t *gva)
 {
-    static const struct segment flat; /* in 64-bit mode only FS and GS count, SDM vol. 1, 3.4.2.1 */
     const struct segment *g = &e->state->seg[seg];
-    bool mode64 = emu_in_64bit(e->state);
 
-    if (mode64 && seg < SEG_FS)
-        g = &flat;
-    else
+    if (likely(emu_in_64bit(e->state))) { /* only FS and GS have a base, SDM vol. 1, 3.4.2.1 */
+        u64 at = offset;
+        if (unlikely(seg >= SEG_FS)) {
+            emu_need(e, STATE_SEG(seg));
+            at += g->base;
+        }
+        *gva = GVA(at);
+        if (likely(span_canonical(e, at, at + size - 1)))
+            return EMU_DONE;
+    } else {
         emu_need(e, STATE_SEG(seg));
-    if (likely(emu_segment_linear(e, g, mode64, offset, size, access, gva)))
-        return EMU_DONE;
+        *gva = GVA((u32)(g->base + offset));
+        if (likely(segment_allows(e->state, g, offset, size, access)))
+            return EMU_DONE;
+    }
     return emu_raise(e, seg == SEG_SS ? VECTOR_SS : VECTOR_GP, true, 0);
 }
 
@@ -117,106 +134,108 @@ static enum status walk_fault(struct emu *e, const struct walk *w, u32 cause,
 }
 
 /* Choose the paging mode (SDM vol. 3A, 4.1.1) and the first table.  False: its PDPTE is absent. */
-static bool walk_begin(struct emu *e, struct walk *w, u64 *table)
+static bool walk_begin(struct emu *e, u64 gva, struct paging *p)
 {
     const struct x86_state *s = e->state;
 
     emu_need(e, STATE_CR3);
-    w->count = 0;
-    w->rights = PTE_W | PTE_U;
-    w->accessed = PTE_A;
-    if (!(s->cr4 & CR4_PAE)) {
-        w->entry_size = 4;
-        w->index_bits = 10;
-        w->level = 2;
-        w->reserved = 0;
-        *table = s->cr3 & 0xfffff000;
+    if (unlikely(!(s->cr4 & CR4_PAE))) {
+        *p = (struct paging){
+            .table = s->cr3 & 0xfffff000, .index_bits = 10, .entry_shift = 2, .top = 22};
         return true;
     }
-    w->entry_size = 8;
-    w->index_bits = 9;
-    w->reserved = (~0ull << e->phys_bits & PTE_ADDR) | (s->efer & EFER_NXE ? 0 : PTE_XD);
-    if (s->efer & EFER_LMA) {
-        w->level = s->cr4 & CR4_LA57 ? 5 : 4;
-        *table = s->cr3 & PTE_ADDR;
+    p->index_bits = 9;
+    p->entry_shift = 3;
+    p->reserved = (~0ull << e->phys_bits & PTE_ADDR) | (s->efer & EFER_NXE ? 0 : PTE_XD);
+    if (likely(s->efer & EFER_LMA)) {
+        p->top = s->cr4 & CR4_LA57 ? 48 : 39;
+        p->table = s->cr3 & PTE_ADDR;
         return true;
     }
     emu_need(e, STATE_PDPTE);
-    w->level = 2;
-    w->reserved |= 0x7ff0000000000000ull;
-    *table = s->pdpte[w->gva.v >> 30 & 3] & PTE_ADDR;
-    return s->pdpte[w->gva.v >> 30 & 3] & PTE_P;
+    p->top = 21;
+    p->reserved |= 0x7ff0000000000000ull;
+    p->table = s->pdpte[gva >> 30 & 3] & PTE_ADDR;
+    return s->pdpte[gva >> 30 & 3] & PTE_P;
 }
 
-/* Is this entry the last: does it map a page, of whatever size? */
-static bool entry_is_leaf(const struct emu *e, const struct walk *w, u64 entry)
+/* Does an entry with PS map a page?  A 4-byte one only with CR4.PSE. */
+static bool large_page(const struct emu *e, const struct paging *p, u64 entry)
 {
-    if (w->level == 1)
-        return true;
-    return (entry & PTE_PS) && (w->entry_size == 8 || (e->state->cr4 & CR4_PSE));
+    return (entry & PTE_PS) && (p->entry_shift == 3 || (e->state->cr4 & CR4_PSE));
 }
 
-/* Reserved bits, SDM vol. 3A, tables 4-4 to 4-6, 4-8 to 4-11 and 4-14 to 4-20. */
-static bool entry_is_malformed(const struct emu *e, const struct walk *w, u64 entry, bool leaf)
+/* Reserved bits, SDM vol. 3A, tables 4-4 to 4-6, 4-8 to 4-11 and 4-14 to 4-20; shift: of the page
+ * that the entry maps, 0 when it refers to a table. */
+static bool entry_is_malformed(const struct emu *e, const struct paging *p, u64 entry,
+                               unsigned shift)
 {
-    if (w->entry_size == 4) {
+    if (p->entry_shift == 2) {
         /* 4-MiB page: bits 20:13 are address bits 39:32 as far as MAXPHYADDR goes (PSE-36). */
         unsigned high = e->phys_bits < 40 ? e->phys_bits - 32u : 8;
-        return leaf && w->level == 2 && (entry & 0x3fe000 & ~((BIT64(high) - 1) << 13));
+        return shift == 22 && (entry & 0x3fe000 & ~((BIT64(high) - 1) << 13));
     }
-    if (unlikely(entry & w->reserved))
+    if (entry & p->reserved)
         return true;
-    if (!leaf || w->level == 1)
+    if (shift <= 12)
         return false;
-    if (w->level > 3 || (w->level == 3 && !emu_has(e, EMU_HAS_PAGE1GB)))
+    if (shift > 30 || (shift == 30 && !emu_has(e, EMU_HAS_PAGE1GB)))
         return true;
-    return entry & (BIT64(12 + 9 * (w->level - 1)) - 1) & ~0x1fffull;
+    return entry & (BIT64(shift) - 1) & ~0x1fffull;
 }
 
-static u64 leaf_address(const struct walk *w, u64 entry)
+static u64 leaf_address(const struct paging *p, u64 entry, unsigned shift, u64 gva)
 {
-    u64 within = BIT64(12 + w->index_bits * (w->level - 1)) - 1;
+    u64 within = BIT64(shift) - 1;
     u64 base = entry & PTE_ADDR & ~within;
 
-    if (w->entry_size == 4 && w->level == 2)
+    if (p->entry_shift == 2 && shift == 22)
         base |= bits_get(entry, 20, 13) << 32;
-    return base | (w->gva.v & within);
+    return base | (gva & within);
 }
 
 /* Down the tables to the page: STATUS_ENOENT with *cause when an entry is absent or malformed. */
-static enum status walk_down(struct emu *e, struct walk *w, u64 table, u32 *cause)
+static enum status walk_down(struct emu *e, struct walk *w, const struct paging *p, u32 *cause)
 {
-    for (;; w->level--) {
-        unsigned shift = 12 + w->index_bits * (w->level - 1);
-        u64 index = w->gva.v >> shift & (BIT(w->index_bits) - 1);
-        gpa_t at = GPA(table + index * w->entry_size);
+    const u64 usual = p->reserved | PTE_PS | PTE_P; /* of these a reference to a table has only P */
+    const u64 index_mask = BIT(p->index_bits) - 1;
+    u64 table = p->table, all = ~0ull, any = 0;
+    unsigned shift = p->top;
+
+    for (w->count = 0;; shift -= p->index_bits) {
+        gpa_t at = GPA(table + ((w->gva.v >> shift & index_mask) << p->entry_shift));
         const void *host = e->ops->ram(e->ctx, at, EMU_READ);
         if (unlikely(host == NULL))
             return STATUS_EHW;
-        u64 entry = host_load(host, w->entry_size);
+        u64 entry = p->entry_shift == 3 ? host_load(host, 8) : host_load(host, 4);
 
-        w->step[w->count++] = (struct emu_walk_step){w->level, at, entry};
+        w->step[w->count].entry_at = at;
+        w->step[w->count++].entry = entry;
+        all &= entry;
+        any |= entry;
+        table = entry & PTE_ADDR;
+        if (likely((entry & usual) == PTE_P && shift != 12))
+            continue;
         *cause = 0;
         if (!(entry & PTE_P))
             return STATUS_ENOENT;
-        bool leaf = entry_is_leaf(e, w, entry);
+        bool leaf = shift == 12 || large_page(e, p, entry);
         *cause = PF_P | PF_RSVD;
-        if (unlikely(entry_is_malformed(e, w, entry, leaf)))
+        if (unlikely(entry_is_malformed(e, p, entry, leaf ? shift : 0)))
             return STATUS_ENOENT;
-        w->rights = (w->rights & (entry | PTE_XD)) | (entry & PTE_XD);
-        w->accessed &= entry;
         if (leaf) {
-            w->gpa = GPA(leaf_address(w, entry));
+            w->all = all;
+            w->any = any;
+            w->gpa = GPA(leaf_address(p, entry, shift, w->gva.v));
             return STATUS_OK;
         }
-        table = entry & PTE_ADDR;
     }
 }
 
 /* Protection keys, SDM vol. 3A, 4.6.2: data accesses to user pages with 4- or 5-level paging. */
 static bool key_forbids(const struct x86_state *s, const struct walk *w)
 {
-    if (!(s->cr4 & CR4_PKE) || !(s->efer & EFER_LMA) || !(w->rights & PTE_U) ||
+    if (!(s->cr4 & CR4_PKE) || !(s->efer & EFER_LMA) || !(w->all & PTE_U) ||
         (w->access & EMU_FETCH))
         return false;
     u32 key = s->pkru >> (2 * bits_get(w->step[w->count - 1].entry, 62, 59));
@@ -229,13 +248,13 @@ static bool rights_forbid(const struct x86_state *s, const struct walk *w)
 {
     bool user = w->access & EMU_USER;
 
-    if ((w->access & EMU_WRITE) && !(w->rights & PTE_W) && (user || (s->cr0 & CR0_WP)))
+    if ((w->access & EMU_WRITE) && !(w->all & PTE_W) && (user || (s->cr0 & CR0_WP)))
         return true;
-    if ((w->access & EMU_FETCH) && (w->rights & PTE_XD))
+    if ((w->access & EMU_FETCH) && (w->any & PTE_XD))
         return true;
     if (user)
-        return !(w->rights & PTE_U);
-    if (!(w->rights & PTE_U))
+        return !(w->all & PTE_U);
+    if (!(w->all & PTE_U))
         return false;
     if (w->access & EMU_FETCH)
         return s->cr4 & CR4_SMEP;
@@ -246,7 +265,7 @@ static bool rights_forbid(const struct x86_state *s, const struct walk *w)
  * Set the A bits, and D in the last entry for a write, as the CPU does (SDM vol. 3A, 4.8): each by
  * a compare-exchange, so that no change by another CPU is lost.  STATUS_EBUSY: one got in between.
  */
-static enum status walk_mark(struct emu *e, const struct walk *w)
+static enum status walk_mark(struct emu *e, const struct walk *w, unsigned entry_shift)
 {
     for (unsigned i = 0; i < w->count; i++) {
         const struct emu_walk_step *s = &w->step[i];
@@ -259,7 +278,7 @@ static enum status walk_mark(struct emu *e, const struct walk *w)
         void *host = e->ops->ram(e->ctx, s->entry_at, EMU_WRITE);
         if (host == NULL) /* tables in ROM: the CPU's write would be lost, too */
             continue;
-        if (w->entry_size == 8)
+        if (entry_shift == 3)
             done = __sync_bool_compare_and_swap((u64 *)host, s->entry, want);
         else
             done = __sync_bool_compare_and_swap((u32 *)host, (u32)s->entry, (u32)want);
@@ -269,29 +288,31 @@ static enum status walk_mark(struct emu *e, const struct walk *w)
     return STATUS_OK;
 }
 
-/* One attempt; STATUS_EBUSY: start over. */
-static enum status walk_once(struct emu *e, struct walk *w, struct emu_event *fault)
+/* One attempt; STATUS_EBUSY: start over.  look: without rights and A/D bits. */
+static enum status walk_once(struct emu *e, struct walk *w, bool look, struct emu_event *fault)
 {
     const struct x86_state *s = e->state;
-    u64 table;
-    u32 cause;
+    struct paging p;
+    u32 cause = 0;
 
-    if (!walk_begin(e, w, &table))
+    w->count = 0;
+    if (!walk_begin(e, w->gva.v, &p))
         return walk_fault(e, w, 0, fault);
-    enum status st = walk_down(e, w, table, &cause);
+    enum status st = walk_down(e, w, &p, &cause);
     if (unlikely(st != STATUS_OK))
         return st == STATUS_ENOENT ? walk_fault(e, w, cause, fault) : st;
-    if (w->debug)
+    if (look)
         return STATUS_OK;
 
     u32 key = key_forbids(s, w) ? PF_PK : 0;
     if (unlikely(key != 0 || rights_forbid(s, w)))
         return walk_fault(e, w, PF_P | key, fault);
     bool dirty = !(w->access & EMU_WRITE) || (w->step[w->count - 1].entry & PTE_D);
-    return likely(w->accessed && dirty) ? STATUS_OK : walk_mark(e, w);
+    return likely((w->all & PTE_A) && dirty) ? STATUS_OK : walk_mark(e, w, p.entry_shift);
 }
 
-static enum status walk(struct emu *e, struct walk *w, struct emu_event *fault)
+/* w->gva and w->access are set. */
+static enum status walk(struct emu *e, struct walk *w, bool look, struct emu_event *fault)
 {
     enum status st = STATUS_EBUSY;
 
@@ -301,7 +322,7 @@ static enum status walk(struct emu *e, struct walk *w, struct emu_event *fault)
         return STATUS_OK;
     }
     for (unsigned i = 0; i < WALK_TRIES && st == STATUS_EBUSY; i++)
-        st = walk_once(e, w, fault);
+        st = walk_once(e, w, look, fault);
     return st;
 }
 
@@ -309,17 +330,25 @@ enum status emu_translate(struct emu *e, gva_t gva, enum emu_access access, gpa_
                           struct emu_event *fault,
                           void (*step)(void *ctx, const struct emu_walk_step *s), void *ctx)
 {
-    struct walk w = {.gva = gva, .access = access, .debug = access == EMU_IMPLICIT};
     const struct x86_state *s = e->state;
+    struct walk w;
 
-    enum status st = walk(e, &w, fault);
-    if (step != NULL && (s->cr0 & CR0_PG) && (s->cr4 & CR4_PAE) && !(s->efer & EFER_LMA)) {
+    w.gva = gva;
+    w.access = access;
+    w.gpa = GPA(0);
+    enum status st = walk(e, &w, access == EMU_IMPLICIT, fault);
+    *gpa = w.gpa;
+    if (step == NULL || !(s->cr0 & CR0_PG))
+        return st;
+    unsigned top = !(s->cr4 & CR4_PAE) || !(s->efer & EFER_LMA) ? 2 : s->cr4 & CR4_LA57 ? 5 : 4;
+    if ((s->cr4 & CR4_PAE) && !(s->efer & EFER_LMA)) {
         unsigned i = gva.v >> 30 & 3;
         step(ctx, &(struct emu_walk_step){3, GPA((s->cr3 & 0xffffffe0) + 8 * i), s->pdpte[i]});
     }
-    for (unsigned i = 0; step != NULL && i < w.count; i++)
+    for (unsigned i = 0; i < w.count; i++) {
+        w.step[i].level = top - i;
         step(ctx, &w.step[i]);
-    *gpa = w.gpa;
+    }
     return st;
 }
 
@@ -343,15 +372,15 @@ static enum emu_status map_part(struct emu *e, gva_t gva, enum emu_access access
     if (known_address(e, gva, access)) {
         *gpa = GPA((e->fault_gpa.v & ~PAGE_MASK) | (gva.v & PAGE_MASK));
     } else {
-        struct walk w = {.gva = gva, .access = access};
-        struct emu_event fault;
-        switch (walk(e, &w, &fault)) {
+        struct walk w;
+        w.gva = gva;
+        w.access = access;
+        switch (walk(e, &w, false, &e->event)) {
         case STATUS_OK:
             break;
         case STATUS_EBUSY:
             return EMU_RETRY;
         case STATUS_ENOENT:
-            e->event = fault;
             return EMU_FAULT;
         default: /* no RAM where a table should be: reads as all ones, so reserved bits are set */
             (void)walk_fault(e, &w, PF_P | PF_RSVD, &e->event);
@@ -408,8 +437,29 @@ static unsigned device_piece(gpa_t gpa, unsigned left)
     return aligned;
 }
 
-/* Read into `in`, or (in NULL) write from `out`. */
-static enum emu_status device_access(struct emu *e, gpa_t gpa, unsigned size, u8 *in, const u8 *out)
+/* One access, recorded. */
+static inline enum emu_status device_read(struct emu *e, gpa_t gpa, unsigned size, u64 *value)
+{
+    enum emu_status st = e->ops->mmio_read(e->ctx, gpa, size, value);
+
+    e->record.io = EMU_IO_MMIO_READ;
+    e->record.io_width = (u8)size;
+    e->record.io_address = gpa.v;
+    e->record.io_value = *value & mask_bytes(size);
+    return st;
+}
+
+static inline enum emu_status device_write(struct emu *e, gpa_t gpa, unsigned size, u64 value)
+{
+    e->record.io = EMU_IO_MMIO_WRITE;
+    e->record.io_width = (u8)size;
+    e->record.io_address = gpa.v;
+    e->record.io_value = value;
+    return e->ops->mmio_write(e->ctx, gpa, size, value);
+}
+
+/* As many accesses as it takes: read into `in`, or (in NULL) write from `out`. */
+static enum emu_status device_pieces(struct emu *e, gpa_t gpa, unsigned size, u8 *in, const u8 *out)
 {
     enum emu_status st = EMU_DONE;
 
@@ -418,18 +468,22 @@ static enum emu_status device_access(struct emu *e, gpa_t gpa, unsigned size, u8
 
         n = device_piece(gpa, size - at);
         if (in != NULL) {
-            st = e->ops->mmio_read(e->ctx, gpa, n, &value);
+            st = device_read(e, gpa, n, &value);
             memcpy(in + at, &value, n);
         } else {
             memcpy(&value, out + at, n);
-            st = e->ops->mmio_write(e->ctx, gpa, n, value);
+            st = device_write(e, gpa, n, value);
         }
-        e->record.io = in != NULL ? EMU_IO_MMIO_READ : EMU_IO_MMIO_WRITE;
-        e->record.io_width = (u8)n;
-        e->record.io_address = gpa.v;
-        e->record.io_value = value & mask_bytes(n);
     }
     return st;
+}
+
+/* The usual operand of a device: 1, 2, 4 or 8 bytes in one aligned quadword. */
+static inline bool span_is_register(const struct emu_span *span)
+{
+    unsigned size = span->size;
+    return span->host[0] == NULL && span->first == size && (size & (size - 1)) == 0 &&
+           (span->gpa[0].v & 7) + size <= 8;
 }
 
 /* Copy with one access when the size has one: another CPU sees descriptors and pointers whole. */
@@ -446,12 +500,18 @@ enum emu_status emu_span_read(struct emu *e, const struct emu_span *span, void *
     enum emu_status st = EMU_DONE;
     u8 *to = buf;
 
+    if (likely(span_is_register(span))) {
+        u64 value = 0;
+        st = device_read(e, span->gpa[0], span->size, &value);
+        host_store(buf, span->size, value);
+        return st;
+    }
     for (unsigned i = 0, done = 0; done < span->size && st == EMU_DONE; i++) {
         unsigned n = i == 0 ? span->first : (unsigned)span->size - span->first;
         if (span->host[i] != NULL)
             copy(to + done, span->host[i], n);
         else
-            st = device_access(e, span->gpa[i], n, to + done, NULL);
+            st = device_pieces(e, span->gpa[i], n, to + done, NULL);
         done += n;
     }
     return st;
@@ -462,12 +522,14 @@ enum emu_status emu_span_write(struct emu *e, const struct emu_span *span, const
     enum emu_status st = EMU_DONE;
     const u8 *from = buf;
 
+    if (likely(span_is_register(span)))
+        return device_write(e, span->gpa[0], span->size, host_load(buf, span->size));
     for (unsigned i = 0, done = 0; done < span->size && st == EMU_DONE; i++) {
         unsigned n = i == 0 ? span->first : (unsigned)span->size - span->first;
         if (span->host[i] != NULL)
             copy(span->host[i], from + done, n);
         else
-            st = device_access(e, span->gpa[i], n, NULL, from + done);
+            st = device_pieces(e, span->gpa[i], n, NULL, from + done);
         done += n;
     }
     return st;
