@@ -40,21 +40,33 @@ static const emu_rmw alu_fns[] = {do_add, do_or, do_adc, do_sbb, do_and, do_sub,
 static const emu_rmw unary_fns[] = {do_inc, do_dec, do_not, do_neg};
 static const emu_rmw shift_fns[] = {do_rol, do_ror, do_rcl, do_rcr, do_shl, do_shr, do_shl, do_sar};
 
-/* The destination is a register: the operation on it, with a value. */
+/* The destination is a register: no operand to resolve. */
 static enum emu_status modify_reg(struct emu *e, const struct insn *i, unsigned reg, emu_rmw fn,
                                   u64 source, bool writes)
 {
-    struct operand o = {.host = emu_reg(e, i, reg, i->size), .size = i->size, .is_reg = true};
+    u8 *d = emu_reg(e, i, reg, i->size);
+    u64 rflags = e->state->rflags;
+    u32 ax = fn(i->size, false, d, source, flags_pack(rflags));
 
-    if (writes && reg == RSP)
-        e->state->dirty |= STATE_RSP;
-    return emu_modify_operand(e, i, &o, fn, source, writes);
+    if (writes && i->size == 4)
+        host_store(d + 4, 4, 0);
+    e->state->dirty |= writes && reg == RSP ? STATE_RSP : 0;
+    emu_set_rflags(e, flags_unpack(rflags, ax));
+    return EMU_DONE;
+}
+
+static inline enum emu_status modify_rm(struct emu *e, const struct insn *i, emu_rmw fn, u64 source,
+                                        bool writes)
+{
+    if (insn_is_memory(i))
+        return emu_modify(e, i, fn, source, writes);
+    return modify_reg(e, i, i->rm, fn, source, writes);
 }
 
 enum emu_status op_alu_rm_reg(struct emu *e, const struct insn *i)
 {
-    return emu_modify(e, i, alu_fns[i->op->sub], emu_get_reg(e, i, i->reg, i->size),
-                      i->op->sub != ALU_CMP);
+    u64 source = emu_get_reg(e, i, i->reg, i->size);
+    return modify_rm(e, i, alu_fns[i->op->sub], source, i->op->sub != ALU_CMP);
 }
 
 enum emu_status op_alu_reg_rm(struct emu *e, const struct insn *i)
@@ -74,12 +86,12 @@ enum emu_status op_alu_acc_imm(struct emu *e, const struct insn *i)
 
 enum emu_status op_alu_rm_imm(struct emu *e, const struct insn *i)
 {
-    return emu_modify(e, i, alu_fns[i->op->sub], i->imm, i->op->sub != ALU_CMP);
+    return modify_rm(e, i, alu_fns[i->op->sub], i->imm, i->op->sub != ALU_CMP);
 }
 
 enum emu_status op_test_rm_reg(struct emu *e, const struct insn *i)
 {
-    return emu_modify(e, i, do_test, emu_get_reg(e, i, i->reg, i->size), false);
+    return modify_rm(e, i, do_test, emu_get_reg(e, i, i->reg, i->size), false);
 }
 
 enum emu_status op_test_acc_imm(struct emu *e, const struct insn *i)
@@ -89,7 +101,7 @@ enum emu_status op_test_acc_imm(struct emu *e, const struct insn *i)
 
 enum emu_status op_test_rm_imm(struct emu *e, const struct insn *i)
 {
-    return emu_modify(e, i, do_test, i->imm, false);
+    return modify_rm(e, i, do_test, i->imm, false);
 }
 
 /* INC and DEC 40..4F */
@@ -100,23 +112,23 @@ enum emu_status op_unary_reg(struct emu *e, const struct insn *i)
 
 enum emu_status op_unary_rm(struct emu *e, const struct insn *i)
 {
-    return emu_modify(e, i, unary_fns[i->op->sub], 0, true);
+    return modify_rm(e, i, unary_fns[i->op->sub], 0, true);
 }
 
 /* A count of 0 changes no flag, but the access is made all the same: the host does just that. */
 enum emu_status op_shift_one(struct emu *e, const struct insn *i)
 {
-    return emu_modify(e, i, shift_fns[i->op->sub], 1, true);
+    return modify_rm(e, i, shift_fns[i->op->sub], 1, true);
 }
 
 enum emu_status op_shift_imm(struct emu *e, const struct insn *i)
 {
-    return emu_modify(e, i, shift_fns[i->op->sub], i->imm, true);
+    return modify_rm(e, i, shift_fns[i->op->sub], i->imm, true);
 }
 
 enum emu_status op_shift_cl(struct emu *e, const struct insn *i)
 {
-    return emu_modify(e, i, shift_fns[i->op->sub], e->state->gpr[RCX] & 0xff, true);
+    return modify_rm(e, i, shift_fns[i->op->sub], e->state->gpr[RCX] & 0xff, true);
 }
 
 #define SHIFT_DOUBLE(op, suffix, reg)                                                  \

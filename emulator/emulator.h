@@ -225,6 +225,10 @@ enum emu_task_source { EMU_TASK_CALL, EMU_TASK_IRET, EMU_TASK_JMP, EMU_TASK_GATE
 enum emu_status emu_task_switch(struct emu *e, u16 selector, enum emu_task_source source,
                                 const struct emu_event *cause, unsigned length);
 
+/*
+ * One cache belongs to one virtual CPU.  It holds host addresses that ops->ram() gave: call
+ * emu_cache_init() again when guest RAM moves on the host.
+ */
 size_t emu_cache_size(void);
 void emu_cache_init(struct emu_cache *c);
 

@@ -239,6 +239,22 @@ static inline void host_store(void *p, unsigned size, u64 value)
     }
 }
 
+static inline void emu_record_io(struct emu *e, enum emu_io io, u64 address, unsigned width,
+                                 u64 value)
+{
+    e->record.io = (u8)io;
+    e->record.io_width = (u8)width;
+    e->record.io_address = address;
+    e->record.io_value = value;
+}
+
+/* Is a span of 1, 2, 4 or 8 bytes one access to one device, within an aligned quadword? */
+static inline bool emu_span_is_device(const struct emu_span *span)
+{
+    return span->host[0] == NULL && span->first == span->size &&
+           (span->gpa[0].v & 7) + span->size <= 8;
+}
+
 /* A span of 1, 2, 4 or 8 bytes as a zero-extended value. */
 static inline enum emu_status emu_span_load(struct emu *e, const struct emu_span *span, u64 *value)
 {
@@ -247,6 +263,12 @@ static inline enum emu_status emu_span_load(struct emu *e, const struct emu_span
         return EMU_DONE;
     }
     *value = 0;
+    if (likely(emu_span_is_device(span))) {
+        enum emu_status st = e->ops->mmio_read(e->ctx, span->gpa[0], span->size, value);
+        *value &= mask_bytes(span->size);
+        emu_record_io(e, EMU_IO_MMIO_READ, span->gpa[0].v, span->size, *value);
+        return st;
+    }
     return emu_span_read(e, span, value);
 }
 
@@ -255,6 +277,11 @@ static inline enum emu_status emu_span_store(struct emu *e, const struct emu_spa
     if (likely(span->host[0] != NULL && span->first == span->size)) {
         host_store(span->host[0], span->size, value);
         return EMU_DONE;
+    }
+    if (likely(emu_span_is_device(span))) {
+        value &= mask_bytes(span->size);
+        emu_record_io(e, EMU_IO_MMIO_WRITE, span->gpa[0].v, span->size, value);
+        return e->ops->mmio_write(e->ctx, span->gpa[0], span->size, value);
     }
     return emu_span_write(e, span, &value);
 }
@@ -366,7 +393,12 @@ struct operand {
 u64 emu_ea(const struct emu *e, const struct insn *i);
 
 /* The low `size` bytes of general register `reg`; a byte of 4..7 without REX is AH..BH. */
-u8 *emu_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size);
+static inline u8 *emu_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size)
+{
+    if (unlikely(size == 1 && reg >= 4 && i->rex == 0))
+        return (u8 *)&e->state->gpr[reg & 3] + 1;
+    return (u8 *)&e->state->gpr[reg];
+}
 
 /* Value of the low `size` bytes of a register, and writing it as an instruction does. */
 static inline u64 emu_get_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size)
@@ -471,6 +503,10 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
 /* Bytes of an operand of this size letter in this instruction (0: the instruction's own). */
 unsigned emu_arg_bytes(const struct insn *i, u16 arg);
 
+/* ---- fetch.c: the instruction at CS:RIP, in the cache or in *local; fills e->record. -----------
+ */
+enum emu_status emu_fetch(struct emu *e, struct insn *local, const struct insn **out);
+
 /* ---- segment.c ------------------------------------------------------------------------------ */
 
 /*
@@ -492,7 +528,9 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_pop_sreg)         /* C4 C5, 0F B2 B4 B5 (segment in op->sub) */                       \
     X(op_load_far_pointer) /* event.c */                                                       \
     X(op_int)                                                                                  \
-    X(op_int3) X(op_int1) X(op_into) X(op_iret) /* system.c: 0F 00, 0F 01 */                   \
+    X(op_int3)                                                                                 \
+    X(op_int1)                                                                                 \
+    X(op_into) X(op_iret) /* system.c: 0F 00, 0F 01 */                                         \
         X(op_sldt) X(op_str) X(op_lldt) X(op_ltr) X(op_verr) X(op_verw) X(op_sgdt) X(op_sidt)  \
             X(op_lgdt) X(op_lidt) X(op_smsw) X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_rdtscp) \
                 X(op_monitor) X(op_mwait) X(op_clac) X(op_stac) X(op_xgetbv) X(op_xsetbv)      \
@@ -509,11 +547,12 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_nop) /* alu.c */                                                                          \
     X(op_alu_rm_reg)                                                                               \
     X(op_alu_reg_rm)                                                                               \
-    X(op_alu_acc_imm) X(op_alu_rm_imm) X(op_test_rm_reg) X(op_test_acc_imm) X(op_test_rm_imm)      \
-        X(op_unary_reg) X(op_unary_rm) X(op_shift_one) X(op_shift_imm) X(op_shift_cl)              \
-            X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv) X(op_imul_reg_rm) X(op_imul_imm)         \
-                X(op_bcd) X(op_aam) X(op_aad) X(op_cbw) X(op_cwd) X(op_xadd) X(op_cmpxchg)         \
-                    X(op_cmpxchg8b) /* bit.c */                                                    \
+    X(op_alu_acc_imm)                                                                              \
+    X(op_alu_rm_imm)                                                                               \
+    X(op_test_rm_reg) X(op_test_acc_imm) X(op_test_rm_imm) X(op_unary_reg) X(op_unary_rm)          \
+        X(op_shift_one) X(op_shift_imm) X(op_shift_cl) X(op_shiftd_imm) X(op_shiftd_cl)            \
+            X(op_muldiv) X(op_imul_reg_rm) X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw)  \
+                X(op_cwd) X(op_xadd) X(op_cmpxchg) X(op_cmpxchg8b) /* bit.c */                     \
         X(op_bt_reg) X(op_bt_imm) X(op_bitscan) X(op_popcnt) X(op_bswap) X(op_crc32)               \
             X(op_movbe_load) X(op_movbe_store) X(op_bmi) X(op_adx) X(op_random) /* move.c */       \
         X(op_mov_store) X(op_mov_load) X(op_mov_imm) X(op_mov_reg_imm) X(op_mov_from_moffs)        \

@@ -20,15 +20,6 @@ u64 emu_ea(const struct emu *e, const struct insn *i)
     return i->addrsize == 8 ? ea : ea & mask_bytes(i->addrsize);
 }
 
-u8 *emu_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size)
-{
-    u64 *gpr = e->state->gpr;
-
-    if (size == 1 && i->rex == 0 && reg >= 4)
-        return (u8 *)&gpr[reg & 3] + 1;
-    return (u8 *)&gpr[reg];
-}
-
 void emu_set_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size, u64 value)
 {
     if (size == 1)
@@ -108,6 +99,18 @@ enum emu_status emu_operand_store(struct emu *e, const struct operand *o, u64 va
     return emu_span_store(e, &o->span, value);
 }
 
+/* The memory operand of ModRM; in 64-bit mode, but for FS and GS, its offset is its address. */
+static inline enum emu_status map_rm(struct emu *e, const struct insn *i, unsigned size,
+                                     enum emu_access access, struct emu_span *span)
+{
+    u64 ea = emu_ea(e, i);
+
+    if (likely(i->mode == EMU_MODE_64 && i->seg < SEG_FS && emu_canonical(e, ea) &&
+               emu_canonical(e, ea + size - 1)))
+        return emu_map(e, GVA(ea), size, access, span);
+    return emu_map_seg(e, (enum seg)i->seg, ea, size, access, span);
+}
+
 enum emu_status emu_read_rm(struct emu *e, const struct insn *i, unsigned size, u64 *value)
 {
     if (!insn_is_memory(i)) {
@@ -115,7 +118,7 @@ enum emu_status emu_read_rm(struct emu *e, const struct insn *i, unsigned size, 
         return EMU_DONE;
     }
     struct emu_span span;
-    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), size, EMU_READ, &span);
+    enum emu_status st = map_rm(e, i, size, EMU_READ, &span);
     return st != EMU_DONE ? st : emu_span_load(e, &span, value);
 }
 
@@ -126,7 +129,7 @@ enum emu_status emu_write_rm(struct emu *e, const struct insn *i, unsigned size,
         return EMU_DONE;
     }
     struct emu_span span;
-    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), size, EMU_WRITE, &span);
+    enum emu_status st = map_rm(e, i, size, EMU_WRITE, &span);
     return st != EMU_DONE ? st : emu_span_store(e, &span, value);
 }
 

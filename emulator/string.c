@@ -365,14 +365,6 @@ enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size)
     return (u32)bits >> (port & 7) & (BIT(size) - 1) ? emu_gp(e, 0) : EMU_DONE;
 }
 
-static void record_io(struct emu *e, enum emu_io io, u16 port, unsigned size, u64 value)
-{
-    e->record.io = (u8)io;
-    e->record.io_width = (u8)size;
-    e->record.io_address = port;
-    e->record.io_value = value;
-}
-
 static u16 port_of(const struct emu *e, const struct insn *i, u16 arg)
 {
     return (u16)(ARG_LETTER(arg) == ARG_IU ? i->imm : e->state->gpr[RDX]);
@@ -388,7 +380,7 @@ enum emu_status op_in(struct emu *e, const struct insn *i)
         st = e->ops->port_in(e->ctx, port, i->size, &value, &count);
     if (st != EMU_DONE)
         return st;
-    record_io(e, EMU_IO_IN, port, i->size, value);
+    emu_record_io(e, EMU_IO_IN, port, i->size, value);
     emu_set_gpr(e, RAX, i->size, value);
     return EMU_DONE;
 }
@@ -402,7 +394,7 @@ enum emu_status op_out(struct emu *e, const struct insn *i)
 
     if (st != EMU_DONE)
         return st;
-    record_io(e, EMU_IO_OUT, port, size, value);
+    emu_record_io(e, EMU_IO_OUT, port, size, value);
     return e->ops->port_out(e->ctx, port, size, &value, &count);
 }
 
@@ -423,7 +415,7 @@ static enum emu_status ins_step(struct emu *e, const struct insn *i, u64 *n)
         st = emu_span_store(e, &to.span, v);
     if (st != EMU_DONE)
         return st;
-    record_io(e, EMU_IO_IN, port, i->size, host_load(data, i->size));
+    emu_record_io(e, EMU_IO_IN, port, i->size, host_load(data, i->size));
     end_advance(e, i, i->size, RDI, *n);
     return EMU_DONE;
 }
@@ -446,7 +438,7 @@ static enum emu_status outs_step(struct emu *e, const struct insn *i, u64 *n)
     }
     if (st != EMU_DONE)
         return st;
-    record_io(e, EMU_IO_OUT, port, size, host_load(data, size));
+    emu_record_io(e, EMU_IO_OUT, port, size, host_load(data, size));
     st = e->ops->port_out(e->ctx, port, size, data, n);
     if (st == EMU_DONE)
         end_advance(e, i, size, RSI, *n);
