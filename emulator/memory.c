@@ -30,10 +30,9 @@
 /* Where a walk begins and what its entries are like. */
 struct paging {
     u64 table;
-    u64 reserved;         /* bits that no entry may have */
-    unsigned index_bits;  /* 9 or 10 */
-    unsigned entry_shift; /* log2 of an entry's size: 3 or 2 */
-    unsigned top;         /* the lowest address bit of the first index */
+    u64 reserved; /* bits that no entry may have */
+    unsigned top; /* the lowest address bit of the first index */
+    bool wide;    /* entries of 8 bytes and indices of 9 bits; else 4 and 10 */
 };
 
 /* One translation under way.  Not initialised as a whole: a walk is made for every access. */
@@ -42,6 +41,7 @@ struct walk {
     enum emu_access access;
     gpa_t gpa;
     u64 all, any;                 /* the entries, ANDed and ORed */
+    u64 leaf;                     /* the last of them */
     unsigned count;               /* entries seen in memory */
     struct emu_walk_step step[5]; /* these entries, top down; levels are filled in when asked for */
 };
@@ -140,12 +140,10 @@ static bool walk_begin(struct emu *e, u64 gva, struct paging *p)
 
     emu_need(e, STATE_CR3);
     if (unlikely(!(s->cr4 & CR4_PAE))) {
-        *p = (struct paging){
-            .table = s->cr3 & 0xfffff000, .index_bits = 10, .entry_shift = 2, .top = 22};
+        *p = (struct paging){.table = s->cr3 & 0xfffff000, .top = 22};
         return true;
     }
-    p->index_bits = 9;
-    p->entry_shift = 3;
+    p->wide = true;
     p->reserved = (~0ull << e->phys_bits & PTE_ADDR) | (s->efer & EFER_NXE ? 0 : PTE_XD);
     if (likely(s->efer & EFER_LMA)) {
         p->top = s->cr4 & CR4_LA57 ? 48 : 39;
@@ -162,7 +160,7 @@ static bool walk_begin(struct emu *e, u64 gva, struct paging *p)
 /* Does an entry with PS map a page?  A 4-byte one only with CR4.PSE. */
 static bool large_page(const struct emu *e, const struct paging *p, u64 entry)
 {
-    return (entry & PTE_PS) && (p->entry_shift == 3 || (e->state->cr4 & CR4_PSE));
+    return (entry & PTE_PS) && (p->wide || (e->state->cr4 & CR4_PSE));
 }
 
 /* Reserved bits, SDM vol. 3A, tables 4-4 to 4-6, 4-8 to 4-11 and 4-14 to 4-20; shift: of the page
@@ -170,7 +168,7 @@ static bool large_page(const struct emu *e, const struct paging *p, u64 entry)
 static bool entry_is_malformed(const struct emu *e, const struct paging *p, u64 entry,
                                unsigned shift)
 {
-    if (p->entry_shift == 2) {
+    if (!p->wide) {
         /* 4-MiB page: bits 20:13 are address bits 39:32 as far as MAXPHYADDR goes (PSE-36). */
         unsigned high = e->phys_bits < 40 ? e->phys_bits - 32u : 8;
         return shift == 22 && (entry & 0x3fe000 & ~((BIT64(high) - 1) << 13));
@@ -189,44 +187,66 @@ static u64 leaf_address(const struct paging *p, u64 entry, unsigned shift, u64 g
     u64 within = BIT64(shift) - 1;
     u64 base = entry & PTE_ADDR & ~within;
 
-    if (p->entry_shift == 2 && shift == 22)
+    if (!p->wide && shift == 22)
         base |= bits_get(entry, 20, 13) << 32;
     return base | (gva & within);
 }
 
-/* Down the tables to the page: STATUS_ENOENT with *cause when an entry is absent or malformed. */
-static enum status walk_down(struct emu *e, struct walk *w, const struct paging *p, u32 *cause)
+/* What an entry says that is not just a reference to the next table: 0 when it is one all the same
+ * (PS ignored), else the size of the page as a shift; STATUS_ENOENT with *cause when it is absent
+ * or malformed. */
+static enum status examine(const struct emu *e, const struct paging *p, u64 entry, unsigned shift,
+                           u32 *cause, unsigned *page)
 {
+    *cause = 0;
+    if (!(entry & PTE_P))
+        return STATUS_ENOENT;
+    *cause = PF_P | PF_RSVD;
+    *page = shift == 12 || large_page(e, p, entry) ? shift : 0;
+    return entry_is_malformed(e, p, entry, *page) ? STATUS_ENOENT : STATUS_OK;
+}
+
+/* Down the tables to the page.  Compiled once for each form of entry: `wide` is p->wide. */
+static inline __attribute__((always_inline)) enum status
+walk_down(struct emu *e, struct walk *w, const struct paging *p, u32 *cause, const bool wide)
+{
+    const unsigned bits = wide ? 9 : 10, entry_shift = wide ? 3 : 2;
     const u64 usual = p->reserved | PTE_PS | PTE_P; /* of these a reference to a table has only P */
-    const u64 index_mask = BIT(p->index_bits) - 1;
     u64 table = p->table, all = ~0ull, any = 0;
-    unsigned shift = p->top;
+    struct emu_walk_step *step = w->step;
 
-    for (w->count = 0;; shift -= p->index_bits) {
-        gpa_t at = GPA(table + ((w->gva.v >> shift & index_mask) << p->entry_shift));
+    for (unsigned shift = p->top;; shift -= bits, step++) {
+        gpa_t at = GPA(table + ((w->gva.v >> shift & (BIT(bits) - 1)) << entry_shift));
         const void *host = e->ops->ram(e->ctx, at, EMU_READ);
-        if (unlikely(host == NULL))
-            return STATUS_EHW;
-        u64 entry = p->entry_shift == 3 ? host_load(host, 8) : host_load(host, 4);
+        unsigned page;
 
-        w->step[w->count].entry_at = at;
-        w->step[w->count++].entry = entry;
+        if (unlikely(host == NULL)) {
+            w->count = (unsigned)(step - w->step);
+            return STATUS_EHW;
+        }
+        u64 entry = wide ? host_load(host, 8) : host_load(host, 4);
+        step->entry_at = at;
+        step->entry = entry;
         all &= entry;
         any |= entry;
         table = entry & PTE_ADDR;
         if (likely((entry & usual) == PTE_P && shift != 12))
             continue;
-        *cause = 0;
-        if (!(entry & PTE_P))
-            return STATUS_ENOENT;
-        bool leaf = shift == 12 || large_page(e, p, entry);
-        *cause = PF_P | PF_RSVD;
-        if (unlikely(entry_is_malformed(e, p, entry, leaf ? shift : 0)))
-            return STATUS_ENOENT;
-        if (leaf) {
+        if (likely((entry & usual & ~PTE_PS) == PTE_P && shift == 12)) {
+            page = 12;
+        } else {
+            enum status st = examine(e, p, entry, shift, cause, &page);
+            if (st != STATUS_OK) {
+                w->count = (unsigned)(step - w->step) + 1;
+                return st;
+            }
+        }
+        if (page != 0) {
+            w->count = (unsigned)(step - w->step) + 1;
             w->all = all;
             w->any = any;
-            w->gpa = GPA(leaf_address(p, entry, shift, w->gva.v));
+            w->leaf = entry;
+            w->gpa = GPA(leaf_address(p, entry, page, w->gva.v));
             return STATUS_OK;
         }
     }
@@ -238,7 +258,7 @@ static bool key_forbids(const struct x86_state *s, const struct walk *w)
     if (!(s->cr4 & CR4_PKE) || !(s->efer & EFER_LMA) || !(w->all & PTE_U) ||
         (w->access & EMU_FETCH))
         return false;
-    u32 key = s->pkru >> (2 * bits_get(w->step[w->count - 1].entry, 62, 59));
+    u32 key = s->pkru >> (2 * bits_get(w->leaf, 62, 59));
     bool heeds_write = (w->access & EMU_USER) || (s->cr0 & CR0_WP);
     return (key & BIT(0)) || ((key & BIT(1)) && (w->access & EMU_WRITE) && heeds_write);
 }
@@ -265,7 +285,7 @@ static bool rights_forbid(const struct x86_state *s, const struct walk *w)
  * Set the A bits, and D in the last entry for a write, as the CPU does (SDM vol. 3A, 4.8): each by
  * a compare-exchange, so that no change by another CPU is lost.  STATUS_EBUSY: one got in between.
  */
-static enum status walk_mark(struct emu *e, const struct walk *w, unsigned entry_shift)
+static enum status walk_mark(struct emu *e, const struct walk *w, bool wide)
 {
     for (unsigned i = 0; i < w->count; i++) {
         const struct emu_walk_step *s = &w->step[i];
@@ -278,7 +298,7 @@ static enum status walk_mark(struct emu *e, const struct walk *w, unsigned entry
         void *host = e->ops->ram(e->ctx, s->entry_at, EMU_WRITE);
         if (host == NULL) /* tables in ROM: the CPU's write would be lost, too */
             continue;
-        if (entry_shift == 3)
+        if (wide)
             done = __sync_bool_compare_and_swap((u64 *)host, s->entry, want);
         else
             done = __sync_bool_compare_and_swap((u32 *)host, (u32)s->entry, (u32)want);
@@ -286,6 +306,19 @@ static enum status walk_mark(struct emu *e, const struct walk *w, unsigned entry
             return STATUS_EBUSY;
     }
     return STATUS_OK;
+}
+
+/* The usual case, to which the rules above make no exception: the page has every right that is
+ * asked for, is no user page in supervisor hands (SMEP, SMAP), and A and D are set. */
+static inline bool nothing_to_judge(const struct x86_state *s, const struct walk *w)
+{
+    u64 need = PTE_A | (w->access & EMU_USER ? PTE_U : 0) | (w->access & EMU_WRITE ? PTE_W : 0);
+    u64 no = w->access & EMU_FETCH ? PTE_XD : 0;
+    u64 leaf = w->access & EMU_WRITE ? PTE_D : 0;
+    u64 other = w->access & EMU_USER ? CR4_PKE : CR4_PKE | CR4_SMEP | CR4_SMAP;
+
+    return (w->all & need) == need && !(w->any & no) && (w->leaf & leaf) == leaf &&
+           (!(w->all & PTE_U) || !(s->cr4 & other));
 }
 
 /* One attempt; STATUS_EBUSY: start over.  look: without rights and A/D bits. */
@@ -298,17 +331,20 @@ static enum status walk_once(struct emu *e, struct walk *w, bool look, struct em
     w->count = 0;
     if (!walk_begin(e, w->gva.v, &p))
         return walk_fault(e, w, 0, fault);
-    enum status st = walk_down(e, w, &p, &cause);
+    enum status st =
+        likely(p.wide) ? walk_down(e, w, &p, &cause, true) : walk_down(e, w, &p, &cause, false);
     if (unlikely(st != STATUS_OK))
         return st == STATUS_ENOENT ? walk_fault(e, w, cause, fault) : st;
     if (look)
         return STATUS_OK;
 
+    if (likely(nothing_to_judge(s, w)))
+        return STATUS_OK;
+
     u32 key = key_forbids(s, w) ? PF_PK : 0;
-    if (unlikely(key != 0 || rights_forbid(s, w)))
+    if (key != 0 || rights_forbid(s, w))
         return walk_fault(e, w, PF_P | key, fault);
-    bool dirty = !(w->access & EMU_WRITE) || (w->step[w->count - 1].entry & PTE_D);
-    return likely((w->all & PTE_A) && dirty) ? STATUS_OK : walk_mark(e, w, p.entry_shift);
+    return walk_mark(e, w, p.wide);
 }
 
 /* w->gva and w->access are set. */
