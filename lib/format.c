@@ -204,12 +204,12 @@ static bool put_conversion(struct sink *s, struct spec *f, va_list *ap)
     }
 }
 
-void sink_vprintf(struct sink *s, const char *fmt, va_list args)
+void sink_vprintf(struct sink *s, const char *fmt, va_list ap)
 {
-    va_list ap;
+    va_list args; /* one whose address may be taken */
     const char *p = fmt;
 
-    va_copy(ap, args);
+    va_copy(args, ap);
     while (*p) {
         const char *start = p;
         struct spec f;
@@ -221,11 +221,11 @@ void sink_vprintf(struct sink *s, const char *fmt, va_list args)
         if (*p == 0)
             break;
         start = p;
-        p = parse_spec(p + 1, &f, &ap);
-        if (!put_conversion(s, &f, &ap))
+        p = parse_spec(p + 1, &f, &args);
+        if (!put_conversion(s, &f, &args))
             s->write(s, start, (size_t)(p - start));
     }
-    va_end(ap);
+    va_end(args);
 }
 
 void sink_printf(struct sink *s, const char *fmt, ...)

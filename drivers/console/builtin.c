@@ -2,8 +2,7 @@
  *
  * The console's own commands: help, log, mode, con, echo, history.
  */
-#include "drivers/console/builtin.h"
-
+#include "drivers/console/shell.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -168,7 +167,7 @@ static enum status run_history(struct shell *sh, int argc, char **argv)
     return STATUS_OK;
 }
 
-const struct shell_command builtin_commands[] = {
+const struct shell_command shell_builtin[] = {
     {"help", "[COMMAND]", "Lists the commands, or explains one", "help\nhelp log", run_help,
      complete_help},
     {"log", "[error|warn|info|debug]",
@@ -183,4 +182,4 @@ const struct shell_command builtin_commands[] = {
     {"history", "", "Lists the lines typed before", NULL, run_history, NULL},
 };
 
-const size_t builtin_count = ARRAY_SIZE(builtin_commands);
+const size_t shell_builtin_count = ARRAY_SIZE(shell_builtin);

@@ -91,7 +91,7 @@ static bool insert(struct editor *e, const char *text, u16 n)
 {
     if (n > EDITOR_LINE - 1 - e->len)
         return false;
-    memmove(e->line + e->cursor + n, e->line + e->cursor, (size_t)(e->len - e->cursor + 1));
+    memmove(e->line + e->cursor + n, e->line + e->cursor, (size_t)e->len - e->cursor + 1);
     memcpy(e->line + e->cursor, text, n);
     e->len = (u16)(e->len + n);
     e->cursor = (u16)(e->cursor + n);
@@ -101,7 +101,7 @@ static bool insert(struct editor *e, const char *text, u16 n)
 /* Remove [from, to) and put the cursor there. */
 static void erase(struct editor *e, u16 from, u16 to)
 {
-    memmove(e->line + from, e->line + to, (size_t)(e->len - to + 1));
+    memmove(e->line + from, e->line + to, (size_t)e->len - to + 1);
     e->len = (u16)(e->len - (to - from));
     e->cursor = from;
     e->overflow = false;

@@ -7,7 +7,6 @@
  */
 #include "drivers/console/shell.h"
 
-#include "drivers/console/builtin.h"
 #include "lib/parse.h"
 #include "lib/string.h"
 
@@ -455,7 +454,7 @@ void shell_init(struct shell *sh, struct sink *out, struct mux *mux, u16 width)
     editor_init(&sh->editor, out, PROMPT, width);
     sh->editor.complete = complete;
     sh->editor.ctx = sh;
-    sh->table[0] = (struct shell_table){builtin_commands, builtin_count, sh};
+    sh->table[0] = (struct shell_table){shell_builtin, shell_builtin_count, sh};
     sh->tables = 1;
 }
 

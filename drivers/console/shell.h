@@ -127,7 +127,22 @@ CHECKED enum status shell_arg_size(struct shell *sh, int arg, const char *what, 
 /* One of "a|b|c" by a unique beginning; *out is its place, from 0. */
 CHECKED enum status shell_arg_choice(struct shell *sh, int arg, const char *choices, unsigned *out);
 
-/* For completers: every word of "a|b|c". */
+/* The command that word `arg` names or uniquely begins and its table's context. */
+CHECKED enum status shell_find(struct shell *sh, int arg, const struct shell_command **found,
+                               void **ctx);
+
+/* The n-th command of all tables, NULL past the last; *ctx is its table's. */
+const struct shell_command *shell_command_at(const struct shell *sh, unsigned n, void **ctx);
+
+/* People or a program at the other end. */
+void shell_set_machine(struct shell *sh, bool machine);
+
+/* The commands that every shell has: help, log, mode, con, echo, history (builtin.c). */
+extern const struct shell_command shell_builtin[];
+extern const size_t shell_builtin_count;
+
+/* For completers: every command's name; every word of "a|b|c". */
+void shell_complete_commands(const struct shell *sh, struct completions *c);
 void shell_complete_choices(struct completions *c, const char *choices);
 
 #endif
