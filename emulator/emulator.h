@@ -152,15 +152,14 @@ enum emu_mode { EMU_MODE_REAL, EMU_MODE_VM86, EMU_MODE_16, EMU_MODE_32, EMU_MODE
 
 /* Instruction-set extensions the guest was told of: an absent one decodes to #UD or to its elder.
  */
-#define EMU_FEATURE_LIST(X)                                                                    \
-    X(MOVBE)                                                                                   \
-    X(POPCNT)                                                                                  \
-    X(LZCNT)                                                                                   \
-    X(BMI1)                                                                                    \
-    X(BMI2) X(ADX) X(CRC32) X(CX16) X(RDRAND) X(RDSEED) X(RDTSCP) X(RDPID) X(FSGSBASE) X(SMAP) \
-        X(INVPCID) X(CLFLUSHOPT) X(CLWB) X(AES) X(PCLMUL) X(SHA) X(SSE3) X(SSSE3) X(SSE41)     \
-            X(SSE42) X(AVX) X(AVX2) X(FMA) X(F16C) X(AVX512F) X(XSAVE) X(UMIP) X(PKU) X(LA57)  \
-                X(PAGE1GB) X(SYSCALL) X(SYSENTER) X(LAHF64) X(MONITOR)
+/* clang-format off */
+#define EMU_FEATURE_LIST(X) \
+    X(MOVBE) X(POPCNT) X(LZCNT) X(BMI1) X(BMI2) X(ADX) X(CRC32) X(CX16) X(RDRAND) X(RDSEED) \
+    X(RDTSCP) X(RDPID) X(FSGSBASE) X(SMAP) X(INVPCID) X(CLFLUSHOPT) X(CLWB) X(AES) \
+    X(PCLMUL) X(SHA) X(SSE3) X(SSSE3) X(SSE41) X(SSE42) X(AVX) X(AVX2) X(FMA) X(F16C) \
+    X(AVX512F) X(XSAVE) X(UMIP) X(PKU) X(LA57) X(PAGE1GB) X(SYSCALL) X(SYSENTER) X(LAHF64) \
+    X(MONITOR)
+/* clang-format on */
 enum emu_feature {
 #define X(name) EMU_HAS_##name,
     EMU_FEATURE_LIST(X)

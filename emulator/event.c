@@ -268,7 +268,7 @@ static enum emu_status deliver_once(struct emu *e, const struct emu_event *event
 {
     struct emu_event *fault = &e->event;
     enum emu_status st;
-    struct gate g;
+    struct gate g = {0};
 
     fault->vector = VECTOR_NONE;
     if (!(e->state->cr0 & CR0_PE)) {

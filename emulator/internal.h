@@ -347,12 +347,14 @@ static inline void emu_set_rflags(struct emu *e, u64 value)
 
 static inline enum emu_status emu_ud(struct emu *e)
 {
-    return emu_raise(e, VECTOR_UD, false, 0);
+    (void)emu_raise(e, VECTOR_UD, false, 0);
+    return EMU_FAULT;
 }
 
 static inline enum emu_status emu_gp(struct emu *e, u32 error)
 {
-    return emu_raise(e, VECTOR_GP, true, error);
+    (void)emu_raise(e, VECTOR_GP, true, error);
+    return EMU_FAULT;
 }
 
 /* Base of the memory operand's segment; in 64-bit mode only FS and GS have one. */

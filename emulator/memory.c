@@ -451,8 +451,10 @@ enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access
 
     if (!(access & EMU_IMPLICIT) && emu_cpl(e) == 3) {
         bool odd = (size & (size - 1)) == 0 && (gva.v & (size - 1)) != 0;
-        if (odd && (s->cr0 & CR0_AM) && (s->rflags & RFLAGS_AC) && !(access & EMU_FETCH))
-            return emu_raise(e, VECTOR_AC, true, 0);
+        if (odd && (s->cr0 & CR0_AM) && (s->rflags & RFLAGS_AC) && !(access & EMU_FETCH)) {
+            (void)emu_raise(e, VECTOR_AC, true, 0);
+            return EMU_FAULT;
+        }
         access |= EMU_USER;
     }
     return emu_map_as(e, gva, size, access, span);
@@ -494,22 +496,29 @@ static inline enum emu_status device_write(struct emu *e, gpa_t gpa, unsigned si
     return e->ops->mmio_write(e->ctx, gpa, size, value);
 }
 
-/* As many accesses as it takes: read into `in`, or (in NULL) write from `out`. */
-static enum emu_status device_pieces(struct emu *e, gpa_t gpa, unsigned size, u8 *in, const u8 *out)
+/* As many accesses as it takes. */
+static enum emu_status device_read_pieces(struct emu *e, gpa_t gpa, unsigned size, u8 *to)
 {
     enum emu_status st = EMU_DONE;
 
     for (unsigned at = 0, n; at < size && st == EMU_DONE; at += n, gpa.v += n) {
         u64 value = 0;
-
         n = device_piece(gpa, size - at);
-        if (in != NULL) {
-            st = device_read(e, gpa, n, &value);
-            memcpy(in + at, &value, n);
-        } else {
-            memcpy(&value, out + at, n);
-            st = device_write(e, gpa, n, value);
-        }
+        st = device_read(e, gpa, n, &value);
+        memcpy(to + at, &value, n);
+    }
+    return st;
+}
+
+static enum emu_status device_write_pieces(struct emu *e, gpa_t gpa, unsigned size, const u8 *from)
+{
+    enum emu_status st = EMU_DONE;
+
+    for (unsigned at = 0, n; at < size && st == EMU_DONE; at += n, gpa.v += n) {
+        u64 value = 0;
+        n = device_piece(gpa, size - at);
+        memcpy(&value, from + at, n);
+        st = device_write(e, gpa, n, value);
     }
     return st;
 }
@@ -547,7 +556,7 @@ enum emu_status emu_span_read(struct emu *e, const struct emu_span *span, void *
         if (span->host[i] != NULL)
             copy(to + done, span->host[i], n);
         else
-            st = device_pieces(e, span->gpa[i], n, to + done, NULL);
+            st = device_read_pieces(e, span->gpa[i], n, to + done);
         done += n;
     }
     return st;
@@ -565,7 +574,7 @@ enum emu_status emu_span_write(struct emu *e, const struct emu_span *span, const
         if (span->host[i] != NULL)
             copy(span->host[i], from + done, n);
         else
-            st = device_pieces(e, span->gpa[i], n, NULL, from + done);
+            st = device_write_pieces(e, span->gpa[i], n, from + done);
         done += n;
     }
     return st;

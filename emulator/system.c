@@ -449,7 +449,7 @@ enum emu_status op_mov_to_dr(struct emu *e, const struct insn *i)
     } else if (dr == 6) {
         s->dr6 = (value & DR6_WRITABLE) | DR6_ONES;
     } else {
-        s->dr[dr] = value;
+        s->dr[dr & 3] = value;
     }
     return EMU_DONE;
 }

@@ -99,7 +99,8 @@ static inline bool selector_is_null(u16 selector)
 /* A fault whose error code is a selector (without its RPL). */
 static inline enum emu_status emu_raise_selector(struct emu *e, enum vector vector, u16 selector)
 {
-    return emu_raise(e, (u8)vector, true, selector & 0xfffcu);
+    (void)emu_raise(e, (u8)vector, true, selector & 0xfffcu);
+    return EMU_FAULT;
 }
 
 /* Read the descriptor `selector` (not null) names.  Outside its table: `vector` (selector). */
