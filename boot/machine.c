@@ -189,10 +189,11 @@ void machine_run(struct machine *m)
     if (vm->end != VM_END_NONE && restart(m) != STATUS_OK)
         return;
     for (;;) {
-        log_info(m->config->name, "running: %llu MiB, %u virtual CPU%s%s",
+        log_info(m->config->name, "running: %llu MiB, %u virtual CPU%s%s, entered at tsc=%#llx",
                  (unsigned long long)(m->config->mem / MiB), m->config->vcpus,
                  m->config->vcpus > 1 ? "s" : "",
-                 vm->unrestricted ? "" : ", without unrestricted guest");
+                 vm->unrestricted ? "" : ", without unrestricted guest",
+                 (unsigned long long)rdtsc());
         vm_run(&m->vm);
         log_info(m->config->name, "ended: %s", vm->end_text);
         if (vm->end != VM_END_RESET && vm->end != VM_END_RESTART)

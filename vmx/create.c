@@ -65,7 +65,7 @@ static enum status build(struct vm *vm)
     if (s != STATUS_OK)
         return s;
     memset(vm->io_bitmap, 0xff, 2 * PAGE_SIZE);
-    msr_fill_bitmap(vm);
+    msr_init(vm);
     vm_reset_registers(vm);
     return create_vcpus(vm);
 }

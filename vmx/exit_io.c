@@ -12,8 +12,10 @@
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
-#define IO_IN     BIT(3)
-#define IO_STRING BIT(4)
+#define IO_IN      BIT(3)
+#define IO_STRING  BIT(4)
+#define IO_SIZE(q) ((unsigned)((q)&7) + 1)
+#define IO_PORT(q) ((u16)((q) >> 16))
 
 /* DR7, SDM vol. 3B, 17.2.4: R/W and LEN fields of breakpoint n. */
 #define DR7_ENABLED   0xffull
@@ -22,22 +24,22 @@
 #define DR7_RW_IO     2
 
 /* An I/O breakpoint traps behind the access, which only we have seen (SDM vol. 3B, 17.3.1.2). */
-static void io_breakpoints(struct vcpu *v, u16 port, unsigned size, u64 dr7)
+static __attribute__((noinline)) void io_breakpoints(struct vcpu *v, u64 dr7)
 {
     const u64 at[4] = {dr0_read(), dr1_read(), dr2_read(), dr3_read()};
+    u64 q = vmread(VMCS_EXIT_QUALIFICATION), hit = 0;
     struct emu_event *db = &v->emu.event;
-    u64 hit = 0;
 
     vcpu_load(v, STATE_CR4);
     for (unsigned n = 0; n < 4; n++) {
         u64 len = DR7_LEN(dr7, n) + 1;
         if ((dr7 >> (2 * n) & 3) && DR7_RW(dr7, n) == DR7_RW_IO &&
-            ranges_overlap(port, size, at[n] & ~(len - 1), len))
+            ranges_overlap(IO_PORT(q), IO_SIZE(q), at[n] & ~(len - 1), len))
             hit |= BIT64(n);
     }
     if (!hit || !(v->state.cr4 & CR4_DE))
         return;
-    if (db->vector != VECTOR_DB) /* else the single-step trap, which it joins */
+    if (!(v->requests & REQUEST_EVENT)) /* else the single-step trap waits, which it joins */
         *db = (struct emu_event){.vector = VECTOR_DB, .type = EMU_EVENT_HARD_EXCEPTION};
     db->payload |= hit;
     inject_event(v, db);
@@ -45,23 +47,23 @@ static void io_breakpoints(struct vcpu *v, u16 port, unsigned size, u64 dr7)
 
 enum exit_action exit_io(struct vcpu *v)
 {
+    static const u32 masks[8] = {0xff, 0xffff, 0, 0xffffffff};
     u64 q = vmread(VMCS_EXIT_QUALIFICATION);
     u64 *rax = &v->state.gpr[RAX];
-    u16 port = (u16)(q >> 16);
-    unsigned size = (unsigned)(q & 7) + 1;
     struct bus *bus = v->vm->parts.bus;
+    u32 mask = masks[q & 7];
 
     if (unlikely(q & IO_STRING))
         return emulate_one(v, EMU_PIO);
     if (q & IO_IN) {
-        u32 value = bus_port_read(bus, v->index, port, size);
-        *rax = size == 4 ? value : (*rax & ~mask_bytes(size)) | (value & mask_bytes(size));
+        u32 value = bus_port_read(bus, v->index, IO_PORT(q), IO_SIZE(q)) & mask;
+        *rax = mask == 0xffffffff ? value : (*rax & ~(u64)mask) | value;
     } else {
-        bus_port_write(bus, v->index, port, size, (u32)(*rax & mask_bytes(size)));
+        bus_port_write(bus, v->index, IO_PORT(q), IO_SIZE(q), (u32)*rax & mask);
     }
     enum exit_action action = exit_retire(v);
     u64 dr7 = vmread(VMCS_GUEST_DR7);
     if (unlikely(dr7 & DR7_ENABLED))
-        io_breakpoints(v, port, size, dr7);
-    return unlikely(v->vm->end != VM_END_NONE) ? EXIT_END : action;
+        io_breakpoints(v, dr7);
+    return action;
 }

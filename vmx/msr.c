@@ -331,12 +331,17 @@ static bool is_present(const struct vm *vm, u32 msr)
     return msr != MSR_IA32_TSC_AUX || (vm->cpuid.features & BIT64(EMU_HAS_RDTSCP));
 }
 
+/* Where an MSR's rule number is kept in vm->msr_rule; past the end: it has none. */
+static u32 rule_slot(u32 msr)
+{
+    return msr < MSR_RULES_LOW ? msr : msr - 0xc0000000u + MSR_RULES_LOW;
+}
+
 static const struct msr_rule *find_rule(const struct vm *vm, u32 msr)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(rules); i++)
-        if (msr - rules[i].first < rules[i].count)
-            return is_present(vm, msr) ? &rules[i] : NULL;
-    return NULL;
+    u32 slot = rule_slot(msr);
+    unsigned number = slot < sizeof(vm->msr_rule) ? vm->msr_rule[slot] : 0;
+    return number ? &rules[number - 1] : NULL;
 }
 
 /* Four bitmaps of 1 KiB: read low, read high, write low, write high; a set bit exits. */
@@ -347,13 +352,16 @@ static void bitmap_open(u8 *bitmap, u32 msr, bool write)
     bitmap[base + bit / 8] = (u8)(bitmap[base + bit / 8] & ~BIT(bit % 8));
 }
 
-void msr_fill_bitmap(struct vm *vm)
+void msr_init(struct vm *vm)
 {
     memset(vm->msr_bitmap, 0xff, PAGE_SIZE);
     for (unsigned i = 0; i < ARRAY_SIZE(rules); i++) {
         const struct msr_rule *r = &rules[i];
         for (u32 msr = r->first; msr < r->first + r->count; msr++) {
-            if (r->kind == MSR_POLICY || !is_present(vm, msr))
+            if (!is_present(vm, msr))
+                continue;
+            vm->msr_rule[rule_slot(msr)] = (u8)(i + 1);
+            if (r->kind == MSR_POLICY)
                 continue;
             bitmap_open(vm->msr_bitmap, msr, false);
             if (r->kind == MSR_NATIVE)

@@ -11,8 +11,9 @@
 struct vcpu;
 struct vm;
 
-/* Which MSRs the guest may touch without an exit: fill the bitmap (SDM vol. 3C, 24.6.9). */
-void msr_fill_bitmap(struct vm *vm);
+/* Index the rules for this VM, and fill the bitmap of what the guest may touch without an exit (SDM
+ * vol. 3C, 24.6.9). */
+void msr_init(struct vm *vm);
 
 /* RDMSR and WRMSR; false: #GP(0). */
 bool msr_read(struct vcpu *v, u32 msr, u64 *value);

@@ -52,6 +52,10 @@ struct vm_parts {
     void *poll_ctx;
 };
 
+/* MSRs that can have a rule: from 0, and from C0000000H. */
+#define MSR_RULES_LOW  0xdb0u
+#define MSR_RULES_HIGH 0x110u
+
 #define MTRR_VARIABLE 8u
 #define MTRR_FIXED    11u
 
@@ -62,8 +66,9 @@ struct vm {
     struct vm_parts parts;
     bool unrestricted;
     struct ept ept;
-    u8 *msr_bitmap; /* one page */
-    u8 *io_bitmap;  /* two pages */
+    u8 *msr_bitmap;                              /* one page */
+    u8 *io_bitmap;                               /* two pages */
+    u8 msr_rule[MSR_RULES_LOW + MSR_RULES_HIGH]; /* 1 + number in the table of msr.c; 0: none */
     struct cpuid_policy cpuid;
     u64 mtrr_default, mtrr_variable[2 * MTRR_VARIABLE], mtrr_fixed[MTRR_FIXED];
 
