@@ -19,7 +19,7 @@ static u16 pit_read(unsigned channel)
 
 static void pit_program(unsigned channel, u8 mode, u16 count)
 {
-    outb(0x43, (u8)(channel << 6 | 0x30 | mode << 1));
+    outb(0x43, (u8)(channel << 6 | 0x30u | (unsigned)mode << 1));
     outb((u16)(0x40 + channel), (u8)count);
     outb((u16)(0x40 + channel), (u8)(count >> 8));
 }
