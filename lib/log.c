@@ -12,7 +12,7 @@
 #define LOG_RING  32768u /* bytes; a power of two */
 #define LOG_LINE  240u   /* characters of a line, prefix included */
 #define LOG_SINKS 4
-#define LOG_SPINS 10000000u
+#define LOG_SPINS 1000000u
 
 struct log_sink {
     struct sink *sink;
@@ -55,26 +55,46 @@ static void ring_add(struct log *l, char c)
 static void log_keep(struct log *l, enum log_level level, const char *line, size_t len)
 {
     while (LOG_RING - (l->head - l->tail) < len + 1)
-        while (l->ring[l->tail++ % LOG_RING] != '\n')
+        while (l->tail != l->head && l->ring[l->tail++ % LOG_RING] != '\n')
             ;
     ring_add(l, (char)level);
     for (size_t i = 0; i < len; i++)
         ring_add(l, line[i]);
 }
 
+/*
+ * Copy the line at *at, or the oldest where that one has been dropped, and go on to the next.
+ * Returns its length, 0 at the end; with the lock held.
+ */
+static size_t log_copy(const struct log *l, u32 *at, char *line, enum log_level *level)
+{
+    size_t len = 0;
+
+    if (l->head - *at > l->head - l->tail)
+        *at = l->tail;
+    if (*at == l->head)
+        return 0;
+    *level = (enum log_level)l->ring[(*at)++ % LOG_RING];
+    do
+        line[len++] = l->ring[(*at)++ % LOG_RING];
+    while (line[len - 1] != '\n' && len <= LOG_LINE && *at != l->head);
+    return len;
+}
+
+/* Write the kept lines without holding the lock meanwhile: a sink may be slow.  Ends with the lock
+ * held and nothing left. */
 static void log_replay(struct log *l, struct sink *s, enum log_level most)
 {
     char line[LOG_LINE + 1];
+    enum log_level level;
+    size_t len;
 
-    for (u32 at = l->tail; at != l->head;) {
-        enum log_level level = (enum log_level)l->ring[at++ % LOG_RING];
-        size_t len = 0;
-
-        do
-            line[len++] = l->ring[at++ % LOG_RING];
-        while (line[len - 1] != '\n');
+    log_lock(l);
+    for (u32 at = l->tail; (len = log_copy(l, &at, line, &level)) != 0;) {
+        log_unlock(l);
         if (level <= most)
             s->write(s, line, len);
+        log_lock(l);
     }
 }
 
@@ -133,36 +153,19 @@ static struct log_sink *find_sink(struct log *l, const struct sink *s)
 void log_attach(struct sink *s, enum log_level most)
 {
     struct log *l = &the_log;
-    struct log_sink *slot;
+    struct log_sink *slot = find_sink(l, s);
 
-    log_lock(l);
-    slot = find_sink(l, s);
     if (slot) {
         slot->most = most;
-        log_unlock(l);
         return;
     }
+    log_replay(l, s, most);
     slot = find_sink(l, NULL);
-    if (slot) {
-        log_replay(l, s, most);
-        *slot = (struct log_sink){s, most};
-    }
-    log_unlock(l);
-    if (!slot)
-        log_error("log", "a fifth sink cannot be attached; its output is missing");
-}
-
-void log_replace(struct sink *old, struct sink *s, enum log_level most)
-{
-    struct log *l = &the_log;
-
-    log_lock(l);
-    struct log_sink *slot = find_sink(l, old);
     if (slot)
         *slot = (struct log_sink){s, most};
     log_unlock(l);
     if (!slot)
-        log_attach(s, most);
+        log_error("log", "a fifth sink cannot be attached; its output is missing");
 }
 
 void log_detach(struct sink *s)
@@ -179,9 +182,6 @@ void log_detach(struct sink *s)
 
 void log_dump(struct sink *s)
 {
-    struct log *l = &the_log;
-
-    log_lock(l);
-    log_replay(l, s, LOG_DEBUG);
-    log_unlock(l);
+    log_replay(&the_log, s, LOG_DEBUG);
+    log_unlock(&the_log);
 }
