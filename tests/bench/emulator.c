@@ -158,10 +158,11 @@ static double count_instructions(const char *self, const struct stream *s, bool 
 {
     char command[1024], line[256];
     unsigned long long collected = 0, steps = s->flags & STRING ? 50 : 5000;
-    snprintf(command, sizeof(command),
-             "valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=bench_loop "
-             "'%s' --stream '%s' --steps %llu %s 2>&1",
-             self, s->name, steps, cold ? "--cold" : "");
+    snprintf(
+        command, sizeof(command),
+        "valgrind --tool=callgrind --callgrind-out-file=/dev/null '--toggle-collect=bench_loop*' "
+        "'%s' --stream '%s' --steps %llu %s 2>&1",
+        self, s->name, steps, cold ? "--cold" : "");
     FILE *f = popen(command, "r");
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
         const char *at = strstr(line, "Collected : ");

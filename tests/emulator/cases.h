@@ -109,7 +109,7 @@ static inline bool case_host_descriptor(u16 selector, u64 *descriptor)
     u64 access = 0, limit = 0;
     bool ok;
     __asm__("lar %3, %1; sete %0; lsl %3, %2"
-            : "=qm"(ok), "+r"(access), "+r"(limit)
+            : "=&q"(ok), "+r"(access), "+r"(limit)
             : "r"((u64)selector)
             : "cc");
     *descriptor =
@@ -126,6 +126,7 @@ static inline void case_build_system(struct guest *g)
     gdt[SEL_TSS / 8 + 1] = CASE_SYSTEM >> 32;
     gdt[SEL_LDT / 8] = guest_descriptor((u32)(CASE_SYSTEM + 0x200), LDT_COUNT * 8 - 1, 0x82);
     gdt[SEL_LDT / 8 + 1] = CASE_SYSTEM >> 32;
+    gdt[(0x400 + 0x60) / 8] = 0xffffull << 48; /* TSS: no I/O bitmap */
     for (unsigned i = 0; i < LDT_COUNT; i++)
         ldt[i] = case_ldt_descriptor(&case_ldt[i]);
 }
@@ -238,7 +239,7 @@ static inline void case_segments(struct rng *r, struct testcase *c)
         return;
     in->sel[SEG_FS] = in->sel[SEG_GS] = 0;
     in->fs_base = rng_chance(r, 50) ? 0x10 : case_linear(r, 64);
-    in->gs_base = rng_chance(r, 50) ? 0x7ff8 : rng_chance(r, 90) ? CASE_HIGH : ~0ull << 47;
+    in->gs_base = rng_chance(r, 50) ? 0x7ff8 : CASE_HIGH;
 }
 
 static inline void case_place(struct rng *r, struct testcase *c)

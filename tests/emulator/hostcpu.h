@@ -92,11 +92,8 @@ __asm__(".bss\n"
         "hostcpu_on_signal:\n"
         "   lea hostcpu_switch(%rip), %r8\n"
         "   cmpq $0, (%r8)\n"
-        "   jne 1f\n"        /* else no case was running: FS is the C library's */
-        "   cmp $14, %edi\n" /* SIGALRM */
-        "   jne hostcpu_crashed\n"
-        "   ret\n"
-        "1: mov %edi, 64(%r8)\n"
+        "   je hostcpu_crashed\n" /* no case was running: FS is the C library's */
+        "   mov %edi, 64(%r8)\n"
         "   rdfsbase %rax\n"
         "   mov %rax, 40(%r8)\n"
         "   rdgsbase %rax\n"
@@ -179,7 +176,7 @@ static inline void hostcpu_catch(void)
     static const int signals[] = {SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGALRM};
     struct kernel_sigaction sa = {hostcpu_on_signal,
                                   SA_SIGINFO | SA_ONSTACK | SA_NODEFER | 0x04000000 /* RESTORER */,
-                                  hostcpu_restorer, 0};
+                                  hostcpu_restorer, BIT64(SIGALRM - 1)};
     for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
         if (syscall(SYS_rt_sigaction, signals[i], &sa, NULL, 8) != 0)
             hostcpu_die("rt_sigaction");
@@ -224,6 +221,13 @@ static inline void hostcpu_init(void)
     hostcpu.frame->uc_stack = alt;
     hostcpu.frame->uc_mcontext.fpregs = (void *)hostcpu.fpstate;
     hostcpu_catch();
+    /* Ticks only while a case runs: else one could overwrite the frame just delivered. */
+    sigset_t ticks;
+    sigemptyset(&ticks);
+    hostcpu.frame->uc_sigmask = ticks;
+    sigaddset(&ticks, SIGALRM);
+    if (sigprocmask(SIG_BLOCK, &ticks, NULL) != 0)
+        hostcpu_die("sigprocmask");
     const struct itimerval tick = {{0, HOSTCPU_TICK_US}, {0, HOSTCPU_TICK_US}};
     if (setitimer(ITIMER_REAL, &tick, NULL) != 0)
         hostcpu_die("setitimer");

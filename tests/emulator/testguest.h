@@ -289,14 +289,15 @@ static const struct guest_feature guest_features[] = {
 /* What the host CPU has, as a mask of BIT64(EMU_HAS_*). */
 static inline u64 guest_host_features(void)
 {
-    u64 mask = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(guest_features); i++) {
+    static u64 mask; /* CPUID is slow where it is virtual */
+    for (size_t i = 0; mask >> 63 == 0 && i < ARRAY_SIZE(guest_features); i++) {
         const struct guest_feature *f = &guest_features[i];
         u32 r[4];
         guest_cpuid(NULL, f->leaf, 0, r);
         mask |= (u64)(r[f->reg] >> f->bit & 1) << f->feature;
     }
-    return mask;
+    mask |= BIT64(63); /* asked */
+    return mask & ~BIT64(63);
 }
 
 /* RAM of so many pages, `stride` host bytes apart, zeroed; state after reset; host's features. */

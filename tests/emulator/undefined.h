@@ -147,15 +147,28 @@ static inline bool excluded_near_branch(const struct code_scan *s)
 
 static inline bool excluded_amd(const struct code_scan *s, bool mode64)
 {
+    unsigned reg = s->modrm >> 3 & 7;
     if (mode64 && excluded_near_branch(s))
         return true;
-    if (s->map ==
-        MAP_ONE) /* LOOPcc with F2/F3; far through memory with REX.W has no 64-bit offset */
+    if (s->map == MAP_VEX) /* GFNI again */
+        return (s->opcode & 0xfe) == 0xce;
+    if (s->map == MAP_ONE) /* LOOPcc with F2/F3; m16:64; PAUSE or XCHG R8 */
         return (s->rep != 0 && (s->opcode & 0xfc) == 0xe0) ||
-               (s->opcode == 0xff && (s->rex & 8) && (s->modrm & 0x28) == 0x28);
+               (s->opcode == 0xff && (s->rex & 8) && (reg == 3 || reg == 5)) ||
+               (s->opcode == 0x90 && s->rep == 0xf3 && (s->rex & 1)) ||
+               (s->opcode == 0x63 && mode64 && s->opsize && !(s->rex & 8)); /* MOVSXD r16, m32 */
+    if (s->map == MAP_0F38 || s->map == MAP_0F3A) /* GFNI: not among the emulator's features */
+        return s->opcode == 0xcf || (s->map == MAP_0F3A && s->opcode == 0xce);
     if (s->map != MAP_0F)
         return false;
     switch (s->opcode) {
+    case 0x00: /* LOCK VERW */
+        return s->lock && reg == 5;
+    case 0x07: /* SYSRET: #UD outside 64-bit mode on Intel only */
+        return !mode64;
+    case 0x20: /* LOCK MOV CR0 is MOV CR8 on AMD */
+    case 0x22:
+        return s->lock;
     case 0x0d: /* PREFETCHW on a register: #UD on AMD */
         return s->modrm >= 0xc0;
     case 0x2b: /* MOVNTSS MOVNTSD */
@@ -170,6 +183,42 @@ static inline bool excluded_amd(const struct code_scan *s, bool mode64)
     default:
         return false;
     }
+}
+
+/* ---- latitude: where the SDM leaves it open, or AMD does it in another order ---- */
+
+/*
+ * Instructions that touch several places: which of two faults comes first is nobody's rule (CMPS,
+ * PUSH [m], near CALL), and AMD reads far pointers selector first, and the outer stack of a far
+ * return before it looks at CS.
+ */
+static inline bool latitude_order(const struct code_scan *s)
+{
+    static const u8 one[] = {0xa6, 0xa7, 0x62, 0xc4, 0xc5, 0xca, 0xcb, 0xcf, 0x9a, 0xea, 0xe8};
+    unsigned reg = s->modrm >> 3 & 7;
+    if (s->map == MAP_ONE)
+        return memchr(one, s->opcode, sizeof(one)) != NULL ||
+               (s->opcode == 0xff && (reg == 2 || reg == 3 || reg == 5));
+    return s->map == MAP_0F && (s->opcode == 0xb2 || (s->opcode & 0xfe) == 0xb4);
+}
+
+/* When it faults half-way AMD has pushed or popped some already: PUSHA ENTER CALL, POPA. */
+static inline bool latitude_pushed(const struct code_scan *s)
+{
+    return s->map == MAP_ONE &&
+           (s->opcode == 0x60 || s->opcode == 0xc8 || s->opcode == 0x9a || s->opcode == 0xff);
+}
+
+static inline bool latitude_popped(const struct code_scan *s)
+{
+    return s->map == MAP_ONE && s->opcode == 0x61;
+}
+
+/* PUSH Sreg of 32 bits: Intel writes the lower two bytes (SDM vol. 2B, PUSH), AMD all four. */
+static inline bool latitude_push_sreg(const struct code_scan *s)
+{
+    return s->map == MAP_ONE ? (s->opcode & 0xe7) == 0x06
+                             : s->map == MAP_0F && (s->opcode & 0xf7) == 0xa0;
 }
 
 static inline bool excluded(const struct code_scan *s, bool mode64)
