@@ -168,6 +168,20 @@ void log_attach(struct sink *s, enum log_level most)
         log_error("log", "a fifth sink cannot be attached; its output is missing");
 }
 
+void log_replace(struct sink *old, struct sink *s, enum log_level most)
+{
+    struct log *l = &the_log;
+    struct log_sink *slot;
+
+    log_lock(l);
+    slot = find_sink(l, old);
+    if (slot)
+        *slot = (struct log_sink){s, most};
+    log_unlock(l);
+    if (!slot)
+        log_attach(s, most);
+}
+
 void log_detach(struct sink *s)
 {
     struct log *l = &the_log;

@@ -133,6 +133,27 @@ static void test_too_many_sinks(void **state)
         log_detach(&many[i].sink);
 }
 
+static void test_replace(void **state)
+{
+    struct buf_sink second;
+    char small[600];
+
+    (void)state;
+    buf_sink_init(&second, small, sizeof(small));
+    log_attach(&out.sink, LOG_ERROR);
+    out.len = 0;
+    log_replace(&out.sink, &second.sink, LOG_INFO);
+    log_info("t", "to the second");
+    assert_int_equal(out.len, 0);
+    assert_string_equal(small, "[12.000034] c3 t: to the second\n");
+    log_detach(&second.sink);
+    log_replace(&second.sink, &out.sink, LOG_ERROR); /* not there: attached, with replay */
+    assert_int_equal(second.len, strlen(small));
+    out.len = 0;
+    log_error("t", "back");
+    assert_string_equal(text, "[12.000034] c3 t: back\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +161,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_levels, start, stop),
         cmocka_unit_test_setup_teardown(test_long, start, stop),
         cmocka_unit_test_setup_teardown(test_ring_over, start, stop),
+        cmocka_unit_test_setup_teardown(test_replace, start, stop),
         cmocka_unit_test_setup_teardown(test_too_many_sinks, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
