@@ -248,12 +248,12 @@ $(LINUX)/busybox: | $(LINUX)/
 	$(call say,GET,"Debian's busybox-static")
 	$(Q)tools/fetch busybox $@
 
-$(LINUX)/first: tools/initramfs/first.asm | $(LINUX)/
+$(LINUX)/%: tools/initramfs/%.asm | $(LINUX)/
 	$(call say,NASM,$<)
 	$(Q)$(NASM) -f bin -Werror -o $@ $<
 
 $(LINUX)/initramfs.cpio: tools/mkinitramfs.py $(LINUX)/busybox $(LINUX)/first \
-                         tools/initramfs/start.sh
+                         $(LINUX)/debugexit tools/initramfs/start.sh
 	$(call say,CPIO,$@)
 	$(Q)$(PYTHON) tools/mkinitramfs.py -o $@
 

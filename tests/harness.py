@@ -92,8 +92,11 @@ class Command:
             with open(self.log(), "wb") as log:
                 log.write(f"$ {shlex.join(line)}\n".encode())
                 log.flush()
-                process = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
-                                           stderr=subprocess.STDOUT, start_new_session=True)
+                try:
+                    process = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                                               stderr=subprocess.STDOUT, start_new_session=True)
+                except OSError as error:
+                    return Result(self, "FAIL", str(error))
                 try:
                     # The program has a limit of its own; this one is for when it hangs itself.
                     status = process.wait(self.timeout + 30)

@@ -98,8 +98,9 @@ def main():
     parts = [word for word in what if word not in ("check", "unit", "system")]
     report = Report()
     if "check" in what:
-        checks = subprocess.run(["make", "--no-print-directory", "-k", f"JOBS={args.jobs}", "check"],
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        env = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+        checks = subprocess.run(["make", "-k", f"JOBS={args.jobs}", "check"], env=env, check=False,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         test = Command("make check", ["make", "check"])
         os.makedirs(os.path.dirname(test.log()), exist_ok=True)
         with open(test.log(), "wb") as log:

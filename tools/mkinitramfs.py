@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Write the Linux guest's initial RAM disk: busybox, /init (first.asm) and /start (start.sh).
+"""Write the Linux guest's initial RAM disk: busybox, /init (first.asm), /start (start.sh), debugexit.
 
 The format is cpio "newc" (Linux Documentation/driver-api/early-userspace/buffer-format.rst), not
 compressed, so that a boot is not measured by the guest's gunzip. Same input, same bytes.
@@ -49,7 +49,7 @@ def read(path):
         return file.read()
 
 
-def build(busybox, first, extra):
+def build(busybox, first, debugexit, extra):
     cpio = Cpio()
     for name in ("bin", "dev", "proc", "sys", "tmp", "root", "etc"):
         cpio.folder(name)
@@ -59,6 +59,7 @@ def build(busybox, first, extra):
     cpio.file("start", read(os.path.join(HERE, "initramfs/start.sh")))
     cpio.file("bin/busybox", read(busybox))
     cpio.link("bin/sh", "busybox")
+    cpio.file("bin/debugexit", read(debugexit))
     folders = set()
     for pair in extra:
         name, _, path = pair.partition("=")
@@ -77,10 +78,11 @@ def main():
     parser.add_argument("-o", "--output", required=True)
     parser.add_argument("--busybox", default="build/linux/busybox")
     parser.add_argument("--first", default="build/linux/first")
+    parser.add_argument("--debugexit", default="build/linux/debugexit")
     parser.add_argument("--add", action="append", default=[], metavar="NAME=FILE",
                         help="one more file, at NAME in the guest")
     args = parser.parse_args()
-    data = build(args.busybox, args.first, args.add)
+    data = build(args.busybox, args.first, args.debugexit, args.add)
     with open(args.output, "wb") as file:
         file.write(data)
     return 0
