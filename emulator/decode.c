@@ -22,10 +22,13 @@ static inline u8 take(struct cursor *c)
     return 0;
 }
 
-/* A little-endian, sign-extended number of 1, 2, 4 or 8 bytes. */
+/* A little-endian, sign-extended number of 1, 2, 4 or 8 bytes (of none: 0). */
 static u64 take_signed(struct cursor *c, unsigned size)
 {
     u64 v = 0;
+
+    if (size == 0)
+        return 0;
     for (unsigned n = 0; n < size; n++)
         v |= (u64)take(c) << (8 * n);
     unsigned shift = 64 - 8 * size;
@@ -48,7 +51,7 @@ unsigned emu_arg_bytes(const struct insn *i, u16 arg)
     case SIZE_z:
         return i->opsize == 2 ? 2 : 4;
     case SIZE_y:
-        return i->rex & 8 ? 8 : 4;
+        return (i->rex & 8) && long_mode ? 8 : 4;
     case SIZE_nat:
         return long_mode ? 8 : 4;
     case SIZE_p:
@@ -153,7 +156,7 @@ static bool decode_vex(struct cursor *c, struct insn *i, u8 first)
     return allowed && map >= 1 && map <= 3;
 }
 
-/* EVEX (62): no instruction of it is covered; its length is, SDM vol. 2A, 2.7. */
+/* EVEX (62), SDM vol. 2A, 2.7: no instruction of it is covered, but the length of all is. */
 static bool decode_evex(struct cursor *c, struct insn *i)
 {
     u8 p0 = take(c), p1 = take(c), p2 = take(c);
@@ -279,6 +282,9 @@ static void decode_opsize(struct insn *i, bool code32)
     } else {
         i->opsize = code32 != (i->opsize16 && !i->vex) ? 4 : 2;
     }
+    if (ARG_SIZE(i->op->arg[0]) == SIZE_y &&
+        ARG_SIZE(i->op->arg[1]) != SIZE_v) /* 66, if any, is part of the opcode */
+        i->opsize = (u8)emu_arg_bytes(i, i->op->arg[0]);
     if (flags & OP_MOVCR)
         i->opsize = i->mode == EMU_MODE_64 ? 8 : 4;
 }
@@ -350,7 +356,8 @@ static void decode_immediates(struct cursor *c, struct insn *i)
             value = take_signed(c, emu_arg_bytes(i, arg));
             break;
         case ARG_IU:
-            value = take_signed(c, emu_arg_bytes(i, arg)) & mask_bytes(emu_arg_bytes(i, arg));
+            value = take_signed(c, emu_arg_bytes(i, arg));
+            value = ARG_SIZE(arg) == SIZE_b ? (u8)value : (u16)value;
             break;
         case ARG_L:
             value = (u64)take(c) >> 4;
@@ -428,19 +435,37 @@ static bool check_mode(const struct insn *i)
     return named || i->vvvv == 0;
 }
 
-/* The one entry EVEX instructions share, with and without an immediate byte. */
-static const struct opcode evex_entries[2] = {
-    {.handler = op_unimplemented, .name = "evex", .flags = OP_MODRM},
-    {.handler = op_unimplemented, .name = "evex", .flags = OP_MODRM, .arg = {ARG(IU, b)}},
+/* The one entry that AVX-512 instructions share, with and without an immediate byte. */
+static const struct opcode avx512_entries[2] = {
+    {.handler = op_unimplemented,
+     .name = "avx512",
+     .flags = OP_MODRM | OP_AVX | OP_BARE,
+     .feature = EMU_HAS_AVX512F + 1},
+    {.handler = op_unimplemented,
+     .name = "avx512",
+     .flags = OP_MODRM | OP_AVX | OP_BARE,
+     .feature = EMU_HAS_AVX512F + 1,
+     .arg = {ARG(IU, b)}},
 };
 
-static const struct opcode *evex_entry(const struct insn *i)
+/* Opmask instructions: with VEX, the opcodes that are CMOVcc and SETcc without. */
+static bool is_opmask(const struct insn *i)
+{
+    if (i->vex != 1)
+        return false;
+    if (i->map == 3)
+        return i->opcode >= 0x30 && i->opcode <= 0x33;
+    return i->map == 1 && ((i->opcode >= 0x41 && i->opcode <= 0x4b) ||
+                           (i->opcode >= 0x90 && i->opcode <= 0x93) || (i->opcode & 0xfe) == 0x98);
+}
+
+static const struct opcode *avx512_entry(const struct insn *i)
 {
     bool shifts = i->opcode >= 0x70 && i->opcode <= 0x73;
     bool imm =
         i->map == 3 ||
         (i->map == 1 && (shifts || i->opcode == 0xc2 || (i->opcode >= 0xc4 && i->opcode <= 0xc6)));
-    return &evex_entries[imm];
+    return &avx512_entries[imm];
 }
 
 static u8 default_segment(const struct insn *i)
@@ -471,7 +496,8 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
     else
         i->addrsize = code32 != p.addr ? 4 : 2;
 
-    i->op = i->vex == 2 ? evex_entry(i) : walk_tables(i, &c, &valid);
+    bool avx512 = i->vex == 2 || is_opmask(i);
+    i->op = avx512 ? avx512_entry(i) : walk_tables(i, &c, &valid);
     decode_opsize(i, code32);
     if (i->op->flags & OP_MODRM)
         decode_modrm(&c, i);
@@ -480,5 +506,5 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
     i->seg = p.seg >= 0 ? (u8)p.seg : default_segment(i);
     decode_immediates(&c, i);
     i->size = (u8)emu_arg_bytes(i, i->op->arg[0]);
-    return finish(&c, i, valid && (i->vex == 2 || (check_operands(i) && check_mode(i))));
+    return finish(&c, i, valid && (avx512 || (check_operands(i) && check_mode(i))));
 }

@@ -292,13 +292,20 @@ static void put_operands(struct listing *l)
     const struct opcode *op = i->op;
     bool nop = op->handler == op_xchg_acc && i->rm == RAX, second = false;
 
-    if ((op->flags & OP_REP) || nop || i->vex == 2) /* a string instruction's name says it all */
+    if ((op->flags & OP_REP) || (op->flags & OP_BARE) ||
+        nop) /* a string instruction's name says it all */
         return;
     for (unsigned n = 0; n < ARRAY_SIZE(op->arg) && op->arg[n] != 0; n++) {
         put(l, n == 0 ? " " : ", ");
+        bool vvvv = i->vex != 0 && (op->flags & OP_VEX3);
+        if (n == 0 && vvvv && ARG_LETTER(op->arg[0]) == ARG_U) { /* shift by an immediate */
+            put_vector(l, i->vvvv, op->arg[0]);
+            put(l, ", ");
+            vvvv = false;
+        }
         put_arg(l, op->arg[n], second);
         second |= ARG_LETTER(op->arg[n]) == ARG_I || ARG_LETTER(op->arg[n]) == ARG_IU;
-        if (n == 0 && i->vex != 0 && (op->flags & OP_VEX3)) {
+        if (n == 0 && vvvv) {
             put(l, ", ");
             put_vector(l, i->vvvv, op->arg[0]);
         }

@@ -47,8 +47,8 @@ static enum emu_status check_vector(struct emu *e, const struct insn *i)
     } else if (flags & OP_SSE) {
         if ((s->cr0 & CR0_EM) || !(s->cr4 & CR4_OSFXSR))
             return emu_ud(e);
-    } else if (s->cr0 & CR0_EM) {
-        return emu_raise(e, VECTOR_NM, false, 0);
+    } else if (s->cr0 & CR0_EM) { /* x87, or MMX */
+        return i->map == 0 ? emu_raise(e, VECTOR_NM, false, 0) : emu_ud(e);
     }
     return s->cr0 & CR0_TS ? emu_raise(e, VECTOR_NM, false, 0) : EMU_DONE;
 }

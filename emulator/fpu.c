@@ -77,15 +77,21 @@ static enum emu_status vector_map(struct emu *e, const struct insn *i, unsigned 
     return emu_map_seg(e, (enum seg)i->seg, ea, size, access, span);
 }
 
+/* VEX.L must be 0 for the moves of 4 or 8 bytes; VMOVSS and VMOVSD (10, 11) ignore it. */
+static bool length_allowed(const struct insn *i, unsigned size)
+{
+    return i->vlen == 0 || size > 8 || (i->opcode & 0xfe) == 0x10;
+}
+
 /* Register from register or memory, zero-extended to the register. */
 enum emu_status op_vec_load(struct emu *e, const struct insn *i)
 {
     unsigned size = emu_arg_bytes(i, i->op->arg[1]);
-    u8 buf[VECTOR_BYTES] = {0}, from[VECTOR_BYTES];
+    u8 buf[VECTOR_BYTES] = {0}, from[VECTOR_BYTES] = {0};
     struct emu_span span;
 
-    if (size > VECTOR_BYTES)
-        return EMU_UNIMPLEMENTED;
+    if (!length_allowed(i, size))
+        return emu_ud(e);
     if (insn_is_memory(i)) {
         enum emu_status st = vector_map(e, i, size, EMU_READ, &span);
         if (st == EMU_DONE)
@@ -103,11 +109,11 @@ enum emu_status op_vec_load(struct emu *e, const struct insn *i)
 enum emu_status op_vec_store(struct emu *e, const struct insn *i)
 {
     unsigned size = i->size;
-    u8 buf[VECTOR_BYTES] = {0}, from[VECTOR_BYTES];
+    u8 buf[VECTOR_BYTES] = {0}, from[VECTOR_BYTES] = {0};
     struct emu_span span;
 
-    if (size > VECTOR_BYTES)
-        return EMU_UNIMPLEMENTED;
+    if (!length_allowed(i, size))
+        return emu_ud(e);
     vector_read(e, i->reg, size, from);
     memcpy(buf, from, size);
     if (!insn_is_memory(i)) {
@@ -136,7 +142,7 @@ enum emu_status op_vec_from_gpr(struct emu *e, const struct insn *i)
 
 enum emu_status op_vec_to_gpr(struct emu *e, const struct insn *i)
 {
-    u8 buf[VECTOR_BYTES];
+    u8 buf[VECTOR_BYTES] = {0};
 
     if (i->vlen != 0)
         return emu_ud(e);

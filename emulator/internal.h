@@ -117,6 +117,7 @@ enum opcode_group {
 #define OP_VEX3    BIT(14) /* also with VEX: and VEX.vvvv as second operand */
 #define OP_MOVCR   BIT(15) /* ModRM.mod ignored, rm is a register */
 #define OP_GPRVEX  BIT(16) /* VEX only, on general registers (BMI): no "v" */
+#define OP_BARE    BIT(17) /* operands are not decoded for display */
 
 #define REG_NONE 0xff
 #define REG_RIP  0xfe
@@ -532,7 +533,8 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_int)                                                                                  \
     X(op_int3)                                                                                 \
     X(op_int1)                                                                                 \
-    X(op_into) X(op_iret) /* system.c: 0F 00, 0F 01 */                                         \
+    X(op_into)                                                                                 \
+    X(op_iret) /* system.c: 0F 00, 0F 01 */                                                    \
         X(op_sldt) X(op_str) X(op_lldt) X(op_ltr) X(op_verr) X(op_verw) X(op_sgdt) X(op_sidt)  \
             X(op_lgdt) X(op_lidt) X(op_smsw) X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_rdtscp) \
                 X(op_monitor) X(op_mwait) X(op_clac) X(op_stac) X(op_xgetbv) X(op_xsetbv)      \
@@ -551,10 +553,11 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_alu_reg_rm)                                                                               \
     X(op_alu_acc_imm)                                                                              \
     X(op_alu_rm_imm)                                                                               \
-    X(op_test_rm_reg) X(op_test_acc_imm) X(op_test_rm_imm) X(op_unary_reg) X(op_unary_rm)          \
-        X(op_shift_one) X(op_shift_imm) X(op_shift_cl) X(op_shiftd_imm) X(op_shiftd_cl)            \
-            X(op_muldiv) X(op_imul_reg_rm) X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw)  \
-                X(op_cwd) X(op_xadd) X(op_cmpxchg) X(op_cmpxchg8b) /* bit.c */                     \
+    X(op_test_rm_reg)                                                                              \
+    X(op_test_acc_imm) X(op_test_rm_imm) X(op_unary_reg) X(op_unary_rm) X(op_shift_one)            \
+        X(op_shift_imm) X(op_shift_cl) X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv)               \
+            X(op_imul_reg_rm) X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw) X(op_cwd)     \
+                X(op_xadd) X(op_cmpxchg) X(op_cmpxchg8b) /* bit.c */                               \
         X(op_bt_reg) X(op_bt_imm) X(op_bitscan) X(op_popcnt) X(op_bswap) X(op_crc32)               \
             X(op_movbe_load) X(op_movbe_store) X(op_bmi) X(op_adx) X(op_random) /* move.c */       \
         X(op_mov_store) X(op_mov_load) X(op_mov_imm) X(op_mov_reg_imm) X(op_mov_from_moffs)        \

@@ -139,7 +139,7 @@ enum emu_status emu_modify_operand(struct emu *e, const struct insn *i, struct o
     u64 rflags = e->state->rflags;
     u32 ax = flags_pack(rflags);
 
-    if (likely(o->host != NULL)) {
+    if (likely(o->is_reg || o->host != NULL)) {
         ax = fn(o->size, i->lock, o->host, source, ax);
         if (o->is_reg && o->size == 4 && writes)
             host_store(o->host + 4, 4, 0);

@@ -67,6 +67,7 @@
 #define Vd   ARG(V, d)
 #define Vq   ARG(V, q)
 #define Hx   ARG(H, x)
+#define Hdq  ARG(H, dq)
 #define Wx   ARG(W, x)
 #define Wb   ARG(W, b)
 #define Ww   ARG(W, w)
@@ -127,12 +128,14 @@
 #define V2             (OP_SSE | OP_VEX)
 /* The two forms nearly every MMX instruction has. */
 #define MMX3(n)        BY_PREFIX(MM(n, Pq, Qq), S3(n, Vx, Wx), UD, UD)
+/* Vector shifts: the count is 16 bytes whatever the vector's length. */
+#define SHIFT3(n)      BY_PREFIX(MM(n, Pq, Qq), S3(n, Vx, Wdq), UD, UD)
 #define P66_2(n, ...)  BY_PREFIX(UD, S2(n, __VA_ARGS__), UD, UD)
 #define P66_3(n, ...)  BY_PREFIX(UD, S3(n, __VA_ARGS__), UD, UD)
 #define P66_A(n, ...)  BY_PREFIX(UD, AV(n, __VA_ARGS__), UD, UD)
 /* ps, pd, ss, sd */
 #define FLOAT4(n)                                                                                  \
-    BY_PREFIX(S3(n "ps", Vx, Wx), S3(n "pd", Vx, Wx), S3(n "ss", Vx, Wd), S3(n "sd", Vx, Wq))
+    BY_PREFIX(S3(n "ps", Vx, Wx), S3(n "pd", Vx, Wx), S3(n "ss", Vdq, Wd), S3(n "sd", Vdq, Wq))
 
 #define ALU(sub, n)                                                                                \
     MS(alu_rm_reg, sub, n, (sub) == ALU_CMP ? 0 : OP_LOCK, Eb, Gb),                                \
@@ -195,7 +198,7 @@ const struct opcode emu_map_1byte[256] = {
     [0x60] = I(pusha, "pusha|pushad", OP_NO64, 0),
     [0x61] = I(popa, "popa|popad", OP_NO64, 0),
     [0x62] = M(bound, "bound", OP_NO64, Gv, Ma),
-    [0x63] = BY_MODE(M(arpl, "arpl", OP_PROT, Ew, Gw), M(movsx, "movsxd", 0, Gv, Ed)),
+    [0x63] = BY_MODE(M(arpl, "arpl", OP_PROT, Ew, Gw), M(movsx, "movsxd", 0, Gv, ARG(E, z))),
     [0x68] = I(push_imm, "push", OP_DEF64, Iz),
     [0x69] = M(imul_imm, "imul", 0, Gv, Ev, Iz),
     [0x6a] = I(push_imm, "push", OP_DEF64, Ib),
@@ -362,25 +365,28 @@ static const struct opcode group7_memory[8] = {
     M(invlpg, "invlpg", OP_CPL0, Mb),
 };
 
+/* An instruction that 66, F2 and F3 make undefined ("NP" in the SDM). */
+#define NP(...) BY_PREFIX(__VA_ARGS__, UD, UD, UD)
+
 static const struct opcode group7_register[8] = {
-    BY_RM(UD, M(vmcall, "vmcall", 0, 0), M(ud, "vmlaunch", 0, 0), M(ud, "vmresume", 0, 0),
-          M(ud, "vmxoff", 0, 0), UD, UD, UD),
-    BY_RM(MF(monitor, 0, "monitor", 0, MONITOR, 0), MF(mwait, 0, "mwait", 0, MONITOR, 0),
-          MF(clac, 0, "clac", 0, SMAP, 0), MF(stac, 0, "stac", 0, SMAP, 0), UD, UD, UD, UD),
-    BY_RM(M(xgetbv, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD, M(ud, "vmfunc", 0, 0),
-          M(ud, "xend", 0, 0), M(ud, "xtest", 0, 0), UD),
+    NP(BY_RM(UD, M(vmcall, "vmcall", 0, 0), M(ud, "vmlaunch", 0, 0), M(ud, "vmresume", 0, 0),
+             M(ud, "vmxoff", 0, 0), UD, UD, UD)),
+    NP(BY_RM(MF(monitor, 0, "monitor", 0, MONITOR, 0), MF(mwait, 0, "mwait", 0, MONITOR, 0),
+             MF(clac, 0, "clac", 0, SMAP, 0), MF(stac, 0, "stac", 0, SMAP, 0), UD, UD, UD, UD)),
+    NP(BY_RM(M(xgetbv, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD, M(ud, "vmfunc", 0, 0),
+             M(ud, "xend", 0, 0), M(ud, "xtest", 0, 0), UD)),
     UD,
     M(smsw, "smsw", 0, Rv),
-    BY_RM(UD, UD, UD, UD, UD, UD, MF(rdpkru, 0, "rdpkru", 0, PKU, 0),
-          MF(wrpkru, 0, "wrpkru", 0, PKU, 0)),
+    NP(BY_RM(UD, UD, UD, UD, UD, UD, MF(rdpkru, 0, "rdpkru", 0, PKU, 0),
+             MF(wrpkru, 0, "wrpkru", 0, PKU, 0))),
     M(lmsw, "lmsw", OP_CPL0, Ew),
     BY_RM(M(swapgs, "swapgs", OP_ONLY64 | OP_CPL0, 0), MF(rdtscp, 0, "rdtscp", 0, RDTSCP, 0), UD,
           UD, UD, UD, UD, UD),
 };
 
 static const struct opcode group15[2] = {
-    BY_REG(BY_PREFIX(MM("fxsave", Mbig), MM("fxsave", Mbig), UD, UD),
-           BY_PREFIX(MM("fxrstor", Mbig), MM("fxrstor", Mbig), UD, UD),
+    BY_REG(BY_PREFIX(MM("fxsave", Mbig), UD, UD, UD),
+           BY_PREFIX(MM("fxrstor", Mbig), UD, UD, UD),
            BY_PREFIX(S2("ldmxcsr", Md), UD, UD, UD), BY_PREFIX(S2("stmxcsr", Md), UD, UD, UD),
            BY_PREFIX(MF(unimplemented, 0, "xsave", 0, XSAVE, Mbig), UD, UD, UD),
            BY_PREFIX(MF(unimplemented, 0, "xrstor", 0, XSAVE, Mbig), UD, UD, UD),
@@ -401,9 +407,9 @@ static const struct opcode group9[2] = {
     BY_REG(UD,
            BY_W(M(cmpxchg8b, "cmpxchg8b", OP_LOCK, Mq), MF(cmpxchg8b, 0, "cmpxchg16b", OP_LOCK,
                                                            CX16, Mdq)),
-           UD, MF(unimplemented, 0, "xrstors", 0, XSAVE, Mbig),
-           MF(unimplemented, 0, "xsavec", 0, XSAVE, Mbig),
-           MF(unimplemented, 0, "xsaves", 0, XSAVE, Mbig),
+           UD, BY_PREFIX(MF(unimplemented, 0, "xrstors", 0, XSAVE, Mbig), UD, UD, UD),
+           BY_PREFIX(MF(unimplemented, 0, "xsavec", 0, XSAVE, Mbig), UD, UD, UD),
+           BY_PREFIX(MF(unimplemented, 0, "xsaves", 0, XSAVE, Mbig), UD, UD, UD),
            BY_PREFIX(M(ud, "vmptrld", 0, Mq), M(ud, "vmclear", 0, Mq), M(ud, "vmxon", 0, Mq), UD),
            BY_PREFIX(M(ud, "vmptrst", 0, Mq), UD, UD, UD)),
     BY_REG(UD, UD, UD, UD, UD, UD,
@@ -414,8 +420,8 @@ static const struct opcode group9[2] = {
 };
 
 /* Vector shifts by an immediate: memory operands do not exist. */
-#define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), M(unimplemented, n, OP_SSE | OP_VEX, Ux, Iub), UD, UD)
-#define VSHIFT1(n) BY_PREFIX(UD, M(unimplemented, n, OP_SSE | OP_VEX, Ux, Iub), UD, UD)
+#define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), M(unimplemented, n, OP_SSE | OP_VEX3, Ux, Iub), UD, UD)
+#define VSHIFT1(n) BY_PREFIX(UD, M(unimplemented, n, OP_SSE | OP_VEX3, Ux, Iub), UD, UD)
 
 const struct opcode emu_map_0f[256] = {
     [0x00] = BY_REG(BY_MOD(M(sldt, "sldt", OP_PROT, Mw), M(sldt, "sldt", OP_PROT, Rv)),
@@ -435,11 +441,11 @@ const struct opcode emu_map_0f[256] = {
                     PREFETCH("prefetch"), PREFETCH("prefetch"), PREFETCH("prefetch"),
                     PREFETCH("prefetch"), PREFETCH("prefetch")),
     [0x10] = BY_PREFIX(LD("movups", V2, Vx, Wx), LD("movupd", V2, Vx, Wx),
-                       BY_MOD(LD("movss", V2, Vdq, Wd), S3("movss", Vx, Wd)),
-                       BY_MOD(LD("movsd", V2, Vdq, Wq), S3("movsd", Vx, Wq))),
+                       BY_MOD(LD("movss", V2, Vdq, Wd), S3("movss", Vdq, Wd)),
+                       BY_MOD(LD("movsd", V2, Vdq, Wq), S3("movsd", Vdq, Wq))),
     [0x11] = BY_PREFIX(ST("movups", V2, Wx, Vx), ST("movupd", V2, Wx, Vx),
-                       BY_MOD(ST("movss", V2, Wd, Vdq), S3("movss", Wd, Vx)),
-                       BY_MOD(ST("movsd", V2, Wq, Vdq), S3("movsd", Wq, Vx))),
+                       BY_MOD(ST("movss", V2, Wd, Vdq), S3("movss", Wd, Vdq)),
+                       BY_MOD(ST("movsd", V2, Wq, Vdq), S3("movsd", Wq, Vdq))),
     [0x12] = BY_PREFIX(BY_MOD(S3("movlps", Vdq, Mq), S3("movhlps", Vdq, Udq)),
                        S3("movlpd", Vdq, Mq), S2("movsldup", Vx, Wx), S2("movddup", Vx, Wq)),
     [0x13] = BY_PREFIX(ST("movlps", V2, Mq, Vdq), ST("movlpd", V2, Mq, Vdq), UD, UD),
@@ -472,21 +478,21 @@ const struct opcode emu_map_0f[256] = {
     [0x33] = I(rdpmc, "rdpmc", 0, 0),
     [0x34] = I(sysenter, "sysenter", 0, 0),
     [0x35] = I(sysexit, "sysexit", 0, 0),
-    [0x37] = I(ud, "getsec", 0, 0),
+    [0x37] = BY_PREFIX(I(ud, "getsec", 0, 0), UD, UD, UD),
     [0x40] = CC16(CMOV, "cmov"),
     [0x50] = BY_PREFIX(S2("movmskps", Gd, Ux), S2("movmskpd", Gd, Ux), UD, UD),
-    [0x51] = BY_PREFIX(S2("sqrtps", Vx, Wx), S2("sqrtpd", Vx, Wx), S3("sqrtss", Vx, Wd),
-                       S3("sqrtsd", Vx, Wq)),
-    [0x52] = BY_PREFIX(S2("rsqrtps", Vx, Wx), UD, S3("rsqrtss", Vx, Wd), UD),
-    [0x53] = BY_PREFIX(S2("rcpps", Vx, Wx), UD, S3("rcpss", Vx, Wd), UD),
+    [0x51] = BY_PREFIX(S2("sqrtps", Vx, Wx), S2("sqrtpd", Vx, Wx), S3("sqrtss", Vdq, Wd),
+                       S3("sqrtsd", Vdq, Wq)),
+    [0x52] = BY_PREFIX(S2("rsqrtps", Vx, Wx), UD, S3("rsqrtss", Vdq, Wd), UD),
+    [0x53] = BY_PREFIX(S2("rcpps", Vx, Wx), UD, S3("rcpss", Vdq, Wd), UD),
     [0x54] = BY_PREFIX(S3("andps", Vx, Wx), S3("andpd", Vx, Wx), UD, UD),
     [0x55] = BY_PREFIX(S3("andnps", Vx, Wx), S3("andnpd", Vx, Wx), UD, UD),
     [0x56] = BY_PREFIX(S3("orps", Vx, Wx), S3("orpd", Vx, Wx), UD, UD),
     [0x57] = BY_PREFIX(S3("xorps", Vx, Wx), S3("xorpd", Vx, Wx), UD, UD),
     [0x58] = FLOAT4("add"),
     [0x59] = FLOAT4("mul"),
-    [0x5a] = BY_PREFIX(S2("cvtps2pd", Vx, Wq), S2("cvtpd2ps", Vdq, Wx), S3("cvtss2sd", Vx, Wd),
-                       S3("cvtsd2ss", Vx, Wq)),
+    [0x5a] = BY_PREFIX(S2("cvtps2pd", Vx, Wq), S2("cvtpd2ps", Vdq, Wx), S3("cvtss2sd", Vdq, Wd),
+                       S3("cvtsd2ss", Vdq, Wq)),
     [0x5b] = BY_PREFIX(S2("cvtdq2ps", Vx, Wx), S2("cvtps2dq", Vx, Wx), S2("cvttps2dq", Vx, Wx), UD),
     [0x5c] = FLOAT4("sub"),
     [0x5d] = FLOAT4("min"),
@@ -574,7 +580,7 @@ const struct opcode emu_map_0f[256] = {
     [0xc0] = M(xadd, "xadd", OP_LOCK, Eb, Gb),
     [0xc1] = M(xadd, "xadd", OP_LOCK, Ev, Gv),
     [0xc2] = BY_PREFIX(S3("cmpps", Vx, Wx, Iub), S3("cmppd", Vx, Wx, Iub),
-                       S3("cmpss", Vx, Wd, Iub), S3("cmpsd", Vx, Wq, Iub)),
+                       S3("cmpss", Vdq, Wd, Iub), S3("cmpsd", Vdq, Wq, Iub)),
     [0xc3] = BY_PREFIX(M(mov_store, "movnti", 0, My, Gy), UD, UD, UD),
     [0xc4] = BY_PREFIX(BY_MOD(MM("pinsrw", Pq, Mw, Iub), MM("pinsrw", Pq, ARG(R, d), Iub)),
                        BY_MOD(S3("pinsrw", Vdq, Mw, Iub), S3("pinsrw", Vdq, ARG(R, d), Iub)), UD,
@@ -584,9 +590,9 @@ const struct opcode emu_map_0f[256] = {
     [0xc7] = TABLE(MOD, group9),
     [0xc8] = EIGHT(I(bswap, "bswap", 0, Zv)),
     [0xd0] = BY_PREFIX(UD, S3("addsubpd", Vx, Wx), UD, S3("addsubps", Vx, Wx)),
-    [0xd1] = MMX3("psrlw"),
-    [0xd2] = MMX3("psrld"),
-    [0xd3] = MMX3("psrlq"),
+    [0xd1] = SHIFT3("psrlw"),
+    [0xd2] = SHIFT3("psrld"),
+    [0xd3] = SHIFT3("psrlq"),
     [0xd4] = MMX3("paddq"),
     [0xd5] = MMX3("pmullw"),
     [0xd6] = BY_PREFIX(UD, ST("movq", V2, Wq, Vdq), SL("movq2dq", Vdq, Nq), SL("movdq2q", Pq, Uq)),
@@ -600,8 +606,8 @@ const struct opcode emu_map_0f[256] = {
     [0xde] = MMX3("pmaxub"),
     [0xdf] = MMX3("pandn"),
     [0xe0] = MMX3("pavgb"),
-    [0xe1] = MMX3("psraw"),
-    [0xe2] = MMX3("psrad"),
+    [0xe1] = SHIFT3("psraw"),
+    [0xe2] = SHIFT3("psrad"),
     [0xe3] = MMX3("pavgw"),
     [0xe4] = MMX3("pmulhuw"),
     [0xe5] = MMX3("pmulhw"),
@@ -617,9 +623,9 @@ const struct opcode emu_map_0f[256] = {
     [0xee] = MMX3("pmaxsw"),
     [0xef] = MMX3("pxor"),
     [0xf0] = BY_PREFIX(UD, UD, UD, LD("lddqu", V2, Vx, Mx)),
-    [0xf1] = MMX3("psllw"),
-    [0xf2] = MMX3("pslld"),
-    [0xf3] = MMX3("psllq"),
+    [0xf1] = SHIFT3("psllw"),
+    [0xf2] = SHIFT3("pslld"),
+    [0xf3] = SHIFT3("psllq"),
     [0xf4] = MMX3("pmuludq"),
     [0xf5] = MMX3("pmaddwd"),
     [0xf6] = MMX3("psadbw"),
@@ -635,13 +641,14 @@ const struct opcode emu_map_0f[256] = {
 };
 
 #define BMI(sub, n, feat, ...) MF(bmi, BMI_##sub, n, OP_GPRVEX, feat, __VA_ARGS__)
-#define FMA3(n)  P66_FMA(n)
-#define P66_FMA(n) BY_PREFIX(UD, BY_W(AV(n "s", Vx, Hx, Wx), AV(n "d", Vx, Hx, Wx)), UD, UD)
+#define FMA_P(n) BY_PREFIX(UD, BY_W(AV(n "s", Vx, Hx, Wx), AV(n "d", Vx, Hx, Wx)), UD, UD)
+#define FMA_S(n) BY_PREFIX(UD, BY_W(AV(n "s", Vdq, Hdq, Wd), AV(n "d", Vdq, Hdq, Wq)), UD, UD)
 #define MOVX(n, narrow) P66_2(n, Vx, narrow)
 #define GATHER(n, m) \
     BY_PREFIX(UD, BY_W(AV(n "d", Vx, m, Hx), AV(n "q", Vx, m, Hx)), UD, UD)
 #define AESFORM(n) BY_PREFIX(UD, MF(unimplemented, 0, n, OP_SSE | OP_VEX3, AES, Vx, Wx), UD, UD)
-#define SHAFORM(n, ...) BY_PREFIX(MF(unimplemented, 0, n, OP_SSE, SHA, Vdq, Wdq, ##__VA_ARGS__), UD, UD, UD)
+#define SHAFORM(n, ...) \
+    BY_PREFIX(MF(unimplemented, 0, n, OP_SSE, SHA, Vdq, Wdq, ##__VA_ARGS__), UD, UD, UD)
 
 const struct opcode emu_map_0f38[256] = {
     [0x00] = MMX3("pshufb"),
@@ -721,15 +728,15 @@ const struct opcode emu_map_0f38[256] = {
     [0x91] = GATHER("pgatherq", Mq),
     [0x92] = GATHER("gatherdp", Md),
     [0x93] = GATHER("gatherqp", Mq),
-    [0x96] = FMA3("fmaddsub132p"), FMA3("fmsubadd132p"), FMA3("fmadd132p"), FMA3("fmadd132s"),
-    [0x9a] = FMA3("fmsub132p"), FMA3("fmsub132s"), FMA3("fnmadd132p"), FMA3("fnmadd132s"),
-    [0x9e] = FMA3("fnmsub132p"), FMA3("fnmsub132s"),
-    [0xa6] = FMA3("fmaddsub213p"), FMA3("fmsubadd213p"), FMA3("fmadd213p"), FMA3("fmadd213s"),
-    [0xaa] = FMA3("fmsub213p"), FMA3("fmsub213s"), FMA3("fnmadd213p"), FMA3("fnmadd213s"),
-    [0xae] = FMA3("fnmsub213p"), FMA3("fnmsub213s"),
-    [0xb6] = FMA3("fmaddsub231p"), FMA3("fmsubadd231p"), FMA3("fmadd231p"), FMA3("fmadd231s"),
-    [0xba] = FMA3("fmsub231p"), FMA3("fmsub231s"), FMA3("fnmadd231p"), FMA3("fnmadd231s"),
-    [0xbe] = FMA3("fnmsub231p"), FMA3("fnmsub231s"),
+    [0x96] = FMA_P("fmaddsub132p"), FMA_P("fmsubadd132p"), FMA_P("fmadd132p"), FMA_S("fmadd132s"),
+    [0x9a] = FMA_P("fmsub132p"), FMA_S("fmsub132s"), FMA_P("fnmadd132p"), FMA_S("fnmadd132s"),
+    [0x9e] = FMA_P("fnmsub132p"), FMA_S("fnmsub132s"),
+    [0xa6] = FMA_P("fmaddsub213p"), FMA_P("fmsubadd213p"), FMA_P("fmadd213p"), FMA_S("fmadd213s"),
+    [0xaa] = FMA_P("fmsub213p"), FMA_S("fmsub213s"), FMA_P("fnmadd213p"), FMA_S("fnmadd213s"),
+    [0xae] = FMA_P("fnmsub213p"), FMA_S("fnmsub213s"),
+    [0xb6] = FMA_P("fmaddsub231p"), FMA_P("fmsubadd231p"), FMA_P("fmadd231p"), FMA_S("fmadd231s"),
+    [0xba] = FMA_P("fmsub231p"), FMA_S("fmsub231s"), FMA_P("fnmadd231p"), FMA_S("fnmadd231s"),
+    [0xbe] = FMA_P("fnmsub231p"), FMA_S("fnmsub231s"),
     [0xc8] = SHAFORM("sha1nexte"), SHAFORM("sha1msg1"), SHAFORM("sha1msg2"),
     [0xcb] = SHAFORM("sha256rnds2"), SHAFORM("sha256msg1"), SHAFORM("sha256msg2"),
     [0xdb] = BY_PREFIX(UD, MF(unimplemented, 0, "aesimc", V2, AES, Vdq, Wdq), UD, UD),
@@ -763,8 +770,8 @@ const struct opcode emu_map_0f3a[256] = {
     [0x06] = P66_A("perm2f128", Vqq, Hx, Wqq, Iub),
     [0x08] = P66_2("roundps", Vx, Wx, Iub),
     [0x09] = P66_2("roundpd", Vx, Wx, Iub),
-    [0x0a] = P66_3("roundss", Vx, Wd, Iub),
-    [0x0b] = P66_3("roundsd", Vx, Wq, Iub),
+    [0x0a] = P66_3("roundss", Vdq, Wd, Iub),
+    [0x0b] = P66_3("roundsd", Vdq, Wq, Iub),
     [0x0c] = P66_3("blendps", Vx, Wx, Iub),
     [0x0d] = P66_3("blendpd", Vx, Wx, Iub),
     [0x0e] = P66_3("pblendw", Vx, Wx, Iub),

@@ -93,6 +93,13 @@ static const struct listing {
     {M64, "480fbe00", "movsx rax, byte ptr [rax]"},
     {M64, "f30fb8c1", "popcnt eax, ecx"},
     {M64, "f20f38f1c1", "crc32 eax, ecx"},
+    {M64, "66f20f38f1c1", "crc32 eax, cx"},
+    {M64, "66f30faec0", "rdfsbase eax"},
+    {M64, "6663c2", "movsxd ax, dx"},
+    {M64, "f30f01d0", "(bad)"},                /* XGETBV is NP */
+    {M32, "c4e2d8f2fd", "andn edi, esp, ebp"}, /* VEX.W means nothing here */
+    {M64, "c5f571d203", "vpsrlw ymm1, ymm2, 0x3"},
+    {M64, "c5f658c1", "vaddss xmm0, xmm1, xmm1"},
     {M64, "0f0b", "ud2"},
     {M32, "6300", "arpl [eax], ax"},
     {M64, "4863c1", "movsxd rax, ecx"},
