@@ -16,9 +16,16 @@ def run(commands):
     return f'vitrine.run="{commands}"'
 
 
+# Input that comes while output goes: every interrupt of the serial port counts.
+BUSY = "timeout 60\nexpect guest:/# \n" + "".join(
+    f"send cat /proc/interrupts; echo done $(({n} * 7))\\r\nexpect \\ndone {n * 7}\\r\n"
+    for n in range(1, 13)) + "send poweroff\\r\nexpect end status=0\n"
+
 TESTS = [
     *ladder("Linux to its shell", args=linux(), script=SHELL, reject=COMPLAINTS, needs=NEEDS,
             timeout=300, weight=40),
+    Boot("Linux types and prints at once", args=linux(), script=BUSY, needs=NEEDS, timeout=200,
+         weight=35),
     Boot("Linux, 32-bit entry", args=linux(run("true"))[:-1] + [f"{VMLINUZ} mode=32"], needs=NEEDS,
          timeout=240, weight=30, expect=[r"first user instruction", r"end status=0"]),
     Boot("Linux's exit status comes out", args=linux(run("exit 42")), needs=NEEDS, status=42,
