@@ -273,8 +273,9 @@ $(BUILD)/vitrine.iso: $(BUILD)/vitrine.elf $(LINUX)/vmlinuz $(LINUX)/initramfs.c
 test: bootable linux $(UNIT_BIN) $(GUEST_BIN) $(ORACLE_BIN) $(FUZZ_BIN) ## everything: check, unit tests, guests, whole boots
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) --build $(BUILD) $(TESTS)
 
-bench: bootable linux $(GUEST_BIN) $(BENCH_BIN) ## boot time and cost of exits, beside KVM's
-	$(Q)$(PYTHON) tests/bench/bench.py
+bench: ## cost of exits, boot time and size, beside KVM's
+include $(wildcard tests/bench/bench.mk)
+$(BENCH_LINUX): $(LINUX)/debugexit
 
 size: $(BUILD)/vitrine.elf ## size of the image, lines of code by folder
 	$(Q)tools/size
