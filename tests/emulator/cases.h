@@ -138,7 +138,8 @@ struct testcase {
     u8 mode;      /* 64, 32 or 16 */
     u8 bytes[24]; /* laid down at CS:RIP */
     struct cpu_regs in;
-    struct spot { /* bytes put into memory before it */
+    u64 vector_seed; /* XMM and YMM registers are drawn from it, see case_vectors() */
+    struct spot {    /* bytes put into memory before it */
         u64 linear;
         u8 data[16];
     } spot[CASE_SPOTS];
@@ -217,6 +218,17 @@ static inline u16 case_data_selector(struct rng *r)
     return good[rng_below(r, rng_chance(r, 40) ? ARRAY_SIZE(good) : 1)];
 }
 
+static inline void case_vectors(const struct testcase *c, u8 vectors[16][64])
+{
+    struct rng r = {c->vector_seed};
+    memset(vectors, 0, 16 * 64);
+    for (unsigned i = 0; i < 16; i++)
+        for (unsigned k = 0; k < 32; k += 8) {
+            u64 v = rng_next(&r);
+            memcpy(vectors[i] + k, &v, 8);
+        }
+}
+
 static inline void case_segments(struct rng *r, struct testcase *c)
 {
     struct cpu_regs *in = &c->in;
@@ -259,6 +271,7 @@ static inline void case_place(struct rng *r, struct testcase *c)
 static inline void case_draw_state(struct rng *r, struct testcase *c)
 {
     bool based = c->mode == 16 || (c->mode == 32 && rng_chance(r, 15));
+    c->vector_seed = rng_next(r);
     case_segments(r, c);
     case_place(r, c);
     for (unsigned i = 0; i < GPR_COUNT; i++)
@@ -329,12 +342,23 @@ static const struct case_prefixes sweep_prefixes[] = {
 };
 /* mod and rm; reg takes all eight values. */
 static const u8 sweep_forms[] = {0x00, 0x03, 0x04, 0x05, 0x06, 0x45, 0x81, 0xc0, 0xc1, 0xc4, 0xc7};
-static const u8 sweep_map_bytes[][3] = {{0}, {1, 0x0f}, {2, 0x0f, 0x38}, {2, 0x0f, 0x3a}};
+static const u8 sweep_map_bytes[][4] = {
+    {0},
+    {1, 0x0f},
+    {2, 0x0f, 0x38},
+    {2, 0x0f, 0x3a},
+    {2, 0xc5, 0xf8},
+    {2, 0xc5, 0xfd},
+    {2, 0xc5, 0xfa},
+    {3, 0xc4, 0xe2, 0x79},
+    {3, 0xc4, 0xe3, 0x7d},
+};
+#define SWEEP_MAPS ARRAY_SIZE(sweep_map_bytes)
 
 /* Cases in one pass over everything; each pass draws other values. */
 static inline u64 sweep_size(void)
 {
-    return (u64)ARRAY_SIZE(sweep_prefixes) * 4 * 256 * ARRAY_SIZE(sweep_forms) * 8;
+    return (u64)ARRAY_SIZE(sweep_prefixes) * SWEEP_MAPS * 256 * ARRAY_SIZE(sweep_forms) * 8;
 }
 
 /* Case n of a pass; false: not one of this mode. */
@@ -343,8 +367,9 @@ static inline bool case_sweep(struct rng *r, u8 mode, u64 n, struct testcase *c)
     unsigned reg = n % 8, form = (unsigned)(n / 8 % ARRAY_SIZE(sweep_forms));
     n /= 8 * ARRAY_SIZE(sweep_forms);
     u8 opcode = (u8)n;
-    unsigned map = n / 256 % 4;
-    const struct case_prefixes *p = &sweep_prefixes[n / 1024 % ARRAY_SIZE(sweep_prefixes)];
+    unsigned map = n / 256 % SWEEP_MAPS;
+    const struct case_prefixes *p =
+        &sweep_prefixes[n / 256 / SWEEP_MAPS % ARRAY_SIZE(sweep_prefixes)];
     if (p->rex && mode != 64)
         return false;
     case_draw(r, mode, c);
@@ -356,7 +381,7 @@ static inline bool case_sweep(struct rng *r, u8 mode, u64 n, struct testcase *c)
     k += sweep_map_bytes[map][0];
     head[k++] = opcode;
     head[k++] = (u8)(sweep_forms[form] | reg << 3);
-    memmove(c->bytes + k, c->bytes + 7, sizeof(c->bytes) - k - 7);
+    memmove(c->bytes + k, c->bytes + 7, sizeof(c->bytes) - (k > 7 ? k : 7));
     memcpy(c->bytes, head, k);
     return true;
 }

@@ -148,30 +148,43 @@ static inline unsigned code_random_prefixes(struct rng *r, bool mode64, u8 *b)
     return n;
 }
 
+/* C5, C4 or 62 and what follows up to the opcode; often vvvv says "none". */
+static inline unsigned code_random_vex(struct rng *r, u8 *b)
+{
+    u32 kind = rng_below(r, 8);
+    for (unsigned i = 0; i < 6; i++)
+        b[i] = (u8)rng_next(r);
+    b[0] = kind < 3 ? 0xc5 : kind < 7 ? 0xc4 : 0x62;
+    if (b[0] == 0x62)
+        return 6;
+    unsigned last = b[0] == 0xc5 ? 1 : 2;
+    if (last == 2)
+        b[1] = (u8)((b[1] & 0xe0) | (1 + rng_below(r, 3)));
+    if (rng_chance(r, 40))
+        b[last] |= 0x78;
+    if (rng_chance(r, 50))
+        b[1] |= 0xe0; /* low registers; VEX also outside 64-bit mode */
+    return last + 2;
+}
+
 static inline unsigned code_random_opcode(struct rng *r, u8 *b)
 {
     u32 pick = rng_below(r, 100);
     u8 op = (u8)rng_next(r);
-    if (pick < 62) {
+    if (pick < 60) {
         b[0] = op;
         return 1;
     }
+    if (pick >= 95)
+        return code_random_vex(r, b);
     b[0] = 0x0f;
-    if (pick < 88) {
+    if (pick < 86) {
         b[1] = op;
         return 2;
     }
-    if (pick < 97) {
-        b[1] = pick < 94 ? 0x38 : 0x3a;
-        b[2] = b[1] == 0x38 && rng_chance(r, 40) ? (u8)(0xf0 | (op & 15)) : op;
-        return 3;
-    }
-    b[0] = pick == 97 ? 0xc5 : pick == 98 ? 0xc4 : 0x62;
-    for (unsigned i = 1; i < 5; i++)
-        b[i] = (u8)rng_next(r);
-    if (pick == 98)
-        b[1] = (u8)((b[1] & 0xe0) | (1 + rng_below(r, 3)));
-    return pick == 97 ? 3 : pick == 98 ? 4 : 6;
+    b[1] = pick < 92 ? 0x38 : 0x3a;
+    b[2] = b[1] == 0x38 && rng_chance(r, 40) ? (u8)(0xf0 | (op & 15)) : op;
+    return 3;
 }
 
 /*

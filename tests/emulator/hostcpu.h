@@ -42,7 +42,7 @@ struct cpu_result {
     u8 vector; /* VECTOR_DB: the instruction completed; VECTOR_NONE: it never ended */
     u32 error;
     u64 cr2;
-    const u8 *fxsave; /* x87/SSE state at the end, FXSAVE layout, good until the next run */
+    u8 vectors[16][64]; /* XMM and YMM registers: 32 bytes of each */
 };
 
 /* Registers that the signal frame does not carry. */
@@ -140,6 +140,12 @@ static struct {
 #define HOSTCPU_TICK_US 20000
 #define HOSTCPU_STACK   (256 * KiB)
 #define FPSTATE_SIZE_AT 468 /* extended_size in struct _fpx_sw_bytes at 464 */
+/* XSAVE area, SDM vol. 1, 13.4: XMM registers, XSTATE_BV, and (CPUID.(EAX=0DH,ECX=2)) upper YMM. */
+#define XSAVE_XMM  160
+#define XSAVE_BV   512
+#define XSAVE_YMM  576
+#define XSTATE_SSE BIT64(1)
+#define XSTATE_AVX BIT64(2)
 
 static inline void hostcpu_die(const char *what)
 {
@@ -242,9 +248,37 @@ static const u8 hostcpu_greg[GPR_COUNT] = {
 #define UC_STRICT_RESTORE_SS_FLAG 4u
 #define UC_SIGCONTEXT_SS_FLAG     2u
 
-/* Execute the one instruction at CS:RIP.  IF is always 1, IOPL 0, TF 1; NT and ID cannot be set. */
-static inline void hostcpu_run(const struct cpu_regs *in, struct cpu_result *out)
+static inline void hostcpu_set_vectors(const u8 vectors[16][64])
 {
+    u64 bv;
+    memcpy(&bv, hostcpu.fpstate + XSAVE_BV, 8);
+    bv |= XSTATE_SSE | XSTATE_AVX;
+    memcpy(hostcpu.fpstate + XSAVE_BV, &bv, 8);
+    for (unsigned i = 0; i < 16; i++) {
+        memcpy(hostcpu.fpstate + XSAVE_XMM + 16 * i, vectors[i], 16);
+        memcpy(hostcpu.fpstate + XSAVE_YMM + 16 * i, vectors[i] + 16, 16);
+    }
+}
+
+/* A part that XSTATE_BV does not name is in its initial state: 0. */
+static inline void hostcpu_get_vectors(const u8 *xsave, u8 vectors[16][64])
+{
+    u64 bv;
+    memcpy(&bv, xsave + XSAVE_BV, 8);
+    memset(vectors, 0, 16 * 64);
+    for (unsigned i = 0; i < 16; i++) {
+        if (bv & XSTATE_SSE)
+            memcpy(vectors[i], xsave + XSAVE_XMM + 16 * i, 16);
+        if (bv & XSTATE_AVX)
+            memcpy(vectors[i] + 16, xsave + XSAVE_YMM + 16 * i, 16);
+    }
+}
+
+/* Execute the one instruction at CS:RIP.  IF is always 1, IOPL 0, TF 1; NT and ID cannot be set. */
+static inline void hostcpu_run(const struct cpu_regs *in, const u8 vectors[16][64],
+                               struct cpu_result *out)
+{
+    hostcpu_set_vectors(vectors);
     greg_t *g = hostcpu.frame->uc_mcontext.gregs;
     for (unsigned i = 0; i < GPR_COUNT; i++)
         g[hostcpu_greg[i]] = (greg_t)in->gpr[i];
@@ -272,7 +306,7 @@ static inline void hostcpu_run(const struct cpu_regs *in, struct cpu_result *out
     out->vector = hostcpu_switch.signal == SIGALRM ? VECTOR_NONE : (u8)g[REG_TRAPNO];
     out->error = (u32)g[REG_ERR];
     out->cr2 = (u64)g[REG_CR2];
-    out->fxsave = (const u8 *)uc->uc_mcontext.fpregs;
+    hostcpu_get_vectors((const u8 *)uc->uc_mcontext.fpregs, out->vectors);
 }
 
 #endif

@@ -25,6 +25,7 @@ struct guest {
     u64 device_uses; /* MMIO accesses and port elements so far */
     u64 tsc, tsc_aux;
     bool interrupt_waits;
+    u8 vectors[16][64];
     void *(*window)(struct guest *g, u64 first, u64 second);
 };
 
@@ -314,6 +315,7 @@ static inline void guest_init(struct guest *g, u8 *ram, u64 pages, size_t stride
     g->emu.ctx = g;
     g->emu.features = guest_host_features();
     g->emu.phys_bits = 40;
+    g->emu.vectors = g->vectors;
     g->emu.event.vector = VECTOR_NONE;
 }
 
