@@ -367,7 +367,7 @@ static inline bool case_sweep(struct rng *r, u8 mode, u64 n, struct testcase *c)
     unsigned reg = n % 8, form = (unsigned)(n / 8 % ARRAY_SIZE(sweep_forms));
     n /= 8 * ARRAY_SIZE(sweep_forms);
     u8 opcode = (u8)n;
-    unsigned map = n / 256 % SWEEP_MAPS;
+    unsigned map = (unsigned)(n / 256 % SWEEP_MAPS);
     const struct case_prefixes *p =
         &sweep_prefixes[n / 256 / SWEEP_MAPS % ARRAY_SIZE(sweep_prefixes)];
     if (p->rex && mode != 64)

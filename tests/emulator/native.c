@@ -403,7 +403,7 @@ static bool order_is_open(const struct guest *g, const struct testcase *c,
     if (cpu == VECTOR_DB) /* AMD lets the second part wrap in its 64 KiB */
         return latitude_order(s) && s->addrsize != (c->mode == 16) && emu >= VECTOR_SS;
     if ((cpu == VECTOR_UD) != (emu == VECTOR_UD))
-        return at_edge(c, s);
+        return at_edge(c, s) || (s->map == MAP_ONE && s->opcode == 0x8f); /* XOP's length */
     bool far_return = s->map == MAP_ONE && s->opcode >= 0xca && s->opcode <= 0xcf;
     /* Across 4 GiB with a limit of FFFFFFFF: "implementation-specific" (SDM vol. 3A, 5.3) */
     u32 at = (u32)g->emu.event.payload;
