@@ -274,8 +274,7 @@ test: bootable linux $(UNIT_BIN) $(GUEST_BIN) $(ORACLE_BIN) $(FUZZ_BIN) ## every
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) --build $(BUILD) $(TESTS)
 
 bench: ## cost of exits, boot time and size, beside KVM's
-include $(wildcard tests/bench/bench.mk)
-$(BENCH_LINUX): $(LINUX)/debugexit
+include tests/bench/bench.mk
 
 size: $(BUILD)/vitrine.elf ## size of the image, lines of code by folder
 	$(Q)tools/size

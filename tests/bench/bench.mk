@@ -14,7 +14,8 @@ $(LINUX)/bench-init: tests/bench/linux/init.asm | $(LINUX)/
 	$(call say,NASM,$<)
 	$(Q)$(NASM) -f bin -Werror -o $@ $<
 
-$(BENCH_LINUX): tools/mkinitramfs.py $(LINUX)/busybox $(LINUX)/bench-init tools/initramfs/start.sh
+$(BENCH_LINUX): tools/mkinitramfs.py tools/initramfs/start.sh $(LINUX)/busybox \
+                $(LINUX)/debugexit $(LINUX)/bench-init
 	$(call say,CPIO,$@)
 	$(Q)$(PYTHON) tools/mkinitramfs.py -o $@ --first $(LINUX)/bench-init
 
