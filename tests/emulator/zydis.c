@@ -240,14 +240,17 @@ static const char *const untold[] = {
     "invlpgb",     "tlbsync",     "psmash",     "pvalidate",  "rmp",         "mcommit",
     "xstore",      "xcrypt",      "montmul",    "xsha",       "pconfig",     "xsusldtrk",
     "xresldtrk",   "serialize",   "clui",       "stui",       "testui",      "uiret",
-    "senduipi",    "hreset",      "pbndkb",     "wbnoinvd",   "rdfsbase_",
+    "senduipi",    "hreset",      "pbndkb",     "seam",       "tdcall",      "wbnoinvd",
+    "rdfsbase_",
 };
 
 /* Differences that are nobody's mistake. */
 static bool explained(const struct oracle *o, const char *zydis, const char *ours,
                       const struct code_scan *s)
 {
-    const char *word = strncmp(zydis, "lock ", 5) == 0 ? zydis + 5 : zydis;
+    const char *word = zydis;
+    while (strncmp(word, "lock ", 5) == 0 || strncmp(word, "rep", 3) == 0)
+        word += strcspn(word, " ") + 1;
     for (size_t i = 0; i < ARRAY_SIZE(untold); i++)
         if (strncmp(word, untold[i], strlen(untold[i])) == 0)
             return true;
@@ -262,14 +265,21 @@ static bool explained(const struct oracle *o, const char *zydis, const char *our
     return (s->opcode & 0xf8) == 0x18 && strncmp(ours, "nop", 3) == 0; /* hint space */
 }
 
-/* In 16-bit mode Zydis cuts absolute addresses of 32 bits to 16. */
-static bool cut_by_zydis(const struct oracle *o, const struct code_scan *s)
+/*
+ * In 16-bit mode Zydis 4.0 cuts absolute addresses of 32 bits to 16; with 67 and REX.B it takes the
+ * SIB form "no base, disp32" for one with R13D.
+ */
+static bool zydis_is_wrong(const struct oracle *o, const struct code_scan *s, const u8 *bytes)
 {
-    return o->mode == 16 && (s->opsize || s->addrsize);
+    if (o->mode == 16)
+        return s->opsize || s->addrsize;
+    const u8 *modrm = bytes + s->prefixes + s->opcount;
+    return o->mode == 64 && s->addrsize && (modrm[0] & 0xc7) == 0x04 && (modrm[1] & 7) == 5;
 }
 
 static enum kind compare(const struct oracle *o, const char *zydis, unsigned zydis_length,
-                         const char *ours, unsigned our_length, const struct code_scan *s)
+                         const char *ours, unsigned our_length, const struct code_scan *s,
+                         const u8 *bytes)
 {
     char zm[32], om[32], zo[96], oo[96];
     if (zydis_length == 0 && our_length == 0)
@@ -287,7 +297,7 @@ static enum kind compare(const struct oracle *o, const char *zydis, unsigned zyd
         return MNEMONIC;
     if (same_operands(zo, oo) || same_operands(without_st0(zo), without_st0(oo)))
         return SAME;
-    return any_width(s) || cut_by_zydis(o, s) ? EXPLAINED : OPERANDS;
+    return any_width(s) || zydis_is_wrong(o, s, bytes) ? EXPLAINED : OPERANDS;
 }
 
 static void record(struct oracle *o, const struct code_scan *s, enum kind kind, const u8 *bytes,
@@ -334,7 +344,7 @@ static void judge(struct oracle *o, const u8 *bytes)
                                          : o->mode == 32 ? 1
                                                          : 2],
                                    RIP, ours, sizeof(ours), NULL, NULL);
-    enum kind k = compare(o, zydis, zlen, ours, len, &s);
+    enum kind k = compare(o, zydis, zlen, ours, len, &s, bytes);
     if (k != SAME && k != EXPLAINED && s.map == MAP_VEX && !o->vector)
         k = VECTOR;
     o->total[k]++;
