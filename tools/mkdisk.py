@@ -30,6 +30,7 @@ STAMP = b"entry_tsc=0x0000000000000000"  # on a command line: the loader fills t
 
 class ImageError(Exception):
     """An image that cannot be started, and why."""
+    status = 64  # EX_USAGE
 
 
 def align(value, to=PAGE):
