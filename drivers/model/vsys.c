@@ -1,55 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * PCI configuration mechanism 1 over an empty bus (PCI Local Bus 3.0, 3.2.2.3.2), and the PC's
- * one-port devices.
+ * The PC's one-port devices.
  */
 #include "drivers/model/vsys.h"
 #include "lib/bits.h"
 #include "lib/string.h"
 
-#define PCI_ENABLE BIT(31)
-
-/* Reset control register CF9H, as in Intel's chipsets. */
-#define RESET_SYSTEM BIT(1) /* hard instead of soft */
-#define RESET_CPU    BIT(2) /* 0 -> 1 resets */
-#define RESET_FULL   BIT(3)
-
 #define PORT92_INIT BIT(0)
 #define PORT92_A20  BIT(1)
-
-static void reset(struct vsys *s, const char *by)
-{
-    s->port->machine(s->port->ctx, MACHINE_RESET, 0, by);
-}
-
-/* CF8H answers to whole words of 32 bits only; its second byte by itself is the reset register. */
-static u64 pci_read(void *dev, unsigned cpu, u64 offset, unsigned size)
-{
-    struct vsys *s = dev;
-
-    (void)cpu;
-    if (offset == 0 && size == 4)
-        return s->pci_address;
-    if (offset == 1 && size == 1)
-        return s->reset;
-    return mask_bytes(size); /* CFCH: no device drives the bus */
-}
-
-static void pci_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
-{
-    struct vsys *s = dev;
-
-    (void)cpu;
-    if (offset == 0 && size == 4) {
-        s->pci_address = (u32)value & (PCI_ENABLE | 0xfffffc);
-    } else if (offset == 1 && size == 1) {
-        bool rises = (value & RESET_CPU) && !(s->reset & RESET_CPU);
-
-        s->reset = value & (RESET_SYSTEM | RESET_CPU | RESET_FULL);
-        if (rises)
-            reset(s, "port CF9H");
-    }
-}
 
 static u64 port92_read(void *dev, unsigned cpu, u64 offset, unsigned size)
 {
@@ -65,7 +23,7 @@ static void port92_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64
     (void)cpu, (void)offset, (void)size;
     s->port92 = value & (PORT92_INIT | PORT92_A20);
     if (rises)
-        reset(s, "port 92H");
+        s->port->machine(s->port->ctx, MACHINE_RESET, 0, "port 92H");
 }
 
 /* Ports that only keep a byte. */
@@ -103,9 +61,7 @@ enum status vsys_init(struct vsys *s, struct bus *b, const struct cpu_port *port
     memset(s, 0, sizeof *s);
     s->port = port;
     s->port92 = PORT92_A20;
-    status = bus_add_port(b, "pci", 0xcf8, 8, pci_read, pci_write, s);
-    if (status == STATUS_OK)
-        status = bus_add_port8(b, "port92", 0x92, 1, port92_read, port92_write, s);
+    status = bus_add_port8(b, "port92", 0x92, 1, port92_read, port92_write, s);
     if (status == STATUS_OK)
         status = bus_add_port8(b, "post", 0x80, 1, byte_read, byte_write, &s->post);
     if (status == STATUS_OK)
@@ -118,11 +74,6 @@ enum status vsys_init(struct vsys *s, struct bus *b, const struct cpu_port *port
 void vsys_show(const struct vsys *s, struct sink *out)
 {
     sink_printf(out, "System ports\n");
-    sink_printf(out, "  CF8H PCI address  %08x  bus %u, device %u, function %u, register %02xh%s\n",
-                s->pci_address, s->pci_address >> 16 & 0xff, s->pci_address >> 11 & 0x1f,
-                s->pci_address >> 8 & 7, s->pci_address & 0xfc,
-                s->pci_address & PCI_ENABLE ? "" : ", disabled");
-    sink_printf(out, "  CF9H reset        %02x\n", s->reset);
     sink_printf(out, "  92H  A20, INIT    %02x %s\n", s->port92,
                 s->port92 & PORT92_A20 ? " A20" : "");
     sink_printf(out, "  80H  POST code    %02x\n", s->post);

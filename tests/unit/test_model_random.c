@@ -28,6 +28,7 @@ static struct vuart uarts[2];
 static struct vrtc rtc;
 static struct vpm pm;
 static struct vkbd kbd;
+static struct vpci pci;
 static struct vsys sys;
 static struct intc intc;
 static u64 seed;
@@ -87,6 +88,7 @@ static void build(u64 hz)
     assert_ok(vrtc_init(&rtc, &fake_bus, &fake_clock, isa_line(8), 1700000000));
     assert_ok(vpm_init(&pm, &fake_bus, &fake_clock, 0x600, isa_line(9), true, &recorder));
     assert_ok(vkbd_init(&kbd, &fake_bus, isa_line(1), &recorder));
+    assert_ok(vpci_init(&pci, &fake_bus, &recorder));
     assert_ok(vsys_init(&sys, &fake_bus, &recorder));
     vlapic_virtual_wire(&lapics);
     intc = vlapic_intc(&lapics);
@@ -212,6 +214,7 @@ static void show_all(void)
     SHOW(vrtc_show(&rtc, out));
     SHOW(vpm_show(&pm, out));
     SHOW(vkbd_show(&kbd, out));
+    SHOW(vpci_show(&pci, out));
     SHOW(vsys_show(&sys, out));
 }
 
