@@ -7,6 +7,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/tsc.h"
+#include "guest/address.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "vmx/create.h"
@@ -38,6 +39,20 @@ static enum status back_range(u64 size, hpa_t *at)
     return s;
 }
 
+/* The ROM of a firmware guest, up to 4 GiB. */
+static enum status alloc_rom(struct machine *m)
+{
+    u64 size = machine_rom(m->config, m->modules, m->module_count);
+    hpa_t *at = &m->backing[ARRAY_SIZE(m->backing) - 1];
+
+    if (size == 0)
+        return STATUS_OK;
+    enum status s = mem_alloc(size, PAGE_SIZE, "guest ROM", at);
+    return s == STATUS_OK
+               ? gmem_add(&m->mem, GPA(ADDR_HIGH - size), size, phys_to_virt(*at), GMEM_ROM)
+               : s;
+}
+
 static enum status alloc_memory(struct machine *m)
 {
     struct machine_ram ram;
@@ -64,7 +79,7 @@ static enum status alloc_memory(struct machine *m)
         if (s != STATUS_OK)
             return s;
     }
-    return STATUS_OK;
+    return alloc_rom(m);
 }
 
 static enum status init_board(struct machine *m, const struct machine_host *host)
@@ -80,6 +95,8 @@ static enum status init_board(struct machine *m, const struct machine_host *host
         .epoch = host->epoch + (rdtsc() - host->since) / tsc_hz(),
         .uart = &m->uart,
         .port = &m->port,
+        .firmware = m->config->kind == IMAGE_FIRMWARE ? m->config->name : NULL,
+        .memory = &m->mem,
     };
     return board_init(&m->board, &config);
 }
@@ -110,6 +127,8 @@ static enum status load(struct machine *m)
 
     enum status s =
         guest_build(m->config, m->modules, m->module_count, true, &m->mem, &state, &error);
+    if (s == STATUS_OK && m->config->kind == IMAGE_FIRMWARE)
+        s = firmware_furnish(&m->board.firmware, m->config, m->modules, &error);
     if (s != STATUS_OK) {
         log_error(m->config->name, "not started: %s", error.text);
         return s;

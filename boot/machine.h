@@ -16,7 +16,7 @@ struct machine {
     const struct image *modules;
     unsigned module_count;
     struct gmem mem;
-    hpa_t backing[2]; /* of the RAM ranges; 0: none */
+    hpa_t backing[3]; /* of the RAM ranges and the ROM; 0: none */
     struct chardev uart;
     struct cpu_port port;
     struct board board;

@@ -270,7 +270,6 @@ void acpi_build(unsigned vcpus, u8 *area, u64 gpa, struct acpi_tables *out)
 {
     struct area a = {area, gpa, 0};
     u32 mp, rsdp;
-    u64 rsdt;
 
     memset(area, 0, ACPI_AREA_SIZE);
     rsdp = area_take(&a, RSDP_SIZE, 16);
@@ -279,9 +278,9 @@ void acpi_build(unsigned vcpus, u8 *area, u64 gpa, struct acpi_tables *out)
     out->dsdt = build_dsdt(&a, vcpus);
     out->fadt = build_fadt(&a, out->facs, out->dsdt);
     out->madt = build_madt(&a, vcpus);
-    rsdt = build_root(&a, "RSDT", 4, out->fadt, out->madt);
+    out->rsdt = build_root(&a, "RSDT", 4, out->fadt, out->madt);
     out->xsdt = build_root(&a, "XSDT", 8, out->fadt, out->madt);
-    build_rsdp(area + rsdp, rsdt, out->xsdt);
+    build_rsdp(area + rsdp, out->rsdt, out->xsdt);
     mp = area_take(&a, 0, 16);
     out->mp = gpa + mp;
     out->used = mp + mptable_build(vcpus, area + mp, out->mp);

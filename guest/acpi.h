@@ -13,9 +13,9 @@
 #define ACPI_AREA_SIZE 0x10000u
 
 struct acpi_tables {
-    u64 rsdp, xsdt, fadt, facs, madt, dsdt; /* guest-physical addresses */
-    u64 mp;                                 /* of the MP floating pointer structure */
-    u32 used;                               /* bytes of the area */
+    u64 rsdp, rsdt, xsdt, fadt, facs, madt, dsdt; /* guest-physical addresses */
+    u64 mp;                                       /* of the MP floating pointer structure */
+    u32 used;                                     /* bytes of the area */
 };
 
 /*

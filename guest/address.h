@@ -19,7 +19,10 @@
 #define ADDR_HIGH      0x100000000ull /* memory that does not fit below the hole */
 #define ADDR_IOAPIC    0xfec00000ull
 #define ADDR_LAPIC     0xfee00000ull
-#define ADDR_FLAT_LOAD 0x7c00ull /* where a PC's firmware puts a boot sector */
+#define FIRMWARE_MIN   (64 * KiB)  /* a BIOS ends at 4 GiB ... */
+#define FIRMWARE_MAX   (16 * MiB)  /* ... and begins above the APICs */
+#define FIRMWARE_LOW   (128 * KiB) /* of its end, below 1 MiB as well */
+#define ADDR_FLAT_LOAD 0x7c00ull   /* where a PC's firmware puts a boot sector */
 
 /* Ports that have a choice or that a table names; the other devices of a PC sit where they always
  * do (drivers/model). */

@@ -98,7 +98,11 @@ static enum status create_devices(struct board *b)
     if (s == STATUS_OK)
         s = vpm_init(&b->pm, &b->bus, &b->clock, PORT_PM, isa_line(b, IRQ_SCI), true, c->port);
     if (s == STATUS_OK)
+        s = vpci_init(&b->pci, &b->bus, c->port);
+    if (s == STATUS_OK)
         s = vsys_init(&b->sys, &b->bus, c->port);
+    if (s == STATUS_OK && c->firmware)
+        s = firmware_init(&b->firmware, &b->bus, c->firmware, c->memory);
     return s;
 }
 
@@ -141,5 +145,8 @@ void board_show(const struct board *b, struct sink *out)
     vuart_show(&b->uart, out);
     vkbd_show(&b->kbd, out);
     vpm_show(&b->pm, out);
+    vpci_show(&b->pci, out);
     vsys_show(&b->sys, out);
+    if (b->config.firmware)
+        vfwcfg_show(&b->firmware.fwcfg, out);
 }

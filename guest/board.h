@@ -14,12 +14,14 @@
 #include "drivers/model/vioapic.h"
 #include "drivers/model/vkbd.h"
 #include "drivers/model/vlapic.h"
+#include "drivers/model/vpci.h"
 #include "drivers/model/vpic.h"
 #include "drivers/model/vpit.h"
 #include "drivers/model/vpm.h"
 #include "drivers/model/vrtc.h"
 #include "drivers/model/vsys.h"
 #include "drivers/model/vuart.h"
+#include "guest/firmware.h"
 #include "lib/format.h"
 #include "lib/status.h"
 
@@ -33,6 +35,8 @@ struct board_config {
     u64 epoch;                   /* seconds since 1970-01-01 00:00 UTC at board_init() */
     const struct chardev *uart;  /* behind COM1 */
     const struct cpu_port *port; /* what devices do to CPUs */
+    const char *firmware;        /* a firmware guest's name, NULL for others ... */
+    const struct gmem *memory;   /* ... and its memory, for fw_cfg */
 };
 
 struct board {
@@ -49,7 +53,9 @@ struct board {
     struct vuart uart;
     struct vkbd kbd;
     struct vpm pm;
+    struct vpci pci;
     struct vsys sys;
+    struct firmware firmware; /* of firmware guests */
 };
 
 /*

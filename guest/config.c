@@ -52,7 +52,8 @@ static const struct option vm_options[] = {
            "say unrestricted=auto, on or off"),
     CHOICE("real-mode", struct vm_config, real_mode, real_modes,
            "say real-mode=auto, native, vm86 or emulate"),
-    CHOICE("kind", struct vm_config, kind, kinds, "say kind=auto, flat, multiboot or linux"),
+    CHOICE("kind", struct vm_config, kind, kinds,
+           "say kind=auto, flat, multiboot, linux or firmware"),
     CHOICE("mode", struct vm_config, mode, modes, "say mode=auto, 16, 32 or 64"),
     NUMBER("load", OPTION_SIZE, struct vm_config, load, 0, LAYOUT_MEM_MAX, 0,
            "give an address in the guest's memory, for example load=0x7c00"),
@@ -61,7 +62,15 @@ static const struct option vm_options[] = {
 };
 
 /* A boot module's line, classified. */
-enum role { ROLE_GUEST, ROLE_INITRD, ROLE_MODULE, ROLE_SYMBOLS, ROLE_SCRIPT, ROLE_NONE };
+enum role {
+    ROLE_GUEST,
+    ROLE_INITRD,
+    ROLE_MODULE,
+    ROLE_SYMBOLS,
+    ROLE_FLOPPY,
+    ROLE_SCRIPT,
+    ROLE_NONE
+};
 
 static const struct {
     const char *word; /* up to and including its "=" */
@@ -69,7 +78,8 @@ static const struct {
 } roles[] = {
     [ROLE_GUEST] = {"guest=", FILE_GUEST},    [ROLE_INITRD] = {"initrd=", FILE_INITRD},
     [ROLE_MODULE] = {"module=", FILE_MODULE}, [ROLE_SYMBOLS] = {"symbols=", FILE_SYMBOLS},
-    [ROLE_SCRIPT] = {"script", FILE_PLAIN},   [ROLE_NONE] = {"", FILE_PLAIN},
+    [ROLE_FLOPPY] = {"floppy=", FILE_FLOPPY}, [ROLE_SCRIPT] = {"script", FILE_PLAIN},
+    [ROLE_NONE] = {"", FILE_PLAIN},
 };
 
 struct line {
@@ -246,6 +256,8 @@ static const char *find_contradiction(const struct vm_config *vm)
 
     if (address && vm->kind != IMAGE_FLAT)
         return "load= and entry= are for kind=flat: say kind=flat or leave them out";
+    if (vm->kind == IMAGE_FIRMWARE && vm->mode != VM_MODE_AUTO)
+        return "firmware starts at the reset vector, in real mode: leave mode= out";
     if (vm->kind == IMAGE_MULTIBOOT && vm->mode != VM_MODE_AUTO && vm->mode != VM_MODE_32)
         return "Multiboot kernels start in 32-bit mode: leave mode= out";
     if (vm->kind == IMAGE_LINUX && vm->mode == VM_MODE_16)
@@ -312,7 +324,7 @@ static void add_file(struct line *l, struct vm_config *vm)
     vm->file[vm->file_count++] = l->file;
 }
 
-/* initrd=, module=, symbols= */
+/* initrd=, module=, symbols=, floppy= */
 static void parse_file(struct line *l)
 {
     struct vm_config *vm = config_find(l->config, l->name);
@@ -348,7 +360,7 @@ static void parse_plain_file(struct line *l, bool plain_list)
         return;
     }
     refuse(l, "this module does not say what it is: start it with guest=NAME, initrd=NAME, "
-              "module=NAME, symbols=NAME or script");
+              "module=NAME, symbols=NAME, floppy=NAME or script");
 }
 
 static void report_hv(void *ctx, const struct option_error *e)

@@ -8,6 +8,7 @@
  *   [FILE] guest=NAME [OPTION...] [-- COMMAND LINE]   this module is a guest, called NAME
  *   [FILE] initrd=NAME                                initial RAM disk for guest NAME
  *   [FILE] module=NAME [-- COMMAND LINE]              Multiboot module for guest NAME
+ *   [FILE] floppy=NAME                                floppy disk image for firmware guest NAME
  *   [FILE] symbols=NAME                               symbol table of guest NAME
  *   [FILE] script                                     shell commands, run after start-up
  *
@@ -16,7 +17,8 @@
  * options.  COMMAND LINE is everything after "-- ",
  * verbatim.  Modules may come in any order.  OPTION is one of
  *
- *   kind=auto|flat|multiboot|linux   what the module is (auto: by its content)
+ *   kind=auto|flat|multiboot|linux|firmware   what the module is (auto: by its content, never
+ *                                    flat nor firmware: a BIOS, 64 KiB to 16 MiB)
  *   mem=SIZE                         memory: whole pages, 1M to 1024G (default 256M)
  *   vcpus=N                          virtual CPUs, 1 to 8 (default 1)
  *   unrestricted=auto|on|off         use the CPU's unrestricted guest mode (auto: if it has it)
@@ -62,7 +64,7 @@ enum vm_real_mode { REAL_MODE_AUTO, REAL_MODE_NATIVE, REAL_MODE_VM86, REAL_MODE_
 enum vm_mode { VM_MODE_AUTO, VM_MODE_16, VM_MODE_32, VM_MODE_64 };
 
 /* FILE_PLAIN: initrd or module, as the guest's kind wants it. */
-enum vm_file_role { FILE_GUEST, FILE_INITRD, FILE_MODULE, FILE_SYMBOLS, FILE_PLAIN };
+enum vm_file_role { FILE_GUEST, FILE_INITRD, FILE_MODULE, FILE_SYMBOLS, FILE_FLOPPY, FILE_PLAIN };
 
 struct vm_file {
     enum vm_file_role role;

@@ -30,7 +30,8 @@ CHECKED enum status load_fail(struct load_error *e, enum status why, const char 
     X(AUTO, "auto")           \
     X(FLAT, "flat")           \
     X(MULTIBOOT, "multiboot") \
-    X(LINUX, "linux")
+    X(LINUX, "linux")         \
+    X(FIRMWARE, "firmware")
 
 enum image_kind {
 #define X(name, text) IMAGE_##name,
@@ -43,7 +44,8 @@ const char *image_kind_name(enum image_kind kind);
 /*
  * The kind by content: a Multiboot 1 header (magic and checksum) in the first 8 KiB, or a Linux
  * boot sector and "HdrS".  ENOTSUP when it is neither, with a text that names what it looks like
- * and what to do.  Never says IMAGE_FLAT: anything could be that, so it must be asked for.
+ * and what to do.  Never says IMAGE_FLAT or IMAGE_FIRMWARE: anything could be that, so it
+ * must be asked for.
  */
 CHECKED enum status image_detect(const struct image *i, enum image_kind *kind,
                                  struct load_error *e);

@@ -36,6 +36,9 @@ CHECKED enum status load_multiboot(struct load *l);
 /* A Linux bzImage by the 64-bit or 32-bit boot protocol. */
 CHECKED enum status load_linux(struct load *l);
 
+/* A BIOS: below 4 GiB and its end below 1 MiB, started at the reset vector. */
+CHECKED enum status load_firmware(struct load *l);
+
 /* For the loaders. */
 
 /* Copy into claimed guest memory, or clear it and say where it is on the host. */

@@ -7,6 +7,7 @@
 #include "guest/acpi.h"
 #include "guest/address.h"
 #include "guest/load.h"
+#include "lib/bits.h"
 #include "lib/log.h"
 
 /* Words of the BIOS data area that kernels read even without a BIOS. */
@@ -29,6 +30,15 @@ enum status machine_ram(u64 mem, struct machine_ram *out, struct load_error *e)
         out->range[out->count++].size = l.high_top - ADDR_HIGH;
     }
     return s;
+}
+
+u64 machine_rom(const struct vm_config *vm, const struct image *modules, unsigned module_count)
+{
+    u64 size = 0;
+
+    if (vm->kind == IMAGE_FIRMWARE && vm->file[0].module < module_count)
+        size = modules[vm->file[0].module].size;
+    return size <= FIRMWARE_MAX ? align_down(size, PAGE_SIZE) : 0;
 }
 
 /* The image a file of the configuration stands for. */
@@ -62,6 +72,17 @@ static enum status resolve_files(struct load *l, const struct image *modules, un
         }
     }
     return s;
+}
+
+static enum status refuse_floppies(struct load *l)
+{
+    for (unsigned i = 0; i < l->file_count; i++)
+        if (l->role[i] == FILE_FLOPPY)
+            return load_fail(l->error, STATUS_ENOTSUP,
+                             "a floppy disk needs a BIOS: leave %s out, or give a kind=firmware "
+                             "guest",
+                             l->file[i].name);
+    return STATUS_OK;
 }
 
 /* What firmware leaves in the first megabyte: BIOS data area, ACPI and MP tables. */
@@ -110,6 +131,7 @@ enum status guest_build(const struct vm_config *vm, const struct image *modules,
         [IMAGE_FLAT] = load_flat,
         [IMAGE_MULTIBOOT] = load_multiboot,
         [IMAGE_LINUX] = load_linux,
+        [IMAGE_FIRMWARE] = load_firmware,
     };
     struct load l = {.vm = vm,
                      .image = {.cmdline = ""},
@@ -130,7 +152,9 @@ enum status guest_build(const struct vm_config *vm, const struct image *modules,
         s = resolve_files(&l, modules, module_count);
     if (s == STATUS_OK && kind == IMAGE_AUTO)
         s = image_detect(&l.image, &kind, e);
-    if (s == STATUS_OK)
+    if (s == STATUS_OK && kind != IMAGE_FIRMWARE)
+        s = refuse_floppies(&l);
+    if (s == STATUS_OK && kind != IMAGE_FIRMWARE)
         s = build_firmware(&l);
     if (s == STATUS_OK)
         s = loader[kind](&l);

@@ -22,8 +22,12 @@ struct machine_ram {
 };
 CHECKED enum status machine_ram(u64 mem, struct machine_ram *out, struct load_error *e);
 
+/* Bytes of ROM, up to 4 GiB, that the machine needs besides: a multiple of pages, 0 for none. */
+u64 machine_rom(const struct vm_config *vm, const struct image *modules, unsigned module_count);
+
 /*
- * Fill guest memory and the boot processor's state.  mem must hold what machine_ram() said, zeroed;
+ * Fill guest memory and the boot processor's state.  mem must hold what machine_ram() and
+ * machine_rom() said, zeroed;
  * modules is the list that config_parse() saw, now with data and size; long_mode says whether the
  * virtual CPU will have 64-bit mode.  On failure e->text says what, where and what to do, and
  * memory is in no defined state.
