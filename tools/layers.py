@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Check the two structural rules: includes go only where ALLOWED says, and never in a circle.
 
-A circle is looked for among headers, and among modules (a header and the .c of the same name).
+A circle is looked for among headers, and among modules: a header and the .c or .asm of the same
+name. A header without one, like a folder's internal.h, is no module.
 Exit status 1 and one line per offence.
 """
 import os
@@ -43,6 +44,11 @@ def sources():
 def includes(path):
     with open(path, encoding="utf-8") as file:
         return INCLUDE.findall(file.read())
+
+
+def is_module(name):
+    return os.path.exists(name + ".h") and any(
+        os.path.exists(name + end) for end in (".c", ".S", ".asm"))
 
 
 def circles(graph):
@@ -87,7 +93,7 @@ def check():
             if path.endswith(".h"):
                 headers.setdefault(path, set()).add(target)
             one, two = os.path.splitext(path)[0], os.path.splitext(target)[0]
-            if one != two:
+            if one != two and is_module(one) and is_module(two):
                 modules.setdefault(one, set()).add(two)
     for kind, graph in (("headers", headers), ("modules", modules)):
         for group in circles(graph):
