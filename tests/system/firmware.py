@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Debian's SeaBIOS as a guest: it posts on the serial console, boots a floppy image given as a
+module, and through GRUB on it a kernel."""
+import subprocess
+
+from harness import Boot, ROOT, ladder
+
+SEABIOS = "/usr/share/seabios/bios-256k.bin"
+GRUB = "/usr/lib/grub/i386-pc"
+GUEST = f"{SEABIOS} kind=firmware mem=64M"
+KERNEL = "build/guests/instruction.elf"
+FLOPPY = 1440 * 1024
+CPUS = ["haswell", "skylake"]  # without unrestricted guest firmware still takes minutes
+
+
+def write(folder, image):
+    with open(f"{folder}/floppy.img", "wb") as file:
+        file.write(image)
+
+
+def boot_sector(folder):
+    """tests/system/floppy.asm, and the text that it reads from the last sector."""
+    subprocess.run(["nasm", "-f", "bin", "-o", f"{folder}/sector", f"{ROOT}/tests/system/floppy.asm"],
+                   check=True)
+    with open(f"{folder}/sector", "rb") as file:
+        image = file.read().ljust(FLOPPY - 512, b"\0")
+    write(folder, image + b"the last sector\r\n".ljust(512, b"\0"))
+
+
+def grub(folder):
+    """GRUB with a Multiboot kernel in its memory disk: boot.img and core.img side by side."""
+    with open(f"{folder}/grub.cfg", "w", encoding="ascii") as file:
+        file.write("echo GRUB is here\nlsmmap\nmultiboot (memdisk)/kernel\nboot\n")
+    subprocess.run(["strip", "-o", f"{folder}/kernel", f"{ROOT}/{KERNEL}"], check=True)
+    subprocess.run(["tar", "-cf", "memdisk.tar", "kernel"], cwd=folder, check=True)
+    subprocess.run(["grub-mkimage", "-O", "i386-pc", "-d", GRUB, "-p", "(memdisk)",
+                    "-m", "memdisk.tar", "-c", "grub.cfg", "-o", "core.img", "biosdisk", "memdisk",
+                    "tar", "multiboot", "echo", "lsmmap", "normal"], cwd=folder, check=True)
+    image = b""
+    for path in f"{GRUB}/boot.img", f"{folder}/core.img":
+        with open(path, "rb") as file:
+            image += file.read()
+    write(folder, image.ljust(FLOPPY, b"\0"))
+
+
+class FloppyBoot(Boot):
+    """A firmware guest with the floppy that build(folder) writes."""
+    build = None
+
+    def line(self, folder):
+        self.build(folder)
+        return super().line(folder)
+
+
+def floppy(name, build, cpu, **fields):
+    test = FloppyBoot(f"{name} ({cpu})", cpu=cpu, timeout=60, weight=5, needs=[SEABIOS, GRUB],
+                      args=["--boot-module", "{tmp}/floppy.img floppy=guest", GUEST], **fields)
+    test.build = build
+    return test
+
+
+POST = """\
+timeout 40
+expect SeaBIOS \\(version [-0-9a-z.]+\\)
+expect No bootable device
+send \\x1d
+expect vitrine>
+send stat\\r
+expect vitrine>
+send log\\r
+expect No bootable device
+expect vitrine>
+send poweroff 0\\r
+expect end status=0
+"""
+
+TESTS = [
+    *ladder("SeaBIOS to its end", CPUS, args=[GUEST], script=POST, timeout=60, weight=5,
+            needs=[SEABIOS],
+            expect=[r"bios: Running on QEMU \(i440fx\)", r"bios: QEMU fw_cfg DMA interface supported",
+                    r"addr 0x0000000000000000 len 0x0000000004000000 \[RAM\]",
+                    r"bios: ACPI: parse DSDT", r"bios: sercon: using ioport 0x3f8"],
+            reject=[r"WARNING", r"[Uu]nable to"]),
+    *[floppy("SeaBIOS boots a floppy", boot_sector, cpu,
+             expect=[r"Booting from Floppy", r"boot sector on the screen", r"the timer ticks",
+                     r"the last sector", r"end status=0"]) for cpu in CPUS],
+    *[floppy("SeaBIOS, GRUB, Multiboot", grub, cpu,
+             expect=[r"Welcome to GRUB", r"GRUB is here", r"length = 0x9fc00, available RAM",
+                     r"[1-9]\d* passed, 0 failed", r"end status=0"]) for cpu in CPUS],
+    Boot("SeaBIOS is no firmware by itself", args=[f"{SEABIOS} mem=64M"], status=3, weight=2,
+         needs=[SEABIOS], expect=[r"no Multiboot 1 header"]),
+    Boot("firmware and a broken floppy", args=["--boot-module", "{tmp}/floppy floppy=guest", GUEST],
+         files={"floppy": bytes(1000)}, status=3, weight=2, needs=[SEABIOS],
+         expect=[r"floppy has 1000 bytes, as no floppy disk has"]),
+]
