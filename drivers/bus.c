@@ -125,18 +125,6 @@ static bool fits(const struct bus_range *r, u64 offset, unsigned size)
     return size <= r->width && range_within(offset, size, r->size);
 }
 
-static u64 range_read(struct bus_range *r, unsigned cpu, u64 at, unsigned size)
-{
-    r->reads++;
-    return r->read(r->dev, cpu, at - r->base, size);
-}
-
-static void range_write(struct bus_range *r, unsigned cpu, u64 at, unsigned size, u64 value)
-{
-    r->writes++;
-    r->write(r->dev, cpu, at - r->base, size, value);
-}
-
 /* The rest of an access is out of line, so that the fast paths are a few instructions and a jump.
  */
 #define OUT_OF_LINE __attribute__((noinline, cold))
@@ -153,11 +141,11 @@ OUT_OF_LINE static u64 mmio_read_bytes(struct bus *b, unsigned cpu, u64 gpa, uns
     u64 value = 0;
 
     if (mmio_unclaimed(b, gpa, size))
-        return range_read(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size);
+        return bus_range_read(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size);
     for (unsigned i = 0; i < size; i++) {
         struct bus_range *r = &b->mmio[bus_find_mmio(b, gpa + i)];
 
-        value |= (range_read(r, cpu, gpa + i, 1) & 0xff) << 8 * i;
+        value |= (bus_range_read(r, cpu, gpa + i, 1) & 0xff) << 8 * i;
     }
     return value;
 }
@@ -166,13 +154,13 @@ OUT_OF_LINE static void mmio_write_bytes(struct bus *b, unsigned cpu, u64 gpa, u
                                          u64 value)
 {
     if (mmio_unclaimed(b, gpa, size)) {
-        range_write(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size, value);
+        bus_range_write(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size, value);
         return;
     }
     for (unsigned i = 0; i < size; i++) {
         struct bus_range *r = &b->mmio[bus_find_mmio(b, gpa + i)];
 
-        range_write(r, cpu, gpa + i, 1, value >> 8 * i & 0xff);
+        bus_range_write(r, cpu, gpa + i, 1, value >> 8 * i & 0xff);
     }
 }
 
@@ -181,7 +169,7 @@ u64 bus_mmio_read(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigne
     struct bus_range *r = &b->mmio[number];
 
     if (likely(fits(r, gpa - r->base, size)))
-        return range_read(r, cpu, gpa, size);
+        return bus_range_read(r, cpu, gpa, size);
     return mmio_read_bytes(b, cpu, gpa, size);
 }
 
@@ -190,7 +178,7 @@ void bus_mmio_write(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsig
     struct bus_range *r = &b->mmio[number];
 
     if (likely(fits(r, gpa - r->base, size)))
-        range_write(r, cpu, gpa, size, value);
+        bus_range_write(r, cpu, gpa, size, value);
     else
         mmio_write_bytes(b, cpu, gpa, size, value);
 }
@@ -214,9 +202,9 @@ OUT_OF_LINE static u32 port_read_bytes(struct bus *b, unsigned cpu, u16 port, un
     u32 value = 0;
 
     if (port_unclaimed(b, port, size))
-        return (u32)range_read(&b->port[BUS_UNCLAIMED], cpu, port, size);
+        return (u32)bus_range_read(&b->port[BUS_UNCLAIMED], cpu, port, size);
     for (unsigned i = 0; i < size; i++)
-        value |= (u32)(range_read(port_range(b, port + i), cpu, port + i, 1) & 0xff) << 8 * i;
+        value |= (u32)(bus_range_read(port_range(b, port + i), cpu, port + i, 1) & 0xff) << 8 * i;
     return value;
 }
 
@@ -224,11 +212,11 @@ OUT_OF_LINE static void port_write_bytes(struct bus *b, unsigned cpu, u16 port, 
                                          u32 value)
 {
     if (port_unclaimed(b, port, size)) {
-        range_write(&b->port[BUS_UNCLAIMED], cpu, port, size, value);
+        bus_range_write(&b->port[BUS_UNCLAIMED], cpu, port, size, value);
         return;
     }
     for (unsigned i = 0; i < size; i++)
-        range_write(port_range(b, port + i), cpu, port + i, 1, value >> 8 * i & 0xff);
+        bus_range_write(port_range(b, port + i), cpu, port + i, 1, value >> 8 * i & 0xff);
 }
 
 u32 bus_port_read(struct bus *b, unsigned cpu, u16 port, unsigned size)
@@ -236,7 +224,7 @@ u32 bus_port_read(struct bus *b, unsigned cpu, u16 port, unsigned size)
     struct bus_range *r = &b->port[b->port_number[port]];
 
     if (likely(fits(r, port - r->base, size)))
-        return (u32)range_read(r, cpu, port, size);
+        return (u32)bus_range_read(r, cpu, port, size);
     return port_read_bytes(b, cpu, port, size);
 }
 
@@ -245,7 +233,7 @@ void bus_port_write(struct bus *b, unsigned cpu, u16 port, unsigned size, u32 va
     struct bus_range *r = &b->port[b->port_number[port]];
 
     if (likely(fits(r, port - r->base, size)))
-        range_write(r, cpu, port, size, value);
+        bus_range_write(r, cpu, port, size, value);
     else
         port_write_bytes(b, cpu, port, size, value);
 }

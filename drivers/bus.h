@@ -78,6 +78,23 @@ u64 bus_mmio_read(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigne
 void bus_mmio_write(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigned size,
                     u64 value);
 
+/* The same when the range is known already: an access that lies inside it. */
+static inline bool bus_range_holds(const struct bus_range *r, u64 at, unsigned size)
+{
+    return size <= r->width && at - r->base <= r->size - size;
+}
+static inline u64 bus_range_read(struct bus_range *r, unsigned cpu, u64 at, unsigned size)
+{
+    r->reads++;
+    return r->read(r->dev, cpu, at - r->base, size);
+}
+static inline void bus_range_write(struct bus_range *r, unsigned cpu, u64 at, unsigned size,
+                                   u64 value)
+{
+    r->writes++;
+    r->write(r->dev, cpu, at - r->base, size, value);
+}
+
 /* Port accesses; one that spans several devices' ports is done byte by byte, as on ISA. */
 u32 bus_port_read(struct bus *b, unsigned cpu, u16 port, unsigned size);
 void bus_port_write(struct bus *b, unsigned cpu, u16 port, unsigned size, u32 value);

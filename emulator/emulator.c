@@ -81,13 +81,15 @@ static inline void retire(struct emu *e)
     const u32 shadows = BLOCKED_BY_STI | BLOCKED_BY_MOV_SS;
 
     s->dirty |= STATE_RIP;
-    if (unlikely((s->interruptibility & shadows) != r->shadow)) {
+    if (likely(!((s->interruptibility & shadows) | r->shadow | r->tf | (s->rflags & RFLAGS_RF))))
+        return;
+    if ((s->interruptibility & shadows) != r->shadow) {
         s->interruptibility = (s->interruptibility & ~shadows) | r->shadow;
         s->dirty |= STATE_INTERRUPTIBILITY;
     }
-    if (unlikely(s->rflags & RFLAGS_RF) && !r->keep_rf)
+    if ((s->rflags & RFLAGS_RF) && !r->keep_rf)
         emu_set_rflags(e, s->rflags & ~(u64)RFLAGS_RF);
-    if (unlikely(r->tf) && !r->no_trap && !(r->shadow & BLOCKED_BY_MOV_SS)) {
+    if (r->tf && !r->no_trap && !(r->shadow & BLOCKED_BY_MOV_SS)) {
         u64 also = e->event.vector == VECTOR_DB ? e->event.payload : 0;
         e->event = (struct emu_event){.vector = VECTOR_DB,
                                       .type = EMU_EVENT_HARD_EXCEPTION,

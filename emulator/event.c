@@ -202,6 +202,7 @@ static enum emu_status push_event(struct emu *e, const struct emu_event *event, 
     if (s->rflags & RFLAGS_VM)
         st = push_vm86_segments(e, f, size);
     if (with_stack) {
+        emu_need(e, STATE_SEG(SEG_SS));
         items[n++] = s->seg[SEG_SS].selector;
         items[n++] = s->gpr[RSP];
     }

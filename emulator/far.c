@@ -98,6 +98,7 @@ static enum emu_status call_inner(struct emu *e, const struct descriptor *code, 
     struct emu_frame f;
 
     f.count = 0;
+    emu_need(e, STATE_SEG(SEG_SS));
     enum emu_status st = emu_stack_of_tss(e, cpl, 0, &f.stack);
     if (st == EMU_DONE)
         st = emu_frame_push(e, &f, size, s->seg[SEG_SS].selector);

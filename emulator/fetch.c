@@ -12,7 +12,8 @@
 
 #define CACHE_INSNS 512u
 #define CACHE_PAGES 16u
-#define LEVELS_MAX  5u
+#define LEVELS      4u
+#define NUMBER_NONE ~0ull
 
 /* Direct-mapped by linear address; an entry counts only while the guest's bytes equal its own. */
 struct cache_entry {
@@ -20,26 +21,28 @@ struct cache_entry {
     u64 bytes[2]; /* what was decoded, zero after its length */
     u64 mask[2];  /* which of them are the instruction */
     u32 key;      /* mode and CS.D */
+    u64 fast;     /* gva, when this is 64-bit code and 16 bytes from there are in one page */
     struct insn insn;
-};
+} __attribute__((aligned(128))); /* so that indexing is a shift */
 
-/* A page of code translated with these registers by these entries (4- or 5-level paging). */
+/* A page of 64-bit code translated with these registers by these entries (4-level paging; where
+ * there are fewer entries the last one stands for the rest). */
 struct cache_page {
-    u64 number; /* of the linear page */
+    u64 number; /* of the linear page; NUMBER_NONE: the slot is empty */
     u64 cr3, cr4, efer;
-    bool user;
-    u8 levels; /* 0: the entry is empty */
+    u64 cs_access; /* says 64-bit mode, and the CPL */
     u8 *host;
-    const u64 *at[LEVELS_MAX];
-    u64 entry[LEVELS_MAX];
-};
+    const u64 *at[LEVELS];
+    u64 entry[LEVELS];
+} __attribute__((aligned(128)));
 
 struct emu_cache {
     struct cache_entry insn[CACHE_INSNS];
     struct cache_page page[CACHE_PAGES];
 };
 
-#define KEY_NONE ~0u
+#define KEY_NONE  ~0u
+#define FAST_NONE (1ull << 63) /* not canonical, so no RIP */
 
 size_t emu_cache_size(void)
 {
@@ -48,60 +51,66 @@ size_t emu_cache_size(void)
 
 void emu_cache_init(struct emu_cache *c)
 {
-    for (unsigned n = 0; n < CACHE_INSNS; n++)
+    for (unsigned n = 0; n < CACHE_INSNS; n++) {
         c->insn[n].key = KEY_NONE;
+        c->insn[n].fast = FAST_NONE;
+    }
     for (unsigned n = 0; n < CACHE_PAGES; n++)
-        c->page[n].levels = 0;
+        c->page[n].number = NUMBER_NONE;
 }
 
 /* Is what this translation came from still there? */
 static inline bool page_holds(const struct emu *e, const struct cache_page *p, u64 number)
 {
     const struct x86_state *s = e->state;
-    u64 differ = p->number ^ number;
 
-    if (p->levels == 0)
-        return false;
-    differ |= (p->cr3 ^ s->cr3) | (p->cr4 ^ s->cr4) | (p->efer ^ s->efer);
-    differ |= (u64)(p->user != (emu_cpl(e) == 3));
-    for (unsigned n = 0; n < p->levels; n++)
-        differ |= host_load(p->at[n], 8) ^ p->entry[n];
-    return differ == 0;
+    return likely(p->number == number && p->cr3 == s->cr3 && p->cr4 == s->cr4 &&
+                  p->efer == s->efer && p->cs_access == s->seg[SEG_CS].access &&
+                  host_load(p->at[0], 8) == p->entry[0] && host_load(p->at[1], 8) == p->entry[1] &&
+                  host_load(p->at[2], 8) == p->entry[2] && host_load(p->at[3], 8) == p->entry[3]);
 }
 
 /* emu_translate tells the entries top down; ctx is a cache_page being filled. */
 struct page_filler {
     struct emu *e;
     struct cache_page *page;
+    unsigned count;
 };
 
 static void page_note(void *ctx, const struct emu_walk_step *step)
 {
     struct page_filler *f = ctx;
-    struct cache_page *p = f->page;
+    const u64 *at = f->e->ops->ram(f->e->ctx, step->entry_at, EMU_READ);
 
-    p->at[p->levels] = f->e->ops->ram(f->e->ctx, step->entry_at, EMU_READ);
-    p->entry[p->levels++] = step->entry;
+    for (unsigned n = f->count++; n < LEVELS; n++) {
+        f->page->at[n] = at;
+        f->page->entry[n] = step->entry;
+    }
+}
+
+/* Can translations be kept?  Only in 64-bit mode, where CS says the CPL (not when it conforms). */
+static inline bool page_keeps(const struct x86_state *s)
+{
+    u32 cs = s->seg[SEG_CS].access;
+    return (s->efer & EFER_LMA) && (cs & SEG_L) && !(cs & 4) && !(s->cr4 & CR4_LA57);
 }
 
 /* Remember a translation that has just succeeded: a second, looking walk tells its entries. */
 static void page_fill(struct emu *e, struct cache_page *p, gva_t gva, u8 *host)
 {
     const struct x86_state *s = e->state;
-    struct page_filler f = {e, p};
+    struct page_filler f = {e, p, 0};
     struct emu_event fault;
     gpa_t gpa;
 
-    p->levels = 0;
-    if (emu_translate(e, gva, EMU_IMPLICIT, &gpa, &fault, page_note, &f) != STATUS_OK) {
-        p->levels = 0;
+    p->number = NUMBER_NONE;
+    if (emu_translate(e, gva, EMU_IMPLICIT, &gpa, &fault, page_note, &f) != STATUS_OK)
         return;
-    }
     p->number = gva.v / PAGE_SIZE;
     p->cr3 = s->cr3;
     p->cr4 = s->cr4;
     p->efer = s->efer;
-    p->user = emu_cpl(e) == 3;
+    p->cs_access = s->seg[SEG_CS].access;
     p->host = host - (gva.v & PAGE_MASK);
 }
 
@@ -110,7 +119,7 @@ static void page_fill(struct emu *e, struct cache_page *p, gva_t gva, u8 *host)
 static enum emu_status code_address(struct emu *e, gva_t gva, u8 **host)
 {
     const struct x86_state *s = e->state;
-    bool cached = s->efer & EFER_LMA;
+    bool cached = page_keeps(s);
     struct emu_span span;
 
     if (!(s->cr0 & CR0_PG)) {
@@ -158,6 +167,7 @@ static const struct insn *cache_fill(struct emu_cache *c, u64 gva, u32 key, cons
 
     t->gva = gva;
     t->key = key;
+    t->fast = key == EMU_MODE_64 && (gva & PAGE_MASK) <= PAGE_SIZE - 16 ? gva : FAST_NONE;
     t->mask[0] = i->length >= 8 ? ~0ull : mask_bytes(i->length);
     t->mask[1] = i->length <= 8 ? 0 : mask_bytes(i->length - 8u);
     t->bytes[0] = host_load(bytes, 8) & t->mask[0];
@@ -265,7 +275,9 @@ static enum emu_status fetch_cached(struct emu *e, struct fetch *f, const u8 *ho
     return EMU_DONE;
 }
 
-enum emu_status emu_fetch(struct emu *e, struct insn *local, const struct insn **out)
+/* Everything else. */
+static __attribute__((noinline)) enum emu_status fetch_slowly(struct emu *e, struct insn *local,
+                                                              const struct insn **out)
 {
     struct fetch f;
     u8 *host = NULL;
@@ -288,4 +300,35 @@ enum emu_status emu_fetch(struct emu *e, struct insn *local, const struct insn *
     e->record.length = (u8)(st == EMU_DONE ? local->length : f.have);
     *out = local;
     return st;
+}
+
+/* The usual case, in 64-bit mode: both caches know it, and what they know still holds. */
+static inline const struct insn *fetch_known(struct emu *e)
+{
+    struct emu_cache *c = e->cache;
+    u64 gva = e->state->rip;
+
+    if (unlikely(c == NULL))
+        return NULL;
+    const struct cache_entry *t = cache_slot(c, gva);
+    const struct cache_page *p = &c->page[gva / PAGE_SIZE % CACHE_PAGES];
+    if (unlikely(t->fast != gva))
+        return NULL;
+    if (unlikely(!(e->state->valid & STATE_CR3) || !page_holds(e, p, gva / PAGE_SIZE)))
+        return NULL;
+    const u8 *host = p->host + (gva & PAGE_MASK);
+    u64 low = host_load(host, 8), high = host_load(host + 8, 8);
+    if (unlikely(((low ^ t->bytes[0]) & t->mask[0]) | ((high ^ t->bytes[1]) & t->mask[1])))
+        return NULL;
+    host_store(e->record.bytes, 8, low);
+    host_store(e->record.bytes + 7, 8, high << 8 | low >> 56);
+    e->record.mode = EMU_MODE_64;
+    e->record.length = t->insn.length;
+    return &t->insn;
+}
+
+enum emu_status emu_fetch(struct emu *e, struct insn *local, const struct insn **out)
+{
+    *out = fetch_known(e);
+    return likely(*out != NULL) ? EMU_DONE : fetch_slowly(e, local, out);
 }

@@ -179,6 +179,27 @@ enum emu_status emu_linear(struct emu *e, enum seg seg, u64 offset, unsigned siz
 enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access access,
                         struct emu_span *span);
 
+/* One access of a device's register, recorded. */
+static inline enum emu_status emu_device_read(struct emu *e, gpa_t gpa, unsigned size, u64 *value)
+{
+    enum emu_status st = e->ops->mmio_read(e->ctx, gpa, size, value);
+
+    e->record.io = EMU_IO_MMIO_READ;
+    e->record.io_width = (u8)size;
+    e->record.io_address = gpa.v;
+    e->record.io_value = *value & mask_bytes(size);
+    return st;
+}
+
+static inline enum emu_status emu_device_write(struct emu *e, gpa_t gpa, unsigned size, u64 value)
+{
+    e->record.io = EMU_IO_MMIO_WRITE;
+    e->record.io_width = (u8)size;
+    e->record.io_address = gpa.v;
+    e->record.io_value = value;
+    return e->ops->mmio_write(e->ctx, gpa, size, value);
+}
+
 /* Read or write a whole span; RAM by memcpy, devices in naturally sized pieces (recorded). */
 enum emu_status emu_span_read(struct emu *e, const struct emu_span *span, void *buf);
 enum emu_status emu_span_write(struct emu *e, const struct emu_span *span, const void *buf);
@@ -289,7 +310,7 @@ static inline enum emu_status emu_span_store(struct emu *e, const struct emu_spa
 
 /* ---- state ------------------------------------------------------------------------------ */
 
-static inline void emu_need(struct emu *e, u32 groups)
+static inline void emu_need(const struct emu *e, u32 groups)
 {
     if (unlikely((e->state->valid & groups) != groups))
         e->ops->load(e->ctx, groups);
@@ -306,6 +327,7 @@ static inline unsigned emu_cpl(const struct emu *e)
     const struct x86_state *s = e->state;
     if (!(s->cr0 & CR0_PE))
         return 0;
+    emu_need(e, STATE_SEG(SEG_SS));
     return s->rflags & RFLAGS_VM ? 3 : (s->seg[SEG_SS].access >> SEG_DPL_SHIFT) & 3;
 }
 
@@ -319,6 +341,7 @@ static inline unsigned emu_stack_size(const struct emu *e, const struct insn *i)
 {
     if (i->mode == EMU_MODE_64)
         return 8;
+    emu_need(e, STATE_SEG(SEG_SS));
     return e->state->seg[SEG_SS].access & SEG_DB ? 4 : 2;
 }
 

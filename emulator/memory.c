@@ -476,26 +476,6 @@ static unsigned device_piece(gpa_t gpa, unsigned left)
 }
 
 /* One access, recorded. */
-static inline enum emu_status device_read(struct emu *e, gpa_t gpa, unsigned size, u64 *value)
-{
-    enum emu_status st = e->ops->mmio_read(e->ctx, gpa, size, value);
-
-    e->record.io = EMU_IO_MMIO_READ;
-    e->record.io_width = (u8)size;
-    e->record.io_address = gpa.v;
-    e->record.io_value = *value & mask_bytes(size);
-    return st;
-}
-
-static inline enum emu_status device_write(struct emu *e, gpa_t gpa, unsigned size, u64 value)
-{
-    e->record.io = EMU_IO_MMIO_WRITE;
-    e->record.io_width = (u8)size;
-    e->record.io_address = gpa.v;
-    e->record.io_value = value;
-    return e->ops->mmio_write(e->ctx, gpa, size, value);
-}
-
 /* As many accesses as it takes. */
 static enum emu_status device_read_pieces(struct emu *e, gpa_t gpa, unsigned size, u8 *to)
 {
@@ -504,7 +484,7 @@ static enum emu_status device_read_pieces(struct emu *e, gpa_t gpa, unsigned siz
     for (unsigned at = 0, n; at < size && st == EMU_DONE; at += n, gpa.v += n) {
         u64 value = 0;
         n = device_piece(gpa, size - at);
-        st = device_read(e, gpa, n, &value);
+        st = emu_device_read(e, gpa, n, &value);
         memcpy(to + at, &value, n);
     }
     return st;
@@ -518,7 +498,7 @@ static enum emu_status device_write_pieces(struct emu *e, gpa_t gpa, unsigned si
         u64 value = 0;
         n = device_piece(gpa, size - at);
         memcpy(&value, from + at, n);
-        st = device_write(e, gpa, n, value);
+        st = emu_device_write(e, gpa, n, value);
     }
     return st;
 }
@@ -547,7 +527,7 @@ enum emu_status emu_span_read(struct emu *e, const struct emu_span *span, void *
 
     if (likely(span_is_register(span))) {
         u64 value = 0;
-        st = device_read(e, span->gpa[0], span->size, &value);
+        st = emu_device_read(e, span->gpa[0], span->size, &value);
         host_store(buf, span->size, value);
         return st;
     }
@@ -568,7 +548,7 @@ enum emu_status emu_span_write(struct emu *e, const struct emu_span *span, const
     const u8 *from = buf;
 
     if (likely(span_is_register(span)))
-        return device_write(e, span->gpa[0], span->size, host_load(buf, span->size));
+        return emu_device_write(e, span->gpa[0], span->size, host_load(buf, span->size));
     for (unsigned i = 0, done = 0; done < span->size && st == EMU_DONE; i++) {
         unsigned n = i == 0 ? span->first : (unsigned)span->size - span->first;
         if (span->host[i] != NULL)

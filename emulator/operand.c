@@ -6,7 +6,7 @@
 #include "emulator/flags.h"
 #include "emulator/internal.h"
 
-u64 emu_ea(const struct emu *e, const struct insn *i)
+static inline u64 effective_address(const struct emu *e, const struct insn *i)
 {
     const struct x86_state *s = e->state;
     u64 ea = i->disp;
@@ -18,6 +18,11 @@ u64 emu_ea(const struct emu *e, const struct insn *i)
     if (i->index != REG_NONE)
         ea += s->gpr[i->index] << i->scale;
     return i->addrsize == 8 ? ea : ea & mask_bytes(i->addrsize);
+}
+
+u64 emu_ea(const struct emu *e, const struct insn *i)
+{
+    return effective_address(e, i);
 }
 
 void emu_set_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size, u64 value)
@@ -99,16 +104,41 @@ enum emu_status emu_operand_store(struct emu *e, const struct operand *o, u64 va
     return emu_span_store(e, &o->span, value);
 }
 
-/* The memory operand of ModRM; in 64-bit mode, but for FS and GS, its offset is its address. */
-static inline enum emu_status map_rm(struct emu *e, const struct insn *i, unsigned size,
-                                     enum emu_access access, struct emu_span *span)
+/* The memory operand of ModRM at offset ea; in 64-bit mode, but for FS and GS, that is its address.
+ */
+static enum emu_status map_rm(struct emu *e, const struct insn *i, u64 ea, unsigned size,
+                              enum emu_access access, struct emu_span *span)
 {
-    u64 ea = emu_ea(e, i);
-
     if (likely(i->mode == EMU_MODE_64 && i->seg < SEG_FS && emu_canonical(e, ea) &&
                emu_canonical(e, ea + size - 1)))
         return emu_map(e, GVA(ea), size, access, span);
     return emu_map_seg(e, (enum seg)i->seg, ea, size, access, span);
+}
+
+/*
+ * Is this the access that caused the exit?  Then hardware has made every check and told the
+ * device's address.  Aligned, so it has but one page and cannot be #AC.
+ */
+static inline bool is_exit_access(const struct emu *e, const struct insn *i, u64 ea, unsigned size)
+{
+    return e->fault_gva.v == ea && e->fault_gpa_valid && i->mode == EMU_MODE_64 &&
+           i->seg < SEG_FS && (ea & (size - 1)) == 0;
+}
+
+static __attribute__((noinline)) enum emu_status read_mapped(struct emu *e, const struct insn *i,
+                                                             u64 ea, unsigned size, u64 *value)
+{
+    struct emu_span span;
+    enum emu_status st = map_rm(e, i, ea, size, EMU_READ, &span);
+    return st != EMU_DONE ? st : emu_span_load(e, &span, value);
+}
+
+static __attribute__((noinline)) enum emu_status write_mapped(struct emu *e, const struct insn *i,
+                                                              u64 ea, unsigned size, u64 value)
+{
+    struct emu_span span;
+    enum emu_status st = map_rm(e, i, ea, size, EMU_WRITE, &span);
+    return st != EMU_DONE ? st : emu_span_store(e, &span, value);
 }
 
 enum emu_status emu_read_rm(struct emu *e, const struct insn *i, unsigned size, u64 *value)
@@ -117,9 +147,10 @@ enum emu_status emu_read_rm(struct emu *e, const struct insn *i, unsigned size, 
         *value = emu_get_reg(e, i, i->rm, size);
         return EMU_DONE;
     }
-    struct emu_span span;
-    enum emu_status st = map_rm(e, i, size, EMU_READ, &span);
-    return st != EMU_DONE ? st : emu_span_load(e, &span, value);
+    u64 ea = effective_address(e, i);
+    if (is_exit_access(e, i, ea, size))
+        return emu_device_read(e, e->fault_gpa, size, value);
+    return read_mapped(e, i, ea, size, value);
 }
 
 enum emu_status emu_write_rm(struct emu *e, const struct insn *i, unsigned size, u64 value)
@@ -128,9 +159,10 @@ enum emu_status emu_write_rm(struct emu *e, const struct insn *i, unsigned size,
         emu_set_reg(e, i, i->rm, size, value);
         return EMU_DONE;
     }
-    struct emu_span span;
-    enum emu_status st = map_rm(e, i, size, EMU_WRITE, &span);
-    return st != EMU_DONE ? st : emu_span_store(e, &span, value);
+    u64 ea = effective_address(e, i);
+    if (is_exit_access(e, i, ea, size))
+        return emu_device_write(e, e->fault_gpa, size, value);
+    return write_mapped(e, i, ea, size, value);
 }
 
 enum emu_status emu_modify_operand(struct emu *e, const struct insn *i, struct operand *o,

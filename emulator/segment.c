@@ -294,6 +294,7 @@ void emu_stack_current(const struct emu *e, struct emu_stack *k)
 {
     const struct x86_state *s = e->state;
 
+    emu_need(e, STATE_SEG(SEG_SS));
     k->ss = s->seg[SEG_SS];
     k->width = emu_in_64bit(s) ? 8 : k->ss.access & SEG_DB ? 4 : 2;
     if (k->width == 8)

@@ -82,7 +82,7 @@ enum state_group {
 /* What must be valid before emu_step() is called. */
 #define STATE_BASE                                                               \
     (STATE_RIP | STATE_RSP | STATE_RFLAGS | STATE_CR0 | STATE_CR4 | STATE_EFER | \
-     STATE_INTERRUPTIBILITY | STATE_SEG(SEG_CS) | STATE_SEG(SEG_SS))
+     STATE_INTERRUPTIBILITY | STATE_SEG(SEG_CS))
 
 enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI };
 

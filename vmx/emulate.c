@@ -34,35 +34,44 @@ static void *op_ram(void *ctx, gpa_t gpa, enum emu_access access)
     return NULL;
 }
 
-/* The bus number of the device page at gpa; the last one is nearly always it. */
-static unsigned mmio_number(struct vcpu *v, u64 gpa)
+/* An access to another device page than the last one: find it, and remember it. */
+static __attribute__((noinline)) struct bus_range *find_device(struct vcpu *v, u64 gpa)
 {
-    const struct bus *bus = v->vm->parts.bus;
-    const struct bus_range *r = &bus->mmio[v->last_mmio];
+    struct bus *bus = v->vm->parts.bus;
+    unsigned number = bus_find_mmio(bus, gpa);
 
-    if (v->last_mmio == BUS_UNCLAIMED || gpa - r->base >= r->size)
-        v->last_mmio = bus_find_mmio(bus, gpa);
-    return v->last_mmio;
+    v->mmio = number == BUS_UNCLAIMED ? NULL : &bus->mmio[number];
+    return v->mmio;
 }
 
-/* A device may have ended the machine; then this instruction is its last. */
-static enum emu_status after_device(const struct vcpu *v)
-{
-    return unlikely(v->vm->end != VM_END_NONE) ? EMU_STOP : EMU_DONE;
-}
-
+/* A device may end the machine by an access; that sets REQUEST_STOP, which the run loop and
+ * op_interrupted() look at: the instruction is the last. */
 static enum emu_status op_mmio_read(void *ctx, gpa_t gpa, unsigned size, u64 *value)
 {
     struct vcpu *v = ctx;
-    *value = bus_mmio_read(v->vm->parts.bus, mmio_number(v, gpa.v), v->index, gpa.v, size);
-    return after_device(v);
+    struct bus_range *r = v->mmio;
+
+    if (unlikely(!r || !bus_range_holds(r, gpa.v, size)))
+        r = find_device(v, gpa.v);
+    if (likely(r && bus_range_holds(r, gpa.v, size)))
+        *value = bus_range_read(r, v->index, gpa.v, size);
+    else
+        *value = bus_mmio_read(v->vm->parts.bus, BUS_UNCLAIMED, v->index, gpa.v, size);
+    return EMU_DONE;
 }
 
 static enum emu_status op_mmio_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
 {
     struct vcpu *v = ctx;
-    bus_mmio_write(v->vm->parts.bus, mmio_number(v, gpa.v), v->index, gpa.v, size, value);
-    return after_device(v);
+    struct bus_range *r = v->mmio;
+
+    if (unlikely(!r || !bus_range_holds(r, gpa.v, size)))
+        r = find_device(v, gpa.v);
+    if (likely(r && bus_range_holds(r, gpa.v, size)))
+        bus_range_write(r, v->index, gpa.v, size, value);
+    else
+        bus_mmio_write(v->vm->parts.bus, BUS_UNCLAIMED, v->index, gpa.v, size, value);
+    return EMU_DONE;
 }
 
 /* A repeated string instruction looks at pending events after this many elements. */
@@ -74,12 +83,13 @@ static enum emu_status op_port_in(void *ctx, u16 port, unsigned size, void *data
     u8 *at = data;
     u64 todo = *count < PORT_BURST ? *count : PORT_BURST;
 
-    for (u64 i = 0; i < todo; i++, at += size) {
+    *count = 0;
+    do {
         u32 value = bus_port_read(v->vm->parts.bus, v->index, port, size);
         __builtin_memcpy(at, &value, size);
-    }
-    *count = todo;
-    return after_device(v);
+        at += size;
+    } while (++*count < todo && !(v->requests & REQUEST_STOP));
+    return EMU_DONE;
 }
 
 static enum emu_status op_port_out(void *ctx, u16 port, unsigned size, const void *data, u64 *count)
@@ -88,13 +98,14 @@ static enum emu_status op_port_out(void *ctx, u16 port, unsigned size, const voi
     const u8 *at = data;
     u64 todo = *count < PORT_BURST ? *count : PORT_BURST;
 
-    for (u64 i = 0; i < todo; i++, at += size) {
+    *count = 0;
+    do {
         u32 value = 0;
         __builtin_memcpy(&value, at, size);
         bus_port_write(v->vm->parts.bus, v->index, port, size, value);
-    }
-    *count = todo;
-    return after_device(v);
+        at += size;
+    } while (++*count < todo && !(v->requests & REQUEST_STOP));
+    return EMU_DONE;
 }
 
 static enum emu_status op_write_cr(void *ctx, unsigned cr, u64 value)
@@ -117,7 +128,7 @@ static enum emu_status op_read_msr(void *ctx, u32 msr, u64 *value)
 static enum emu_status op_write_msr(void *ctx, u32 msr, u64 value)
 {
     struct vcpu *v = ctx;
-    return msr_write(v, msr, value) ? after_device(v) : emu_raise(&v->emu, VECTOR_GP, true, 0);
+    return msr_write(v, msr, value) ? EMU_DONE : emu_raise(&v->emu, VECTOR_GP, true, 0);
 }
 
 static void op_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
@@ -213,7 +224,7 @@ void emulate_init(struct vcpu *v)
     v->emu.phys_bits = v->vm->cpuid.phys_bits;
 }
 
-static enum exit_action unimplemented(struct vcpu *v)
+static __attribute__((noinline)) enum exit_action unimplemented(struct vcpu *v)
 {
     const struct emu_record *r = &v->emu.record;
     char text[96], bytes[3 * sizeof(r->bytes) + 1];
@@ -228,7 +239,8 @@ static enum exit_action unimplemented(struct vcpu *v)
                                bytes, text, (unsigned long long)r->rip);
 }
 
-enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
+static __attribute__((noinline)) enum exit_action finish_special(struct vcpu *v,
+                                                                 enum emu_status status)
 {
     switch (status) {
     case EMU_DONE:
@@ -252,11 +264,18 @@ enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
     return unimplemented(v);
 }
 
-static enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
+enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
 {
-    u64 begin = rdtsc();
+    if (likely(status == EMU_DONE && v->emu.event.vector == VECTOR_NONE &&
+               v->state.activity == ACTIVITY_ACTIVE))
+        return EXIT_CONTINUE;
+    return finish_special(v, status);
+}
 
-    vcpu_load(v, STATE_BASE);
+/* begin: host TSC from which on this instruction's cost is counted. */
+static inline enum exit_action run_emulator(struct vcpu *v, enum emu_reason why, u64 begin)
+{
+    vcpu_load(v, STATE_BASE | STATE_CR3);
     v->state.cr2 = cr2_read();
     enum emu_status status = emu_step(&v->emu);
     v->emu.fault_gpa_valid = false;
@@ -267,7 +286,7 @@ static enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
 
 enum exit_action emulate_one(struct vcpu *v, enum emu_reason why)
 {
-    return run_emulator(v, why);
+    return run_emulator(v, why, rdtsc());
 }
 
 enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa)
@@ -275,5 +294,5 @@ enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa)
     v->emu.fault_gva = gva;
     v->emu.fault_gpa = gpa;
     v->emu.fault_gpa_valid = true;
-    return run_emulator(v, EMU_MMIO);
+    return run_emulator(v, EMU_MMIO, v->exited);
 }

@@ -18,25 +18,24 @@
 #define EPT_Q_TRANSLATED   BIT(8) /* else: the access was to a paging-structure entry */
 #define EPT_Q_NMI_UNBLOCK  BIT(12)
 
-enum exit_action exit_ept_violation(struct vcpu *v)
+/* Everything but a plain access by an instruction. */
+static __attribute__((noinline)) enum exit_action violation_special(struct vcpu *v, u64 q)
 {
-    u64 q = vmread(VMCS_EXIT_QUALIFICATION);
-    gpa_t gpa = GPA(vmread(VMCS_GUEST_PHYSICAL_ADDRESS));
+    unsigned long long gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
 
     inject_recover(v);
-    if (unlikely((q & EPT_Q_NMI_UNBLOCK) && !v->reinject)) {
+    if ((q & EPT_Q_NMI_UNBLOCK) && !v->reinject) {
         vcpu_load(v, STATE_INTERRUPTIBILITY);
         v->state.interruptibility |= BLOCKED_BY_NMI;
         v->state.dirty |= STATE_INTERRUPTIBILITY;
     }
-    if (unlikely((q & EPT_Q_LINEAR_VALID) && !(q & EPT_Q_TRANSLATED)))
+    if ((q & EPT_Q_LINEAR_VALID) && !(q & EPT_Q_TRANSLATED))
         return vm_stop_with_report(v, "the guest's page tables lead to %#llx, where no memory is",
-                                   (unsigned long long)gpa.v);
-    if (unlikely(q & EPT_Q_FETCH))
-        return vm_stop_with_report(v,
-                                   "the guest executes at guest-physical %#llx, where no memory is",
-                                   (unsigned long long)gpa.v);
-    if (unlikely(v->reinject)) {
+                                   gpa);
+    if (q & EPT_Q_FETCH)
+        return vm_stop_with_report(
+            v, "the guest executes at guest-physical %#llx, where no memory is", gpa);
+    if (v->reinject) {
         /* The stack or a table of the delivery is a device's page: deliver in software. */
         struct emu_event event = v->event;
         v->event.vector = VECTOR_NONE;
@@ -44,5 +43,17 @@ enum exit_action exit_ept_violation(struct vcpu *v)
         vcpu_load(v, STATE_BASE);
         return emulate_finish(v, emu_deliver(&v->emu, &event));
     }
-    return emulate_access(v, GVA(vmread(VMCS_GUEST_LINEAR_ADDRESS)), gpa);
+    return emulate_one(v, EMU_MMIO);
+}
+
+enum exit_action exit_ept_violation(struct vcpu *v)
+{
+    const u64 usual = EPT_Q_LINEAR_VALID | EPT_Q_TRANSLATED;
+    u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+
+    if (unlikely((q & (usual | EPT_Q_FETCH | EPT_Q_NMI_UNBLOCK)) != usual ||
+                 inject_was_interrupted()))
+        return violation_special(v, q);
+    return emulate_access(v, GVA(vmread(VMCS_GUEST_LINEAR_ADDRESS)),
+                          GPA(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)));
 }

@@ -8,6 +8,7 @@
 
 #include "emulator/emulator.h"
 #include "vmx/vcpu.h"
+#include "vmx/vmcs.h"
 
 /* Event to be delivered at the next entry, in place of none. */
 void inject_event(struct vcpu *v, const struct emu_event *event);
@@ -29,6 +30,12 @@ static inline enum exit_action inject_ud(struct vcpu *v)
 {
     const struct emu_event ud = {.vector = VECTOR_UD, .type = EMU_EVENT_HARD_EXCEPTION};
     return inject_fault(v, &ud);
+}
+
+/* Did the last exit interrupt the delivery of an event?  (Valid bit of the IDT-vectoring field.) */
+static inline bool inject_was_interrupted(void)
+{
+    return (vmread(VMCS_IDT_VECTORING_INFO) & BIT(31)) != 0;
 }
 
 /* After an exit that may have interrupted a delivery: take it back into v->event. */

@@ -283,7 +283,7 @@ static void load_cr4(struct vcpu *v)
     v->state.cr4 = (vmread(VMCS_GUEST_CR4) & ~v->cr4_owned) | v->cr4_shown;
 }
 
-/* All of STATE_BASE, straight: what every emulated instruction begins with. */
+/* STATE_BASE and CR3, straight: what every emulated instruction begins with. */
 static void load_base(struct vcpu *v)
 {
     struct x86_state *s = &v->state;
@@ -293,10 +293,10 @@ static void load_base(struct vcpu *v)
     s->rflags = vmread(VMCS_GUEST_RFLAGS);
     s->efer = vmread(VMCS_GUEST_EFER);
     s->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+    s->cr3 = vmread(VMCS_GUEST_CR3);
     load_cr0(v);
     load_cr4(v);
     load_segment(&s->seg[SEG_CS], SEG_CS);
-    load_segment(&s->seg[SEG_SS], SEG_SS);
 }
 
 static void load_some(struct vcpu *v, u32 want)
@@ -311,6 +311,8 @@ static void load_some(struct vcpu *v, u32 want)
         s->rflags = vmread(VMCS_GUEST_RFLAGS);
     if (want & STATE_CR0)
         load_cr0(v);
+    if (want & STATE_CR3)
+        s->cr3 = vmread(VMCS_GUEST_CR3);
     if (want & STATE_CR4)
         load_cr4(v);
     if (want & STATE_EFER)
@@ -331,17 +333,9 @@ void vcpu_load_groups(struct vcpu *v, u32 groups)
     u32 want = groups & ~s->valid;
 
     s->valid |= groups;
-    if (want == STATE_CR3) {
-        s->cr3 = vmread(VMCS_GUEST_CR3);
-        return;
-    }
-    if ((want & STATE_BASE) == STATE_BASE) {
+    if (likely(want == (STATE_BASE | STATE_CR3)))
         load_base(v);
-        want &= ~(u32)STATE_BASE;
-    }
-    if (want & STATE_CR3)
-        s->cr3 = vmread(VMCS_GUEST_CR3);
-    if (want & ~(u32)STATE_CR3)
+    else
         load_some(v, want);
 }
 

@@ -10,6 +10,7 @@
 #ifndef VMX_VCPU_H
 #define VMX_VCPU_H
 
+#include "drivers/bus.h"
 #include "drivers/clock.h"
 #include "emulator/emulator.h"
 #include "lib/status.h"
@@ -81,7 +82,7 @@ struct vcpu {
     u64 cr0_owned, cr4_owned; /* guest/host masks (SDM vol. 3C, 24.6.6): changing these exits */
     u64 cr0_shown, cr4_shown; /* the guest's values of those bits */
     u16 vpid;                 /* 0: VPIDs are not used */
-    unsigned last_mmio;       /* bus number of the last device page touched */
+    struct bus_range *mmio;   /* the device page touched last, or NULL */
 
     struct emu emu;
     hpa_t vmcs;
