@@ -144,16 +144,14 @@ static bool decode_vex(struct cursor *c, struct insn *i, u8 first)
     }
     if (i->mode != EMU_MODE_64)
         i->rex &= 0x48;
-    i->vvvv = ~b2 >> 3 & 15;
-    if (i->mode != EMU_MODE_64)
-        i->vvvv &= 7;
+    i->vvvv = ~b2 >> 3 & 15; /* bit 3 counts outside 64-bit mode only until it is checked */
     i->vlen = b2 >> 2 & 1;
     u8 pp = implied[b2 & 3];
     i->opsize16 = pp == 0x66;
     i->rep = pp == 0x66 ? 0 : pp;
-    i->map = map;
+    i->map = map >= 1 && map <= 3 ? map : 0xff;
     i->opcode = take(c);
-    return allowed && map >= 1 && map <= 3;
+    return allowed && i->map != 0xff;
 }
 
 /* EVEX (62), SDM vol. 2A, 2.7: no instruction of it is covered, but the length of all is. */
@@ -506,5 +504,8 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
     i->seg = p.seg >= 0 ? (u8)p.seg : default_segment(i);
     decode_immediates(&c, i);
     i->size = (u8)emu_arg_bytes(i, i->op->arg[0]);
-    return finish(&c, i, valid && (avx512 || (check_operands(i) && check_mode(i))));
+    valid = valid && (avx512 || (check_operands(i) && check_mode(i)));
+    if (mode != EMU_MODE_64)
+        i->vvvv &= 7;
+    return finish(&c, i, valid);
 }

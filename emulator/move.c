@@ -332,11 +332,14 @@ enum emu_status op_pause(struct emu *e, const struct insn *i)
     return e->ops->special == NULL ? EMU_DONE : e->ops->special(e->ctx, EMU_OP_PAUSE, 0, 0);
 }
 
-/* CLFLUSH, CLFLUSHOPT, CLWB: checked as a byte read; caches are coherent. */
+/* CLFLUSH, CLFLUSHOPT, CLWB: checked as a byte read, but for an execute-only segment (SDM vol. 2A);
+ * caches are coherent. */
 enum emu_status op_clflush(struct emu *e, const struct insn *i)
 {
     struct emu_span span;
-    return emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), 1, EMU_READ, &span);
+    gva_t gva;
+    enum emu_status st = emu_linear(e, (enum seg)i->seg, emu_ea(e, i), 1, EMU_FETCH, &gva);
+    return st != EMU_DONE ? st : emu_map(e, gva, 1, EMU_READ, &span);
 }
 
 enum emu_status op_fence(struct emu *e, const struct insn *i)
