@@ -8,6 +8,7 @@
 #include "drivers/model/vioapic.h"
 #include "drivers/model/vkbd.h"
 #include "drivers/model/vlapic.h"
+#include "drivers/model/vpci.h"
 #include "drivers/model/vpic.h"
 #include "drivers/model/vpit.h"
 #include "drivers/model/vpm.h"
