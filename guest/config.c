@@ -68,6 +68,8 @@ enum role {
     ROLE_MODULE,
     ROLE_SYMBOLS,
     ROLE_FLOPPY,
+    ROLE_KERNEL,
+    ROLE_ROM,
     ROLE_SCRIPT,
     ROLE_NONE
 };
@@ -78,7 +80,8 @@ static const struct {
 } roles[] = {
     [ROLE_GUEST] = {"guest=", FILE_GUEST},    [ROLE_INITRD] = {"initrd=", FILE_INITRD},
     [ROLE_MODULE] = {"module=", FILE_MODULE}, [ROLE_SYMBOLS] = {"symbols=", FILE_SYMBOLS},
-    [ROLE_FLOPPY] = {"floppy=", FILE_FLOPPY}, [ROLE_SCRIPT] = {"script", FILE_PLAIN},
+    [ROLE_FLOPPY] = {"floppy=", FILE_FLOPPY}, [ROLE_KERNEL] = {"kernel=", FILE_KERNEL},
+    [ROLE_ROM] = {"rom=", FILE_ROM},          [ROLE_SCRIPT] = {"script", FILE_PLAIN},
     [ROLE_NONE] = {"", FILE_PLAIN},
 };
 
@@ -324,11 +327,11 @@ static void add_file(struct line *l, struct vm_config *vm)
     vm->file[vm->file_count++] = l->file;
 }
 
-/* initrd=, module=, symbols=, floppy= */
+/* initrd=, module=, symbols=, floppy=, kernel=, rom= */
 static void parse_file(struct line *l)
 {
     struct vm_config *vm = config_find(l->config, l->name);
-    bool good = parse_options(l, NULL, 0, l->role == ROLE_MODULE);
+    bool good = parse_options(l, NULL, 0, l->role == ROLE_MODULE || l->role == ROLE_KERNEL);
 
     if (!vm)
         refuse(l, "there is no guest called \"%s\": add a module with guest=%s, or mend the name",
@@ -360,7 +363,7 @@ static void parse_plain_file(struct line *l, bool plain_list)
         return;
     }
     refuse(l, "this module does not say what it is: start it with guest=NAME, initrd=NAME, "
-              "module=NAME, symbols=NAME, floppy=NAME or script");
+              "module=NAME, symbols=NAME, floppy=NAME, kernel=NAME, rom=NAME or script");
 }
 
 static void report_hv(void *ctx, const struct option_error *e)

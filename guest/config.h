@@ -9,6 +9,8 @@
  *   [FILE] initrd=NAME                                initial RAM disk for guest NAME
  *   [FILE] module=NAME [-- COMMAND LINE]              Multiboot module for guest NAME
  *   [FILE] floppy=NAME                                floppy disk image for firmware guest NAME
+ *   [FILE] kernel=NAME [-- COMMAND LINE]              Linux kernel for it, which an option ROM ...
+ *   [FILE] rom=NAME                                   ... (linuxboot_dma.bin) loads
  *   [FILE] symbols=NAME                               symbol table of guest NAME
  *   [FILE] script                                     shell commands, run after start-up
  *
@@ -64,7 +66,16 @@ enum vm_real_mode { REAL_MODE_AUTO, REAL_MODE_NATIVE, REAL_MODE_VM86, REAL_MODE_
 enum vm_mode { VM_MODE_AUTO, VM_MODE_16, VM_MODE_32, VM_MODE_64 };
 
 /* FILE_PLAIN: initrd or module, as the guest's kind wants it. */
-enum vm_file_role { FILE_GUEST, FILE_INITRD, FILE_MODULE, FILE_SYMBOLS, FILE_FLOPPY, FILE_PLAIN };
+enum vm_file_role {
+    FILE_GUEST,
+    FILE_INITRD,
+    FILE_MODULE,
+    FILE_SYMBOLS,
+    FILE_FLOPPY,
+    FILE_KERNEL,
+    FILE_ROM,
+    FILE_PLAIN
+};
 
 struct vm_file {
     enum vm_file_role role;

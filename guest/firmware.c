@@ -132,21 +132,45 @@ static enum status add_numbers(struct vfwcfg *c, const struct vm_config *vm)
     return s;
 }
 
-static enum status add_floppy(struct vfwcfg *c, const struct vm_config *vm,
+/* A file that came as a module, under a folder of fw_cfg's; the boot order begins with an option
+ * ROM. */
+static enum status add_module(struct firmware *f, const struct vm_file *file,
                               const struct image *modules)
 {
-    char name[VFWCFG_NAME_SIZE];
+    const struct image *m = &modules[file->module];
+    const char *name = file->name[0] ? file->name : "unnamed";
+    bool rom = file->role == FILE_ROM;
+    char path[VFWCFG_NAME_SIZE];
+    enum status s;
+
+    format_buf(path, sizeof(path), "%s/%s", rom ? "genroms" : "floppyimg", name);
+    s = vfwcfg_add_file(&f->fwcfg, path, m->data, (u32)m->size);
+    if (s != STATUS_OK || !rom)
+        return s;
+    format_buf(f->boot_order, sizeof(f->boot_order), "/rom@%s", path);
+    return vfwcfg_add_file(&f->fwcfg, "bootorder", f->boot_order, (u32)strlen(f->boot_order) + 1);
+}
+
+static enum status add_modules(struct firmware *f, const struct vm_config *vm,
+                               const struct image *modules, struct load_error *e)
+{
+    struct image kernel = {0};
+    const struct image *initrd = NULL;
     enum status s = STATUS_OK;
 
     for (unsigned i = 0; i < vm->file_count && s == STATUS_OK; i++) {
         const struct vm_file *file = &vm->file[i];
 
-        if (file->role != FILE_FLOPPY)
-            continue;
-        format_buf(name, sizeof(name), "floppyimg/%s", file->name[0] ? file->name : "floppy");
-        s = vfwcfg_add_file(c, name, modules[file->module].data, (u32)modules[file->module].size);
+        if (file->role == FILE_FLOPPY || file->role == FILE_ROM) {
+            s = add_module(f, file, modules);
+        } else if (file->role == FILE_INITRD) {
+            initrd = &modules[file->module];
+        } else if (file->role == FILE_KERNEL) {
+            kernel = modules[file->module];
+            kernel.cmdline = file->cmdline;
+        }
     }
-    return s;
+    return s == STATUS_OK && kernel.data ? firmware_add_linux(f, vm->mem, &kernel, initrd, e) : s;
 }
 
 enum status firmware_init(struct firmware *f, struct bus *b, const char *guest,
@@ -170,6 +194,6 @@ enum status firmware_furnish(struct firmware *f, const struct vm_config *vm,
     if (s == STATUS_OK)
         s = add_acpi(f, vm->vcpus);
     if (s == STATUS_OK)
-        s = add_floppy(&f->fwcfg, vm, modules);
+        s = add_modules(f, vm, modules, e);
     return s;
 }

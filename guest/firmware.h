@@ -22,6 +22,8 @@ struct firmware {
     u8 acpi[ACPI_AREA_SIZE]; /* at address 0: the firmware moves the tables */
     u8 script[FIRMWARE_SCRIPT_LINES * FIRMWARE_SCRIPT_LINE];
     u8 e820[2 * 20];
+    u8 setup[32 * KiB]; /* a Linux kernel's real-mode part */
+    char boot_order[VFWCFG_NAME_SIZE + 8];
 };
 
 /* Create both devices; `guest` names it in the log, mem is where fw_cfg's DMA goes. */
@@ -34,5 +36,9 @@ CHECKED enum status firmware_init(struct firmware *f, struct bus *b, const char 
  */
 CHECKED enum status firmware_furnish(struct firmware *f, const struct vm_config *vm,
                                      const struct image *modules, struct load_error *e);
+
+/* Add a Linux kernel and its initial RAM disk (or NULL) for an option ROM to load. */
+CHECKED enum status firmware_add_linux(struct firmware *f, u64 mem, const struct image *kernel,
+                                       const struct image *initrd, struct load_error *e);
 
 #endif

@@ -20,18 +20,30 @@ static bool is_floppy(u64 size)
     return false;
 }
 
+/* At most one of each kind. */
 static enum status check_files(const struct load *l)
 {
+    bool has[FILE_PLAIN + 1] = {false};
+
     for (unsigned i = 0; i < l->file_count; i++) {
-        if (l->role[i] != FILE_FLOPPY || i > 0)
+        enum vm_file_role role = l->role[i];
+
+        if (role == FILE_MODULE || role == FILE_PLAIN || has[role])
             return load_fail(l->error, STATUS_ENOTSUP,
-                             "a firmware guest takes one floppy=%s and nothing else: leave %s out",
-                             l->vm->name, l->file[i].name);
-        if (!is_floppy(l->file[i].size))
+                             "a firmware guest takes one floppy=, rom=, kernel= and initrd=: leave "
+                             "%s out",
+                             l->file[i].name);
+        if (role == FILE_FLOPPY && !is_floppy(l->file[i].size))
             return load_fail(l->error, STATUS_EFORMAT,
                              "%s has %lu bytes, as no floppy disk has: make it 1474560 (1440 KiB)",
                              l->file[i].name, l->file[i].size);
+        has[role] = true;
     }
+    if ((has[FILE_KERNEL] && !has[FILE_ROM]) || (has[FILE_INITRD] && !has[FILE_KERNEL]))
+        return load_fail(
+            l->error, STATUS_ENOTSUP,
+            "an initrd= is for a kernel=, and that for a rom= (linuxboot_dma.bin) that "
+            "loads it: add it");
     return STATUS_OK;
 }
 

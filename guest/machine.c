@@ -74,14 +74,16 @@ static enum status resolve_files(struct load *l, const struct image *modules, un
     return s;
 }
 
-static enum status refuse_floppies(struct load *l)
+/* Files that only firmware can make something of. */
+static enum status refuse_bios_files(struct load *l)
 {
     for (unsigned i = 0; i < l->file_count; i++)
-        if (l->role[i] == FILE_FLOPPY)
-            return load_fail(l->error, STATUS_ENOTSUP,
-                             "a floppy disk needs a BIOS: leave %s out, or give a kind=firmware "
-                             "guest",
-                             l->file[i].name);
+        if (l->role[i] == FILE_FLOPPY || l->role[i] == FILE_KERNEL || l->role[i] == FILE_ROM)
+            return load_fail(
+                l->error, STATUS_ENOTSUP,
+                "floppy=, kernel= and rom= need a BIOS: leave %s out, or give a kind=firmware "
+                "guest",
+                l->file[i].name);
     return STATUS_OK;
 }
 
@@ -153,7 +155,7 @@ enum status guest_build(const struct vm_config *vm, const struct image *modules,
     if (s == STATUS_OK && kind == IMAGE_AUTO)
         s = image_detect(&l.image, &kind, e);
     if (s == STATUS_OK && kind != IMAGE_FIRMWARE)
-        s = refuse_floppies(&l);
+        s = refuse_bios_files(&l);
     if (s == STATUS_OK && kind != IMAGE_FIRMWARE)
         s = build_firmware(&l);
     if (s == STATUS_OK)

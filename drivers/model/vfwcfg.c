@@ -23,7 +23,7 @@
 #define DMA_SKIP   BIT(2)
 #define DMA_SELECT BIT(3)
 #define DMA_WRITE  BIT(4)
-#define DMA_MAX    (16 * MiB) /* one request's length: bounds the time of an exit */
+#define DMA_MAX    (256 * MiB) /* one request's length: bounds the time of an exit */
 
 static u32 swap32(u32 v)
 {
@@ -169,6 +169,11 @@ static enum status add_file(struct vfwcfg *f, const char *name, const void *data
     memcpy(f->directory.count, &count, 4);
     f->files++;
     return STATUS_OK;
+}
+
+enum status vfwcfg_add(struct vfwcfg *f, u16 key, const void *data, u32 size)
+{
+    return add(f, key, data, 0, size);
 }
 
 enum status vfwcfg_add_number(struct vfwcfg *f, u16 key, u64 value, u32 size)

@@ -10,7 +10,7 @@
 #include "drivers/gmem.h"
 #include "lib/format.h"
 
-#define VFWCFG_MAX_ENTRIES 24
+#define VFWCFG_MAX_ENTRIES 40
 #define VFWCFG_MAX_FILES   16
 #define VFWCFG_NAME_SIZE   56
 
@@ -55,6 +55,7 @@ CHECKED enum status vfwcfg_init(struct vfwcfg *f, struct bus *b, const struct gm
 
 /* Add an entry under a key, or a file.  Data stays its owner's and in place; a number is kept here,
  * little-endian, of 1 to 8 bytes.  ENOSPC: no room; ERANGE: the name is too long. */
+CHECKED enum status vfwcfg_add(struct vfwcfg *f, u16 key, const void *data, u32 size);
 CHECKED enum status vfwcfg_add_number(struct vfwcfg *f, u16 key, u64 value, u32 size);
 CHECKED enum status vfwcfg_add_file(struct vfwcfg *f, const char *name, const void *data, u32 size);
 CHECKED enum status vfwcfg_add_file_number(struct vfwcfg *f, const char *name, u64 value, u32 size);

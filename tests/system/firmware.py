@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Debian's SeaBIOS as a guest: it posts on the serial console, boots a floppy image given as a
-module, and through GRUB on it a kernel."""
+module, through GRUB on it a kernel, and by an option ROM Linux at its 16-bit entry."""
 import subprocess
 
-from harness import Boot, ROOT, ladder
+from harness import Boot, INITRAMFS, LINUX_ARGS, ROOT, VMLINUZ, ladder
 
 SEABIOS = "/usr/share/seabios/bios-256k.bin"
+LINUX_ROM = "/usr/share/qemu/linuxboot_dma.bin"  # loads a kernel from fw_cfg
 GRUB = "/usr/lib/grub/i386-pc"
 GUEST = f"{SEABIOS} kind=firmware mem=64M"
 KERNEL = "build/guests/instruction.elf"
@@ -87,6 +88,14 @@ TESTS = [
     *[floppy("SeaBIOS, GRUB, Multiboot", grub, cpu,
              expect=[r"Welcome to GRUB", r"GRUB is here", r"length = 0x9fc00, available RAM",
                      r"[1-9]\d* passed, 0 failed", r"end status=0"]) for cpu in CPUS],
+    *ladder("SeaBIOS, Linux by its 16-bit entry", CPUS, timeout=120, weight=30,
+            needs=[SEABIOS, LINUX_ROM, VMLINUZ, INITRAMFS],
+            args=["--boot-module", f"{LINUX_ROM} rom=guest",
+                  "--boot-module", f"{INITRAMFS} initrd=guest", "--boot-module",
+                  f'{VMLINUZ} kernel=guest -- {LINUX_ARGS} vitrine.run="dmesg | grep -e DMI: -e RSDP"',
+                  f"{SEABIOS} kind=firmware mem=256M"],
+            expect=[r"Booting from ROM", r"DMI: .*BIOS", r"RSDP 0x00000000000F", r"end status=0"],
+            reject=[r"ACPI (Error|Warning|BIOS Error)", r"panic"]),
     Boot("SeaBIOS is no firmware by itself", args=[f"{SEABIOS} mem=64M"], status=3, weight=2,
          needs=[SEABIOS], expect=[r"no Multiboot 1 header"]),
     Boot("firmware and a broken floppy", args=["--boot-module", "{tmp}/floppy floppy=guest", GUEST],

@@ -92,9 +92,13 @@ static void test_refusals(void **state)
     refuse(line, 16 * MiB + 64 * KiB, NULL, 0, "up to 16 MiB");
     refuse("guest=a kind=firmware mem=2M -- quiet", 64 * KiB, NULL, 0, "no command line");
     refuse(line, 64 * KiB, "x/disk floppy=a", 1000, "disk has 1000 bytes");
-    refuse(line, 64 * KiB, "disk initrd=a", sizeof(floppy), "leave disk out");
+    refuse(line, 64 * KiB, "disk initrd=a", sizeof(floppy), "that for a rom=");
     refuse("guest=a kind=flat mem=2M", 64 * KiB, "x/disk floppy=a", sizeof(floppy),
-           "floppy disk needs a BIOS");
+           "need a BIOS: leave disk out");
+    refuse(line, 64 * KiB, "k kernel=a", 1000, "add it");
+    refuse(line, 64 * KiB, "m module=a", 1000, "leave m out");
+    refuse("guest=a kind=flat mem=2M", 64 * KiB, "k kernel=a -- text", 1000, "leave k out");
+    refuse("guest=a kind=flat mem=2M", 64 * KiB, "r rom=a", 1000, "leave r out");
     assert_int_equal(build(&v, line, 64 * KiB, "disk floppy=a", sizeof(floppy)), STATUS_OK);
     vm_free(&v);
     /* Nothing but kind=firmware makes an image firmware. */
@@ -247,9 +251,127 @@ static void test_floppy(void **state)
     assert_memory_equal(f.data, floppy, sizeof(floppy));
     free(f.data);
     furnish("guest=a kind=firmware", "floppy=a");
-    f = get_file("floppyimg/floppy");
+    f = get_file("floppyimg/unnamed");
     assert_int_equal(f.size, sizeof(floppy));
     free(f.data);
+}
+
+/* --- A kernel ------------------------------------------------------------------------------- */
+
+static u8 kernel[0x8000], initrd[0x1801];
+
+/* A bzImage's first bytes by the Linux x86 boot protocol; 3 sectors of setup behind the first. */
+static void make_kernel(void)
+{
+    for (unsigned i = 0; i < sizeof(kernel); i++)
+        kernel[i] = (u8)(i * 5 >> 3);
+    for (unsigned i = 0; i < sizeof(initrd); i++)
+        initrd[i] = (u8)(i * 3);
+    kernel[0x1f1] = 3;
+    memcpy(kernel + 0x202, "HdrS", 4);
+    memcpy(kernel + 0x206, (u16[]){0x20f}, 2);
+    kernel[0x211] = 1;
+    memcpy(kernel + 0x22c, (u32[]){0x7fffffff}, 4);
+}
+
+static enum status furnish_linux(const char *line, u64 kernel_size, bool with_initrd,
+                                 struct load_error *e)
+{
+    static const struct gmem none;
+    static struct config config;
+    const struct image modules[] = {
+        {.data = rom, .size = sizeof(rom), .cmdline = line},
+        {.data = rom, .size = 1024, .cmdline = "/x/boot.bin rom=a"},
+        {.data = kernel, .size = kernel_size, .cmdline = "vmlinuz kernel=a -- console=ttyS0  x"},
+        {.data = initrd, .size = sizeof(initrd), .cmdline = "initrd=a"}};
+
+    config_parse(&config, "", modules, with_initrd ? 4 : 3);
+    assert_int_equal(config.error_count, 0);
+    bus_init(&bus);
+    memset(&firmware, 0x5a, sizeof(firmware));
+    assert_int_equal(firmware_init(&firmware, &bus, "a", &none), STATUS_OK);
+    return firmware_furnish(&firmware, &config.vm[0], modules, e);
+}
+
+static void check_entry(u16 key, const u8 *data, u64 size)
+{
+    choose(key);
+    for (u64 i = 0; i < size; i++)
+        if (next() != data[i])
+            fail_msg("byte %lu of entry %#x", (unsigned long)i, key);
+}
+
+static void test_linux(void **state)
+{
+    static const char cmdline[] = "console=ttyS0  x";
+    struct load_error e;
+    struct file order;
+    u8 setup[0x800];
+
+    (void)state;
+    make_kernel();
+    assert_int_equal(furnish_linux("guest=a kind=firmware mem=64M", sizeof(kernel), true, &e),
+                     STATUS_OK);
+    order = get_file("bootorder");
+    assert_string_equal((char *)order.data, "/rom@genroms/boot.bin");
+    free(order.data);
+    assert_int_equal(number(0x16, 4), 0x10000);
+    assert_int_equal(number(0x17, 4), sizeof(setup));
+    assert_int_equal(number(0x07, 4), 0x100000);
+    assert_int_equal(number(0x08, 4), sizeof(kernel) - sizeof(setup));
+    check_entry(0x11, kernel + sizeof(setup), sizeof(kernel) - sizeof(setup));
+    assert_int_equal(number(0x13, 4), 0x20000);
+    assert_int_equal(number(0x14, 4), sizeof(cmdline));
+    check_entry(0x15, (const u8 *)cmdline, sizeof(cmdline));
+    assert_int_equal(number(0x0a, 4), (64 - 1) * MiB - 0x2000);
+    assert_int_equal(number(0x0b, 4), sizeof(initrd));
+    check_entry(0x12, initrd, sizeof(initrd));
+    choose(0x18);
+    for (unsigned i = 0; i < sizeof(setup); i++)
+        setup[i] = next();
+    assert_int_not_equal(get(setup + 0x210, 1), 0); /* type_of_loader */
+    assert_int_equal(get(setup + 0x211, 1), 0x81);  /* CAN_USE_HEAP, LOADED_HIGH */
+    assert_int_equal(get(setup + 0x218, 4), (64 - 1) * MiB - 0x2000); /* ramdisk_image */
+    assert_int_equal(get(setup + 0x21c, 4), sizeof(initrd));
+    assert_int_equal(get(setup + 0x224, 2), 0xfe00); /* heap_end_ptr: 512 below the command line */
+    assert_int_equal(get(setup + 0x228, 4), 0x20000);
+    assert_memory_equal(setup, kernel, 0x210);
+    assert_memory_equal(setup + 0x230, kernel + 0x230, sizeof(setup) - 0x230);
+    assert_int_equal(furnish_linux("guest=a kind=firmware mem=64M", sizeof(kernel), false, &e),
+                     STATUS_OK);
+    assert_int_equal(number(0x0b, 4), 0);
+}
+
+static void bad_kernel(const char *line, u64 size, const char *words)
+{
+    struct load_error e = {0};
+
+    assert_int_not_equal(furnish_linux(line, size, true, &e), STATUS_OK);
+    if (!strstr(e.text, words))
+        fail_msg("refused with \"%s\", not with \"%s\"", e.text, words);
+}
+
+static void test_bad_kernels(void **state)
+{
+    static const char line[] = "guest=a kind=firmware mem=64M";
+
+    (void)state;
+    make_kernel();
+    bad_kernel(line, 0x205, "no bzImage");
+    bad_kernel(line, 0x800, "truncated");
+    bad_kernel("guest=a kind=firmware mem=1M", sizeof(kernel), "mem=");
+    bad_kernel("guest=a kind=firmware mem=2M", sizeof(kernel), "mem=");
+    kernel[0x207] = 1;
+    bad_kernel(line, sizeof(kernel), "2.03");
+    make_kernel();
+    kernel[0x211] = 0;
+    bad_kernel(line, sizeof(kernel), "no bzImage");
+    make_kernel();
+    kernel[0x1f1] = 0xff; /* 128 KiB of setup */
+    bad_kernel(line, sizeof(kernel), "truncated");
+    make_kernel();
+    memset(kernel + 0x22c, 0, 4); /* nothing is low enough */
+    bad_kernel(line, sizeof(kernel), "no room");
 }
 
 /* --- The table loader ------------------------------------------------------------------------- */
@@ -359,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_placement),  cmocka_unit_test(test_reset_vector),
         cmocka_unit_test(test_refusals),   cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_memory_map), cmocka_unit_test(test_floppy),
+        cmocka_unit_test(test_linux),      cmocka_unit_test(test_bad_kernels),
         cmocka_unit_test(test_acpi),
     };
 
