@@ -134,6 +134,7 @@ static enum status load(struct machine *m)
         return s;
     }
     vcpu_make_current(m->vm.vcpu[0]);
+    vcpu_power_on(m->vm.vcpu[0]);
     vcpu_set_state(m->vm.vcpu[0], &state);
     return STATUS_OK;
 }

@@ -54,9 +54,13 @@ static enum emu_status write_cr0(struct vcpu *v, u64 value)
     if (is_pae(value, s->cr4, efer) && (changed & (CR0_PG | CR0_CD | CR0_NW)) &&
         !load_pdptes(v, s->cr3))
         return emu_raise(&v->emu, VECTOR_GP, true, 0);
+    s->cr0 = value;
+    if (!(changed & ~(CR0_CD | CR0_NW))) { /* what is only shown needs no entry checks */
+        vcpu_show_cr0(v);
+        return EMU_DONE;
+    }
     if (efer != s->efer)
         set_efer(v, efer);
-    s->cr0 = value;
     s->dirty |= STATE_CR0;
     if (changed & (CR0_PG | CR0_WP))
         vcpu_flush_tlb(v);

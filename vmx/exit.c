@@ -136,15 +136,19 @@ enum exit_action exit_cr_access(struct vcpu *v)
 
     if (access == CR_CLTS || access == CR_LMSW)
         return emulate_one(v, EMU_INTERCEPT);
-    vcpu_load(v, STATE_RSP | STATE_CR0 | STATE_CR4 | STATE_EFER | STATE_SEG(SEG_CS));
+    if (gpr == RSP)
+        vcpu_load(v, STATE_RSP);
     if (access == CR_MOV_FROM) { /* only of CR8 */
         v->state.gpr[gpr] = v->vm->parts.intc.ops->read_cr8(v->vm->parts.intc.ctx, v->index);
         v->state.dirty |= gpr == RSP ? STATE_RSP : 0;
         return exit_retire(v);
     }
     u64 value = v->state.gpr[gpr];
-    if (emu_mode(&v->state) != EMU_MODE_64)
-        value = (u32)value;
+    if (cr != 8) { /* which only 64-bit code can name */
+        vcpu_load(v, STATE_CR0 | STATE_CR4 | STATE_EFER | STATE_RFLAGS | STATE_SEG(SEG_CS));
+        if (emu_mode(&v->state) != EMU_MODE_64)
+            value = (u32)value;
+    }
     if (v->emu.ops->write_cr(v, cr, value) != EMU_DONE)
         return inject_fault(v, &v->emu.event);
     return exit_retire(v);

@@ -106,6 +106,9 @@ static void serve_init(struct vcpu *v)
     struct x86_state s;
 
     x86_state_reset(&s);
+    vcpu_load(v, STATE_CR0);
+    s.cr0 = (s.cr0 & ~(CR0_CD | CR0_NW)) | (v->state.cr0 & (CR0_CD | CR0_NW));
+    s.xcr0 = v->state.xcr0;
     vcpu_set_state(v, &s);
     v->vm->parts.intc.ops->reset(v->vm->parts.intc.ctx, v->index);
 }

@@ -203,23 +203,32 @@ void vcpu_make_current(struct vcpu *v)
     this_cpu()->vcpu = v;
 }
 
+void vcpu_power_on(struct vcpu *v)
+{
+    static const u32 cleared[] = {MSR_IA32_STAR, MSR_IA32_LSTAR, MSR_IA32_CSTAR, MSR_IA32_FMASK,
+                                  MSR_IA32_KERNEL_GS_BASE};
+
+    v->misc_enable =
+        MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE;
+    v->mcg_status = 0;
+    v->tsc_adjust = v->tsc_offset = 0;
+    vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
+    vmwrite(VMCS_GUEST_DEBUGCTL, 0ull);
+    vmwrite(VMCS_GUEST_PAT, PAT_RESET);
+    for (unsigned i = 0; i < ARRAY_SIZE(cleared); i++)
+        wrmsr(cleared[i], 0);
+}
+
 void vcpu_set_state(struct vcpu *v, const struct x86_state *initial)
 {
     v->state = *initial;
     v->state.valid = v->state.dirty = STATE_ALL;
     v->event.vector = VECTOR_NONE;
     v->requests = REQUEST_INTERRUPT | REQUEST_FLUSH_TLB;
-    v->nmi_pending = false;
+    v->nmi_pending = v->interrupt_waits = v->reinject = false;
     v->interrupt_window = v->nmi_window = false;
     vcpu_control(v, PROC_INTERRUPT_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING, false);
-    v->misc_enable =
-        MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_BTS_UNAVAILABLE | MISC_ENABLE_PEBS_UNAVAILABLE;
-    v->mcg_status = 0;
-    v->tsc_adjust = v->tsc_offset = 0;
-    vmwrite(VMCS_GUEST_DEBUGCTL, 0ull);
-    vmwrite(VMCS_GUEST_PAT, PAT_RESET);
     vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, 0);
-    vmwrite(VMCS_TSC_OFFSET, v->tsc_offset);
     /* What lives in the CPU itself. */
     dr0_write(initial->dr[0]);
     dr1_write(initial->dr[1]);
@@ -227,13 +236,9 @@ void vcpu_set_state(struct vcpu *v, const struct x86_state *initial)
     dr3_write(initial->dr[3]);
     dr6_write(initial->dr6);
     cr2_write(initial->cr2);
-    if (cpu_has(CPU_XSAVE))
-        xsetbv(0, initial->xcr0 ? initial->xcr0 : 1);
     v->state.xcr0 = initial->xcr0 ? initial->xcr0 : 1;
-    static const u32 cleared[] = {MSR_IA32_STAR, MSR_IA32_LSTAR, MSR_IA32_CSTAR, MSR_IA32_FMASK,
-                                  MSR_IA32_KERNEL_GS_BASE};
-    for (unsigned i = 0; i < ARRAY_SIZE(cleared); i++)
-        wrmsr(cleared[i], 0);
+    if (cpu_has(CPU_XSAVE))
+        xsetbv(0, v->state.xcr0);
 }
 
 static void load_segment(struct segment *s, unsigned i)
@@ -347,6 +352,12 @@ static void flush_segment(const struct segment *s, unsigned i)
     vmwrite(VMCS_SEG_BASE(i), s->base);
 }
 
+void vcpu_show_cr0(struct vcpu *v)
+{
+    v->cr0_shown = v->state.cr0 & v->cr0_owned;
+    vmwrite(VMCS_CR0_SHADOW, v->state.cr0);
+}
+
 static void flush_control_registers(struct vcpu *v, u32 dirty)
 {
     const struct x86_state *s = &v->state;
@@ -356,8 +367,7 @@ static void flush_control_registers(struct vcpu *v, u32 dirty)
         u64 fixed1 = caps->cr0_fixed0;
         if (v->vm->unrestricted)
             fixed1 &= ~(CR0_PE | CR0_PG); /* SDM vol. 3C, 26.3.1.1 */
-        v->cr0_shown = s->cr0 & v->cr0_owned;
-        vmwrite(VMCS_CR0_SHADOW, s->cr0);
+        vcpu_show_cr0(v);
         vmwrite(VMCS_GUEST_CR0, ((s->cr0 & ~CR0_CACHE) | fixed1) & caps->cr0_fixed1);
     }
     if (dirty & STATE_CR4) {

@@ -98,7 +98,10 @@ struct vcpu {
 CHECKED enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index);
 void vcpu_destroy(struct vcpu *v);
 
-/* Begin (again) with this state; also clears pending events. */
+/* MSRs and the TSC as after power-on or RESET (INIT leaves them alone). */
+void vcpu_power_on(struct vcpu *v);
+
+/* Begin (again) with these registers; also clears pending events. */
 void vcpu_set_state(struct vcpu *v, const struct x86_state *initial);
 
 /* Make its VMCS current on this CPU. */
@@ -114,6 +117,9 @@ static inline void vcpu_load(struct vcpu *v, u32 groups)
 
 /* Put changed groups into the VMCS. */
 void vcpu_flush(struct vcpu *v);
+
+/* Let the guest read state.cr0, of which only bits have changed that do not act. */
+void vcpu_show_cr0(struct vcpu *v);
 
 /* How many exits there were, and host TSC ticks spent on them. */
 u64 vcpu_exits(const struct vcpu *v, u64 *ticks);
