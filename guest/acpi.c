@@ -123,6 +123,19 @@ static void add_isa_device(struct aml *a, const char *name, const char *id, u16 
     aml_close(a, device);
 }
 
+/* The bridge to bus 0; nothing on it has interrupts, so there is no _PRT. */
+static void add_pci(struct aml *a)
+{
+    u32 device = aml_open(a, AML_DEVICE, "PCI0", 0);
+
+    aml_name(a, "_HID");
+    aml_eisa_id(a, "PNP0A03");
+    aml_name(a, "_UID");
+    aml_integer(a, 0);
+    aml_pci_windows(a, (u32)ADDR_LOW_MAX, (u32)ADDR_IOAPIC - 1, PORT_PCI_FIRST);
+    aml_close(a, device);
+}
+
 static u64 build_dsdt(struct area *area, unsigned vcpus)
 {
     u32 at = sdt_begin(area, "DSDT", 2, SDT_HEADER);
@@ -139,6 +152,7 @@ static u64 build_dsdt(struct area *area, unsigned vcpus)
     block = aml_open(&a, AML_SCOPE, "_SB_", 0);
     for (unsigned i = 0; i < vcpus; i++)
         add_cpu(&a, i);
+    add_pci(&a);
     add_isa_device(&a, "COM1", "PNP0501", PORT_UART, 8, IRQ_UART);
     add_isa_device(&a, "RTC_", "PNP0B00", PORT_RTC, 2, IRQ_RTC);
     aml_close(&a, block);

@@ -26,10 +26,11 @@
 
 /* Ports that have a choice or that a table names; the other devices of a PC sit where they always
  * do (drivers/model). */
-#define PORT_RTC   0x70
-#define PORT_UART  0x3f8
-#define PORT_PM    0x600 /* PM1a event and control blocks, PM timer: drivers/model/vpm.h */
-#define PORT_RESET 0xcf9
+#define PORT_RTC       0x70
+#define PORT_UART      0x3f8
+#define PORT_PM        0x600 /* PM1a event and control blocks, PM timer: drivers/model/vpm.h */
+#define PORT_RESET     0xcf9
+#define PORT_PCI_FIRST 0xd00 /* from here on ports are for PCI devices */
 
 /* ISA interrupts and what the I/O APIC makes of them. */
 #define IRQ_PIT          0

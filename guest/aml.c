@@ -22,6 +22,11 @@ enum aml_op {
     OP_EXT_DEVICE = 0x82
 };
 
+#define END_TAG 0x79 /* 6.4.2.9; a checksum of 0 is not looked at */
+
+/* Address space descriptors' resource types, 6.4.3.5.1. */
+enum aml_space { AML_MEMORY, AML_IO, AML_BUSES };
+
 #define SMALL_LENGTH 63 /* what a one-byte PkgLength holds, 20.2.4 */
 
 static void put(struct aml *a, u32 value, unsigned bytes)
@@ -118,6 +123,16 @@ void aml_eisa_id(struct aml *a, const char *id)
     put(a, __builtin_bswap32(value), 4);
 }
 
+static void put_resources(struct aml *a, const u8 *crs, u8 size)
+{
+    u32 block;
+
+    aml_name(a, "_CRS");
+    block = aml_open(a, AML_BUFFER, NULL, size);
+    put_text(a, (const char *)crs, size);
+    aml_close(a, block);
+}
+
 void aml_io_irq(struct aml *a, u16 port, u8 count, u8 irq)
 {
     const u32 irq_mask = 1u << irq;
@@ -133,13 +148,41 @@ void aml_io_irq(struct aml *a, u16 port, u8 count, u8 irq)
         0x22,
         (u8)irq_mask, /* IRQ descriptor, 6.4.2.1: edge, high */
         (u8)(irq_mask >> 8),
-        0x79,
-        0, /* end tag, 6.4.2.9; checksum not used */
+        (u8)END_TAG,
+        0,
     };
-    u32 block;
 
-    aml_name(a, "_CRS");
-    block = aml_open(a, AML_BUFFER, NULL, sizeof(crs));
-    put_text(a, (const char *)crs, sizeof(crs));
-    aml_close(a, block);
+    put_resources(a, crs, sizeof(crs));
+}
+
+/* A window of addresses that the bridge passes on, fixed at both ends: 6.4.3.5. */
+static void put_window(struct aml *a, enum aml_space space, u32 from, u32 to)
+{
+    static const u8 type_flags[] = {[AML_MEMORY] = 1, [AML_IO] = 3, [AML_BUSES] = 0};
+    unsigned width = space == AML_MEMORY ? 4 : 2;
+
+    put(a, space == AML_MEMORY ? 0x87 : 0x88, 1); /* double words or words */
+    put(a, 3 + 5 * width, 2);
+    put(a, space, 1);
+    put(a, 0x0c, 1); /* least and greatest address are fixed */
+    put(a, type_flags[space], 1);
+    put(a, 0, width); /* granularity */
+    put(a, from, width);
+    put(a, to, width);
+    put(a, 0, width); /* translation */
+    put(a, to - from + 1, width);
+}
+
+void aml_pci_windows(struct aml *a, u32 mem_from, u32 mem_to, u16 io_from)
+{
+    static const u8 config_ports[] = {0x47, 1, 0xf8, 0x0c, 0xf8, 0x0c, 1, 8}; /* 6.4.2.5 */
+    u8 crs[80];
+    struct aml r = {crs, 0};
+
+    put_window(&r, AML_BUSES, 0, 0);
+    put_text(&r, (const char *)config_ports, sizeof(config_ports));
+    put_window(&r, AML_IO, io_from, 0xffff);
+    put_window(&r, AML_MEMORY, mem_from, mem_to);
+    put(&r, END_TAG, 2);
+    put_resources(a, crs, (u8)r.used);
 }

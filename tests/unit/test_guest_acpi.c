@@ -308,10 +308,11 @@ static void check_disassembly(char *text, size_t cap)
 {
     assert_int_equal(run("iasl -d -p dsdt dsdt.dat", text, cap), 0);
     assert_int_equal(run("cat dsdt.dsl", text, cap), 0);
-    contains(text, (const char *const[]){"Checksum         0x", "Name (_S5, Package (0x04)",
-                                         "Device (CPU0)", "Device (CPU1)", "\"ACPI0007\"",
-                                         "EisaId (\"PNP0501\")", "EisaId (\"PNP0B00\")",
-                                         "IRQNoFlags ()", "0x03F8,", "{4}", "{8}", NULL});
+    contains(text, (const char *const[]){
+                       "Checksum         0x", "Name (_S5, Package (0x04)", "Device (CPU0)",
+                       "Device (CPU1)", "\"ACPI0007\"", "EisaId (\"PNP0501\")",
+                       "EisaId (\"PNP0B00\")", "EisaId (\"PNP0A03\")", "WordBusNumber", "WordIO",
+                       "DWordMemory", "IRQNoFlags ()", "0x03F8,", "{4}", "{8}", NULL});
     assert_null(strstr(text, "Incorrect"));
     if (run("iasl -p again dsdt.dsl", text, cap) != 0 ||
         !strstr(text, "0 Errors, 0 Warnings, 0 Remarks"))
