@@ -249,9 +249,9 @@ static void enter(struct vcpu *v)
 {
     u64 now = rdtsc(), deadline = deadline_of(v);
 
-    if (now >= deadline)
-        return;
-    ready_to_enter(v, now, deadline);
+    /* An event may be in the VMCS already, so there is no way back: a deadline that has just passed
+     * ends the stay at once. */
+    ready_to_enter(v, now, deadline > now ? deadline : now);
     if (vmx_loop(v, v->launched))
         enter_failed(v);
     else
