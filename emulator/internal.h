@@ -544,62 +544,55 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
 
 /* ---- handlers --------------------------------------------------------------------------------
  * segment.c, event.c, system.c; operands are as in the tables (table.c). */
-#define EMU_SYSTEM_HANDLERS(X)                                                                 \
-    /* segment.c: EA, 9A, FF/3, FF/5, CB and CA (imm: bytes to release), */                    \
-    /* 8E, 8C is op_mov_from_sreg; 07 17 1F, 0F A1, A9 (segment in op->sub) */                 \
-    X(op_jmp_far)                                                                              \
-    X(op_call_far)                                                                             \
-    X(op_ret_far)                                                                              \
-    X(op_mov_to_sreg)                                                                          \
-    X(op_pop_sreg)         /* C4 C5, 0F B2 B4 B5 (segment in op->sub) */                       \
-    X(op_load_far_pointer) /* event.c */                                                       \
-    X(op_int)                                                                                  \
-    X(op_int3)                                                                                 \
-    X(op_int1)                                                                                 \
-    X(op_into)                                                                                 \
-    X(op_iret) /* system.c: 0F 00, 0F 01 */                                                    \
-        X(op_sldt) X(op_str) X(op_lldt) X(op_ltr) X(op_verr) X(op_verw) X(op_sgdt) X(op_sidt)  \
-            X(op_lgdt) X(op_lidt) X(op_smsw) X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_rdtscp) \
-                X(op_monitor) X(op_mwait) X(op_clac) X(op_stac) X(op_xgetbv) X(op_xsetbv)      \
-                    X(op_vmcall) X(op_rdpkru) X(op_wrpkru) /* the rest of 0F */                \
-        X(op_lar) X(op_lsl) X(op_syscall) X(op_sysret) X(op_sysenter) X(op_sysexit) X(op_clts) \
-            X(op_invd) X(op_wbinvd) X(op_mov_from_cr) X(op_mov_to_cr) X(op_mov_from_dr)        \
-                X(op_mov_to_dr) X(op_rdmsr) X(op_wrmsr) X(op_rdtsc) X(op_rdpmc) X(op_cpuid)    \
-                    X(op_invpcid) X(op_rsm) X(op_rdpid) X(op_rdfsbase) X(op_rdgsbase)          \
-                        X(op_wrfsbase) X(op_wrgsbase) /* F4 */                                 \
-        X(op_hlt)
-#define EMU_CORE_HANDLERS(X)                                                                       \
-    X(op_unimplemented)                                                                            \
-    X(op_ud)                                                                                       \
-    X(op_nop) /* alu.c */                                                                          \
-    X(op_alu_rm_reg)                                                                               \
-    X(op_alu_reg_rm)                                                                               \
-    X(op_alu_acc_imm)                                                                              \
-    X(op_alu_rm_imm)                                                                               \
-    X(op_test_rm_reg)                                                                              \
-    X(op_test_acc_imm) X(op_test_rm_imm) X(op_unary_reg) X(op_unary_rm) X(op_shift_one)            \
-        X(op_shift_imm) X(op_shift_cl) X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv)               \
-            X(op_imul_reg_rm) X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw) X(op_cwd)     \
-                X(op_xadd) X(op_cmpxchg) X(op_cmpxchg8b) /* bit.c */                               \
-        X(op_bt_reg) X(op_bt_imm) X(op_bitscan) X(op_popcnt) X(op_bswap) X(op_crc32)               \
-            X(op_movbe_load) X(op_movbe_store) X(op_bmi) X(op_adx) X(op_random) /* move.c */       \
-        X(op_mov_store) X(op_mov_load) X(op_mov_imm) X(op_mov_reg_imm) X(op_mov_from_moffs)        \
-            X(op_mov_to_moffs) X(op_mov_from_sreg) X(op_movzx) X(op_movsx) X(op_cmov) X(op_set)    \
-                X(op_lea) X(op_xchg_rm) X(op_xchg_acc) X(op_xlat) X(op_lahf) X(op_sahf) X(op_salc) \
-                    X(op_flag) X(op_cli) X(op_sti) X(op_bound) X(op_arpl) X(op_pause)              \
-                        X(op_clflush) X(op_fence) /* stack.c */                                    \
-        X(op_push_reg) X(op_push_rm) X(op_push_imm) X(op_push_sreg) X(op_pop_reg) X(op_pop_rm)     \
-            X(op_pusha) X(op_popa) X(op_pushf) X(op_popf) X(op_enter) X(op_leave) /* branch.c */   \
-        X(op_jcc) X(op_jmp) X(op_jmp_rm) X(op_call) X(op_call_rm) X(op_ret) X(op_loop)             \
-            X(op_jcxz) /* string.c */                                                              \
-        X(op_movs) X(op_cmps) X(op_stos) X(op_lods) X(op_scas) X(op_ins) X(op_outs) X(op_in)       \
-            X(op_out) /* fpu.c */                                                                  \
-        X(op_vec_load) X(op_vec_store) X(op_vec_from_gpr) X(op_vec_to_gpr) X(op_fwait)
+/* clang-format off */
+#define HANDLERS(X) \
+    /* segment.c: EA, 9A, FF/3, FF/5, CB, CA; 8E; 07 17 1F, 0F A1 A9; C4 C5, 0F B2 B4 B5 */ \
+    X(op_jmp_far) X(op_call_far) X(op_ret_far) X(op_mov_to_sreg) X(op_pop_sreg) \
+    X(op_load_far_pointer) \
+    /* event.c */ \
+    X(op_int) X(op_int3) X(op_int1) X(op_into) X(op_iret) \
+    /* system.c: 0F 00, 0F 01 */ \
+    X(op_sldt) X(op_str) X(op_lldt) X(op_ltr) X(op_verr) X(op_verw) X(op_sgdt) X(op_sidt) \
+    X(op_lgdt) X(op_lidt) X(op_smsw) X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_rdtscp) \
+    X(op_monitor) X(op_mwait) X(op_clac) X(op_stac) X(op_xgetbv) X(op_xsetbv) X(op_vmcall) \
+    X(op_rdpkru) X(op_wrpkru) \
+    /* system.c: the rest of 0F, and F4 */ \
+    X(op_lar) X(op_lsl) X(op_syscall) X(op_sysret) X(op_sysenter) X(op_sysexit) X(op_clts) \
+    X(op_invd) X(op_wbinvd) X(op_mov_from_cr) X(op_mov_to_cr) X(op_mov_from_dr) X(op_mov_to_dr) \
+    X(op_rdmsr) X(op_wrmsr) X(op_rdtsc) X(op_rdpmc) X(op_cpuid) X(op_invpcid) X(op_rsm) \
+    X(op_rdpid) X(op_rdfsbase) X(op_rdgsbase) X(op_wrfsbase) X(op_wrgsbase) X(op_hlt) \
+    /* emulator.c */ \
+    X(op_unimplemented) X(op_ud) X(op_nop) \
+    /* alu.c */ \
+    X(op_alu_rm_reg) X(op_alu_reg_rm) X(op_alu_acc_imm) X(op_alu_rm_imm) X(op_test_rm_reg) \
+    X(op_test_acc_imm) X(op_test_rm_imm) X(op_unary_reg) X(op_unary_rm) X(op_shift_one) \
+    X(op_shift_imm) X(op_shift_cl) X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv) \
+    X(op_imul_reg_rm) X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw) X(op_cwd) X(op_xadd) \
+    X(op_cmpxchg) X(op_cmpxchg8b) \
+    /* bit.c */ \
+    X(op_bt_reg) X(op_bt_imm) X(op_bitscan) X(op_popcnt) X(op_bswap) X(op_crc32) X(op_movbe_load) \
+    X(op_movbe_store) X(op_bmi) X(op_adx) X(op_random) \
+    /* move.c */ \
+    X(op_mov_store) X(op_mov_load) X(op_mov_imm) X(op_mov_reg_imm) X(op_mov_from_moffs) \
+    X(op_mov_to_moffs) X(op_mov_from_sreg) X(op_movzx) X(op_movsx) X(op_cmov) X(op_set) X(op_lea) \
+    X(op_xchg_rm) X(op_xchg_acc) X(op_xlat) X(op_lahf) X(op_sahf) X(op_salc) X(op_flag) X(op_cli) \
+    X(op_sti) X(op_bound) X(op_arpl) X(op_pause) X(op_clflush) X(op_fence) \
+    /* stack.c */ \
+    X(op_push_reg) X(op_push_rm) X(op_push_imm) X(op_push_sreg) X(op_pop_reg) X(op_pop_rm) \
+    X(op_pusha) X(op_popa) X(op_pushf) X(op_popf) X(op_enter) X(op_leave) \
+    /* branch.c */ \
+    X(op_jcc) X(op_jmp) X(op_jmp_rm) X(op_call) X(op_call_rm) X(op_ret) X(op_loop) X(op_jcxz) \
+    /* string.c */ \
+    X(op_movs) X(op_cmps) X(op_stos) X(op_lods) X(op_scas) X(op_ins) X(op_outs) X(op_in) \
+    X(op_out) \
+    /* fpu.c */ \
+    X(op_vec_load) X(op_vec_store) X(op_vec_from_gpr) X(op_vec_to_gpr) X(op_fwait)
+/* clang-format on */
 
 #define X(name) enum emu_status name(struct emu *e, const struct insn *i);
-EMU_SYSTEM_HANDLERS(X)
-EMU_CORE_HANDLERS(X)
+HANDLERS(X)
 #undef X
+#undef HANDLERS
 
 /* op->sub of the handlers that cover several instructions. */
 enum alu_op { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };

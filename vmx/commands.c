@@ -300,7 +300,7 @@ static enum status run_dis(struct shell *sh, int argc, char **argv)
     enum emu_mode mode = emu_mode(&v->state);
     u64 base = mode == EMU_MODE_64 ? 0 : v->state.seg[SEG_CS].base;
     for (u64 i = 0; i < count; i++) {
-        u8 code[15];
+        u8 code[15] = {0};
         char text[96];
         unsigned got = 0;
         while (got < sizeof(code) && peek(v, base + address + got, false, &code[got]))

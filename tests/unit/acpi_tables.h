@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * ACPI tables as iASL 20200925 assembles them, with addresses for tests/unit/test_acpi_parse.c: DSDT
- * at 30000H, PM1 control B004H and B104H, PM timer B008H of 32 bits, reset by writing 0EH to port
- * CF9H, \_S5 of 5 and 106H behind a package that merely contains the text "_S5_".  The MADT has CPUs
- * with APIC IDs 0, 2 (disabled), 4 (absent) and 102H (x2APIC), I/O APIC 5, and overrides for
- * interrupts 0 and 9.
+ * ACPI tables as iASL 20200925 assembles them, with addresses for tests/unit/test_acpi_parse.c:
+ * DSDT at 30000H, PM1 control B004H and B104H, PM timer B008H of 32 bits, reset by writing 0EH to
+ * port CF9H, \_S5 of 5 and 106H behind a package that merely contains the text "_S5_".  The MADT
+ * has CPUs with APIC IDs 0, 2 (disabled), 4 (absent) and 102H (x2APIC), I/O APIC 5, and overrides
+ * for interrupts 0 and 9.
  */
 #ifndef TESTS_UNIT_ACPI_TABLES_H
 #define TESTS_UNIT_ACPI_TABLES_H
