@@ -180,8 +180,8 @@ bool uart_acknowledge(struct uart16550 *u)
         case IIR_LINE:
             (void)line_status(u);
             break;
-        case IIR_TX: /* reading the IIR cleared it */
-            break;
+        case IIR_TX: /* reading the IIR cleared it, so the room must be used now */
+            return true;
         default: /* modem status */
             (void)reg_read(u, MSR);
             break;

@@ -45,7 +45,8 @@ void uart_enable_interrupts(struct uart16550 *u, bool receive, bool transmit);
 
 /*
  * Call on an interrupt, after receiving and sending: clears what is left, so that an edge-triggered
- * line can rise again.  True when received data came meanwhile: receive again, call again.
+ * line can rise again.  True when data came meanwhile, or there is room again: serve the port
+ * again, call again.
  */
 bool uart_acknowledge(struct uart16550 *u);
 
