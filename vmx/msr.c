@@ -207,10 +207,13 @@ static bool write_misc_enable(struct vcpu *v, u32 msr, u64 value)
     return true;
 }
 
+/* The host's microcode revision; CPUs and emulators without the register have revision 0. */
 static bool read_microcode(struct vcpu *v, u32 msr, u64 *value)
 {
     (void)v;
-    return msr_read_safe(msr, value);
+    if (!msr_read_safe(msr, value))
+        *value = 0;
+    return true;
 }
 
 static bool read_mcg_status(struct vcpu *v, u32 msr, u64 *value)
