@@ -5,6 +5,7 @@
  */
 #include "drivers/bus.h"
 #include "lib/bits.h"
+#include "lib/format.h"
 #include "lib/string.h"
 
 static u64 unclaimed_read(void *dev, unsigned cpu, u64 offset, unsigned size)
@@ -110,6 +111,63 @@ enum status bus_add_msr(struct bus *b, const char *name, u32 base, u32 count, bu
     b->msr[b->msr_count++] = (struct bus_msr_range){
         .name = name, .dev = dev, .base = base, .count = count, .read = read, .write = write};
     return STATUS_OK;
+}
+
+static void name_ranges(struct bus_range *table, unsigned count, const char *name, const char *list,
+                        unsigned shift)
+{
+    for (unsigned i = 1; i < count; i++)
+        if (strcmp(table[i].name, name) == 0) {
+            table[i].registers = list;
+            table[i].shift = shift;
+        }
+}
+
+void bus_name_registers(struct bus *b, const char *name, const char *list, unsigned shift)
+{
+    name_ranges(b->mmio, b->mmio_count, name, list, shift);
+    name_ranges(b->port, b->port_count, name, list, shift);
+    for (unsigned i = 0; i < b->msr_count; i++)
+        if (strcmp(b->msr[i].name, name) == 0)
+            b->msr[i].registers = list;
+}
+
+/* "name REGISTER", or "name +offset" where the list has no name for it. */
+static void describe(const char *name, const char *list, unsigned shift, u64 offset, char *out,
+                     size_t cap)
+{
+    const char *at = list ? list : "";
+    u64 n = offset >> shift;
+    int length = 0;
+
+    for (; n && *at; at++)
+        n -= *at == '|';
+    while (n == 0 && at[length] && at[length] != '|')
+        length++;
+    if (length)
+        format_buf(out, cap, "%s %.*s", name, length, at);
+    else
+        format_buf(out, cap, "%s +%#llx", name, (unsigned long long)offset);
+}
+
+void bus_describe(const struct bus *b, enum bus_space space, u64 address, char *out, size_t cap)
+{
+    const struct bus_range *r = space == BUS_MMIO ? &b->mmio[bus_find_mmio(b, address)]
+                                                  : &b->port[b->port_number[address & 0xffff]];
+
+    if (space == BUS_MSR) {
+        for (unsigned i = 0; i < b->msr_count; i++)
+            if (address - b->msr[i].base < b->msr[i].count) {
+                describe(b->msr[i].name, b->msr[i].registers, 0, address - b->msr[i].base, out,
+                         cap);
+                return;
+            }
+        format_buf(out, cap, "MSR %#llx", (unsigned long long)address);
+    } else if (r == &b->mmio[BUS_UNCLAIMED] || r == &b->port[BUS_UNCLAIMED]) {
+        format_buf(out, cap, "unclaimed %#llx", (unsigned long long)address);
+    } else {
+        describe(r->name, r->registers, r->shift, address - r->base, out, cap);
+    }
 }
 
 unsigned bus_find_mmio(const struct bus *b, u64 gpa)

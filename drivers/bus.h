@@ -29,7 +29,9 @@ struct bus_range {
     bus_read_fn read;
     bus_write_fn write;
     unsigned width;    /* widest access the device is given; wider ones come as several */
+    unsigned shift;    /* bus_name_registers() */
     u64 reads, writes; /* counted by the bus */
+    const char *registers;
 };
 
 struct bus_msr_range {
@@ -39,6 +41,7 @@ struct bus_msr_range {
     bus_msr_read_fn read;
     bus_msr_write_fn write;
     u64 reads, writes;
+    const char *registers;
 };
 
 #define BUS_MAX_RANGES 64
@@ -66,6 +69,17 @@ CHECKED enum status bus_add_port8(struct bus *b, const char *name, u16 base, u32
                                   bus_read_fn read, bus_write_fn write, void *dev);
 CHECKED enum status bus_add_msr(struct bus *b, const char *name, u32 base, u32 count,
                                 bus_msr_read_fn read, bus_msr_write_fn write, void *dev);
+
+/*
+ * Name the registers of all ranges that are called `name`: the n-th word of "ID|VERSION||TPR" is
+ * for offset >> shift = n (of MSRs: offset = n); empty: there is none.  The list is kept by
+ * reference.
+ */
+void bus_name_registers(struct bus *b, const char *name, const char *list, unsigned shift);
+
+/* What is at an address in words: "lapic TPR", "acpi-pm +0x8", "unclaimed 0x2e0". */
+enum bus_space { BUS_MMIO, BUS_PORT, BUS_MSR };
+void bus_describe(const struct bus *b, enum bus_space space, u64 address, char *out, size_t cap);
 
 /* The number of the MMIO range that holds gpa, or BUS_UNCLAIMED. */
 unsigned bus_find_mmio(const struct bus *b, u64 gpa);

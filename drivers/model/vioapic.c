@@ -169,7 +169,9 @@ enum status vioapic_init(struct vioapic *v, u8 id, struct bus *b, struct vlapic_
     for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++)
         v->entry[pin] = ENTRY_MASKED;
     vlapic_connect_eoi(lapics, vioapic_eoi, v);
-    return bus_add_mmio(b, "ioapic", VIOAPIC_BASE, PAGE_SIZE, page_read, page_write, v);
+    enum status s = bus_add_mmio(b, "ioapic", VIOAPIC_BASE, PAGE_SIZE, page_read, page_write, v);
+    bus_name_registers(b, "ioapic", "IOREGSEL|IOWIN|||EOI", 4);
+    return s;
 }
 
 void vioapic_show(const struct vioapic *v, struct sink *out)

@@ -803,6 +803,15 @@ void vlapic_power_on(struct vlapic_set *s)
     }
 }
 
+/* From number 0 on, SDM vol. 3A, tables 10-1 and 10-6. */
+static const char register_names[] =
+    "||ID|VERSION|||||TPR|APR|PPR|EOI|RRD|LDR|DFR|SVR|"
+    "ISR 0|ISR 1|ISR 2|ISR 3|ISR 4|ISR 5|ISR 6|ISR 7|"
+    "TMR 0|TMR 1|TMR 2|TMR 3|TMR 4|TMR 5|TMR 6|TMR 7|"
+    "IRR 0|IRR 1|IRR 2|IRR 3|IRR 4|IRR 5|IRR 6|IRR 7|"
+    "ESR|||||||LVT CMCI|ICR low|ICR high|LVT timer|LVT thermal|LVT perf|LVT LINT0|LVT LINT1|"
+    "LVT error|timer initial|timer current|||||timer divide|SELF IPI";
+
 enum status vlapic_init(struct vlapic_set *s, const struct vlapic_config *config, struct bus *b,
                         struct clock *c, const struct cpu_port *port)
 {
@@ -833,6 +842,8 @@ enum status vlapic_init(struct vlapic_set *s, const struct vlapic_config *config
             bus_add_msr(b, "tsc-deadline", MSR_TSC_DEADLINE, 1, deadline_read, deadline_write, s);
     if (status == STATUS_OK)
         status = bus_add_msr(b, "apic-base", MSR_APIC_BASE, 1, base_read, base_write, s);
+    bus_name_registers(b, "lapic", register_names, 4);
+    bus_name_registers(b, "x2apic", register_names, 0);
     return status;
 }
 

@@ -147,7 +147,10 @@ enum status vpci_init(struct vpci *p, struct bus *b, const struct cpu_port *port
     p->port = port;
     fill_bridge(&p->bridge);
     s = vpci_add(p, &p->bridge);
-    return s == STATUS_OK ? bus_add_port(b, "pci", 0xcf8, 8, pci_read, pci_write, p) : s;
+    if (s == STATUS_OK)
+        s = bus_add_port(b, "pci", 0xcf8, 8, pci_read, pci_write, p);
+    bus_name_registers(b, "pci", "address|data", 2);
+    return s;
 }
 
 void vpci_show(const struct vpci *p, struct sink *out)

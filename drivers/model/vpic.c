@@ -282,6 +282,8 @@ enum status vpic_init(struct vpic *p, struct bus *b, struct irqline intr)
         s = bus_add_port8(b, "pic-slave", 0xa0, 2, slave_read, slave_write, p);
     if (s == STATUS_OK)
         s = bus_add_port8(b, "elcr", 0x4d0, 2, elcr_read, elcr_write, p);
+    bus_name_registers(b, "pic-master", "command|mask", 0);
+    bus_name_registers(b, "pic-slave", "command|mask", 0);
     return s;
 }
 

@@ -375,6 +375,7 @@ enum status vpit_init(struct vpit *p, struct bus *b, struct clock *c, struct irq
     s = bus_add_port8(b, "pit", 0x40, 4, port_read, port_write, p);
     if (s == STATUS_OK)
         s = bus_add_port8(b, "port61", 0x61, 1, port61_read, port61_write, p);
+    bus_name_registers(b, "pit", "counter 0|counter 1|counter 2|control", 0);
     return s;
 }
 

@@ -122,7 +122,9 @@ enum status vpm_init(struct vpm *p, struct bus *b, struct clock *c, u16 base, st
     p->timer.fire = fire;
     p->timer.dev = p;
     p->toggles = counts(p) >> (width(p) - 1);
-    return bus_add_port(b, "acpi-pm", base, VPM_PORTS, port_read, port_write, p);
+    enum status s = bus_add_port(b, "acpi-pm", base, VPM_PORTS, port_read, port_write, p);
+    bus_name_registers(b, "acpi-pm", "PM1_STS|PM1_EN|PM1_CNT||PM_TMR|PM_TMR", 1);
+    return s;
 }
 
 void vpm_press_power(struct vpm *p)

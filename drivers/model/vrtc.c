@@ -287,7 +287,9 @@ enum status vrtc_init(struct vrtc *r, struct bus *b, struct clock *c, struct irq
     add_seconds(r, epoch);
     r->cmos[REG_C] = 0;
     r->periodic = crystal(r);
-    return bus_add_port8(b, "rtc", 0x70, 2, port_read, port_write, r);
+    enum status s = bus_add_port8(b, "rtc", 0x70, 2, port_read, port_write, r);
+    bus_name_registers(b, "rtc", "index|data", 0);
+    return s;
 }
 
 enum status vrtc_set_nvram(struct vrtc *r, unsigned index, u8 value)

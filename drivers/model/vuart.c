@@ -342,7 +342,9 @@ enum status vuart_init(struct vuart *u, struct bus *b, struct clock *c, u16 base
     u->timer.fire = timeout_fire;
     u->timer.dev = u;
     u->msr = MSR_CTS | MSR_DSR | MSR_DCD;
-    return bus_add_port8(b, "uart", base, 8, port_read, port_write, u);
+    enum status s = bus_add_port8(b, "uart", base, 8, port_read, port_write, u);
+    bus_name_registers(b, "uart", "RBR/THR|IER|IIR/FCR|LCR|MCR|LSR|MSR|SCR", 0);
+    return s;
 }
 
 void vuart_show(const struct vuart *u, struct sink *out)
