@@ -20,6 +20,7 @@
 #include "lib/log.h"
 #include "vmx/commands.h"
 #include "vmx/show.h"
+#include "vmx/trace.h"
 #include "vmx/vmx.h"
 
 /* Exit statuses of a run. */
@@ -96,6 +97,7 @@ static void start_console(struct hypervisor *h)
     struct mux_prompt prompt = shell_prompt(&h->shell);
     mux_set_prompt(&h->mux, &prompt);
     panic_attach(vmx_panic_report);
+    panic_attach(trace_panic_report);
     panic_set_post_mortem(post_mortem);
     if (commands_register(&h->shell, &h->list) != STATUS_OK ||
         boot_commands_register(&h->shell, h->machine) != STATUS_OK)

@@ -9,28 +9,14 @@
 #include "arch/x86/tsc.h"
 #include "lib/string.h"
 #include "vmx/check.h"
+#include "vmx/explain.h"
 #include "vmx/life.h"
 #include "vmx/show.h"
+#include "vmx/stat.h"
 #include "vmx/vcpu.h"
 #include "vmx/vmcs.h"
 
 #define LL(x) ((unsigned long long)(x))
-
-/* The selected VM's first CPU with its VMCS current, or NULL after saying why. */
-static struct vcpu *selected(struct shell *sh)
-{
-    struct vm_list *list = sh->ctx;
-
-    if (list->selected >= list->count || list->vm[list->selected]->vcpu_count == 0) {
-        (void)shell_fail(sh, -1, STATUS_ENOENT,
-                         "there is no virtual machine; boot one as a module (see README)");
-        return NULL;
-    }
-    struct vcpu *v = list->vm[list->selected]->vcpu[0];
-    if (this_cpu()->vcpu != v)
-        vcpu_make_current(v);
-    return v;
-}
 
 static enum status run_caps(struct shell *sh, int argc, char **argv)
 {
@@ -104,7 +90,7 @@ static void complete_vm(struct shell *sh, int argc, char **argv, struct completi
 
 static enum status run_regs(struct shell *sh, int argc, char **argv)
 {
-    struct vcpu *v = selected(sh);
+    struct vcpu *v = vm_selected(sh);
 
     (void)argc;
     (void)argv;
@@ -139,7 +125,7 @@ static bool field_matches(const char *name, const char *typed)
 
 static enum status run_vmcs(struct shell *sh, int argc, char **argv)
 {
-    struct vcpu *v = selected(sh);
+    struct vcpu *v = vm_selected(sh);
     unsigned shown = 0;
 
     if (!v)
@@ -202,7 +188,7 @@ static void dump_line(struct shell *sh, struct vcpu *v, u64 address, u64 count, 
 
 static enum status dump(struct shell *sh, int argc, bool physical)
 {
-    struct vcpu *v = selected(sh);
+    struct vcpu *v = vm_selected(sh);
     u64 address = 0, count = 64;
 
     if (!v)
@@ -242,7 +228,7 @@ static void walk_step(void *ctx, const struct emu_walk_step *step)
 
 static enum status run_walk(struct shell *sh, int argc, char **argv)
 {
-    struct vcpu *v = selected(sh);
+    struct vcpu *v = vm_selected(sh);
     struct emu_event fault;
     u64 address = 0;
     gpa_t gpa;
@@ -267,7 +253,7 @@ static enum status run_walk(struct shell *sh, int argc, char **argv)
 
 static enum status run_ept(struct shell *sh, int argc, char **argv)
 {
-    struct vcpu *v = selected(sh);
+    struct vcpu *v = vm_selected(sh);
     u64 address = 0;
 
     (void)argc;
@@ -282,7 +268,7 @@ static enum status run_ept(struct shell *sh, int argc, char **argv)
 
 static enum status run_dis(struct shell *sh, int argc, char **argv)
 {
-    struct vcpu *v = selected(sh);
+    struct vcpu *v = vm_selected(sh);
     u64 address = 0, count = 8;
 
     (void)argv;
@@ -317,60 +303,9 @@ static enum status run_dis(struct shell *sh, int argc, char **argv)
     return STATUS_OK;
 }
 
-static void show_exits(const struct vcpu *v, struct sink *out)
-{
-    u64 count = 0, ticks = 0;
-
-    sink_printf(out, "%-28s %10s %14s %8s %10s\n", "exit", "count", "ticks", "mean", "most");
-    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
-        const struct exit_stat *e = &v->stat[i];
-        if (!e->count)
-            continue;
-        sink_printf(out, "%-28s %10llu %14llu %8llu %10llu\n",
-                    i == EXIT_NONE ? "(before the first entry)" : exit_reason_name(i), LL(e->count),
-                    LL(e->ticks), LL(e->ticks / e->count), LL(e->most));
-        count += e->count;
-        ticks += e->ticks;
-    }
-    sink_printf(out, "%-28s %10llu %14llu\n", "all", LL(count), LL(ticks));
-}
-
-static enum status run_stat(struct shell *sh, int argc, char **argv)
-{
-    struct vcpu *v = selected(sh);
-
-    if (!v)
-        return STATUS_ENOENT;
-    if (argc > 1) {
-        if (strcmp(argv[1], "reset") != 0)
-            return shell_fail(sh, 1, STATUS_EINVAL, "expected reset, or nothing");
-        memset(v->stat, 0, sizeof(v->stat));
-        memset(v->emu_stat, 0, sizeof(v->emu_stat));
-        return STATUS_OK;
-    }
-    show_exits(v, sh->out);
-    sink_printf(sh->out, "\n%-28s %10s %14s %8s\n", "emulated because", "count", "ticks", "mean");
-    for (unsigned i = 0; i < EMU_REASON_COUNT; i++) {
-        const struct emu_stat *e = &v->emu_stat[i];
-        if (e->count)
-            sink_printf(sh->out, "%-28s %10llu %14llu %8llu\n", emu_reason_text((enum emu_reason)i),
-                        LL(e->count), LL(e->ticks), LL(e->ticks / e->count));
-    }
-    const struct bus *bus = v->vm->parts.bus;
-    sink_printf(sh->out,
-                "\nunclaimed: %llu port reads, %llu port writes, %llu memory reads, %llu memory "
-                "writes; %llu MSR accesses denied",
-                LL(bus->port[0].reads), LL(bus->port[0].writes), LL(bus->mmio[0].reads),
-                LL(bus->mmio[0].writes), LL(v->vm->msr_denied));
-    if (v->vm->msr_denied)
-        sink_printf(sh->out, ", last %#x", v->vm->msr_denied_last);
-    sink_printf(sh->out, "\n");
-    return STATUS_OK;
-}
-
 static enum status end_vm(struct shell *sh, enum vm_end how)
 {
-    struct vcpu *v = selected(sh);
+    struct vcpu *v = vm_selected(sh);
 
     if (!v)
         return STATUS_ENOENT;
@@ -399,7 +334,7 @@ static enum status run_reset(struct shell *sh, int argc, char **argv)
 
 static enum status set_paused(struct shell *sh, enum vm_state from, enum vm_state to)
 {
-    struct vcpu *v = selected(sh);
+    struct vcpu *v = vm_selected(sh);
 
     if (!v)
         return STATUS_ENOENT;
@@ -438,8 +373,6 @@ static const struct shell_command commands[] = {
     {"ept", "ADDR", "the EPT walk for a guest-physical address", "ept 0xfee00000", run_ept, NULL},
     {"dis", "[ADDR [COUNT]]", "disassemble, from RIP if not told otherwise", "dis\ndis 0x100000 4",
      run_dis, NULL},
-    {"stat", "[reset]", "exits and emulated instructions: how many, how long", NULL, run_stat,
-     NULL},
     {"pause", "", "stop the selected machine where it is", NULL, run_pause, NULL},
     {"resume", "", "let it go on", NULL, run_resume, NULL},
     {"reset", "", "start the selected machine again from its images", NULL, run_reset, NULL},
@@ -448,5 +381,8 @@ static const struct shell_command commands[] = {
 
 enum status commands_register(struct shell *sh, struct vm_list *list)
 {
-    return shell_register(sh, commands, ARRAY_SIZE(commands), list);
+    enum status s = shell_register(sh, commands, ARRAY_SIZE(commands), list);
+    if (s == STATUS_OK)
+        s = stat_register(sh, list);
+    return s == STATUS_OK ? explain_register(sh, list) : s;
 }

@@ -11,6 +11,7 @@
 #include "vmx/emulate.h"
 #include "vmx/life.h"
 #include "vmx/msr.h"
+#include "vmx/trace.h"
 #include "vmx/vcpu.h"
 
 static enum status alloc_pages(u64 size, const char *owner, u8 **out)
@@ -46,6 +47,8 @@ static enum status create_vcpus(struct vm *vm)
         vm->vcpu[i] = (struct vcpu *)(void *)memory;
         vm->vcpu_count = i + 1;
         s = vcpu_create(vm->vcpu[i], vm, i);
+        if (s == STATUS_OK)
+            s = trace_create(vm->vcpu[i]);
         if (s != STATUS_OK)
             return s;
         emulate_init(vm->vcpu[i]);
@@ -91,6 +94,7 @@ void vm_destroy(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         vcpu_destroy(vm->vcpu[i]);
+        trace_destroy(vm->vcpu[i]);
         mem_free(virt_to_phys(vm->vcpu[i]));
     }
     vm->vcpu_count = 0;

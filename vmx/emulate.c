@@ -11,6 +11,7 @@
 #include "vmx/inject.h"
 #include "vmx/life.h"
 #include "vmx/msr.h"
+#include "vmx/trace.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
@@ -272,21 +273,20 @@ enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
     return finish_special(v, status);
 }
 
-/* begin: host TSC from which on this instruction's cost is counted. */
-static inline enum exit_action run_emulator(struct vcpu *v, enum emu_reason why, u64 begin)
+static inline enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
 {
     vcpu_load(v, STATE_BASE | STATE_CR3);
     v->state.cr2 = cr2_read();
     enum emu_status status = emu_step(&v->emu);
     v->emu.fault_gpa_valid = false;
-    v->emu_stat[why].count++;
-    v->emu_stat[why].ticks += rdtsc() - begin;
+    if (v->tracing)
+        trace_emulated(v, why);
     return emulate_finish(v, status);
 }
 
 enum exit_action emulate_one(struct vcpu *v, enum emu_reason why)
 {
-    return run_emulator(v, why, rdtsc());
+    return run_emulator(v, why);
 }
 
 enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa)
@@ -294,5 +294,5 @@ enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa)
     v->emu.fault_gva = gva;
     v->emu.fault_gpa = gpa;
     v->emu.fault_gpa_valid = true;
-    return run_emulator(v, EMU_MMIO, v->exited);
+    return run_emulator(v, EMU_MMIO);
 }

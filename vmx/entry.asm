@@ -1,18 +1,17 @@
 ; SPDX-License-Identifier: MIT
 ;
 ; The door to the guest and back: loads the general registers, enters, and on a VM exit stores them
-; and calls vcpu_exited(), which says whether to enter again.  Everything else of the guest is in
+; and calls vcpu.on_exit, which says whether to enter again.  Everything else of the guest is in
 ; the VMCS or stays in the CPU (see vmx/vcpu.h).
 
 bits 64
 section .text
 
 VMCS_HOST_RSP equ 0x6c14
-
-extern vcpu_exited              ; bool vcpu_exited(struct vcpu *v)
+VCPU_ON_EXIT  equ 0x228         ; vcpu.on_exit; asserted in run.c
 
 ; bool vmx_loop(struct vcpu *v, bool launched): v begins with its general registers.
-; Returns false when vcpu_exited() says stop, true when VMLAUNCH or VMRESUME itself failed.
+; Returns false when vcpu.on_exit says stop, true when VMLAUNCH or VMRESUME itself failed.
 global vmx_loop
 global vmx_exit
 vmx_loop:
@@ -77,7 +76,7 @@ vmx_exit:                       ; HOST_RIP
         pop     rax
         mov     [rdi + 7 * 8], rax
         lea     rbp, [rsp + 6 * 8]      ; so that a backtrace goes on to the caller
-        call    vcpu_exited
+        call    [rdi + VCPU_ON_EXIT]
         test    al, al
         jnz     resume
         xor     eax, eax

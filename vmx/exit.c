@@ -11,6 +11,7 @@
 #include "vmx/life.h"
 #include "vmx/msr.h"
 #include "vmx/show.h"
+#include "vmx/trace.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
@@ -52,6 +53,7 @@ enum exit_action exit_cpuid(struct vcpu *v)
     u64 *gpr = v->state.gpr;
     const struct cpuid_entry *e = cpuid_find(&v->vm->cpuid, (u32)gpr[RAX]);
 
+    v->record->address = gpr[RAX]; /* for the trace; behind it RAX is another */
     if (unlikely(e->special))
         return cpuid_special(v);
     gpr[RAX] = e->reg[0];

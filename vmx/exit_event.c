@@ -9,6 +9,7 @@
 #include "vmx/exit.h"
 #include "vmx/inject.h"
 #include "vmx/life.h"
+#include "vmx/trace.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
@@ -110,6 +111,7 @@ enum exit_action exit_task_switch(struct vcpu *v)
     enum emu_status status =
         emu_task_switch(&v->emu, (u16)q, (enum emu_task_source)bits_get(q, 31, 30),
                         by_gate ? &cause : NULL, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
-    v->emu_stat[EMU_TASK_SWITCH].count++;
+    if (v->tracing)
+        trace_emulated(v, EMU_TASK_SWITCH);
     return emulate_finish(v, status);
 }

@@ -7,6 +7,7 @@
 #include "arch/x86/cpu.h"
 #include "lib/log.h"
 #include "vmx/life.h"
+#include "vmx/trace.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
@@ -156,6 +157,8 @@ bool inject_take(struct vcpu *v, struct emu_event *event)
         taken = false;
     }
     v->interrupt_waits = pending_vector(v) >= 0 || v->nmi_pending;
+    if (taken && v->tracing)
+        trace_event(v, event);
     return taken;
 }
 

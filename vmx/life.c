@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "vmx/check.h"
 #include "vmx/show.h"
+#include "vmx/trace.h"
 
 void vm_finish(struct vm *vm, enum vm_end how, u32 code, const char *fmt, ...)
 {
@@ -19,8 +20,10 @@ void vm_finish(struct vm *vm, enum vm_end how, u32 code, const char *fmt, ...)
     va_start(ap, fmt);
     format_vbuf(vm->end_text, sizeof(vm->end_text), fmt, ap);
     va_end(ap);
-    for (unsigned i = 0; i < vm->vcpu_count; i++)
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
         vm->vcpu[i]->requests |= REQUEST_STOP;
+        trace_life(vm->vcpu[i], vm_end_text(how));
+    }
 }
 
 /* A sink that makes log lines. */
@@ -55,6 +58,7 @@ enum exit_action vm_stop_with_report(struct vcpu *v, const char *fmt, ...)
     vcpu_show(v, &report);
     check_explain(v, rule, sizeof(rule));
     log_error(v->vm->name, "%s", rule);
+    trace_show(v, TRACE_LAST, &report);
     return EXIT_END;
 }
 

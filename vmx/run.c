@@ -13,6 +13,7 @@
 #include "vmx/exit.h"
 #include "vmx/inject.h"
 #include "vmx/life.h"
+#include "vmx/trace.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
@@ -21,7 +22,9 @@
 #define QUANTUM_US 5000u
 
 bool vmx_loop(struct vcpu *v, bool launched);
-bool vcpu_exited(struct vcpu *v);
+
+#define VCPU_ON_EXIT 0x228 /* where entry.asm looks for it */
+_Static_assert(offsetof(struct vcpu, on_exit) == VCPU_ON_EXIT, "entry.asm: VCPU_ON_EXIT");
 
 /* Groups whose change can make the state one that VM entry refuses, or make it valid again. */
 #define STATE_MODE                                                  \
@@ -154,7 +157,7 @@ static void run_emulated(struct vcpu *v)
 
     if ((v->requests & REQUEST_EVENTS) && deliver_emulated(v) == EXIT_END)
         return;
-    while (v->requests == 0 && rdtsc() < deadline_of(v)) {
+    while (v->requests == 0 && (v->stepped = rdtsc()) < deadline_of(v)) {
         u32 before = s->dirty;
         s->dirty = 0;
         enum exit_action action = emulate_one(v, EMU_INVALID_STATE);
@@ -169,21 +172,27 @@ static void run_emulated(struct vcpu *v)
     }
 }
 
-/* The last steps before entry: timer, accounts, and changed state into the VMCS. */
-static inline void ready_to_enter(struct vcpu *v, u64 now, u64 deadline)
+#define HOT __attribute__((always_inline)) inline /* compiled once for each mode of tracing */
+
+/* The exit took so many ticks: into the accounts. */
+static HOT void book(struct vcpu *v, u64 ticks)
 {
     struct exit_stat *stat = &v->stat[(u16)v->reason];
-    u64 ticks = now - v->exited;
 
     stat->count++;
     stat->ticks += ticks;
     if (ticks > stat->most)
         stat->most = ticks;
+}
+
+/* The last steps before entry: timer, and changed state into the VMCS. */
+static HOT void ready_to_enter(struct vcpu *v, u64 now, u64 deadline)
+{
     if (likely(v->has_preemption_timer)) /* fits, since the quantum bounds it */
         vmwrite(VMCS_PREEMPTION_TIMER, (u32)((deadline - now) >> v->preemption_shift) + 1);
     else
         apic_timer_arm(deadline);
-    if (v->state.dirty == STATE_RIP) {
+    if (likely(v->state.dirty == STATE_RIP)) {
         vmwrite(VMCS_GUEST_RIP, v->state.rip);
         v->state.dirty = 0;
     } else {
@@ -192,22 +201,49 @@ static inline void ready_to_enter(struct vcpu *v, u64 now, u64 deadline)
 }
 
 /*
- * Called by entry.asm after every exit: handle it, and say whether to enter at once.  What takes
- * longer than that is left to prepare().
+ * After every exit: handle it, and say whether to enter at once.  What takes longer than that is
+ * left to prepare().
  */
-bool vcpu_exited(struct vcpu *v)
+static HOT bool exited(struct vcpu *v, enum trace_mode tracing)
 {
     v->exited = rdtsc();
     v->state.valid = 0;
-    v->reason = vmread(VMCS_EXIT_REASON);
+    u32 reason = v->reason = vmread(VMCS_EXIT_REASON);
+    if (tracing)
+        trace_begin(v, reason);
     (void)exit_dispatch(v);
     if (unlikely(v->requests | (v->state.dirty & STATE_MODE)))
         return false;
     u64 now = rdtsc(), deadline = deadline_of(v);
     if (unlikely(now >= deadline))
         return false;
-    ready_to_enter(v, now, deadline);
+    u64 ticks = now - v->exited;
+    book(v, ticks);
+    bool recorded = !tracing || trace_end(v, v->record, ticks);
+    if (likely(recorded)) {
+        ready_to_enter(v, now, deadline);
+    } else { /* compiled twice, so that nothing has to be kept over a call */
+        ready_to_enter(v, now, deadline);
+        trace_end_other(v, v->record);
+    }
+    if (tracing == TRACE_FILTERED)
+        trace_filter(v, v->record);
     return true;
+}
+
+static bool exited_untraced(struct vcpu *v)
+{
+    return exited(v, TRACE_OFF);
+}
+
+static bool exited_traced(struct vcpu *v)
+{
+    return exited(v, TRACE_ALL);
+}
+
+static bool exited_filtered(struct vcpu *v)
+{
+    return exited(v, TRACE_FILTERED);
 }
 
 /*
@@ -235,6 +271,14 @@ static bool prepare(struct vcpu *v)
     return true;
 }
 
+/* The same for an exit that took the long way. */
+static void book_slowly(struct vcpu *v, u64 ticks)
+{
+    book(v, ticks);
+    if (v->tracing)
+        trace_end_slowly(v, ticks);
+}
+
 static void enter_failed(struct vcpu *v)
 {
     u32 error = vmread(VMCS_INSTRUCTION_ERROR);
@@ -247,15 +291,22 @@ static void enter_failed(struct vcpu *v)
 
 static void enter(struct vcpu *v)
 {
+    static bool (*const on_exit[])(struct vcpu * v) = {exited_untraced, exited_traced,
+                                                       exited_filtered};
     u64 now = rdtsc(), deadline = deadline_of(v);
 
+    book_slowly(v, now - v->exited);
     /* An event may be in the VMCS already, so there is no way back: a deadline that has just passed
      * ends the stay at once. */
     ready_to_enter(v, now, deadline > now ? deadline : now);
-    if (vmx_loop(v, v->launched))
+    v->on_exit = on_exit[v->tracing];
+    if (vmx_loop(v, v->launched)) {
+        v->reason = EXIT_NONE; /* there was none */
+        trace_idle(v);
         enter_failed(v);
-    else
+    } else {
         v->launched = true;
+    }
 }
 
 void vm_run(struct vm *vm)
@@ -266,12 +317,15 @@ void vm_run(struct vm *vm)
     vm->state = VM_RUNNING;
     vm->started = v->exited = rdtsc();
     v->reason = EXIT_NONE;
+    trace_idle(v);
+    trace_life(v, "starts");
     v->quantum.fire = quantum_over;
     v->quantum.dev = v;
     clock_arm(vm->parts.clock, &v->quantum, vm->started);
     while (vm->end == VM_END_NONE)
         if (prepare(v))
             enter(v);
+    book_slowly(v, rdtsc() - v->exited);
     clock_disarm(vm->parts.clock, &v->quantum);
     vm->state = VM_ENDED;
     vm->ran += rdtsc() - vm->started;

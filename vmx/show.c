@@ -25,11 +25,10 @@ static void show_segments(const struct x86_state *s, struct sink *out)
                 LL(s->gdtr.base), s->gdtr.limit, LL(s->idtr.base), s->idtr.limit);
 }
 
-/* Copy code bytes without side effects; how many could be read. */
-static unsigned peek_code(struct vcpu *v, u8 *bytes, unsigned want)
+unsigned vcpu_peek_code(struct vcpu *v, u64 rip, u8 *bytes, unsigned want)
 {
-    u64 linear =
-        v->state.rip + (emu_mode(&v->state) == EMU_MODE_64 ? 0 : v->state.seg[SEG_CS].base);
+    vcpu_load(v, STATE_BASE | STATE_CR3 | STATE_PDPTE);
+    u64 linear = rip + (emu_mode(&v->state) == EMU_MODE_64 ? 0 : v->state.seg[SEG_CS].base);
 
     for (unsigned i = 0; i < want; i++) {
         struct emu_event fault;
@@ -61,7 +60,7 @@ void vcpu_show(struct vcpu *v, struct sink *out)
     show_segments(s, out);
     sink_printf(out, "DR6 %08llx DR7 %08llx  interruptibility %x%s\n", LL(dr6_read()), LL(s->dr7),
                 s->interruptibility, v->requests & REQUEST_HALTED ? "  halted" : "");
-    unsigned got = peek_code(v, code, sizeof(code));
+    unsigned got = vcpu_peek_code(v, s->rip, code, sizeof(code));
     if (got && emu_disassemble(code, got, emu_mode(s), s->rip, text, sizeof(text), NULL, NULL))
         sink_printf(out, "at RIP: %s\n", text);
     else

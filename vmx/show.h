@@ -10,6 +10,9 @@
 /* Registers in two dozen lines, and the instruction at RIP. */
 void vcpu_show(struct vcpu *v, struct sink *out);
 
+/* Copy code at CS:rip without side effects; how many bytes could be read. */
+unsigned vcpu_peek_code(struct vcpu *v, u64 rip, u8 *bytes, unsigned want);
+
 const char *exit_reason_name(u32 basic_reason);
 
 /* For panic_attach(): the current virtual CPU's registers and last exit. */

@@ -50,14 +50,13 @@ struct exit_stat {
     u64 most;
 };
 
-struct emu_stat {
-    u64 count, ticks;
-};
-
 struct vm;
+struct trace;
+struct trace_record;
 
 struct vcpu {
-    struct x86_state state; /* first: entry.asm finds the general registers at offset 0 */
+    struct x86_state state;          /* first: entry.asm finds the general registers at offset 0 */
+    bool (*on_exit)(struct vcpu *v); /* second: entry.asm calls it after every exit */
     struct vm *vm;
     unsigned index; /* within its VM; also its APIC ID */
     bool launched;
@@ -90,7 +89,14 @@ struct vcpu {
     u64 exited;     /* host TSC of the last exit */
     u64 halt_ticks; /* spent halted */
     struct exit_stat stat[EXIT_REASON_COUNT];
-    struct emu_stat emu_stat[EMU_REASON_COUNT];
+
+    u8 tracing; /* enum trace_mode */
+    struct trace *trace;
+    union {
+        struct trace_record *record; /* the newest */
+        u16 record_low; /* adding to it wraps around at the end of the ring of 64 KiB */
+    };
+    u64 stepped; /* host TSC when the last step with state that cannot be entered began */
 };
 
 /* Make the VMCS of this vCPU, with its VM's controls; the state stays undefined until vcpu_reset.

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Trace, statistics and explanations against the guest `counts`, which makes known numbers of
+exits, and against each other."""
+import re
+
+from dataclasses import dataclass
+
+from harness import Boot
+
+GUEST = "build/guests/counts.elf"
+COMMANDS = ["stat", "stat emu 200", "stat top 3", "trace tail 4", "explain", "explain why"]
+SCRIPT = ("timeout 60\nexpect ended: \nsend \\r\nexpect vitrine> \n" +
+          "".join(f"send {command}\\r\nexpect vitrine> \n" for command in COMMANDS) +
+          "send poweroff 0\\r\nexpect end status=0\n")
+
+
+@dataclass
+class Adds(Boot):
+    """Also: every exit counter is the sum of its rows in the table, but for exits by events."""
+
+    def judge(self, status, text):
+        return super().judge(status, text) or self.sums(text)
+
+    @staticmethod
+    def sums(text):
+        exits = {name: int(n) for name, n in re.findall(r"(?m)^([A-Z_]{2,}) +(\d+) +\d+ +\d+ +\d+$",
+                                                        text)}
+        table = text[text.index("stat emu 200\n"):text.index("stat top 3\n")]
+        rows = re.findall(r"(?m)^ *(\d+) +\d+ (\S+) +[0-9a-f]+ ", table)
+        events = sum(exits.pop(name, 0) for name in ("EXTERNAL_INTERRUPT", "PREEMPTION_TIMER"))
+        told = {}
+        for count, name in (row for row in rows if row[1] != "invalid-s"):
+            name = "EPT_VIOLATION" if name == "mmio" else name
+            told[name] = told.get(name, 0) + int(count)
+        if told != exits:
+            return f"exits {exits}, but the table has {told}"
+        total = f"{sum(told.values()) + events} exits: {sum(told.values())} by instructions"
+        return None if total in table else f"no {total!r}"
+
+
+TESTS = [
+    Adds(f"trace and statistics ({cpu})", cpu=cpu, args=["--hv-append", "on-end=prompt", GUEST],
+         script=SCRIPT, timeout=60, weight=3, reject=[r"panic", r"trace was off", r"table is full"],
+         expect=[r"^CPUID +701 ", r"^RDMSR +503 ",
+                 r"^ *3001 +\d+ IO +[0-9a-f]+ +pic-master mask +in al, 0x21",
+                 r"^ *2003 +\d+ mmio +[0-9a-f]+ +lapic TPR +mov dword",
+                 r"^ *1009 +\d+ mmio +[0-9a-f]+ +lapic TPR +mov edx, \[",
+                 r"^ *701 +\d+ CPUID +[0-9a-f]+ +cpuid",
+                 r"^ *503 +\d+ RDMSR +[0-9a-f]+ +apic-base \+0 +rdmsr",
+                 r"^ *307 +\d+ CR_ACCESS +[0-9a-f]+ +mov rax, cr8",
+                 r"trace tail 4\n(\[.*\n)*.* IO .* out 0xf4, eax; debug-exit \+0 <- 0;.*ticks",
+                 r"LIFE +guest debug-exit",
+                 r"out 0xf4, eax\n +did +wrote 0 to debug-exit \+0 \(port 0xf4\)",
+                 r"3012 x local APIC registers by memory", r"avoid +x2APIC mode"])
+    for cpu in ("lynnfield", "haswell")
+] + [
+    Boot("trace: filter and off", args=["--hv-append", "on-end=prompt", "--boot-module",
+                                        "{tmp}/module script", GUEST],
+         files={"module": b"trace filter reason RDMSR\n"}, timeout=60, weight=3,
+         script="timeout 60\nexpect ended: \nsend trace tail 2\\r\nexpect vitrine> \n"
+                "send trace filter off\\r\nexpect vitrine> \nsend trace off\\r\nexpect vitrine> \n"
+                "send reset\\r\nexpect running: \nexpect ended: \nsend stat emu\\r\n"
+                "expect vitrine> \nsend trace filter reason X\\r\nexpect vitrine> \n"
+                "send poweroff 0\\r\nexpect end status=0\n",
+         expect=[r"trace tail 2\n(\[.*\] RDMSR .* rdmsr; apic-base \+0 -> 0xfee00900;.*ticks\n)+"
+                 r"\[.*LIFE", r"CPUID: 1402 exits, 701 told: the trace was off for the others",
+                 r"expected an exit reason"]),
+    Boot("trace in the report of a death", args=["--hv-append", "on-end=prompt", "{tmp}/image "
+                                                 "kind=flat mode=32 load=0x7c00"],
+         # in al, 0x21; jmp far into a page without memory
+         files={"image": b"\xe4\x21\xb8\x00\x00\x00\xe0\xff\xe0"}, timeout=60, weight=3,
+         script="timeout 60\nexpect ended: \nsend poweroff 0\\r\nexpect end status=0\n",
+         expect=[r"stopped: the guest executes at guest-physical 0xe0000000",
+                 r"LIFE +\S+ starts", r"IO .* in al, 0x21; pic-master mask -> ", r"EPT_VIOLATION"]),
+]

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Statistics: the exit counters, and the table of what instructions caused them (vmx/trace.h).
+ */
+#include "vmx/stat.h"
+
+#include "lib/string.h"
+#include "vmx/show.h"
+#include "vmx/trace.h"
+
+#define LL(x) ((unsigned long long)(x))
+
+static void show_exits(const struct vcpu *v, struct sink *out)
+{
+    u64 count = 0, ticks = 0;
+
+    sink_printf(out, "%-28s %10s %14s %8s %10s\n", "exit", "count", "ticks", "mean", "most");
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
+        const struct exit_stat *e = &v->stat[i];
+        if (!e->count)
+            continue;
+        sink_printf(out, "%-28s %10llu %14llu %8llu %10llu\n",
+                    i == EXIT_NONE ? "(before the first entry)" : exit_reason_name(i), LL(e->count),
+                    LL(e->ticks), LL(e->ticks / e->count), LL(e->most));
+        count += e->count;
+        ticks += e->ticks;
+    }
+    sink_printf(out, "%-28s %10llu %14llu\n", "all", LL(count), LL(ticks));
+}
+
+static void show_reasons(const struct vcpu *v, struct sink *out)
+{
+    struct {
+        u64 count, ticks;
+    } why[EMU_REASON_COUNT + 1] = {{0}};
+    const struct trace_row *row;
+
+    for (unsigned n = 0; (row = trace_row(v->trace, n)); n++) {
+        unsigned i = trace_sample(row).why;
+        why[i].count += row->count;
+        why[i].ticks += row->ticks;
+    }
+    sink_printf(out, "\n%-28s %10s %14s %8s\n", "emulated because", "count", "ticks", "mean");
+    for (unsigned i = 1; i <= EMU_REASON_COUNT; i++)
+        if (why[i].count)
+            sink_printf(out, "%-28s %10llu %14llu %8llu\n", emu_reason_text(i - 1),
+                        LL(why[i].count), LL(why[i].ticks), LL(why[i].ticks / why[i].count));
+}
+
+static void show_unclaimed(const struct vcpu *v, struct sink *out)
+{
+    const struct bus *bus = v->vm->parts.bus;
+
+    sink_printf(out,
+                "\nunclaimed: %llu port reads, %llu port writes, %llu memory reads, %llu memory "
+                "writes; %llu MSR accesses denied",
+                LL(bus->port[0].reads), LL(bus->port[0].writes), LL(bus->mmio[0].reads),
+                LL(bus->mmio[0].writes), LL(v->vm->msr_denied));
+    if (v->vm->msr_denied)
+        sink_printf(out, ", last %#x", v->vm->msr_denied_last);
+    sink_printf(out, "\n");
+}
+
+/* How many exits an instruction caused, by the table, for one reason; ~0u: steps. */
+static u64 in_table(const struct vcpu *v, u32 reason)
+{
+    const struct trace_row *row;
+    u64 count = 0;
+
+    for (unsigned n = 0; (row = trace_row(v->trace, n)); n++)
+        if (trace_sample(row).reason == reason)
+            count += row->count;
+    return count;
+}
+
+/* The exit counters against the table: whatever is in neither has to be said. */
+static void show_sum(const struct vcpu *v, struct sink *out)
+{
+    u64 exits = 0, table = 0, quiet = 0, lost = 0;
+
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
+        if (i == EXIT_NONE)
+            continue;
+        u64 count = v->stat[i].count, rows = in_table(v, i), none = v->trace->quiet[i];
+        if (count != rows + none)
+            sink_printf(out, "%s: %llu exits, %llu told: the trace was off for the others\n",
+                        exit_reason_name(i), LL(count), LL(rows + none));
+        exits += count;
+        table += rows;
+        quiet += none;
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(v->trace->lost); i++)
+        lost += v->trace->lost[i].count;
+    sink_printf(out, "%llu exits: %llu by instructions, as above, and %llu by events or time\n",
+                LL(exits), LL(table), LL(quiet));
+    if (in_table(v, TRACE_STEP))
+        sink_printf(out, "%llu instructions emulated in states that cannot be entered\n",
+                    LL(in_table(v, TRACE_STEP)));
+    if (lost)
+        sink_printf(out, "the table is full: %llu are told only by reason\n", LL(lost));
+}
+
+static void show_row(const struct vcpu *v, const struct trace_row *row, u64 all, struct sink *out)
+{
+    struct trace_record r = trace_sample(row);
+    char instruction[96], name[48], share[16] = "";
+
+    trace_instruction(v, &r, instruction, sizeof(instruction));
+    trace_register(v, &r, name, sizeof(name));
+    if (!row->rip && row >= v->trace->lost)
+        str_copy(instruction, sizeof(instruction), "(others)");
+    if (all)
+        format_buf(share, sizeof(share), "%3llu%% ", LL(row->ticks * 100 / all));
+    sink_printf(out, "%7llu %6llu %s%-9.9s %-16llx %-17.17s %.*s\n", LL(row->count),
+                LL(row->ticks / row->count), share,
+                r.why ? emu_reason_text(r.why - 1u) : trace_reason_name(&r), LL(row->rip), name,
+                all ? 15 : 20, instruction);
+}
+
+/* What a row is sorted by; waiting in HLT costs nobody. */
+static u64 weight(const struct trace_row *row, bool by_ticks)
+{
+    bool waits = by_ticks && trace_sample(row).reason == EXIT_HLT;
+    return row->count == 0 || waits ? 0 : by_ticks ? row->ticks : row->count;
+}
+
+/* The rows with the most counts or ticks; of equal ones the first in the table comes first. */
+static void show_rows(const struct vcpu *v, bool by_ticks, u64 limit, struct sink *out)
+{
+    u64 last = ~0ull, all = 0;
+    unsigned last_n = 0, shown = 0, rows = 0;
+    const struct trace_row *row;
+
+    for (unsigned n = 0; (row = trace_row(v->trace, n)); n++) {
+        all += by_ticks ? weight(row, true) : 0;
+        rows += weight(row, by_ticks) != 0;
+    }
+    sink_printf(out, "  count   mean %s%-9s %-16s %-17s %s\n", by_ticks ? "time " : "", "reason",
+                "RIP", "register", "instruction");
+    for (; shown < limit && shown < rows; shown++) {
+        const struct trace_row *best = NULL;
+        unsigned best_n = 0;
+        for (unsigned n = 0; (row = trace_row(v->trace, n)); n++) {
+            u64 key = weight(row, by_ticks);
+            if (key && (key < last || (key == last && n > last_n)) &&
+                (!best || key > weight(best, by_ticks))) {
+                best = row;
+                best_n = n;
+            }
+        }
+        if (!best)
+            break;
+        last = weight(best, by_ticks);
+        last_n = best_n;
+        show_row(v, best, all, out);
+    }
+    if (rows > shown)
+        sink_printf(out, "and %u more rows; stat %s %u shows all\n", rows - shown,
+                    by_ticks ? "top" : "emu", rows);
+}
+
+static enum status run_stat(struct shell *sh, int argc, char **argv)
+{
+    struct vcpu *v = vm_selected(sh);
+    u64 limit;
+    unsigned what;
+
+    (void)argv;
+    if (!v)
+        return STATUS_ENOENT;
+    if (argc < 2) {
+        show_exits(v, sh->out);
+        show_reasons(v, sh->out);
+        show_unclaimed(v, sh->out);
+        return STATUS_OK;
+    }
+    enum status s = shell_arg_choice(sh, 1, "emu|top|reset", &what);
+    limit = what == 0 ? 30 : 10;
+    if (s == STATUS_OK)
+        s = shell_arg_u64(sh, 2, "a number of rows", 1, TRACE_ROWS, &limit);
+    if (s != STATUS_OK)
+        return s;
+    if (what == 2) {
+        memset(v->stat, 0, sizeof(v->stat));
+        trace_clear(v);
+        return STATUS_OK;
+    }
+    show_rows(v, what == 1, limit, sh->out);
+    show_sum(v, sh->out);
+    return STATUS_OK;
+}
+
+static const struct shell_command commands[] = {
+    {"stat", "[emu|top|reset [ROWS]]",
+     "exits; what was emulated, where and how often; the most expensive",
+     "stat\nstat emu\nstat top 5", run_stat, NULL},
+};
+
+enum status stat_register(struct shell *sh, struct vm_list *list)
+{
+    return shell_register(sh, commands, ARRAY_SIZE(commands), list);
+}
