@@ -86,6 +86,8 @@ def run(name, cpu, args, script=""):
         file.flush()
         line = ["tools/run", "--host", "bochs", "--timeout", "300", "--ips", str(HZ), "--cpu", cpu]
         line += (["--script", file.name] if script else []) + args
+        if "--bare" not in args:  # KVM's figures are without tracing too
+            line += ["--boot-module", "tests/bench/trace-off script"]
         done = subprocess.run(line, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
     text = done.stdout.decode(errors="replace").replace("\r", "")
     if done.returncode:
