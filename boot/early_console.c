@@ -61,10 +61,7 @@ void early_console_init(void)
         log_attach(&early.sink, LOG_DEBUG);
 }
 
-struct uart16550 *early_console_uart(void)
-{
-    return early.present ? &early.uart : NULL;
-}
+struct uart16550 *early_console_uart(void) { return early.present ? &early.uart : NULL; }
 
 void early_console_hand_over(struct sink *successor, enum log_level most)
 {

@@ -69,10 +69,7 @@ static void post_mortem(void)
 }
 
 /* The host's timer only has to end a sleep. */
-static void timer_rang(void *ctx)
-{
-    (void)ctx;
-}
+static void timer_rang(void *ctx) { (void)ctx; }
 
 static void start_console(struct hypervisor *h)
 {
@@ -198,13 +195,10 @@ static void run_machine(struct hypervisor *h, unsigned i)
 static int end_status(const struct vm *vm)
 {
     switch (vm->end) {
-    case VM_END_DEBUG_EXIT:
-        return (int)vm->end_code;
+    case VM_END_DEBUG_EXIT: return (int)vm->end_code;
     case VM_END_POWEROFF:
-    case VM_END_KILLED:
-        return 0;
-    default:
-        return END_CRASHED;
+    case VM_END_KILLED: return 0;
+    default: return END_CRASHED;
     }
 }
 

@@ -53,16 +53,10 @@ static NOINLINE void selftest_stack(void)
     (void)stack_eat(&levels);
 }
 
-static NOINLINE void selftest_panic(void)
-{
-    invariant(cpu_phys_bits() == 0);
-}
+static NOINLINE void selftest_panic(void) { invariant(cpu_phys_bits() == 0); }
 
 /* Stores that W^X forbids: to code, and to code through the direct map. */
-static NOINLINE void selftest_text(void)
-{
-    *(volatile u8 *)(uintptr_t)selftest_text = 0xcc;
-}
+static NOINLINE void selftest_text(void) { *(volatile u8 *)(uintptr_t)selftest_text = 0xcc; }
 
 static NOINLINE void selftest_alias(void)
 {
@@ -106,10 +100,7 @@ static NOINLINE void selftest_jump(void)
     __asm__ volatile("");
 }
 
-static void count_interrupt(void *ctx)
-{
-    ++*(volatile unsigned *)ctx;
-}
+static void count_interrupt(void *ctx) { ++*(volatile unsigned *)ctx; }
 
 /* 20 ms of the PIT's interrupt at 1 kHz, then the APIC timer once: no panic. */
 static NOINLINE void selftest_irq(void)
@@ -208,10 +199,7 @@ static NOINLINE void selftest_memory(void)
 
 static volatile unsigned nmi_count;
 
-static void count_nmi(void)
-{
-    nmi_count++;
-}
+static void count_nmi(void) { nmi_count++; }
 
 /* An NMI with a handler, then one that nobody expects. */
 static NOINLINE void selftest_nmi(void)

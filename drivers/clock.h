@@ -26,10 +26,7 @@ struct clock {
 
 #define CLOCK_NEVER (~0ull)
 
-static inline u64 clock_now(const struct clock *c)
-{
-    return c->read(c->source);
-}
+static inline u64 clock_now(const struct clock *c) { return c->read(c->source); }
 
 void clock_init(struct clock *c, u64 (*read)(void *source), void *source, u64 hz);
 

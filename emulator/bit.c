@@ -97,27 +97,17 @@ static enum emu_status to_reg(struct emu *e, const struct insn *i,
 enum emu_status op_bitscan(struct emu *e, const struct insn *i)
 {
     switch (i->op->sub) {
-    case SCAN_TZCNT:
-        return to_reg(e, i, emu_has(e, EMU_HAS_BMI1) ? do_tzcnt : do_bsf);
-    case SCAN_LZCNT:
-        return to_reg(e, i, emu_has(e, EMU_HAS_LZCNT) ? do_lzcnt : do_bsr);
-    case SCAN_BSF:
-        return to_reg(e, i, do_bsf);
-    default:
-        return to_reg(e, i, do_bsr);
+    case SCAN_TZCNT: return to_reg(e, i, emu_has(e, EMU_HAS_BMI1) ? do_tzcnt : do_bsf);
+    case SCAN_LZCNT: return to_reg(e, i, emu_has(e, EMU_HAS_LZCNT) ? do_lzcnt : do_bsr);
+    case SCAN_BSF: return to_reg(e, i, do_bsf);
+    default: return to_reg(e, i, do_bsr);
     }
 }
 
-enum emu_status op_popcnt(struct emu *e, const struct insn *i)
-{
-    return to_reg(e, i, do_popcnt);
-}
+enum emu_status op_popcnt(struct emu *e, const struct insn *i) { return to_reg(e, i, do_popcnt); }
 
 /* The low `size` bytes in opposite order.  Of two, BSWAP makes zero; MOVBE swaps them. */
-static u64 swap_bytes(u64 v, unsigned size)
-{
-    return __builtin_bswap64(v) >> (64 - 8 * size);
-}
+static u64 swap_bytes(u64 v, unsigned size) { return __builtin_bswap64(v) >> (64 - 8 * size); }
 
 enum emu_status op_bswap(struct emu *e, const struct insn *i)
 {
@@ -212,20 +202,11 @@ static u64 bmi_with_flags(enum bmi_op op, u64 s, u64 c, unsigned bits, bool *cf)
 
     *cf = false;
     switch (op) {
-    case BMI_ANDN:
-        return ~c & s;
-    case BMI_BLSR:
-        *cf = s == 0;
-        return s & (s - 1);
-    case BMI_BLSMSK:
-        *cf = s == 0;
-        return s ^ (s - 1);
-    case BMI_BLSI:
-        *cf = s != 0;
-        return s & -s;
-    case BMI_BZHI:
-        *cf = start >= bits;
-        return start >= bits ? s : s & ~(~0ull << start);
+    case BMI_ANDN: return ~c & s;
+    case BMI_BLSR: *cf = s == 0; return s & (s - 1);
+    case BMI_BLSMSK: *cf = s == 0; return s ^ (s - 1);
+    case BMI_BLSI: *cf = s != 0; return s & -s;
+    case BMI_BZHI: *cf = start >= bits; return start >= bits ? s : s & ~(~0ull << start);
     default: /* BMI_BEXTR */
         s = start >= bits ? 0 : s >> start;
         return length >= bits ? s : s & ~(~0ull << length);
@@ -237,18 +218,12 @@ static u64 bmi_without_flags(const struct insn *i, u64 s, u64 c, unsigned bits)
     unsigned count = (unsigned)c & (bits - 1), rotate = (unsigned)i->imm & (bits - 1);
 
     switch (i->op->sub) {
-    case BMI_PDEP:
-        return deposit_bits(c, s);
-    case BMI_PEXT:
-        return extract_bits(c, s);
-    case BMI_RORX:
-        return rotate == 0 ? s : s >> rotate | s << (bits - rotate);
-    case BMI_SHLX:
-        return s << count;
-    case BMI_SHRX:
-        return s >> count;
-    default: /* BMI_SARX */
-        return (u64)((s64)(s << (64 - bits)) >> (64 - bits) >> count);
+    case BMI_PDEP: return deposit_bits(c, s);
+    case BMI_PEXT: return extract_bits(c, s);
+    case BMI_RORX: return rotate == 0 ? s : s >> rotate | s << (bits - rotate);
+    case BMI_SHLX: return s << count;
+    case BMI_SHRX: return s >> count;
+    default: /* BMI_SARX */ return (u64)((s64)(s << (64 - bits)) >> (64 - bits) >> count);
     }
 }
 

@@ -46,24 +46,15 @@ unsigned emu_arg_bytes(const struct insn *i, u16 arg)
     if (s < ARRAY_SIZE(fixed_sizes) && fixed_sizes[s] != 0)
         return fixed_sizes[s];
     switch (s) {
-    case SIZE_v:
-        return i->opsize;
-    case SIZE_z:
-        return i->opsize == 2 ? 2 : 4;
-    case SIZE_y:
-        return (i->rex & 8) && long_mode ? 8 : 4;
-    case SIZE_nat:
-        return long_mode ? 8 : 4;
-    case SIZE_p:
-        return i->opsize + 2u;
-    case SIZE_a:
-        return 2u * i->opsize;
-    case SIZE_desc:
-        return long_mode ? 10 : 6;
-    case SIZE_x:
-        return 16u << i->vlen;
-    default:
-        return 0;
+    case SIZE_v: return i->opsize;
+    case SIZE_z: return i->opsize == 2 ? 2 : 4;
+    case SIZE_y: return (i->rex & 8) && long_mode ? 8 : 4;
+    case SIZE_nat: return long_mode ? 8 : 4;
+    case SIZE_p: return i->opsize + 2u;
+    case SIZE_a: return 2u * i->opsize;
+    case SIZE_desc: return long_mode ? 10 : 6;
+    case SIZE_x: return 16u << i->vlen;
+    default: return 0;
     }
 }
 
@@ -71,20 +62,13 @@ unsigned emu_arg_bytes(const struct insn *i, u16 arg)
 static int override_of(u8 byte)
 {
     switch (byte) {
-    case 0x26:
-        return SEG_ES;
-    case 0x2e:
-        return SEG_CS;
-    case 0x36:
-        return SEG_SS;
-    case 0x3e:
-        return SEG_DS;
-    case 0x64:
-        return SEG_FS;
-    case 0x65:
-        return SEG_GS;
-    default:
-        return -1;
+    case 0x26: return SEG_ES;
+    case 0x2e: return SEG_CS;
+    case 0x36: return SEG_SS;
+    case 0x3e: return SEG_DS;
+    case 0x64: return SEG_FS;
+    case 0x65: return SEG_GS;
+    default: return -1;
     }
 }
 
@@ -238,25 +222,13 @@ static const struct opcode *walk_tables(const struct insn *i, const struct curso
     while (op->group != GROUP_NONE) {
         unsigned index = 0;
         switch ((enum opcode_group)op->group) {
-        case GROUP_REG:
-            index = modrm >> 3 & 7;
-            break;
-        case GROUP_MOD:
-            index = modrm >> 6 == 3;
-            break;
-        case GROUP_RM:
-            index = modrm & 7;
-            break;
-        case GROUP_PREFIX:
-            index = i->rep == 0xf2 ? 3 : i->rep == 0xf3 ? 2 : i->opsize16;
-            break;
-        case GROUP_W:
-            index = i->rex >> 3 & 1;
-            break;
+        case GROUP_REG: index = modrm >> 3 & 7; break;
+        case GROUP_MOD: index = modrm >> 6 == 3; break;
+        case GROUP_RM: index = modrm & 7; break;
+        case GROUP_PREFIX: index = i->rep == 0xf2 ? 3 : i->rep == 0xf3 ? 2 : i->opsize16; break;
+        case GROUP_W: index = i->rex >> 3 & 1; break;
         case GROUP_MODE64:
-        default:
-            index = i->mode == EMU_MODE_64;
-            break;
+        default: index = i->mode == EMU_MODE_64; break;
         }
         from = op;
         op = &op->next[index];
@@ -350,25 +322,18 @@ static void decode_immediates(struct cursor *c, struct insn *i)
         u64 value;
         switch (ARG_LETTER(arg)) {
         case ARG_I:
-        case ARG_J:
-            value = take_signed(c, emu_arg_bytes(i, arg));
-            break;
+        case ARG_J: value = take_signed(c, emu_arg_bytes(i, arg)); break;
         case ARG_IU:
             value = take_signed(c, emu_arg_bytes(i, arg));
             value = ARG_SIZE(arg) == SIZE_b ? (u8)value : (u16)value;
             break;
-        case ARG_L:
-            value = (u64)take(c) >> 4;
-            break;
-        case ARG_O:
-            i->disp = take_signed(c, i->addrsize);
-            continue;
+        case ARG_L: value = (u64)take(c) >> 4; break;
+        case ARG_O: i->disp = take_signed(c, i->addrsize); continue;
         case ARG_A:
             i->imm = take_signed(c, i->opsize) & mask_bytes(i->opsize);
             i->imm2 = take_signed(c, 2) & 0xffff;
             continue;
-        default:
-            continue;
+        default: continue;
         }
         *(second ? &i->imm2 : &i->imm) = value;
         second = true;
@@ -405,8 +370,7 @@ static bool check_operands(const struct insn *i)
             if (i->reg > 7)
                 return false;
             break;
-        default:
-            break;
+        default: break;
         }
     }
     return !i->lock || ((op->flags & OP_LOCK) && memory);

@@ -58,12 +58,9 @@ static bool tells_size(const struct insn *i, u16 arg, unsigned size)
     case ARG_ACC:
     case ARG_P:
     case ARG_V:
-    case ARG_B:
-        return emu_arg_bytes(i, arg) == size || (ARG_LETTER(arg) == ARG_P && size == 8);
-    case ARG_S:
-        return size == 2;
-    default:
-        return false;
+    case ARG_B: return emu_arg_bytes(i, arg) == size || (ARG_LETTER(arg) == ARG_P && size == 8);
+    case ARG_S: return size == 2;
+    default: return false;
     }
 }
 
@@ -152,15 +149,10 @@ static void put_rm(struct listing *l, u16 arg)
     }
     switch (ARG_LETTER(arg)) {
     case ARG_N:
-    case ARG_Q:
-        put(l, "mm%u", i->rm & 7u);
-        break;
+    case ARG_Q: put(l, "mm%u", i->rm & 7u); break;
     case ARG_U:
-    case ARG_W:
-        put_vector(l, i->rm, arg);
-        break;
-    default:
-        put_gpr(l, i->rm, emu_arg_bytes(i, arg));
+    case ARG_W: put_vector(l, i->rm, arg); break;
+    default: put_gpr(l, i->rm, emu_arg_bytes(i, arg));
     }
 }
 
@@ -169,26 +161,13 @@ static void put_fixed(struct listing *l, u16 arg)
     const struct insn *i = l->i;
 
     switch (ARG_LETTER(arg)) {
-    case ARG_ACC:
-        put_gpr(l, RAX, emu_arg_bytes(i, arg));
-        break;
-    case ARG_CL:
-        put(l, "cl");
-        break;
-    case ARG_DX:
-        put(l, "dx");
-        break;
-    case ARG_ONE:
-        put(l, "1");
-        break;
-    case ARG_SEG:
-        put(l, "%s", segment_names[i->op->sub]);
-        break;
-    case ARG_ST0:
-        put(l, "st0");
-        break;
-    default: /* ARG_STI */
-        put(l, "st%u", i->rm & 7u);
+    case ARG_ACC: put_gpr(l, RAX, emu_arg_bytes(i, arg)); break;
+    case ARG_CL: put(l, "cl"); break;
+    case ARG_DX: put(l, "dx"); break;
+    case ARG_ONE: put(l, "1"); break;
+    case ARG_SEG: put(l, "%s", segment_names[i->op->sub]); break;
+    case ARG_ST0: put(l, "st0"); break;
+    default: /* ARG_STI */ put(l, "st%u", i->rm & 7u);
     }
 }
 
@@ -201,57 +180,30 @@ static void put_arg(struct listing *l, u16 arg, bool second)
     case ARG_A:
         put(l, "0x%llx:0x%llx", (unsigned long long)i->imm2, (unsigned long long)i->imm);
         break;
-    case ARG_C:
-        put(l, "cr%u", i->reg);
-        break;
-    case ARG_D:
-        put(l, "dr%u", i->reg);
-        break;
-    case ARG_G:
-        put_gpr(l, i->reg, emu_arg_bytes(i, arg));
-        break;
-    case ARG_B:
-        put_gpr(l, i->vvvv, emu_arg_bytes(i, arg));
-        break;
-    case ARG_H:
-        put_vector(l, i->vvvv, arg);
-        break;
-    case ARG_V:
-        put_vector(l, i->reg, arg);
-        break;
-    case ARG_L:
-        put_vector(l, (unsigned)i->imm, arg);
-        break;
-    case ARG_P:
-        put(l, "mm%u", i->reg & 7u);
-        break;
-    case ARG_S:
-        put(l, "%s", segment_names[i->reg & 7]);
-        break;
-    case ARG_Z:
-        put_gpr(l, i->rm, emu_arg_bytes(i, arg));
-        break;
+    case ARG_C: put(l, "cr%u", i->reg); break;
+    case ARG_D: put(l, "dr%u", i->reg); break;
+    case ARG_G: put_gpr(l, i->reg, emu_arg_bytes(i, arg)); break;
+    case ARG_B: put_gpr(l, i->vvvv, emu_arg_bytes(i, arg)); break;
+    case ARG_H: put_vector(l, i->vvvv, arg); break;
+    case ARG_V: put_vector(l, i->reg, arg); break;
+    case ARG_L: put_vector(l, (unsigned)i->imm, arg); break;
+    case ARG_P: put(l, "mm%u", i->reg & 7u); break;
+    case ARG_S: put(l, "%s", segment_names[i->reg & 7]); break;
+    case ARG_Z: put_gpr(l, i->rm, emu_arg_bytes(i, arg)); break;
     case ARG_I:
-    case ARG_IU:
-        put_immediate(l, arg, second ? i->imm2 : i->imm);
-        break;
+    case ARG_IU: put_immediate(l, arg, second ? i->imm2 : i->imm); break;
     case ARG_J:
         put_address(l, i->opsize == 2 ? (l->next + i->imm) & 0xffff : l->next + i->imm);
         break;
-    case ARG_O:
-        put_memory(l, arg);
-        break;
+    case ARG_O: put_memory(l, arg); break;
     case ARG_E:
     case ARG_M:
     case ARG_N:
     case ARG_Q:
     case ARG_R:
     case ARG_U:
-    case ARG_W:
-        put_rm(l, arg);
-        break;
-    default:
-        put_fixed(l, arg);
+    case ARG_W: put_rm(l, arg); break;
+    default: put_fixed(l, arg);
     }
 }
 

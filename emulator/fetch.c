@@ -44,10 +44,7 @@ struct emu_cache {
 #define KEY_NONE  ~0u
 #define FAST_NONE (1ull << 63) /* not canonical, so no RIP */
 
-size_t emu_cache_size(void)
-{
-    return sizeof(struct emu_cache);
-}
+size_t emu_cache_size(void) { return sizeof(struct emu_cache); }
 
 void emu_cache_init(struct emu_cache *c)
 {

@@ -40,17 +40,10 @@ static inline u64 flags_unpack(u64 rflags, u32 ax)
                      : "cc", "memory")
 #define FLAGS_BY_SIZE(ASM, op, b, w, l, q) \
     switch (size) {                        \
-    case 1:                                \
-        ASM(op "b " b);                    \
-        break;                             \
-    case 2:                                \
-        ASM(op "w " w);                    \
-        break;                             \
-    case 4:                                \
-        ASM(op "l " l);                    \
-        break;                             \
-    default:                               \
-        ASM(op "q " q);                    \
+    case 1: ASM(op "b " b); break;         \
+    case 2: ASM(op "w " w); break;         \
+    case 4: ASM(op "l " l); break;         \
+    default: ASM(op "q " q);               \
     }
 #define FLAGS_SOURCE "%b[s], (%[d])", "%w[s], (%[d])", "%k[s], (%[d])", "%q[s], (%[d])"
 #define FLAGS_ALONE  "(%[d])", "(%[d])", "(%[d])", "(%[d])"
@@ -59,16 +52,11 @@ static inline u64 flags_unpack(u64 rflags, u32 ax)
 #define FLAGS_SIZED(...) FLAGS_BY_SIZE(__VA_ARGS__)
 
 /* The same without a byte form. */
-#define FLAGS_NO_BYTE(op, w, l, q) \
-    switch (size) {                \
-    case 2:                        \
-        FLAGS_ASM(op "w " w);      \
-        break;                     \
-    case 4:                        \
-        FLAGS_ASM(op "l " l);      \
-        break;                     \
-    default:                       \
-        FLAGS_ASM(op "q " q);      \
+#define FLAGS_NO_BYTE(op, w, l, q)       \
+    switch (size) {                      \
+    case 2: FLAGS_ASM(op "w " w); break; \
+    case 4: FLAGS_ASM(op "l " l); break; \
+    default: FLAGS_ASM(op "q " q);       \
     }
 
 /* Definitions of type emu_rmw. `lock` is taken only where the operand is memory: decode has seen to

@@ -15,8 +15,7 @@
     {                                       \
         switch (reg) {                      \
             EACH_REGISTER(name##_CASE)      \
-        default:                            \
-            break;                          \
+        default: break;                     \
         }                                   \
     }
 
@@ -32,10 +31,8 @@
     case n:                                                              \
         __asm__ volatile("movdqu (%0), %%xmm" #n : : "r"(p) : "memory"); \
         break;
-#define live_load_ymm_CASE(n)                                             \
-    case n:                                                               \
-        __asm__ volatile("vmovdqu (%0), %%ymm" #n : : "r"(p) : "memory"); \
-        break;
+#define live_load_ymm_CASE(n) \
+    case n: __asm__ volatile("vmovdqu (%0), %%ymm" #n : : "r"(p) : "memory"); break;
 LIVE(live_store_xmm, u8)
 LIVE(live_store_ymm, u8)
 LIVE(live_load_xmm, const u8)

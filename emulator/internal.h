@@ -148,10 +148,7 @@ struct insn {
     bool opsize16; /* a 66 prefix is there */
 };
 
-static inline bool insn_is_memory(const struct insn *i)
-{
-    return i->mod != 3;
-}
+static inline bool insn_is_memory(const struct insn *i) { return i->mod != 3; }
 
 /* ---- memory.c --------------------------------------------------------------------------- */
 
@@ -233,31 +230,20 @@ struct host_u64 {
 static inline u64 host_load(const void *p, unsigned size)
 {
     switch (size) {
-    case 1:
-        return *(const volatile u8 *)p;
-    case 2:
-        return ((const volatile struct host_u16 *)p)->v;
-    case 4:
-        return ((const volatile struct host_u32 *)p)->v;
-    default:
-        return ((const volatile struct host_u64 *)p)->v;
+    case 1: return *(const volatile u8 *)p;
+    case 2: return ((const volatile struct host_u16 *)p)->v;
+    case 4: return ((const volatile struct host_u32 *)p)->v;
+    default: return ((const volatile struct host_u64 *)p)->v;
     }
 }
 
 static inline void host_store(void *p, unsigned size, u64 value)
 {
     switch (size) {
-    case 1:
-        *(volatile u8 *)p = (u8)value;
-        break;
-    case 2:
-        ((volatile struct host_u16 *)p)->v = (u16)value;
-        break;
-    case 4:
-        ((volatile struct host_u32 *)p)->v = (u32)value;
-        break;
-    default:
-        ((volatile struct host_u64 *)p)->v = value;
+    case 1: *(volatile u8 *)p = (u8)value; break;
+    case 2: ((volatile struct host_u16 *)p)->v = (u16)value; break;
+    case 4: ((volatile struct host_u32 *)p)->v = (u32)value; break;
+    default: ((volatile struct host_u64 *)p)->v = value;
     }
 }
 
@@ -467,29 +453,14 @@ static inline bool emu_condition(u64 rflags, unsigned cc)
     bool less = !(rflags & RFLAGS_SF) != !(rflags & RFLAGS_OF), r;
 
     switch (cc >> 1 & 7) {
-    case 0:
-        r = rflags & RFLAGS_OF;
-        break;
-    case 1:
-        r = rflags & RFLAGS_CF;
-        break;
-    case 2:
-        r = rflags & RFLAGS_ZF;
-        break;
-    case 3:
-        r = rflags & (RFLAGS_CF | RFLAGS_ZF);
-        break;
-    case 4:
-        r = rflags & RFLAGS_SF;
-        break;
-    case 5:
-        r = rflags & RFLAGS_PF;
-        break;
-    case 6:
-        r = less;
-        break;
-    default:
-        r = less || (rflags & RFLAGS_ZF);
+    case 0: r = rflags & RFLAGS_OF; break;
+    case 1: r = rflags & RFLAGS_CF; break;
+    case 2: r = rflags & RFLAGS_ZF; break;
+    case 3: r = rflags & (RFLAGS_CF | RFLAGS_ZF); break;
+    case 4: r = rflags & RFLAGS_SF; break;
+    case 5: r = rflags & RFLAGS_PF; break;
+    case 6: r = less; break;
+    default: r = less || (rflags & RFLAGS_ZF);
     }
     return r != (cc & 1);
 }

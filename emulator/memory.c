@@ -412,12 +412,9 @@ static enum emu_status map_part(struct emu *e, gva_t gva, enum emu_access access
         w.gva = gva;
         w.access = access;
         switch (walk(e, &w, false, &e->event)) {
-        case STATUS_OK:
-            break;
-        case STATUS_EBUSY:
-            return EMU_RETRY;
-        case STATUS_ENOENT:
-            return EMU_FAULT;
+        case STATUS_OK: break;
+        case STATUS_EBUSY: return EMU_RETRY;
+        case STATUS_ENOENT: return EMU_FAULT;
         default: /* no RAM where a table should be: reads as all ones, so reserved bits are set */
             (void)walk_fault(e, &w, PF_P | PF_RSVD, &e->event);
             return EMU_FAULT;

@@ -140,17 +140,10 @@ enum emu_status op_lea(struct emu *e, const struct insn *i)
 static u64 host_exchange(void *p, unsigned size, u64 v)
 {
     switch (size) {
-    case 1:
-        __asm__ volatile("xchgb %b0, (%1)" : "+r"(v) : "r"(p) : "memory");
-        break;
-    case 2:
-        __asm__ volatile("xchgw %w0, (%1)" : "+r"(v) : "r"(p) : "memory");
-        break;
-    case 4:
-        __asm__ volatile("xchgl %k0, (%1)" : "+r"(v) : "r"(p) : "memory");
-        break;
-    default:
-        __asm__ volatile("xchgq %0, (%1)" : "+r"(v) : "r"(p) : "memory");
+    case 1: __asm__ volatile("xchgb %b0, (%1)" : "+r"(v) : "r"(p) : "memory"); break;
+    case 2: __asm__ volatile("xchgw %w0, (%1)" : "+r"(v) : "r"(p) : "memory"); break;
+    case 4: __asm__ volatile("xchgl %k0, (%1)" : "+r"(v) : "r"(p) : "memory"); break;
+    default: __asm__ volatile("xchgq %0, (%1)" : "+r"(v) : "r"(p) : "memory");
     }
     return v;
 }

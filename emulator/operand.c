@@ -20,10 +20,7 @@ static inline u64 effective_address(const struct emu *e, const struct insn *i)
     return i->addrsize == 8 ? ea : ea & mask_bytes(i->addrsize);
 }
 
-u64 emu_ea(const struct emu *e, const struct insn *i)
-{
-    return effective_address(e, i);
-}
+u64 emu_ea(const struct emu *e, const struct insn *i) { return effective_address(e, i); }
 
 void emu_set_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size, u64 value)
 {

@@ -103,34 +103,20 @@ static void end_advance(struct emu *e, const struct insn *i, unsigned size, unsi
 static void host_movs(void *to, const void *from, unsigned size, u64 n)
 {
     switch (size) {
-    case 1:
-        __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-        break;
-    case 2:
-        __asm__ volatile("rep movsw" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-        break;
-    case 4:
-        __asm__ volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-        break;
-    default:
-        __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+    case 1: __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+    case 2: __asm__ volatile("rep movsw" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+    case 4: __asm__ volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
+    default: __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
     }
 }
 
 static void host_stos(void *to, u64 value, unsigned size, u64 n)
 {
     switch (size) {
-    case 1:
-        __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(value) : "memory");
-        break;
-    case 2:
-        __asm__ volatile("rep stosw" : "+D"(to), "+c"(n) : "a"(value) : "memory");
-        break;
-    case 4:
-        __asm__ volatile("rep stosl" : "+D"(to), "+c"(n) : "a"(value) : "memory");
-        break;
-    default:
-        __asm__ volatile("rep stosq" : "+D"(to), "+c"(n) : "a"(value) : "memory");
+    case 1: __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(value) : "memory"); break;
+    case 2: __asm__ volatile("rep stosw" : "+D"(to), "+c"(n) : "a"(value) : "memory"); break;
+    case 4: __asm__ volatile("rep stosl" : "+D"(to), "+c"(n) : "a"(value) : "memory"); break;
+    default: __asm__ volatile("rep stosq" : "+D"(to), "+c"(n) : "a"(value) : "memory");
     }
 }
 
@@ -307,30 +293,15 @@ static enum emu_status scas_step(struct emu *e, const struct insn *i, u64 *n)
     return EMU_DONE;
 }
 
-enum emu_status op_movs(struct emu *e, const struct insn *i)
-{
-    return repeat(e, i, movs_step);
-}
+enum emu_status op_movs(struct emu *e, const struct insn *i) { return repeat(e, i, movs_step); }
 
-enum emu_status op_stos(struct emu *e, const struct insn *i)
-{
-    return repeat(e, i, stos_step);
-}
+enum emu_status op_stos(struct emu *e, const struct insn *i) { return repeat(e, i, stos_step); }
 
-enum emu_status op_lods(struct emu *e, const struct insn *i)
-{
-    return repeat(e, i, lods_step);
-}
+enum emu_status op_lods(struct emu *e, const struct insn *i) { return repeat(e, i, lods_step); }
 
-enum emu_status op_cmps(struct emu *e, const struct insn *i)
-{
-    return repeat(e, i, cmps_step);
-}
+enum emu_status op_cmps(struct emu *e, const struct insn *i) { return repeat(e, i, cmps_step); }
 
-enum emu_status op_scas(struct emu *e, const struct insn *i)
-{
-    return repeat(e, i, scas_step);
-}
+enum emu_status op_scas(struct emu *e, const struct insn *i) { return repeat(e, i, scas_step); }
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 

@@ -16,15 +16,9 @@
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX        0xc0000103u
 
-static u32 low(const struct emu *e, enum gpr reg)
-{
-    return (u32)e->state->gpr[reg];
-}
+static u32 low(const struct emu *e, enum gpr reg) { return (u32)e->state->gpr[reg]; }
 
-static u64 edx_eax(const struct emu *e)
-{
-    return (u64)low(e, RDX) << 32 | low(e, RAX);
-}
+static u64 edx_eax(const struct emu *e) { return (u64)low(e, RDX) << 32 | low(e, RAX); }
 
 static void set_edx_eax(struct emu *e, u64 value)
 {
@@ -137,10 +131,7 @@ enum emu_status op_sldt(struct emu *e, const struct insn *i)
     return store_selector(e, i, SEG_LDTR);
 }
 
-enum emu_status op_str(struct emu *e, const struct insn *i)
-{
-    return store_selector(e, i, SEG_TR);
-}
+enum emu_status op_str(struct emu *e, const struct insn *i) { return store_selector(e, i, SEG_TR); }
 
 /* Fetch the descriptor LLDT or LTR wants: in the GDT, of the right type, present, canonical. */
 static enum emu_status system_descriptor(struct emu *e, u16 selector, u16 types,
@@ -330,10 +321,7 @@ bool emu_efer_valid(const struct x86_state *s, u64 value)
     return !(s->cr0 & CR0_PG) || !((s->efer ^ value) & EFER_LME);
 }
 
-static unsigned natural(const struct insn *i)
-{
-    return i->mode == EMU_MODE_64 ? 8 : 4;
-}
+static unsigned natural(const struct insn *i) { return i->mode == EMU_MODE_64 ? 8 : 4; }
 
 enum emu_status op_mov_from_cr(struct emu *e, const struct insn *i)
 {
@@ -342,20 +330,11 @@ enum emu_status op_mov_from_cr(struct emu *e, const struct insn *i)
 
     emu_need(e, i->reg == 3 ? STATE_CR3 : 0);
     switch (i->reg) {
-    case 0:
-        value = s->cr0;
-        break;
-    case 2:
-        value = s->cr2;
-        break;
-    case 3:
-        value = s->cr3;
-        break;
-    case 4:
-        value = s->cr4;
-        break;
-    default:
-        value = e->ops->read_cr8(e->ctx);
+    case 0: value = s->cr0; break;
+    case 2: value = s->cr2; break;
+    case 3: value = s->cr3; break;
+    case 4: value = s->cr4; break;
+    default: value = e->ops->read_cr8(e->ctx);
     }
     emu_set_gpr(e, i->rm, natural(i), value);
     return EMU_DONE;
@@ -639,15 +618,9 @@ static enum emu_status write_base(struct emu *e, const struct insn *i, enum seg 
     return EMU_DONE;
 }
 
-enum emu_status op_rdfsbase(struct emu *e, const struct insn *i)
-{
-    return read_base(e, i, SEG_FS);
-}
+enum emu_status op_rdfsbase(struct emu *e, const struct insn *i) { return read_base(e, i, SEG_FS); }
 
-enum emu_status op_rdgsbase(struct emu *e, const struct insn *i)
-{
-    return read_base(e, i, SEG_GS);
-}
+enum emu_status op_rdgsbase(struct emu *e, const struct insn *i) { return read_base(e, i, SEG_GS); }
 
 enum emu_status op_wrfsbase(struct emu *e, const struct insn *i)
 {

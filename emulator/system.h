@@ -10,10 +10,7 @@
 
 /* ---- memory.c --------------------------------------------------------------------------- */
 
-static inline bool emu_long_mode(const struct x86_state *s)
-{
-    return s->efer & EFER_LMA;
-}
+static inline bool emu_long_mode(const struct x86_state *s) { return s->efer & EFER_LMA; }
 
 static inline bool emu_in_64bit(const struct x86_state *s)
 {
@@ -91,10 +88,7 @@ static inline bool desc_is_writable(const struct descriptor *d)
     return (d->access & (SEG_S | TYPE_CODE | TYPE_WRITABLE)) == (SEG_S | TYPE_WRITABLE);
 }
 
-static inline bool selector_is_null(u16 selector)
-{
-    return (selector & 0xfffc) == 0;
-}
+static inline bool selector_is_null(u16 selector) { return (selector & 0xfffc) == 0; }
 
 /* A fault whose error code is a selector (without its RPL). */
 static inline enum emu_status emu_raise_selector(struct emu *e, enum vector vector, u16 selector)

@@ -36,10 +36,7 @@ static const struct tss_layout layout32 = {.size = 4,
 #define TSS_MAX 104
 #define DR6_BT  BIT64(15) /* SDM vol. 3B, 17.2.3 */
 
-static const struct tss_layout *layout_of(u32 access)
-{
-    return access & 8 ? &layout32 : &layout16;
-}
+static const struct tss_layout *layout_of(u32 access) { return access & 8 ? &layout32 : &layout16; }
 
 static u32 field(const u8 *image, unsigned at, unsigned size)
 {

@@ -175,11 +175,8 @@ static u64 build_facs(struct area *a)
 }
 
 /* A generic address structure in I/O space; access: 1 byte, 2 word, 3 double word. */
-#define GAS_IO(at, bits, access, port)                                   \
-    {(at), 1, SPACE_IO}, {(at) + 1, 1, (bits)}, {(at) + 3, 1, (access)}, \
-    {                                                                    \
-        (at) + 4, 8, (port)                                              \
-    }
+#define GAS_IO(at, bits, access, port) \
+    {(at), 1, SPACE_IO}, {(at) + 1, 1, (bits)}, {(at) + 3, 1, (access)}, { (at) + 4, 8, (port) }
 
 /* 5.2.9, table 5.9; the machine is in ACPI mode from the start: SMI_CMD is 0. */
 static u64 build_fadt(struct area *a, u64 facs, u64 dsdt)

@@ -105,10 +105,7 @@ void aml_string(struct aml *a, const char *text)
     put_text(a, text, strlen(text) + 1);
 }
 
-static u32 hex_digit(char c)
-{
-    return (u32)(c <= '9' ? c - '0' : c - 'A' + 10);
-}
+static u32 hex_digit(char c) { return (u32)(c <= '9' ? c - '0' : c - 'A' + 10); }
 
 /* Three letters of five bits, four hexadecimal digits, most significant byte first. */
 void aml_eisa_id(struct aml *a, const char *id)

@@ -35,10 +35,7 @@ static struct irqline isa_line(struct board *b, unsigned irq)
     return (struct irqline){set_isa, b, irq};
 }
 
-static u64 at_most(u64 value, u64 limit)
-{
-    return value < limit ? value : limit;
-}
+static u64 at_most(u64 value, u64 limit) { return value < limit ? value : limit; }
 
 static enum status set_cmos(struct board *b)
 {

@@ -366,10 +366,7 @@ static void parse_plain_file(struct line *l, bool plain_list)
               "module=NAME, symbols=NAME, floppy=NAME, kernel=NAME, rom=NAME or script");
 }
 
-static void report_hv(void *ctx, const struct option_error *e)
-{
-    report(ctx, CONFIG_NO_MODULE, e);
-}
+static void report_hv(void *ctx, const struct option_error *e) { report(ctx, CONFIG_NO_MODULE, e); }
 
 static void parse_own(struct config *c, const char *cmdline)
 {
@@ -388,16 +385,10 @@ static void parse_own(struct config *c, const char *cmdline)
 static void parse_other(struct line *l, bool plain_list)
 {
     switch (l->role) {
-    case ROLE_GUEST:
-        return;
-    case ROLE_SCRIPT:
-        parse_script(l);
-        return;
-    case ROLE_NONE:
-        parse_plain_file(l, plain_list);
-        return;
-    default:
-        parse_file(l);
+    case ROLE_GUEST: return;
+    case ROLE_SCRIPT: parse_script(l); return;
+    case ROLE_NONE: parse_plain_file(l, plain_list); return;
+    default: parse_file(l);
     }
 }
 

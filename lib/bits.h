@@ -17,20 +17,11 @@ static inline u64 bits_get(u64 value, unsigned hi, unsigned lo)
 }
 
 /* value rounded down or up to a power-of-two alignment; align_up wraps to 0 past the top. */
-static inline u64 align_down(u64 value, u64 align)
-{
-    return value & ~(align - 1);
-}
+static inline u64 align_down(u64 value, u64 align) { return value & ~(align - 1); }
 
-static inline u64 align_up(u64 value, u64 align)
-{
-    return (value + align - 1) & ~(align - 1);
-}
+static inline u64 align_up(u64 value, u64 align) { return (value + align - 1) & ~(align - 1); }
 
-static inline bool is_aligned(u64 value, u64 align)
-{
-    return (value & (align - 1)) == 0;
-}
+static inline bool is_aligned(u64 value, u64 align) { return (value & (align - 1)) == 0; }
 
 /* True when [start, start + size) lies inside [0, limit): no wrap-around. */
 static inline bool range_within(u64 start, u64 size, u64 limit)
@@ -45,9 +36,6 @@ static inline bool ranges_overlap(u64 a, u64 an, u64 b, u64 bn)
 }
 
 /* Value of the low size bytes (1, 2, 4 or 8) all set. */
-static inline u64 mask_bytes(unsigned size)
-{
-    return ~0ull >> (64 - 8 * size);
-}
+static inline u64 mask_bytes(unsigned size) { return ~0ull >> (64 - 8 * size); }
 
 #endif

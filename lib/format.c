@@ -137,19 +137,12 @@ static const char *parse_length(const char *p, struct spec *f)
 {
     f->size = sizeof(int);
     switch (*p) {
-    case 'h':
-        f->size = p[1] == 'h' ? 1 : 2;
-        return p[1] == 'h' ? p + 2 : p + 1;
-    case 'l':
-        f->size = 8;
-        return p[1] == 'l' ? p + 2 : p + 1;
+    case 'h': f->size = p[1] == 'h' ? 1 : 2; return p[1] == 'h' ? p + 2 : p + 1;
+    case 'l': f->size = 8; return p[1] == 'l' ? p + 2 : p + 1;
     case 'z':
     case 'j':
-    case 't':
-        f->size = 8;
-        return p + 1;
-    default:
-        return p;
+    case 't': f->size = 8; return p + 1;
+    default: return p;
     }
 }
 
@@ -175,32 +168,19 @@ static bool put_conversion(struct sink *s, struct spec *f, va_list *ap)
     char c;
 
     switch (f->conversion) {
-    case '%':
-        s->write(s, "%", 1);
-        return true;
+    case '%': s->write(s, "%", 1); return true;
     case 'c':
         c = (char)va_arg(*ap, int);
         f->flags &= ~(u32)FLAG_ZERO;
         put_padded(s, f, "", 0, &c, 1);
         return true;
-    case 's':
-        put_string(s, f, va_arg(*ap, const char *));
-        return true;
-    case 'd':
-        put_signed(s, f, ap);
-        return true;
-    case 'u':
-        put_number(s, f, take_unsigned(f->size, ap), "");
-        return true;
+    case 's': put_string(s, f, va_arg(*ap, const char *)); return true;
+    case 'd': put_signed(s, f, ap); return true;
+    case 'u': put_number(s, f, take_unsigned(f->size, ap), ""); return true;
     case 'x':
-    case 'X':
-        put_hex(s, f, ap);
-        return true;
-    case 'p':
-        put_number(s, f, (u64)(uintptr_t)va_arg(*ap, void *), "0x");
-        return true;
-    default:
-        return false;
+    case 'X': put_hex(s, f, ap); return true;
+    case 'p': put_number(s, f, (u64)(uintptr_t)va_arg(*ap, void *), "0x"); return true;
+    default: return false;
     }
 }
 

@@ -46,10 +46,7 @@ static void log_unlock(struct log *l)
     atomic_flag_clear_explicit(&l->busy, memory_order_release);
 }
 
-static void ring_add(struct log *l, char c)
-{
-    l->ring[l->head++ % LOG_RING] = c;
-}
+static void ring_add(struct log *l, char c) { l->ring[l->head++ % LOG_RING] = c; }
 
 /* Keep one line (len characters, newline included), dropping whole old lines to make room. */
 static void log_keep(struct log *l, enum log_level level, const char *line, size_t len)

@@ -57,16 +57,12 @@ static unsigned suffix_shift(char c)
 {
     switch (c) {
     case 'k':
-    case 'K':
-        return 10;
+    case 'K': return 10;
     case 'm':
-    case 'M':
-        return 20;
+    case 'M': return 20;
     case 'g':
-    case 'G':
-        return 30;
-    default:
-        return 0;
+    case 'G': return 30;
+    default: return 0;
     }
 }
 
@@ -87,10 +83,7 @@ enum status parse_size(const char *text, u64 *out)
     return STATUS_OK;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 enum status parse_word(const char **cursor, char *buf, size_t cap)
 {

@@ -19,15 +19,9 @@ struct ring {
         .buf = (storage), .mask = sizeof(storage) - 1 \
     }
 
-static inline u32 ring_used(const struct ring *r)
-{
-    return r->head - r->tail;
-}
+static inline u32 ring_used(const struct ring *r) { return r->head - r->tail; }
 
-static inline u32 ring_room(const struct ring *r)
-{
-    return r->mask + 1 - ring_used(r);
-}
+static inline u32 ring_room(const struct ring *r) { return r->mask + 1 - ring_used(r); }
 
 /* False when full: nothing is stored. */
 static inline bool ring_put(struct ring *r, u8 byte)

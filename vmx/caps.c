@@ -30,10 +30,7 @@ static const char *const set_names[] = {
     "pin-based controls", "processor-based controls", "secondary controls", "VM-exit controls",
     "VM-entry controls",  "IA32_VMX_EPT_VPID_CAP",    "IA32_VMX_MISC"};
 
-static bool has_hypervisor(void)
-{
-    return (cpuid(1, 0).ecx & BIT(31)) != 0;
-}
+static bool has_hypervisor(void) { return (cpuid(1, 0).ecx & BIT(31)) != 0; }
 
 /* SDM vol. 3C, 23.7: VMXON needs the lock bit and the enable-outside-SMX bit. */
 static enum status enable_in_feature_control(void)

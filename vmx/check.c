@@ -20,25 +20,13 @@ struct rule {
     bool (*holds)(const struct facts *f);
 };
 
-static bool is_usable(const struct segment *g)
-{
-    return !(g->access & SEG_UNUSABLE);
-}
+static bool is_usable(const struct segment *g) { return !(g->access & SEG_UNUSABLE); }
 
-static unsigned type_of(const struct segment *g)
-{
-    return g->access & SEG_TYPE;
-}
+static unsigned type_of(const struct segment *g) { return g->access & SEG_TYPE; }
 
-static unsigned dpl_of(const struct segment *g)
-{
-    return g->access >> SEG_DPL_SHIFT & 3;
-}
+static unsigned dpl_of(const struct segment *g) { return g->access >> SEG_DPL_SHIFT & 3; }
 
-static bool is_canonical(u64 address)
-{
-    return (u64)((s64)(address << 16) >> 16) == address;
-}
+static bool is_canonical(u64 address) { return (u64)((s64)(address << 16) >> 16) == address; }
 
 /* Granularity must fit the limit: bits 11:0 all ones with G, bits 31:20 zero without. */
 static bool limit_fits(const struct segment *g)
@@ -70,25 +58,16 @@ static bool cr0_paging_protected(const struct facts *f)
     return !(f->s->cr0 & CR0_PG) || (f->s->cr0 & CR0_PE);
 }
 
-static bool cr4_fixed(const struct facts *f)
-{
-    return (f->s->cr4 & ~f->caps->cr4_fixed1) == 0;
-}
+static bool cr4_fixed(const struct facts *f) { return (f->s->cr4 & ~f->caps->cr4_fixed1) == 0; }
 
 static bool cr4_pae_long(const struct facts *f)
 {
     return !f->long_mode || ((f->s->cr0 & CR0_PG) && (f->s->cr4 & CR4_PAE));
 }
 
-static bool cr4_pcid(const struct facts *f)
-{
-    return f->long_mode || !(f->s->cr4 & CR4_PCIDE);
-}
+static bool cr4_pcid(const struct facts *f) { return f->long_mode || !(f->s->cr4 & CR4_PCIDE); }
 
-static bool cr3_width(const struct facts *f)
-{
-    return !(f->s->cr3 >> f->phys_bits);
-}
+static bool cr3_width(const struct facts *f) { return !(f->s->cr3 >> f->phys_bits); }
 
 static bool efer_consistent(const struct facts *f)
 {
@@ -97,10 +76,7 @@ static bool efer_consistent(const struct facts *f)
     return ((f->s->efer & EFER_LMA) != 0) == ((f->s->efer & EFER_LME) != 0);
 }
 
-static bool tr_selector(const struct facts *f)
-{
-    return !(f->s->seg[SEG_TR].selector & 4);
-}
+static bool tr_selector(const struct facts *f) { return !(f->s->seg[SEG_TR].selector & 4); }
 
 static bool ldtr_selector(const struct facts *f)
 {
@@ -169,10 +145,7 @@ static bool cs_long(const struct facts *f)
     return f->vm86 || !f->long_mode || !(cs->access & SEG_L) || !(cs->access & SEG_DB);
 }
 
-static bool cs_limit(const struct facts *f)
-{
-    return f->vm86 || limit_fits(&f->s->seg[SEG_CS]);
-}
+static bool cs_limit(const struct facts *f) { return f->vm86 || limit_fits(&f->s->seg[SEG_CS]); }
 
 static bool ss_type(const struct facts *f)
 {
@@ -202,10 +175,7 @@ static bool data_type_one(const struct facts *f, unsigned seg)
            (g->access & SEG_P) && limit_fits(g);
 }
 
-static bool data_type(const struct facts *f)
-{
-    return f->vm86 || each_data(f, data_type_one);
-}
+static bool data_type(const struct facts *f) { return f->vm86 || each_data(f, data_type_one); }
 
 static bool data_dpl_one(const struct facts *f, unsigned seg)
 {
@@ -260,10 +230,7 @@ static bool rflags_vm(const struct facts *f)
     return !(f->s->rflags & RFLAGS_VM) || (!f->long_mode && (f->s->cr0 & CR0_PE));
 }
 
-static bool shadow_one(const struct facts *f)
-{
-    return (f->s->interruptibility & 3) != 3;
-}
+static bool shadow_one(const struct facts *f) { return (f->s->interruptibility & 3) != 3; }
 
 static bool shadow_sti(const struct facts *f)
 {

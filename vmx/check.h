@@ -20,10 +20,7 @@ struct check_rule {
 /* The first broken rule, or NULL: VM entry will not refuse the state. */
 const struct check_rule *check_guest_state(struct vcpu *v);
 
-static inline bool check_enterable(struct vcpu *v)
-{
-    return check_guest_state(v) == NULL;
-}
+static inline bool check_enterable(struct vcpu *v) { return check_guest_state(v) == NULL; }
 
 /* One line about why VM entry failed or would fail. */
 void check_explain(struct vcpu *v, char *buf, size_t cap);

@@ -111,19 +111,15 @@ static enum emu_status write_cr4(struct vcpu *v, u64 value)
 enum emu_status cr_write(struct vcpu *v, unsigned cr, u64 value)
 {
     switch (cr) {
-    case 0:
-        return write_cr0(v, value);
-    case 3:
-        return write_cr3(v, value);
-    case 4:
-        return write_cr4(v, value);
+    case 0: return write_cr0(v, value);
+    case 3: return write_cr3(v, value);
+    case 4: return write_cr4(v, value);
     case 8:
         if (value > 15)
             return emu_raise(&v->emu, VECTOR_GP, true, 0);
         v->vm->parts.intc.ops->write_cr8(v->vm->parts.intc.ctx, v->index, (u8)value);
         return EMU_DONE;
-    default:
-        return emu_raise(&v->emu, VECTOR_UD, false, 0);
+    default: return emu_raise(&v->emu, VECTOR_UD, false, 0);
     }
 }
 

@@ -16,10 +16,7 @@
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
-static void op_load(void *ctx, u32 groups)
-{
-    vcpu_load(ctx, groups);
-}
+static void op_load(void *ctx, u32 groups) { vcpu_load(ctx, groups); }
 
 static void *op_ram(void *ctx, gpa_t gpa, enum emu_access access)
 {
@@ -138,10 +135,7 @@ static void op_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
     cpuid_answer(&v->vm->cpuid, v->index, v->state.cr4 & CR4_OSXSAVE, leaf, subleaf, out);
 }
 
-static u64 op_read_tsc(void *ctx)
-{
-    return rdtsc() + ((struct vcpu *)ctx)->tsc_offset;
-}
+static u64 op_read_tsc(void *ctx) { return rdtsc() + ((struct vcpu *)ctx)->tsc_offset; }
 
 static void op_invalidate(void *ctx, bool all, gva_t gva)
 {
@@ -183,18 +177,13 @@ static enum emu_status op_special(void *ctx, unsigned op, u64 operand, u64 opera
     case EMU_OP_INVD:
         /* No device of ours reads memory behind the caches, and a guest may not empty the host's.
          */
-    case EMU_OP_PAUSE:
-        return EMU_DONE;
-    case EMU_OP_INVPCID:
-        vcpu_flush_tlb(v);
-        return EMU_DONE;
-    case EMU_OP_VMCALL:
-        return hypercall(v);
+    case EMU_OP_PAUSE: return EMU_DONE;
+    case EMU_OP_INVPCID: vcpu_flush_tlb(v); return EMU_DONE;
+    case EMU_OP_VMCALL: return hypercall(v);
     case EMU_OP_RDPMC:
         /* CPUID shows no counters (leaf 0AH reads 0). */
         return emu_raise(&v->emu, VECTOR_GP, true, 0);
-    default:
-        return emu_raise(&v->emu, VECTOR_UD, false, 0);
+    default: return emu_raise(&v->emu, VECTOR_UD, false, 0);
     }
 }
 
@@ -250,17 +239,13 @@ static __attribute__((noinline)) enum exit_action finish_special(struct vcpu *v,
         if (unlikely(v->state.activity == ACTIVITY_HLT))
             v->requests |= REQUEST_HALTED;
         return EXIT_CONTINUE;
-    case EMU_FAULT:
-        return inject_fault(v, &v->emu.event);
-    case EMU_RETRY:
-        return EXIT_CONTINUE;
-    case EMU_STOP:
-        return EXIT_END;
+    case EMU_FAULT: return inject_fault(v, &v->emu.event);
+    case EMU_RETRY: return EXIT_CONTINUE;
+    case EMU_STOP: return EXIT_END;
     case EMU_TRIPLE_FAULT:
         vm_finish(v->vm, VM_END_TRIPLE_FAULT, 0, "triple fault while an event was delivered");
         return EXIT_END;
-    case EMU_UNIMPLEMENTED:
-        break;
+    case EMU_UNIMPLEMENTED: break;
     }
     return unimplemented(v);
 }
@@ -284,10 +269,7 @@ static inline enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
     return emulate_finish(v, status);
 }
 
-enum exit_action emulate_one(struct vcpu *v, enum emu_reason why)
-{
-    return run_emulator(v, why);
-}
+enum exit_action emulate_one(struct vcpu *v, enum emu_reason why) { return run_emulator(v, why); }
 
 enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa)
 {

@@ -21,20 +21,11 @@ static unsigned index_at(u64 gpa, unsigned level)
     return (unsigned)(gpa >> (12 + INDEX_BITS * (level - 1))) & 0x1ff;
 }
 
-static u64 size_at(unsigned level)
-{
-    return PAGE_SIZE << (INDEX_BITS * (level - 1));
-}
+static u64 size_at(unsigned level) { return PAGE_SIZE << (INDEX_BITS * (level - 1)); }
 
-static bool is_leaf(u64 entry, unsigned level)
-{
-    return level == 1 || (entry & EPT_LARGE) != 0;
-}
+static bool is_leaf(u64 entry, unsigned level) { return level == 1 || (entry & EPT_LARGE) != 0; }
 
-static u64 *table_of(u64 entry)
-{
-    return phys_to_virt(HPA(entry & EPT_ADDRESS));
-}
+static u64 *table_of(u64 entry) { return phys_to_virt(HPA(entry & EPT_ADDRESS)); }
 
 static enum status new_table(struct ept *e, u64 **table, hpa_t *at)
 {

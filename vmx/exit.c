@@ -90,23 +90,14 @@ enum exit_action exit_hlt(struct vcpu *v)
     return exit_retire(v);
 }
 
-enum exit_action exit_vmcall(struct vcpu *v)
-{
-    return emulate_one(v, EMU_INTERCEPT);
-}
+enum exit_action exit_vmcall(struct vcpu *v) { return emulate_one(v, EMU_INTERCEPT); }
 
 /* Instructions whose effect the emulator knows; they are too rare to be decoded from exit fields.
  */
-enum exit_action exit_emulate(struct vcpu *v)
-{
-    return emulate_one(v, EMU_INTERCEPT);
-}
+enum exit_action exit_emulate(struct vcpu *v) { return emulate_one(v, EMU_INTERCEPT); }
 
 /* VT-x, SMX and the like are not shown in CPUID, so their instructions do not exist. */
-enum exit_action exit_undefined(struct vcpu *v)
-{
-    return inject_ud(v);
-}
+enum exit_action exit_undefined(struct vcpu *v) { return inject_ud(v); }
 
 /* The debug registers are in the CPU itself; the emulator wants them in the state. */
 enum exit_action exit_mov_dr(struct vcpu *v)

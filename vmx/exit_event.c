@@ -18,16 +18,10 @@
 #define DR7_GD           BIT64(13)
 
 /* An NMI that exits is the host's: its own handler runs, and its IRET opens NMIs again. */
-static void host_nmi(void)
-{
-    __asm__ volatile("int $2" ::: "memory");
-}
+static void host_nmi(void) { __asm__ volatile("int $2" ::: "memory"); }
 
 /* Machine checks are the host's too: its handler reports and stops. */
-static void host_machine_check(void)
-{
-    __asm__ volatile("int $18" ::: "memory");
-}
+static void host_machine_check(void) { __asm__ volatile("int $18" ::: "memory"); }
 
 /* A #DB that exits has not written DR6 nor cleared DR7.GD yet (SDM vol. 3C, 27.1). */
 static enum exit_action reflect_debug(struct vcpu *v, struct emu_event *event)
@@ -62,10 +56,8 @@ enum exit_action exit_exception_nmi(struct vcpu *v)
         v->state.dirty |= STATE_INTERRUPTIBILITY;
     }
     switch (event.vector) {
-    case VECTOR_DB:
-        return reflect_debug(v, &event);
-    case VECTOR_AC:
-        return inject_fault(v, &event);
+    case VECTOR_DB: return reflect_debug(v, &event);
+    case VECTOR_AC: return inject_fault(v, &event);
     default:
         return vm_stop_with_report(v, "exception %u was intercepted, and nobody asked for it",
                                    event.vector);

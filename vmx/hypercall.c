@@ -20,9 +20,7 @@ enum emu_status hypercall(struct vcpu *v)
         return EMU_DONE;
     }
     switch ((u32)s->gpr[RAX]) {
-    case HYPERCALL_BASE + HYPERCALL_IDENTIFY:
-        s->gpr[RAX] = HYPERCALL_VERSION;
-        return EMU_DONE;
+    case HYPERCALL_BASE + HYPERCALL_IDENTIFY: s->gpr[RAX] = HYPERCALL_VERSION; return EMU_DONE;
     case HYPERCALL_BASE + HYPERCALL_NOTE:
         log_info(v->vm->name, "note %#llx from %#llx", (unsigned long long)argument,
                  (unsigned long long)s->rip);
@@ -31,8 +29,6 @@ enum emu_status hypercall(struct vcpu *v)
     case HYPERCALL_BASE + HYPERCALL_END:
         vm_finish(v->vm, VM_END_DEBUG_EXIT, (u32)argument, "status %u by hypercall", (u32)argument);
         return EMU_STOP;
-    default:
-        s->gpr[RAX] = ~0ull;
-        return EMU_DONE;
+    default: s->gpr[RAX] = ~0ull; return EMU_DONE;
     }
 }

@@ -116,12 +116,8 @@ static bool write_efer(struct vcpu *v, u32 msr, u64 value)
 static bool read_vmcs(struct vcpu *v, u32 msr, u64 *value)
 {
     switch (msr) {
-    case MSR_IA32_PAT:
-        *value = vmread(VMCS_GUEST_PAT);
-        return true;
-    case MSR_IA32_DEBUGCTL:
-        *value = vmread(VMCS_GUEST_DEBUGCTL);
-        return true;
+    case MSR_IA32_PAT: *value = vmread(VMCS_GUEST_PAT); return true;
+    case MSR_IA32_DEBUGCTL: *value = vmread(VMCS_GUEST_DEBUGCTL); return true;
     case MSR_IA32_FS_BASE:
     case MSR_IA32_GS_BASE: {
         unsigned seg = msr == MSR_IA32_FS_BASE ? SEG_FS : SEG_GS;
@@ -138,10 +134,7 @@ static bool read_vmcs(struct vcpu *v, u32 msr, u64 *value)
     }
 }
 
-static bool is_canonical(u64 address)
-{
-    return (u64)((s64)(address << 16) >> 16) == address;
-}
+static bool is_canonical(u64 address) { return (u64)((s64)(address << 16) >> 16) == address; }
 
 static bool is_pat(u64 value)
 {
@@ -264,10 +257,7 @@ static bool read_mtrr(struct vcpu *v, u32 msr, u64 *value)
     return at != NULL;
 }
 
-static bool is_memory_type(u64 type)
-{
-    return type <= 6 && type != 2 && type != 3;
-}
+static bool is_memory_type(u64 type) { return type <= 6 && type != 2 && type != 3; }
 
 /* Kept and read back; they do not act: EPT takes its memory types from the host. */
 static bool write_mtrr(struct vcpu *v, u32 msr, u64 value)

@@ -32,10 +32,7 @@ _Static_assert(offsetof(struct vcpu, on_exit) == VCPU_ON_EXIT, "entry.asm: VCPU_
      (STATE_ALL & ~(u32)(STATE_SEG0 - 1)))
 
 /* Host TSC at which the guest is to be left; the quantum's timer is always armed. */
-static u64 deadline_of(const struct vcpu *v)
-{
-    return v->vm->parts.clock->first->deadline;
-}
+static u64 deadline_of(const struct vcpu *v) { return v->vm->parts.clock->first->deadline; }
 
 static void quantum_over(void *dev, u64 deadline)
 {
@@ -231,20 +228,11 @@ static HOT bool exited(struct vcpu *v, enum trace_mode tracing)
     return true;
 }
 
-static bool exited_untraced(struct vcpu *v)
-{
-    return exited(v, TRACE_OFF);
-}
+static bool exited_untraced(struct vcpu *v) { return exited(v, TRACE_OFF); }
 
-static bool exited_traced(struct vcpu *v)
-{
-    return exited(v, TRACE_ALL);
-}
+static bool exited_traced(struct vcpu *v) { return exited(v, TRACE_ALL); }
 
-static bool exited_filtered(struct vcpu *v)
-{
-    return exited(v, TRACE_FILTERED);
-}
+static bool exited_filtered(struct vcpu *v) { return exited(v, TRACE_FILTERED); }
 
 /*
  * Whatever stands between now and the next entry: time, requests, events, state that cannot be

@@ -49,10 +49,7 @@ static u64 owned_in_cr4(const struct vm *vm)
     return owned;
 }
 
-static u64 host_page(u64 at)
-{
-    return virt_to_phys((const void *)(uintptr_t)at).v;
-}
+static u64 host_page(u64 at) { return virt_to_phys((const void *)(uintptr_t)at).v; }
 
 static enum status write_controls(struct vcpu *v)
 {

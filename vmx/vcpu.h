@@ -134,9 +134,6 @@ u64 vcpu_exits(const struct vcpu *v, u64 *ticks);
 void vcpu_control(struct vcpu *v, u32 bit, bool on);
 
 /* Translations of the guest's linear addresses may be stale: flush before the next entry. */
-static inline void vcpu_flush_tlb(struct vcpu *v)
-{
-    v->requests |= REQUEST_FLUSH_TLB;
-}
+static inline void vcpu_flush_tlb(struct vcpu *v) { v->requests |= REQUEST_FLUSH_TLB; }
 
 #endif

@@ -52,10 +52,7 @@ void acpi_init(u64 rsdp)
              (unsigned long long)a->lapic_address, a->can_power_off ? ", power-off" : "");
 }
 
-const struct acpi_info *acpi_info(void)
-{
-    return &host_acpi;
-}
+const struct acpi_info *acpi_info(void) { return &host_acpi; }
 
 hpa_t acpi_find(const char *signature, u32 *size)
 {

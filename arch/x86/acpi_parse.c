@@ -13,18 +13,9 @@
 #define LAPIC_DEFAULT  0xfee00000u
 
 /* Little-endian fields at any alignment. */
-static u16 get16(const u8 *p)
-{
-    return (u16)(p[0] | p[1] << 8);
-}
-static u32 get32(const u8 *p)
-{
-    return get16(p) | (u32)get16(p + 2) << 16;
-}
-static u64 get64(const u8 *p)
-{
-    return get32(p) | (u64)get32(p + 4) << 32;
-}
+static u16 get16(const u8 *p) { return (u16)(p[0] | p[1] << 8); }
+static u32 get32(const u8 *p) { return get16(p) | (u32)get16(p + 2) << 16; }
+static u64 get64(const u8 *p) { return get32(p) | (u64)get32(p + 4) << 32; }
 
 static bool checksum_ok(const u8 *p, u32 size)
 {

@@ -120,15 +120,9 @@ enum status apic_init(void)
     return STATUS_OK;
 }
 
-bool apic_present(void)
-{
-    return apic.present;
-}
+bool apic_present(void) { return apic.present; }
 
-bool apic_is_x2apic(void)
-{
-    return apic.x2apic;
-}
+bool apic_is_x2apic(void) { return apic.x2apic; }
 
 u32 apic_id(void)
 {
@@ -137,10 +131,7 @@ u32 apic_id(void)
     return apic.x2apic ? apic_read(APIC_ID) : apic_read(APIC_ID) >> 24;
 }
 
-void apic_eoi(void)
-{
-    apic_write(APIC_EOI, 0);
-}
+void apic_eoi(void) { apic_write(APIC_EOI, 0); }
 
 u32 apic_error(void)
 {
@@ -167,25 +158,13 @@ static void apic_command(u32 dest, u32 command)
     apic_write(APIC_ICR, command);
 }
 
-void apic_send_ipi(u32 dest, u8 vector)
-{
-    apic_command(dest, ICR_ASSERT | vector);
-}
+void apic_send_ipi(u32 dest, u8 vector) { apic_command(dest, ICR_ASSERT | vector); }
 
-void apic_send_nmi(u32 dest)
-{
-    apic_command(dest, ICR_ASSERT | ICR_NMI);
-}
+void apic_send_nmi(u32 dest) { apic_command(dest, ICR_ASSERT | ICR_NMI); }
 
-void apic_send_init(u32 dest)
-{
-    apic_command(dest, ICR_ASSERT | ICR_INIT);
-}
+void apic_send_init(u32 dest) { apic_command(dest, ICR_ASSERT | ICR_INIT); }
 
-void apic_send_startup(u32 dest, u8 page)
-{
-    apic_command(dest, ICR_ASSERT | ICR_STARTUP | page);
-}
+void apic_send_startup(u32 dest, u8 page) { apic_command(dest, ICR_ASSERT | ICR_STARTUP | page); }
 
 void apic_send_nmi_others(void)
 {
@@ -225,10 +204,7 @@ void apic_timer_init(void)
     __asm__ volatile("mfence" ::: "memory");
 }
 
-bool apic_timer_present(void)
-{
-    return apic.present && (apic.tsc_deadline || apic.timer_hz != 0);
-}
+bool apic_timer_present(void) { return apic.present && (apic.tsc_deadline || apic.timer_hz != 0); }
 
 void apic_timer_arm(u64 tsc_deadline)
 {

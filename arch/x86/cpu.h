@@ -122,10 +122,7 @@ static inline unsigned cpu_linear_bits(void)
 
 /* Time stamp counter.  The ordered form waits for every earlier instruction. */
 
-static inline u64 rdtsc(void)
-{
-    return __builtin_ia32_rdtsc();
-}
+static inline u64 rdtsc(void) { return __builtin_ia32_rdtsc(); }
 
 static inline u64 rdtsc_ordered(void)
 {
@@ -230,14 +227,8 @@ static inline void lidt(const struct table_pointer *t)
 {
     __asm__ volatile("lidt %0" : : "m"(*t) : "memory");
 }
-static inline void ltr(u16 selector)
-{
-    __asm__ volatile("ltr %0" : : "r"(selector) : "memory");
-}
-static inline void lldt(u16 selector)
-{
-    __asm__ volatile("lldt %0" : : "r"(selector) : "memory");
-}
+static inline void ltr(u16 selector) { __asm__ volatile("ltr %0" : : "r"(selector) : "memory"); }
+static inline void lldt(u16 selector) { __asm__ volatile("lldt %0" : : "r"(selector) : "memory"); }
 static inline struct table_pointer sgdt(void)
 {
     struct table_pointer t;
@@ -259,40 +250,19 @@ static inline u16 str(void)
 
 /* Interrupt flag, waiting, caches, TLB */
 
-static inline void cpu_sti(void)
-{
-    __asm__ volatile("sti" ::: "memory");
-}
-static inline void cpu_cli(void)
-{
-    __asm__ volatile("cli" ::: "memory");
-}
-static inline void cpu_hlt(void)
-{
-    __asm__ volatile("hlt" ::: "memory");
-}
+static inline void cpu_sti(void) { __asm__ volatile("sti" ::: "memory"); }
+static inline void cpu_cli(void) { __asm__ volatile("cli" ::: "memory"); }
+static inline void cpu_hlt(void) { __asm__ volatile("hlt" ::: "memory"); }
 /* Enable interrupts and wait for one, with no window in between; returns with them disabled. */
-static inline void cpu_wait(void)
-{
-    __asm__ volatile("sti; hlt; cli" ::: "memory");
-}
+static inline void cpu_wait(void) { __asm__ volatile("sti; hlt; cli" ::: "memory"); }
 /* Let pending interrupts in for one instruction. */
-static inline void cpu_breathe(void)
-{
-    __asm__ volatile("sti; nop; cli" ::: "memory");
-}
-static inline void cpu_pause(void)
-{
-    __asm__ volatile("pause" ::: "memory");
-}
+static inline void cpu_breathe(void) { __asm__ volatile("sti; nop; cli" ::: "memory"); }
+static inline void cpu_pause(void) { __asm__ volatile("pause" ::: "memory"); }
 static inline void invlpg(const volatile void *at)
 {
     __asm__ volatile("invlpg %0" : : "m"(*(const volatile char *)at) : "memory");
 }
-static inline void wbinvd(void)
-{
-    __asm__ volatile("wbinvd" ::: "memory");
-}
+static inline void wbinvd(void) { __asm__ volatile("wbinvd" ::: "memory"); }
 
 static inline u64 rflags_read(void)
 {

@@ -7,10 +7,7 @@
 #include "lib/bits.h"
 #include "lib/string.h"
 
-static u64 end_of(const struct extent *e)
-{
-    return e->base + e->size;
-}
+static u64 end_of(const struct extent *e) { return e->base + e->size; }
 
 /* Index of the first extent that ends above `at`. */
 static unsigned find(const struct extent_table *t, u64 at)

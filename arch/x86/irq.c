@@ -130,10 +130,7 @@ enum status irq_init(void)
     return s;
 }
 
-bool irq_uses_ioapic(void)
-{
-    return irq.ioapic_count != 0;
-}
+bool irq_uses_ioapic(void) { return irq.ioapic_count != 0; }
 
 static u8 isa_vector(unsigned isa_irq)
 {

@@ -20,15 +20,9 @@ static struct {
     struct machine_firmware firmware;
 } machine;
 
-void machine_set_drain(void (*drain)(void))
-{
-    machine.drain = drain;
-}
+void machine_set_drain(void (*drain)(void)) { machine.drain = drain; }
 
-void machine_set_firmware(struct machine_firmware firmware)
-{
-    machine.firmware = firmware;
-}
+void machine_set_firmware(struct machine_firmware firmware) { machine.firmware = firmware; }
 
 void machine_halt(void)
 {

@@ -31,15 +31,9 @@ static struct {
     u64 reach; /* allocations end below this */
 } memory;
 
-hpa_t image_phys(void)
-{
-    return HPA(image_phys_base);
-}
+hpa_t image_phys(void) { return HPA(image_phys_base); }
 
-u64 image_size(void)
-{
-    return (u64)(uintptr_t)image_end - (u64)(uintptr_t)image_start;
-}
+u64 image_size(void) { return (u64)(uintptr_t)image_end - (u64)(uintptr_t)image_start; }
 
 hpa_t virt_to_phys(const void *at)
 {
@@ -84,15 +78,9 @@ enum status mem_reserve(hpa_t base, u64 size, const char *owner)
     return s;
 }
 
-void mem_reach_all(void)
-{
-    memory.reach = ~0ull;
-}
+void mem_reach_all(void) { memory.reach = ~0ull; }
 
-const struct memmap *mem_map(void)
-{
-    return &memory.map;
-}
+const struct memmap *mem_map(void) { return &memory.map; }
 
 /* Move the table to one twice as large.  The lock is held. */
 static void grow_table(void)

@@ -12,10 +12,7 @@
 #include "lib/status.h"
 #include "lib/types.h"
 
-static inline void *phys_to_virt(hpa_t at)
-{
-    return (void *)(uintptr_t)(at.v + DIRECT_MAP);
-}
+static inline void *phys_to_virt(hpa_t at) { return (void *)(uintptr_t)(at.v + DIRECT_MAP); }
 
 /* Where a direct-map or image address is in physical memory; panics for any other address. */
 hpa_t virt_to_phys(const void *at);

@@ -33,10 +33,7 @@ static struct {
 } paging = {.next = MMIO_MAP + PAGE_SIZE};
 
 /* Bytes that one entry at this level (1 = page table, 4 = PML4) covers, and its index. */
-static u64 level_size(unsigned level)
-{
-    return PAGE_SIZE << (9 * (level - 1));
-}
+static u64 level_size(unsigned level) { return PAGE_SIZE << (9 * (level - 1)); }
 
 static unsigned level_index(u64 at, unsigned level)
 {
@@ -54,10 +51,7 @@ static u64 access_bits(enum page_access access)
     return PTE_PRESENT | (bits[access] & (~PTE_NX | paging.nx));
 }
 
-static u64 *table_at(u64 entry)
-{
-    return phys_to_virt(HPA(entry & PTE_ADDRESS));
-}
+static u64 *table_at(u64 entry) { return phys_to_virt(HPA(entry & PTE_ADDRESS)); }
 
 /* Replace a large page by a table of smaller ones with the same rights. */
 static bool split(u64 *entry, unsigned level)
@@ -238,10 +232,7 @@ enum status paging_init(void)
     return STATUS_OK;
 }
 
-u64 paging_cr3(void)
-{
-    return virt_to_phys(paging.root).v;
-}
+u64 paging_cr3(void) { return virt_to_phys(paging.root).v; }
 
 /* A fresh address range with a gap of a page behind it. */
 static u64 take_address(u64 size)

@@ -58,15 +58,9 @@ void panic_attach(void (*report)(struct sink *s))
     panic_state.reporter[panic_state.reporter_count++] = report;
 }
 
-void panic_set_post_mortem(void (*hook)(void))
-{
-    panic_state.post_mortem = hook;
-}
+void panic_set_post_mortem(void (*hook)(void)) { panic_state.post_mortem = hook; }
 
-void panic_set_stop_others(void (*stop)(void))
-{
-    panic_state.stop_others = stop;
-}
+void panic_set_stop_others(void (*stop)(void)) { panic_state.stop_others = stop; }
 
 bool panic_in_progress(void)
 {

@@ -129,15 +129,9 @@ struct percpu *percpu_get(unsigned number)
     return percpus.cpu ? percpus.cpu[number] : &percpu_boot;
 }
 
-unsigned cpu_count(void)
-{
-    return percpus.count;
-}
+unsigned cpu_count(void) { return percpus.count; }
 
-unsigned cpu_number(void)
-{
-    return this_cpu()->number;
-}
+unsigned cpu_number(void) { return this_cpu()->number; }
 
 const char *percpu_guard_hit(u64 address)
 {

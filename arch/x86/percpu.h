@@ -85,9 +85,6 @@ void percpu_each_boot_guard(void (*fn)(void *ctx, u64 address), void *ctx);
 unsigned cpu_number(void);
 
 /* Address of this CPU's TSS, for the VMCS host state. */
-static inline u64 percpu_tss_base(const struct percpu *p)
-{
-    return (u64)(uintptr_t)&p->tss;
-}
+static inline u64 percpu_tss_base(const struct percpu *p) { return (u64)(uintptr_t)&p->tss; }
 
 #endif

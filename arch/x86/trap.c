@@ -81,15 +81,9 @@ void trap_load(void)
     lidt(&idtr);
 }
 
-u64 trap_idt_base(void)
-{
-    return (u64)(uintptr_t)trap_idt;
-}
+u64 trap_idt_base(void) { return (u64)(uintptr_t)trap_idt; }
 
-void trap_set_nmi_handler(void (*handler)(void))
-{
-    trap_nmi_handler = handler;
-}
+void trap_set_nmi_handler(void (*handler)(void)) { trap_nmi_handler = handler; }
 
 static bool trap_fixup(struct trap_frame *frame)
 {
@@ -132,16 +126,12 @@ static _Noreturn void trap_panic(const struct trap_frame *frame)
 void trap_handle(struct trap_frame *frame)
 {
     switch (frame->vector) {
-    case TRAP_NMI:
-        trap_nmi(frame);
-        return;
+    case TRAP_NMI: trap_nmi(frame); return;
     case TRAP_DB:
     case TRAP_BP:
     case TRAP_DF:
-    case TRAP_MC:
-        trap_panic(frame);
-    default:
-        break;
+    case TRAP_MC: trap_panic(frame);
+    default: break;
     }
     if (frame->vector >= TRAP_FIRST_IRQ)
         irq_dispatch((u8)frame->vector);

@@ -110,10 +110,7 @@ static u64 hypervisor_hz(const char **source)
     return max >= 0x40000010u && max < 0x40010000u ? cpuid(0x40000010u, 0).eax * 1000ull : 0;
 }
 
-static bool differ(u64 a, u64 b)
-{
-    return (a > b ? a - b : b - a) > b / 100;
-}
+static bool differ(u64 a, u64 b) { return (a > b ? a - b : b - a) > b / 100; }
 
 static u64 choose(u64 told, const char *source, u64 measured, bool steady)
 {
@@ -157,35 +154,17 @@ void tsc_init(void)
                         "and guests' time with it");
 }
 
-u64 tsc_hz(void)
-{
-    return tsc.hz;
-}
+u64 tsc_hz(void) { return tsc.hz; }
 
-u64 tsc_to_us(u64 ticks)
-{
-    return scale(ticks, 1000000, tsc.hz);
-}
+u64 tsc_to_us(u64 ticks) { return scale(ticks, 1000000, tsc.hz); }
 
-u64 tsc_to_ns(u64 ticks)
-{
-    return scale(ticks, 1000000000, tsc.hz);
-}
+u64 tsc_to_ns(u64 ticks) { return scale(ticks, 1000000000, tsc.hz); }
 
-u64 tsc_to_hz(u64 ticks, u64 hz)
-{
-    return scale(ticks, hz, tsc.hz);
-}
+u64 tsc_to_hz(u64 ticks, u64 hz) { return scale(ticks, hz, tsc.hz); }
 
-u64 tsc_from_us(u64 us)
-{
-    return scale(us, tsc.hz, 1000000);
-}
+u64 tsc_from_us(u64 us) { return scale(us, tsc.hz, 1000000); }
 
-u64 tsc_now_us(void)
-{
-    return tsc.start ? tsc_to_us(rdtsc() - tsc.start) : 0;
-}
+u64 tsc_now_us(void) { return tsc.start ? tsc_to_us(rdtsc() - tsc.start) : 0; }
 
 void tsc_delay_us(u64 us)
 {

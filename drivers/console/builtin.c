@@ -6,10 +6,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
-static const char *args_of(const struct shell_command *c)
-{
-    return c->args ? c->args : "";
-}
+static const char *args_of(const struct shell_command *c) { return c->args ? c->args : ""; }
 
 static enum status help_one(struct shell *sh)
 {

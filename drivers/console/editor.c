@@ -26,10 +26,7 @@ static void put(struct editor *e, const char *text, size_t len)
         e->out->write(e->out, text, len);
 }
 
-static void bell(struct editor *e)
-{
-    put(e, "\a", 1);
-}
+static void bell(struct editor *e) { put(e, "\a", 1); }
 
 /* --- Drawing ---------------------------------------------------------------------------------- */
 
@@ -150,15 +147,9 @@ static void move_to(struct editor *e, u16 at)
     refresh(e);
 }
 
-static void key_home(struct editor *e)
-{
-    move_to(e, 0);
-}
+static void key_home(struct editor *e) { move_to(e, 0); }
 
-static void key_end(struct editor *e)
-{
-    move_to(e, e->len);
-}
+static void key_end(struct editor *e) { move_to(e, e->len); }
 
 static void key_left(struct editor *e)
 {
@@ -176,15 +167,9 @@ static void key_right(struct editor *e)
         bell(e);
 }
 
-static void key_word_left(struct editor *e)
-{
-    move_to(e, word_back(e));
-}
+static void key_word_left(struct editor *e) { move_to(e, word_back(e)); }
 
-static void key_word_right(struct editor *e)
-{
-    move_to(e, word_forward(e));
-}
+static void key_word_right(struct editor *e) { move_to(e, word_forward(e)); }
 
 static void key_delete(struct editor *e)
 {
@@ -206,25 +191,13 @@ static void key_rubout(struct editor *e)
     refresh(e);
 }
 
-static void key_kill_end(struct editor *e)
-{
-    kill_text(e, e->cursor, e->len);
-}
+static void key_kill_end(struct editor *e) { kill_text(e, e->cursor, e->len); }
 
-static void key_kill_start(struct editor *e)
-{
-    kill_text(e, 0, e->cursor);
-}
+static void key_kill_start(struct editor *e) { kill_text(e, 0, e->cursor); }
 
-static void key_kill_word_back(struct editor *e)
-{
-    kill_text(e, word_back(e), e->cursor);
-}
+static void key_kill_word_back(struct editor *e) { kill_text(e, word_back(e), e->cursor); }
 
-static void key_kill_word(struct editor *e)
-{
-    kill_text(e, e->cursor, word_forward(e));
-}
+static void key_kill_word(struct editor *e) { kill_text(e, e->cursor, word_forward(e)); }
 
 static void key_yank(struct editor *e)
 {
@@ -285,10 +258,7 @@ static void history_go(struct editor *e, u32 at)
     refresh(e);
 }
 
-static void key_previous(struct editor *e)
-{
-    history_go(e, e->history_at + 1);
-}
+static void key_previous(struct editor *e) { history_go(e, e->history_at + 1); }
 
 static void key_next(struct editor *e)
 {

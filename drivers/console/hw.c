@@ -4,25 +4,13 @@
  */
 #include "drivers/console/hw.h"
 
-static u32 uart_hw_send(void *ctx, const u8 *bytes, u32 n)
-{
-    return uart_send(ctx, bytes, n);
-}
+static u32 uart_hw_send(void *ctx, const u8 *bytes, u32 n) { return uart_send(ctx, bytes, n); }
 
-static int uart_hw_receive(void *ctx)
-{
-    return uart_receive(ctx);
-}
+static int uart_hw_receive(void *ctx) { return uart_receive(ctx); }
 
-static void uart_hw_want_send(void *ctx, bool on)
-{
-    uart_enable_interrupts(ctx, true, on);
-}
+static void uart_hw_want_send(void *ctx, bool on) { uart_enable_interrupts(ctx, true, on); }
 
-static bool uart_hw_acknowledge(void *ctx)
-{
-    return uart_acknowledge(ctx);
-}
+static bool uart_hw_acknowledge(void *ctx) { return uart_acknowledge(ctx); }
 
 struct mux_hw console_hw_uart(struct uart16550 *u, bool interrupts)
 {

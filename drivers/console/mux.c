@@ -440,10 +440,7 @@ enum status mux_find_guest(const struct mux *m, const char *name, int *number)
     return STATUS_ENOENT;
 }
 
-static u64 now_us(const struct mux *m)
-{
-    return m->hw.now_us ? m->hw.now_us(m->hw.ctx) : 0;
-}
+static u64 now_us(const struct mux *m) { return m->hw.now_us ? m->hw.now_us(m->hw.ctx) : 0; }
 
 static void key_bracket(struct mux *m)
 {
@@ -585,10 +582,7 @@ void mux_init(struct mux *m, const struct mux_hw *hw)
         m->hw.want_send(m->hw.ctx, false);
 }
 
-void mux_set_prompt(struct mux *m, const struct mux_prompt *p)
-{
-    m->prompt = *p;
-}
+void mux_set_prompt(struct mux *m, const struct mux_prompt *p) { m->prompt = *p; }
 
 enum status mux_add_guest(struct mux *m, const char *name, void (*wake)(void *ctx), void *ctx,
                           struct chardev *dev)

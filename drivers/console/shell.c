@@ -81,10 +81,7 @@ static enum status split(struct shell *sh, const char *line)
     return STATUS_OK;
 }
 
-static bool is_name_end(char c)
-{
-    return c == 0 || c == '|';
-}
+static bool is_name_end(char c) { return c == 0 || c == '|'; }
 
 /* Length of one of "a|b|c". */
 static size_t choice_len(const char *p)
@@ -465,10 +462,7 @@ void shell_start(struct shell *sh)
     editor_start(&sh->editor);
 }
 
-static void prompt_input(void *ctx, u8 byte)
-{
-    shell_input(ctx, byte);
-}
+static void prompt_input(void *ctx, u8 byte) { shell_input(ctx, byte); }
 
 static bool prompt_editing(void *ctx)
 {
@@ -505,7 +499,4 @@ void shell_run_polled(struct shell *sh)
     }
 }
 
-void shell_stop(struct shell *sh)
-{
-    sh->stop = true;
-}
+void shell_stop(struct shell *sh) { sh->stop = true; }

@@ -152,10 +152,7 @@ int uart_receive(struct uart16550 *u)
     return -1;
 }
 
-bool uart_idle(struct uart16550 *u)
-{
-    return line_status(u) & LSR_TEMT;
-}
+bool uart_idle(struct uart16550 *u) { return line_status(u) & LSR_TEMT; }
 
 void uart_enable_interrupts(struct uart16550 *u, bool receive, bool transmit)
 {
@@ -175,16 +172,10 @@ bool uart_acknowledge(struct uart16550 *u)
             return false;
         switch (iir & IIR_CAUSE) {
         case IIR_RX:
-        case IIR_TIMEOUT:
-            return true;
-        case IIR_LINE:
-            (void)line_status(u);
-            break;
-        case IIR_TX: /* reading the IIR cleared it, so the room must be used now */
-            return true;
-        default: /* modem status */
-            (void)reg_read(u, MSR);
-            break;
+        case IIR_TIMEOUT: return true;
+        case IIR_LINE: (void)line_status(u); break;
+        case IIR_TX: /* reading the IIR cleared it, so the room must be used now */ return true;
+        default: /* modem status */ (void)reg_read(u, MSR); break;
         }
     }
     return false;

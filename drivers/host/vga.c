@@ -88,12 +88,8 @@ static void vga_put(struct vga *v, u8 c)
 static void vga_control(struct vga *v, u8 c)
 {
     switch (c) {
-    case '\r':
-        v->column = 0;
-        break;
-    case '\n':
-        vga_newline(v);
-        break;
+    case '\r': v->column = 0; break;
+    case '\n': vga_newline(v); break;
     case '\b':
         if (v->column)
             v->column--;
@@ -103,11 +99,8 @@ static void vga_control(struct vga *v, u8 c)
             vga_put(v, ' ');
         while (v->column % TAB_WIDTH);
         break;
-    case 0x1b:
-        v->escape = AFTER_ESC;
-        break;
-    default:
-        break;
+    case 0x1b: v->escape = AFTER_ESC; break;
+    default: break;
     }
 }
 
@@ -117,20 +110,11 @@ static void vga_csi(struct vga *v, u8 final)
     unsigned right = v->column + (v->param ? v->param : 1u);
 
     switch (final) {
-    case 'K':
-        vga_clear(v, here, (v->row + 1u) * VGA_COLUMNS);
-        break;
-    case 'C':
-        v->column = (u16)(right < VGA_COLUMNS ? right : VGA_COLUMNS - 1);
-        break;
-    case 'H':
-        v->row = v->column = 0;
-        break;
-    case 'J':
-        vga_clear(v, v->param == 2 ? 0 : here, VGA_CELLS);
-        break;
-    default:
-        break;
+    case 'K': vga_clear(v, here, (v->row + 1u) * VGA_COLUMNS); break;
+    case 'C': v->column = (u16)(right < VGA_COLUMNS ? right : VGA_COLUMNS - 1); break;
+    case 'H': v->row = v->column = 0; break;
+    case 'J': vga_clear(v, v->param == 2 ? 0 : here, VGA_CELLS); break;
+    default: break;
     }
 }
 

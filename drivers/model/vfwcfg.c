@@ -25,10 +25,7 @@
 #define DMA_WRITE  BIT(4)
 #define DMA_MAX    (256 * MiB) /* one request's length: bounds the time of an exit */
 
-static u32 swap32(u32 v)
-{
-    return __builtin_bswap32(v);
-}
+static u32 swap32(u32 v) { return __builtin_bswap32(v); }
 
 static const struct vfwcfg_entry *selected(const struct vfwcfg *f)
 {

@@ -30,16 +30,10 @@
  * assertion, not voltage. */
 #define ENTRY_WRITABLE (0xff00000000000000ull | 0x1afffull)
 
-static enum apic_delivery mode_of(u64 entry)
-{
-    return (enum apic_delivery)(entry >> 8 & 7);
-}
+static enum apic_delivery mode_of(u64 entry) { return (enum apic_delivery)(entry >> 8 & 7); }
 
 /* Only fixed and lowest-priority delivery can be level-triggered. */
-static bool is_level(u64 entry)
-{
-    return (entry & ENTRY_LEVEL) && mode_of(entry) <= APIC_LOWEST;
-}
+static bool is_level(u64 entry) { return (entry & ENTRY_LEVEL) && mode_of(entry) <= APIC_LOWEST; }
 
 static void send(struct vioapic *v, unsigned pin)
 {
@@ -99,12 +93,9 @@ static u32 read_register(const struct vioapic *v)
         return (u32)(v->entry[n / 2] >> (n % 2 ? 32 : 0));
     switch (v->select) {
     case REG_ID:
-    case REG_ARB:
-        return (u32)v->id << 24;
-    case REG_VERSION:
-        return VERSION_VALUE;
-    default:
-        return 0xffffffff;
+    case REG_ARB: return (u32)v->id << 24;
+    case REG_VERSION: return VERSION_VALUE;
+    default: return 0xffffffff;
     }
 }
 

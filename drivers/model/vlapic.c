@@ -13,15 +13,9 @@ static void accept_vector(struct vlapic *l, u8 vector, bool level);
 
 /* --- State: IRR, ISR, priorities -------------------------------------------------------------- */
 
-static inline bool enabled(const struct vlapic *l)
-{
-    return l->base & BASE_EN;
-}
+static inline bool enabled(const struct vlapic *l) { return l->base & BASE_EN; }
 
-static inline bool x2apic(const struct vlapic *l)
-{
-    return l->base & BASE_EXTD;
-}
+static inline bool x2apic(const struct vlapic *l) { return l->base & BASE_EXTD; }
 
 static inline enum timer_mode timer_mode(const struct vlapic *l)
 {
@@ -102,15 +96,9 @@ static void deliver_lvt(struct vlapic *l, unsigned reg)
     if (lvt & LVT_MASKED)
         return;
     switch (lvt >> 8 & 7) {
-    case APIC_FIXED:
-        accept_vector(l, (u8)lvt, false);
-        break;
-    case APIC_NMI:
-        port->nmi(port->ctx, l->cpu);
-        break;
-    case APIC_INIT:
-        port->init(port->ctx, l->cpu);
-        break;
+    case APIC_FIXED: accept_vector(l, (u8)lvt, false); break;
+    case APIC_NMI: port->nmi(port->ctx, l->cpu); break;
+    case APIC_INIT: port->init(port->ctx, l->cpu); break;
     default: /* ExtINT is a level, seen by update(); SMI: there is no SMM; others are reserved */
         break;
     }
@@ -250,10 +238,7 @@ static void write_lvt_timer(struct vlapic *l, u32 value)
         timer_stop(l);
 }
 
-static u64 tsc_now(const struct vlapic *l)
-{
-    return clock_now(l->set->clock) + l->tsc_offset;
-}
+static u64 tsc_now(const struct vlapic *l) { return clock_now(l->set->clock) + l->tsc_offset; }
 
 static void write_deadline(struct vlapic *l, u64 value)
 {
@@ -305,21 +290,14 @@ static bool receive(struct vlapic *l, enum apic_delivery mode, u8 vector, bool l
             return false;
         accept_vector(l, vector, level);
         return vector >= 16;
-    case APIC_NMI:
-        port->nmi(port->ctx, l->cpu);
-        return true;
-    case APIC_INIT:
-        port->init(port->ctx, l->cpu);
-        return true;
-    case APIC_SIPI:
-        port->sipi(port->ctx, l->cpu, vector);
-        return true;
+    case APIC_NMI: port->nmi(port->ctx, l->cpu); return true;
+    case APIC_INIT: port->init(port->ctx, l->cpu); return true;
+    case APIC_SIPI: port->sipi(port->ctx, l->cpu, vector); return true;
     case APIC_EXTINT:
         l->extint = true;
         update(l);
         return true;
-    default: /* SMI: there is no SMM here; 3 is reserved */
-        return false;
+    default: /* SMI: there is no SMM here; 3 is reserved */ return false;
     }
 }
 
@@ -394,8 +372,7 @@ static void send_ipi(struct vlapic *l, u32 low, u32 dest)
     if (mode == APIC_EXTINT || (mode == APIC_INIT && (low & ICR_LEVEL) && !(low & ICR_ASSERT)))
         return;
     switch (low >> 18 & 3) {
-    case 0:
-        break;
+    case 0: break;
     case 1: /* self */
         if (mode != APIC_INIT && mode != APIC_SIPI)
             (void)receive(l, mode, (u8)low, false);
@@ -404,9 +381,7 @@ static void send_ipi(struct vlapic *l, u32 low, u32 dest)
         dest = BROADCAST;
         except = mode == APIC_INIT || mode == APIC_SIPI ? l : NULL;
         break;
-    default: /* all excluding self */
-        dest = BROADCAST;
-        except = l;
+    default: /* all excluding self */ dest = BROADCAST; except = l;
     }
     (void)send(s, dest, logical, mode, (u8)low, false, except);
 }
@@ -440,15 +415,9 @@ static void write_eoi(struct vlapic *l, u32 value)
     update(l);
 }
 
-static void write_ldr(struct vlapic *l, u32 value)
-{
-    l->reg[LDR] = value;
-}
+static void write_ldr(struct vlapic *l, u32 value) { l->reg[LDR] = value; }
 
-static void write_dfr(struct vlapic *l, u32 value)
-{
-    l->reg[DFR] = value | 0x0fffffff;
-}
+static void write_dfr(struct vlapic *l, u32 value) { l->reg[DFR] = value | 0x0fffffff; }
 
 /* Software disable (10.4.7.2) masks the LVT; what is in IRR and ISR stays for the CPU to handle. */
 static void write_svr(struct vlapic *l, u32 value)
@@ -468,10 +437,7 @@ static void write_esr(struct vlapic *l, u32 value)
     l->errors = 0;
 }
 
-static void write_icr_high(struct vlapic *l, u32 value)
-{
-    l->reg[ICR_HIGH] = value;
-}
+static void write_icr_high(struct vlapic *l, u32 value) { l->reg[ICR_HIGH] = value; }
 
 static void write_icr_low(struct vlapic *l, u32 value)
 {
@@ -481,10 +447,7 @@ static void write_icr_low(struct vlapic *l, u32 value)
     send_ipi(l, value, dest == 0xff ? BROADCAST : dest);
 }
 
-static void write_self_ipi(struct vlapic *l, u32 value)
-{
-    send_ipi(l, 1u << 18 | value, 0);
-}
+static void write_self_ipi(struct vlapic *l, u32 value) { send_ipi(l, 1u << 18 | value, 0); }
 
 /* What a written LVT becomes: read-only bits stay, a disabled APIC keeps it masked. */
 static u32 lvt_value(const struct vlapic *l, unsigned reg, u32 value)
@@ -521,15 +484,9 @@ static void write_lint(struct vlapic *l, unsigned n, u32 value)
     update(l);
 }
 
-static void write_lint0(struct vlapic *l, u32 value)
-{
-    write_lint(l, 0, value);
-}
+static void write_lint0(struct vlapic *l, u32 value) { write_lint(l, 0, value); }
 
-static void write_lint1(struct vlapic *l, u32 value)
-{
-    write_lint(l, 1, value);
-}
+static void write_lint1(struct vlapic *l, u32 value) { write_lint(l, 1, value); }
 
 static void write_error(struct vlapic *l, u32 value)
 {
@@ -868,7 +825,4 @@ void vlapic_virtual_wire(struct vlapic_set *s)
     write_lint1(l, (u32)APIC_NMI << 8);
 }
 
-bool vlapic_enabled(const struct vlapic_set *s, unsigned cpu)
-{
-    return enabled(&s->lapic[cpu]);
-}
+bool vlapic_enabled(const struct vlapic_set *s, unsigned cpu) { return enabled(&s->lapic[cpu]); }

@@ -18,10 +18,7 @@
 #define ICW4_SFNM BIT(4) /* special fully nested: the slave may interrupt itself */
 #define OCW3      BIT(3)
 
-static bool is_level(const struct vpic_chip *c, unsigned input)
-{
-    return c->elcr & BIT(input);
-}
+static bool is_level(const struct vpic_chip *c, unsigned input) { return c->elcr & BIT(input); }
 
 /* The input of highest priority among bits, or 8: counted from the one after the lowest. */
 static unsigned first_input(const struct vpic_chip *c, u32 bits)
@@ -177,9 +174,7 @@ static void write_icw(struct vpic_chip *c, u8 value)
         c->icw3 = value; /* the wiring is fixed: kept to be shown */
         c->icw_next = icw4 ? 4 : 0;
         break;
-    default:
-        c->icw4 = value;
-        c->icw_next = 0;
+    default: c->icw4 = value; c->icw_next = 0;
     }
 }
 

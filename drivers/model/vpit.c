@@ -25,21 +25,12 @@ static u64 time_now(const struct vpit *p)
     return ORIGIN + clock_ticks_to(p->clock, clock_now(p->clock), VPIT_HZ);
 }
 
-static bool retriggerable(const struct vpit_channel *c)
-{
-    return c->mode == 1 || c->mode == 5;
-}
+static bool retriggerable(const struct vpit_channel *c) { return c->mode == 1 || c->mode == 5; }
 
-static bool periodic(const struct vpit_channel *c)
-{
-    return c->mode == 2 || c->mode == 3;
-}
+static bool periodic(const struct vpit_channel *c) { return c->mode == 2 || c->mode == 3; }
 
 /* How long OUT is high in a period of mode 3. */
-static u32 high_half(u32 count)
-{
-    return (count + 1) / 2;
-}
+static u32 high_half(u32 count) { return (count + 1) / 2; }
 
 /* A count written in mode 2 or 3 while counting takes over when its time has come. */
 static void take_next(struct vpit_channel *c, u64 now)
@@ -73,8 +64,7 @@ static u32 counter(const struct vpit_channel *c, u64 now)
     if (!running(c))
         return 0;
     switch (c->mode) {
-    case 2:
-        return n - (u32)(e % n);
+    case 2: return n - (u32)(e % n);
     case 3: /* by twos, twice a period; an odd count starts one lower */
         phase = (u32)(e % n);
         return (n & ~1u) - 2 * (phase < high_half(n) ? phase : phase - high_half(n));
@@ -92,14 +82,10 @@ static bool output(const struct vpit_channel *c, u64 now)
         return c->mode != 0;
     switch (c->mode) {
     case 0:
-    case 1:
-        return e >= c->count;
-    case 2:
-        return !c->gate || e % c->count != c->count - 1;
-    case 3:
-        return !c->gate || e % c->count < high_half(c->count);
-    default:
-        return e != c->count;
+    case 1: return e >= c->count;
+    case 2: return !c->gate || e % c->count != c->count - 1;
+    case 3: return !c->gate || e % c->count < high_half(c->count);
+    default: return e != c->count;
     }
 }
 

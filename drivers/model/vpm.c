@@ -15,10 +15,7 @@
 #define CNT_TYP(v) ((v) >> 10 & 7)
 #define CNT_SLP_EN BIT(13)
 
-static unsigned width(const struct vpm *p)
-{
-    return p->wide ? 32 : 24;
-}
+static unsigned width(const struct vpm *p) { return p->wide ? 32 : 24; }
 
 static u64 counts(const struct vpm *p)
 {
@@ -85,17 +82,10 @@ static void write_byte(struct vpm *p, u64 offset, u8 value)
     u32 kept = 0xff00u >> shift, byte = (u32)value << shift;
 
     switch (offset & ~1ull) {
-    case VPM_PM1A_EVT: /* write 1 to clear */
-        p->status &= (u16)~byte;
-        break;
-    case VPM_PM1A_EVT + 2:
-        p->enable = (u16)(((p->enable & kept) | byte) & EN_ALL);
-        break;
-    case VPM_PM1A_CNT:
-        write_control(p, (u16)((p->control & kept) | byte));
-        break;
-    default: /* the timer is read-only */
-        break;
+    case VPM_PM1A_EVT: /* write 1 to clear */ p->status &= (u16)~byte; break;
+    case VPM_PM1A_EVT + 2: p->enable = (u16)(((p->enable & kept) | byte) & EN_ALL); break;
+    case VPM_PM1A_CNT: write_control(p, (u16)((p->control & kept) | byte)); break;
+    default: /* the timer is read-only */ break;
     }
 }
 

@@ -73,10 +73,7 @@ static u8 encode_hour(const struct vrtc *r, unsigned hour)
     return (u8)(encode(r, hour % 12 ? hour % 12 : 12) | (hour >= 12 ? HOUR_PM : 0));
 }
 
-static bool leap(unsigned year)
-{
-    return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-}
+static bool leap(unsigned year) { return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0); }
 
 static unsigned month_days(unsigned year, unsigned month)
 {
@@ -142,15 +139,9 @@ static void add_seconds(struct vrtc *r, u64 seconds)
 
 /* --- Time and interrupts ---------------------------------------------------------------------- */
 
-static bool dividing(const struct vrtc *r)
-{
-    return A_DIVIDER(r->cmos[REG_A]) == DIVIDER_32K;
-}
+static bool dividing(const struct vrtc *r) { return A_DIVIDER(r->cmos[REG_A]) == DIVIDER_32K; }
 
-static bool running(const struct vrtc *r)
-{
-    return dividing(r) && !(r->cmos[REG_B] & B_SET);
-}
+static bool running(const struct vrtc *r) { return dividing(r) && !(r->cmos[REG_B] & B_SET); }
 
 /* Crystal cycles per periodic interrupt; rates 1 and 2 are those of 8 and 9 (table 5). */
 static u64 period(const struct vrtc *r)

@@ -47,20 +47,11 @@ enum { RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 
 #define CLOCK_BAUD 115200 /* with divisor 1 */
 
-static bool fifos(const struct vuart *u)
-{
-    return u->fcr & FCR_ENABLE;
-}
+static bool fifos(const struct vuart *u) { return u->fcr & FCR_ENABLE; }
 
-static bool looped(const struct vuart *u)
-{
-    return u->mcr & MCR_LOOP;
-}
+static bool looped(const struct vuart *u) { return u->mcr & MCR_LOOP; }
 
-static unsigned depth(const struct vuart *u)
-{
-    return fifos(u) ? VUART_FIFO : 1;
-}
+static unsigned depth(const struct vuart *u) { return fifos(u) ? VUART_FIFO : 1; }
 
 static unsigned trigger(const struct vuart *u)
 {
@@ -261,19 +252,15 @@ static u8 read_reg(struct vuart *u, unsigned reg)
     u8 value;
 
     switch (reg) {
-    case RBR_THR:
-        return u->lcr & LCR_DLAB ? (u8)u->divisor : read_data(u);
-    case IER:
-        return u->lcr & LCR_DLAB ? (u8)(u->divisor >> 8) : u->ier;
+    case RBR_THR: return u->lcr & LCR_DLAB ? (u8)u->divisor : read_data(u);
+    case IER: return u->lcr & LCR_DLAB ? (u8)(u->divisor >> 8) : u->ier;
     case IIR_FCR:
         value = identify(u);
         if (value == IIR_THRE)
             u->thre_pending = false;
         return (u8)(value | (fifos(u) ? IIR_FIFOS : 0));
-    case LCR:
-        return u->lcr;
-    case MCR:
-        return u->mcr;
+    case LCR: return u->lcr;
+    case MCR: return u->mcr;
     case LSR:
         value = line_status(u);
         u->errors = 0;
@@ -282,8 +269,7 @@ static u8 read_reg(struct vuart *u, unsigned reg)
         value = u->msr;
         u->msr &= 0xf0;
         return value;
-    default:
-        return u->scr;
+    default: return u->scr;
     }
 }
 

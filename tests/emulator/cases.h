@@ -91,10 +91,7 @@ static inline u64 case_ldt_descriptor(const struct user_desc *d)
     return guest_descriptor(d->base_addr, d->limit, access);
 }
 
-static inline u64 *case_system(struct guest *g)
-{
-    return (u64 *)(void *)guest_ptr(g, SYSTEM_GPA);
-}
+static inline u64 *case_system(struct guest *g) { return (u64 *)(void *)guest_ptr(g, SYSTEM_GPA); }
 
 /* The descriptor a selector names in the fake guest; 0 for null. */
 static inline u64 case_descriptor(struct guest *g, u16 selector)

@@ -25,16 +25,10 @@ static inline u64 rng_next(struct rng *r)
 }
 
 /* 0..n-1 */
-static inline u32 rng_below(struct rng *r, u32 n)
-{
-    return (u32)((rng_next(r) >> 32) * n >> 32);
-}
+static inline u32 rng_below(struct rng *r, u32 n) { return (u32)((rng_next(r) >> 32) * n >> 32); }
 
 /* True in `percent` of all cases. */
-static inline bool rng_chance(struct rng *r, u32 percent)
-{
-    return rng_below(r, 100) < percent;
-}
+static inline bool rng_chance(struct rng *r, u32 percent) { return rng_below(r, 100) < percent; }
 
 /* A value that instructions find interesting. */
 static inline u64 rng_value(struct rng *r)

@@ -352,10 +352,7 @@ static const char *vector_name(unsigned v)
 
 #define TASK_SIZE_MAX 0x7ffffffff000ull /* Linux: where user addresses end */
 
-static bool has_error(unsigned v)
-{
-    return v >= VECTOR_DF && v <= VECTOR_PF && v != 9;
-}
+static bool has_error(unsigned v) { return v >= VECTOR_DF && v <= VECTOR_PF && v != 9; }
 
 /* Did both sides end in the same way?  A completed instruction natively ends in #DB by TF. */
 static bool compare_event(const struct guest *g, struct outcome *o)

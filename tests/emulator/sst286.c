@@ -64,15 +64,9 @@ struct sst {
     u64 pass, excused, failed, unimplemented;
 };
 
-static u16 get16(const u8 *p)
-{
-    return (u16)(p[0] | p[1] << 8);
-}
+static u16 get16(const u8 *p) { return (u16)(p[0] | p[1] << 8); }
 
-static u32 get32(const u8 *p)
-{
-    return get16(p) | (u32)get16(p + 2) << 16;
-}
+static u32 get32(const u8 *p) { return get16(p) | (u32)get16(p + 2) << 16; }
 
 static unsigned record_parse(const u8 *p, struct record *r)
 {
@@ -108,10 +102,7 @@ static const u8 gpr_of[] = {[REG_AX] = RAX, [REG_BX] = RBX, [REG_CX] = RCX, [REG
 static const u8 seg_of[] = {
     [REG_CS] = SEG_CS, [REG_SS] = SEG_SS, [REG_DS] = SEG_DS, [REG_ES] = SEG_ES};
 
-static bool is_seg(unsigned i)
-{
-    return i >= REG_CS && i <= REG_ES;
-}
+static bool is_seg(unsigned i) { return i >= REG_CS && i <= REG_ES; }
 
 static void load(struct sst *t, const struct record *r)
 {

@@ -186,10 +186,7 @@ static inline void guest_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
     __cpuid_count(leaf, subleaf, out[0], out[1], out[2], out[3]);
 }
 
-static inline u64 guest_read_tsc(void *ctx)
-{
-    return ((struct guest *)ctx)->tsc += 1000;
-}
+static inline u64 guest_read_tsc(void *ctx) { return ((struct guest *)ctx)->tsc += 1000; }
 
 static inline void guest_invalidate(void *ctx, bool all, gva_t gva)
 {
@@ -198,10 +195,7 @@ static inline void guest_invalidate(void *ctx, bool all, gva_t gva)
     (void)gva;
 }
 
-static inline bool guest_interrupted(void *ctx)
-{
-    return ((struct guest *)ctx)->interrupt_waits;
-}
+static inline bool guest_interrupted(void *ctx) { return ((struct guest *)ctx)->interrupt_waits; }
 
 static inline enum emu_status guest_special(void *ctx, unsigned op, u64 operand, u64 operand2)
 {

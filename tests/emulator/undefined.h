@@ -162,26 +162,18 @@ static inline bool excluded_amd(const struct code_scan *s, bool mode64)
     if (s->map != MAP_0F)
         return false;
     switch (s->opcode) {
-    case 0x00: /* LOCK VERW */
-        return s->lock && reg == 5;
-    case 0x07: /* SYSRET: #UD outside 64-bit mode on Intel only */
-        return !mode64;
+    case 0x00: /* LOCK VERW */ return s->lock && reg == 5;
+    case 0x07: /* SYSRET: #UD outside 64-bit mode on Intel only */ return !mode64;
     case 0x20: /* LOCK MOV CR0 is MOV CR8 on AMD */
-    case 0x22:
-        return s->lock;
-    case 0x0d: /* PREFETCHW on a register: #UD on AMD */
-        return s->modrm >= 0xc0;
-    case 0x2b: /* MOVNTSS MOVNTSD */
-        return s->rep != 0;
+    case 0x22: return s->lock;
+    case 0x0d: /* PREFETCHW on a register: #UD on AMD */ return s->modrm >= 0xc0;
+    case 0x2b: /* MOVNTSS MOVNTSD */ return s->rep != 0;
     case 0x78: /* EXTRQ INSERTQ */
-    case 0x79:
-        return s->rep != 0 || s->opsize;
+    case 0x79: return s->rep != 0 || s->opsize;
     case 0xb2: /* LSS LFS LGS with REX.W */
     case 0xb4:
-    case 0xb5:
-        return (s->rex & 8) != 0;
-    default:
-        return false;
+    case 0xb5: return (s->rex & 8) != 0;
+    default: return false;
     }
 }
 

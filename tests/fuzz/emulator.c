@@ -55,18 +55,12 @@ static u64 take_value(struct input *in)
     u8 kind = take8(in);
     u64 v = take8(in);
     switch (kind & 7) {
-    case 0:
-        return take64(in);
-    case 1:
-        return v;
-    case 2:
-        return (u64)(s64)(s8)v;
-    case 3:
-        return 1ull << (v & 63);
-    case 4:
-        return ~0ull << (v & 63);
-    default:
-        return ((u64)kind << 8 | v) * 8 % (LOW_PAGES * PAGE_SIZE + 4096);
+    case 0: return take64(in);
+    case 1: return v;
+    case 2: return (u64)(s64)(s8)v;
+    case 3: return 1ull << (v & 63);
+    case 4: return ~0ull << (v & 63);
+    default: return ((u64)kind << 8 | v) * 8 % (LOW_PAGES * PAGE_SIZE + 4096);
     }
 }
 

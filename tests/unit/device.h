@@ -110,20 +110,11 @@ static inline void pass_to(u64 until)
     fake_now = until;
 }
 
-static inline void pass(u64 ticks)
-{
-    pass_to(fake_now + ticks);
-}
+static inline void pass(u64 ticks) { pass_to(fake_now + ticks); }
 
-static inline u8 inb(u16 port)
-{
-    return (u8)bus_port_read(&fake_bus, 0, port, 1);
-}
+static inline u8 inb(u16 port) { return (u8)bus_port_read(&fake_bus, 0, port, 1); }
 
-static inline void outb(u16 port, u8 value)
-{
-    bus_port_write(&fake_bus, 0, port, 1, value);
-}
+static inline void outb(u16 port, u8 value) { bus_port_write(&fake_bus, 0, port, 1, value); }
 
 /* What a show function prints. */
 __attribute__((unused)) static char shown[16384];

@@ -213,28 +213,18 @@ static inline enum emu_status fx_write_cr(void *ctx, unsigned cr, u64 value)
     return EMU_DONE;
 }
 
-static inline u64 fx_read_cr8(void *ctx)
-{
-    return ((struct fixture *)ctx)->cr8;
-}
+static inline u64 fx_read_cr8(void *ctx) { return ((struct fixture *)ctx)->cr8; }
 
 static inline u64 *fx_msr(struct fixture *f, u32 msr)
 {
     switch (msr) {
-    case 0xc0000081:
-        return &f->msr_star;
-    case 0xc0000082:
-        return &f->msr_lstar;
-    case 0xc0000084:
-        return &f->msr_fmask;
-    case 0xc0000102:
-        return &f->msr_kernel_gs;
-    case 0xc0000103:
-        return &f->msr_aux;
-    case 0x1234:
-        return &f->msr_other;
-    default:
-        return NULL;
+    case 0xc0000081: return &f->msr_star;
+    case 0xc0000082: return &f->msr_lstar;
+    case 0xc0000084: return &f->msr_fmask;
+    case 0xc0000102: return &f->msr_kernel_gs;
+    case 0xc0000103: return &f->msr_aux;
+    case 0x1234: return &f->msr_other;
+    default: return NULL;
     }
 }
 
@@ -267,10 +257,7 @@ static inline void fx_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
     out[3] = 0x44444444;
 }
 
-static inline u64 fx_read_tsc(void *ctx)
-{
-    return ((struct fixture *)ctx)->tsc;
-}
+static inline u64 fx_read_tsc(void *ctx) { return ((struct fixture *)ctx)->tsc; }
 
 static inline void fx_invalidate(void *ctx, bool all, gva_t gva)
 {
@@ -279,10 +266,7 @@ static inline void fx_invalidate(void *ctx, bool all, gva_t gva)
     f->invalidated = all ? ~0ull : gva.v;
 }
 
-static inline bool fx_interrupted(void *ctx)
-{
-    return ((struct fixture *)ctx)->interrupt;
-}
+static inline bool fx_interrupted(void *ctx) { return ((struct fixture *)ctx)->interrupt; }
 
 static inline enum emu_status fx_special(void *ctx, unsigned op, u64 operand, u64 operand2)
 {

@@ -12,10 +12,7 @@
 
 #include "lib/types.h"
 
-static inline void put32(u8 *p, u32 value)
-{
-    memcpy(p, &value, 4);
-}
+static inline void put32(u8 *p, u32 value) { memcpy(p, &value, 4); }
 
 /* --- Multiboot -------------------------------------------------------------------------------- */
 

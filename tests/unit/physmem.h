@@ -43,15 +43,9 @@ static int physmem_reset(void **state)
     return 0;
 }
 
-static void put32(u64 at, u32 v)
-{
-    memcpy(physmem + at, &v, 4);
-}
+static void put32(u64 at, u32 v) { memcpy(physmem + at, &v, 4); }
 
-static inline void put64(u64 at, u64 v)
-{
-    memcpy(physmem + at, &v, 8);
-}
+static inline void put64(u64 at, u64 v) { memcpy(physmem + at, &v, 8); }
 
 static inline void put_text(u64 at, const char *text)
 {

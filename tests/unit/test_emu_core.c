@@ -15,10 +15,7 @@ static struct fixture *machine64(unsigned cpl)
     return f;
 }
 
-static void unmap(struct fixture *f, u64 page)
-{
-    fx_map(f, page, 0, 0);
-}
+static void unmap(struct fixture *f, u64 page) { fx_map(f, page, 0, 0); }
 
 /* ---- retirement: SDM vol. 3A, 6.8.3 and vol. 3B, 17.3.1 -------------------------------------- */
 

@@ -252,18 +252,9 @@ static void gate_type(struct fixture *f)
 {
     fx_set_gate(f, 0x40, FX_CS0, HANDLER, 0x8c, 0); /* a call gate */
 }
-static void gate_null(struct fixture *f)
-{
-    fx_set_gate(f, 0x40, 3, HANDLER, INT_GATE, 0);
-}
-static void gate_outside(struct fixture *f)
-{
-    fx_set_gate(f, 0x40, 0x1003, HANDLER, INT_GATE, 0);
-}
-static void gate_data(struct fixture *f)
-{
-    fx_set_gate(f, 0x40, FX_DS0, HANDLER, INT_GATE, 0);
-}
+static void gate_null(struct fixture *f) { fx_set_gate(f, 0x40, 3, HANDLER, INT_GATE, 0); }
+static void gate_outside(struct fixture *f) { fx_set_gate(f, 0x40, 0x1003, HANDLER, INT_GATE, 0); }
+static void gate_data(struct fixture *f) { fx_set_gate(f, 0x40, FX_DS0, HANDLER, INT_GATE, 0); }
 static void gate_code_absent(struct fixture *f)
 {
     fx_set_gate(f, 0x40, FX_FREE, HANDLER, INT_GATE, 0);
@@ -279,10 +270,7 @@ static void gate_limit(struct fixture *f)
     fx_set_gate(f, 0x40, FX_FREE, HANDLER, INT_GATE, 0);
     fx_set_desc(f, FX_FREE, fx_desc(0, HANDLER - 1, FX_CODE32 & ~SEG_G));
 }
-static void idt_limit(struct fixture *f)
-{
-    f->s.idtr.limit = 0x40 * 8 + 6;
-}
+static void idt_limit(struct fixture *f) { f->s.idtr.limit = 0x40 * 8 + 6; }
 
 static void broken_gates(void **state)
 {
@@ -310,26 +298,11 @@ static void broken_gates(void **state)
     }
 }
 
-static void ss_null(struct fixture *f)
-{
-    fx_poke(f, FX_TSS + 8, 2, 0);
-}
-static void ss_outside(struct fixture *f)
-{
-    fx_poke(f, FX_TSS + 8, 2, 0x1000);
-}
-static void ss_rpl(struct fixture *f)
-{
-    fx_poke(f, FX_TSS + 8, 2, FX_DS0 | 1);
-}
-static void ss_dpl(struct fixture *f)
-{
-    fx_poke(f, FX_TSS + 8, 2, FX_DS3 & ~3u);
-}
-static void ss_code(struct fixture *f)
-{
-    fx_poke(f, FX_TSS + 8, 2, FX_CS0);
-}
+static void ss_null(struct fixture *f) { fx_poke(f, FX_TSS + 8, 2, 0); }
+static void ss_outside(struct fixture *f) { fx_poke(f, FX_TSS + 8, 2, 0x1000); }
+static void ss_rpl(struct fixture *f) { fx_poke(f, FX_TSS + 8, 2, FX_DS0 | 1); }
+static void ss_dpl(struct fixture *f) { fx_poke(f, FX_TSS + 8, 2, FX_DS3 & ~3u); }
+static void ss_code(struct fixture *f) { fx_poke(f, FX_TSS + 8, 2, FX_CS0); }
 static void ss_absent(struct fixture *f)
 {
     fx_set_desc(f, FX_FREE, fx_desc(0, 0xffffffff, FX_DATA32 & ~0x80u));
@@ -340,10 +313,7 @@ static void ss_small(struct fixture *f)
     fx_set_desc(f, FX_FREE, fx_desc(0, 0xfff, FX_DATA32 & ~SEG_G));
     fx_poke(f, FX_TSS + 8, 2, FX_FREE);
 }
-static void tss_small(struct fixture *f)
-{
-    f->s.seg[SEG_TR].limit = 8;
-}
+static void tss_small(struct fixture *f) { f->s.seg[SEG_TR].limit = 8; }
 
 static void broken_stacks(void **state)
 {
@@ -514,14 +484,8 @@ static void offset_noncanonical(struct fixture *f)
 {
     fx_set_gate(f, 0x40, FX_CS0, 0x800000000000, INT_GATE, 0);
 }
-static void gate_16bit(struct fixture *f)
-{
-    fx_set_gate(f, 0x40, FX_CS0, HANDLER, INT16, 0);
-}
-static void gate_task(struct fixture *f)
-{
-    fx_set_gate(f, 0x40, FX_TR2, 0, TASK, 0);
-}
+static void gate_16bit(struct fixture *f) { fx_set_gate(f, 0x40, FX_CS0, HANDLER, INT16, 0); }
+static void gate_task(struct fixture *f) { fx_set_gate(f, 0x40, FX_TR2, 0, TASK, 0); }
 static void ist_noncanonical(struct fixture *f)
 {
     fx_poke(f, FX_TSS + 36, 8, 0x800000000010);
@@ -935,10 +899,7 @@ static void expect_second_task(const struct fixture *f)
     assert_int_equal(fx_get_desc(f, FX_TR2) >> 40 & 0xff, 0x8b);
 }
 
-static unsigned busy(const struct fixture *f, u16 tr)
-{
-    return fx_get_desc(f, tr) >> 41 & 1;
-}
+static unsigned busy(const struct fixture *f, u16 tr) { return fx_get_desc(f, tr) >> 41 & 1; }
 
 static void task_jump(void **state)
 {

@@ -18,10 +18,7 @@ static struct {
 } seen;
 static struct board board;
 
-static u64 read_tsc(void *source)
-{
-    return *(u64 *)source;
-}
+static u64 read_tsc(void *source) { return *(u64 *)source; }
 
 static u32 room(void *ctx)
 {
@@ -103,15 +100,9 @@ static void make(u64 mem)
     assert_int_equal(board_init(&board, &c), STATUS_OK);
 }
 
-static void out8(u16 at, u8 value)
-{
-    bus_port_write(&board.bus, 0, at, 1, value);
-}
+static void out8(u16 at, u8 value) { bus_port_write(&board.bus, 0, at, 1, value); }
 
-static u8 in8(u16 at)
-{
-    return (u8)bus_port_read(&board.bus, 0, at, 1);
-}
+static u8 in8(u16 at) { return (u8)bus_port_read(&board.bus, 0, at, 1); }
 
 static u32 mmio(u64 at)
 {
@@ -129,10 +120,7 @@ static u8 cmos(u8 index)
     return in8(0x71);
 }
 
-static int pending(void)
-{
-    return board.intc.ops->pending(board.intc.ctx, 0);
-}
+static int pending(void) { return board.intc.ops->pending(board.intc.ctx, 0); }
 
 static void pass(u64 ticks)
 {

@@ -117,10 +117,7 @@ struct file {
     u64 at; /* where the loader put it */
 };
 
-static u8 next(void)
-{
-    return (u8)bus_port_read(&bus, 0, 0x511, 1);
-}
+static u8 next(void) { return (u8)bus_port_read(&bus, 0, 0x511, 1); }
 
 static u32 next_big(unsigned size)
 {
@@ -131,10 +128,7 @@ static u32 next_big(unsigned size)
     return value;
 }
 
-static void choose(u16 key)
-{
-    bus_port_write(&bus, 0, 0x510, 2, key);
-}
+static void choose(u16 key) { bus_port_write(&bus, 0, 0x510, 2, key); }
 
 static u64 number(u16 key, unsigned size)
 {
@@ -417,8 +411,7 @@ static void run_command(const u8 *line)
             sum = (u8)(sum + f->data[get(number_at + 4, 4) + i]);
         f->data[offset] = (u8)(f->data[offset] - sum);
         break;
-    default:
-        fail_msg("command %u", (unsigned)get(line, 4));
+    default: fail_msg("command %u", (unsigned)get(line, 4));
     }
 }
 

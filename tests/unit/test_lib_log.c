@@ -17,15 +17,9 @@
 static char text[100000];
 static struct buf_sink out;
 
-static u64 clock_us(void)
-{
-    return 12000034;
-}
+static u64 clock_us(void) { return 12000034; }
 
-static unsigned cpu_three(void)
-{
-    return 3;
-}
+static unsigned cpu_three(void) { return 3; }
 
 static int start(void **state)
 {

@@ -32,10 +32,7 @@ static void fill(void)
         ours[i] = theirs[i] = (u8)rand();
 }
 
-static int sign(int x)
-{
-    return (x > 0) - (x < 0);
-}
+static int sign(int x) { return (x > 0) - (x < 0); }
 
 static void test_memory(void **state)
 {

@@ -49,10 +49,7 @@ static void isa(void *target, unsigned irq, bool level)
     vioapic_set(&ioapic, irq == 0 ? 2 : irq, level);
 }
 
-static struct irqline isa_line(unsigned irq)
-{
-    return (struct irqline){.set = isa, .pin = irq};
-}
+static struct irqline isa_line(unsigned irq) { return (struct irqline){.set = isa, .pin = irq}; }
 
 static u32 back_room(void *ctx)
 {
@@ -60,10 +57,7 @@ static u32 back_room(void *ctx)
     return (u32)rnd() & 3;
 }
 
-static void back_put(void *ctx, u8 byte)
-{
-    (void)ctx, (void)byte;
-}
+static void back_put(void *ctx, u8 byte) { (void)ctx, (void)byte; }
 
 static int back_get(void *ctx)
 {
@@ -100,16 +94,11 @@ static u64 random_value(void)
     u64 v = rnd();
 
     switch (rnd() & 7) {
-    case 0:
-        return 0;
-    case 1:
-        return v & 7;
-    case 2:
-        return v & 0xff;
-    case 3:
-        return ~0ull;
-    default:
-        return v >> (v & 63);
+    case 0: return 0;
+    case 1: return v & 7;
+    case 2: return v & 0xff;
+    case 3: return ~0ull;
+    default: return v >> (v & 63);
     }
 }
 

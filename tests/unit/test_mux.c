@@ -59,10 +59,7 @@ static u64 hw_now(void *ctx)
     return time_us;
 }
 
-static void wake(void *ctx)
-{
-    (*(unsigned *)ctx)++;
-}
+static void wake(void *ctx) { (*(unsigned *)ctx)++; }
 
 static enum status run_partial(struct shell *sh, int argc, char **argv)
 {
@@ -467,20 +464,14 @@ static void test_random(void **state)
         char c[2] = {(char)(1 + rand() % 255), 0};
 
         switch (rand() % 6) {
-        case 0:
-            type(c);
-            break;
-        case 1:
-            log_info("t", "event %d", i);
-            break;
+        case 0: type(c); break;
+        case 1: log_info("t", "event %d", i); break;
         case 2:
             budget = (u32)rand() % 200;
             refill = (u32)rand() % 3;
             mux_poll(&mux);
             break;
-        default:
-            guest_says(rand() % 2, rand() % 8 ? c : "\033[1m line\r\n");
-            break;
+        default: guest_says(rand() % 2, rand() % 8 ? c : "\033[1m line\r\n"); break;
         }
     }
     budget = 1u << 30;

@@ -79,23 +79,17 @@ static u8 chip_read(void *ctx, u16 port)
         if (c->lcr & 0x80)
             return c->dll;
         return c->rx_head != c->rx_tail ? c->rx[c->rx_tail++ % 64].byte : 0;
-    case 1:
-        return c->lcr & 0x80 ? c->dlm : c->ier;
-    case 2:
-        return chip_iir(c);
-    case 3:
-        return c->lcr;
-    case 4:
-        return c->mcr;
-    case 5:
-        return chip_lsr(c);
+    case 1: return c->lcr & 0x80 ? c->dlm : c->ier;
+    case 2: return chip_iir(c);
+    case 3: return c->lcr;
+    case 4: return c->mcr;
+    case 5: return chip_lsr(c);
     case 6: /* loop-back: RTS->CTS, DTR->DSR, OUT1->RI, OUT2->DCD */
         if (c->mcr & 0x10)
             return (u8)((c->mcr & 2 ? 0x10 : 0) | (c->mcr & 1 ? 0x20 : 0) |
                         (c->mcr & 4 ? 0x40 : 0) | (c->mcr & 8 ? 0x80 : 0));
         return 0xb0;
-    default:
-        return 0;
+    default: return 0;
     }
 }
 
@@ -132,14 +126,9 @@ static void chip_write(void *ctx, u16 port, u8 v)
         if (v & 2)
             c->rx_tail = c->rx_head;
         break;
-    case 3:
-        c->lcr = v;
-        break;
-    case 4:
-        c->mcr = v & 0x1f;
-        break;
-    default:
-        break;
+    case 3: c->lcr = v; break;
+    case 4: c->mcr = v & 0x1f; break;
+    default: break;
     }
 }
 

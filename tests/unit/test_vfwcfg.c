@@ -28,10 +28,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void choose(u16 key)
-{
-    bus_port_write(&fake_bus, 0, SELECTOR, 2, key);
-}
+static void choose(u16 key) { bus_port_write(&fake_bus, 0, SELECTOR, 2, key); }
 
 static u64 next(unsigned size)
 {

@@ -39,15 +39,9 @@ static void route(unsigned pin, u64 entry)
     wr(0x10 + 2 * pin, (u32)entry);
 }
 
-static int pending(unsigned cpu)
-{
-    return intc.ops->pending(intc.ctx, cpu);
-}
+static int pending(unsigned cpu) { return intc.ops->pending(intc.ctx, cpu); }
 
-static u8 accept(unsigned cpu)
-{
-    return intc.ops->accept(intc.ctx, cpu);
-}
+static u8 accept(unsigned cpu) { return intc.ops->accept(intc.ctx, cpu); }
 
 static void eoi(unsigned cpu)
 {

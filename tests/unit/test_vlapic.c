@@ -80,15 +80,9 @@ static bool wrmsr(unsigned cpu, u32 msr, u64 value)
     return bus_msr_write(&fake_bus, cpu, msr, value);
 }
 
-static int pending(unsigned cpu)
-{
-    return intc.ops->pending(intc.ctx, cpu);
-}
+static int pending(unsigned cpu) { return intc.ops->pending(intc.ctx, cpu); }
 
-static u8 accept(unsigned cpu)
-{
-    return intc.ops->accept(intc.ctx, cpu);
-}
+static u8 accept(unsigned cpu) { return intc.ops->accept(intc.ctx, cpu); }
 
 static bool bit(unsigned cpu, unsigned bank, unsigned vector)
 {

@@ -30,10 +30,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void set(unsigned pin, bool level)
-{
-    vpic_set(&pic, pin, level);
-}
+static void set(unsigned pin, bool level) { vpic_set(&pic, pin, level); }
 
 static void pulse(unsigned pin)
 {

@@ -20,10 +20,7 @@ static int setup(void **state)
     return 0;
 }
 
-static void clk(u64 pulses)
-{
-    pass(pulses * CLK);
-}
+static void clk(u64 pulses) { pass(pulses * CLK); }
 
 static void program(unsigned channel, unsigned mode, u16 count)
 {
@@ -48,15 +45,9 @@ static u8 status(unsigned channel)
     return inb((u16)(0x40 + channel));
 }
 
-static bool out2(void)
-{
-    return inb(0x61) & 0x20;
-}
+static bool out2(void) { return inb(0x61) & 0x20; }
 
-static void gate2(bool on)
-{
-    outb(0x61, (u8)((inb(0x61) & 0x0e) | on));
-}
+static void gate2(bool on) { outb(0x61, (u8)((inb(0x61) & 0x0e) | on)); }
 
 /* Interrupt on terminal count: OUT low, high N + 1 pulses after the count was written. */
 static void mode0(void **state)

@@ -37,10 +37,7 @@ static int setup(void **state)
     return 0;
 }
 
-static unsigned bcd(u8 raw)
-{
-    return (raw >> 4) * 10u + (raw & 0xf);
-}
+static unsigned bcd(u8 raw) { return (raw >> 4) * 10u + (raw & 0xf); }
 
 static void assert_time(u64 epoch)
 {

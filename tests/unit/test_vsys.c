@@ -15,10 +15,7 @@ static int setup(void **state)
     return 0;
 }
 
-static u32 rd(u16 port, unsigned size)
-{
-    return bus_port_read(&fake_bus, 0, port, size);
-}
+static u32 rd(u16 port, unsigned size) { return bus_port_read(&fake_bus, 0, port, size); }
 
 static void wr(u16 port, unsigned size, u32 value)
 {

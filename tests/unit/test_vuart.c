@@ -53,15 +53,9 @@ static int setup(void **state)
     return 0;
 }
 
-static u8 rd(unsigned reg)
-{
-    return inb((u16)(BASE + reg));
-}
+static u8 rd(unsigned reg) { return inb((u16)(BASE + reg)); }
 
-static void wr(unsigned reg, u8 value)
-{
-    outb((u16)(BASE + reg), value);
-}
+static void wr(unsigned reg, u8 value) { outb((u16)(BASE + reg), value); }
 
 static void arrive(unsigned n)
 {

@@ -70,10 +70,7 @@ static void set_gate(void (*handler)(void))
     guest_idt[VECTOR][1] = at >> 32;
 }
 
-TEST(loop_alone)
-{
-    BENCH("loop", "");
-}
+TEST(loop_alone) { BENCH("loop", ""); }
 
 TEST(instructions)
 {

@@ -42,10 +42,7 @@ TEST(essential_features)
     EXPECT(ext.d & BIT(29)); /* long mode */
 }
 
-TEST(apic_id_agrees)
-{
-    EXPECT_EQ(cpuid(1, 0).b >> 24, apic_read(APIC_ID) >> 24);
-}
+TEST(apic_id_agrees) { EXPECT_EQ(cpuid(1, 0).b >> 24, apic_read(APIC_ID) >> 24); }
 
 /* CPUID.1:ECX.OSXSAVE[27] mirrors CR4.OSXSAVE. */
 TEST(osxsave_follows_cr4)
@@ -62,10 +59,7 @@ TEST(osxsave_follows_cr4)
 }
 
 /* CPUID.1:EDX.APIC[9] mirrors IA32_APIC_BASE.EN; it is left on here, so both say 1. */
-TEST(apic_bit)
-{
-    EXPECT_EQ(rdmsr(0x1b) >> 11 & 1, CPUID1_D(9));
-}
+TEST(apic_bit) { EXPECT_EQ(rdmsr(0x1b) >> 11 & 1, CPUID1_D(9)); }
 
 /* Above the highest basic leaf Intel CPUs return the data of the highest basic leaf. */
 TEST(beyond_the_last_basic_leaf)

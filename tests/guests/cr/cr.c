@@ -15,10 +15,7 @@ static void window_open(void)
     page_split(WINDOW, table);
 }
 
-static void window_close(void)
-{
-    page_split(WINDOW, NULL);
-}
+static void window_close(void) { page_split(WINDOW, NULL); }
 
 TEST(cr0_refusals)
 {

@@ -54,15 +54,9 @@ static void step_begin(void)
         EXPECT_EQ(steps, 5); /* nop, text, pushf, and, popf: TF is tested as it was before */ \
     } while (0)
 
-TEST(step_plain)
-{
-    STEP_OVER("", "mov $1, %%eax");
-}
+TEST(step_plain) { STEP_OVER("", "mov $1, %%eax"); }
 
-TEST(step_cpuid)
-{
-    STEP_OVER("xor %%eax, %%eax", "cpuid");
-}
+TEST(step_cpuid) { STEP_OVER("xor %%eax, %%eax", "cpuid"); }
 
 TEST(step_msr)
 {
@@ -204,10 +198,7 @@ TEST(data_breakpoint)
     write_dr0(0);
 }
 
-__attribute__((noinline)) static void broken_on(void)
-{
-    __asm__ volatile("");
-}
+__attribute__((noinline)) static void broken_on(void) { __asm__ volatile(""); }
 
 TEST(instruction_breakpoint)
 {

@@ -25,10 +25,7 @@ static void pit_program(unsigned channel, u8 mode, u16 count)
 }
 
 /* Gate of channel 2 on, speaker off; bit 5 of port 61h is its output. */
-static void gate_on(void)
-{
-    outb(0x61, (u8)((inb(0x61) & ~3u) | 1));
-}
+static void gate_on(void) { outb(0x61, (u8)((inb(0x61) & ~3u) | 1)); }
 
 TEST(pit_counts_down)
 {
@@ -140,10 +137,7 @@ static void cmos_write(u8 index, u8 v)
     outb(0x71, v);
 }
 
-static unsigned from_bcd(u8 v)
-{
-    return (unsigned)(v >> 4) * 10 + (v & 15);
-}
+static unsigned from_bcd(u8 v) { return (unsigned)(v >> 4) * 10 + (v & 15); }
 
 TEST(rtc_time_makes_sense)
 {

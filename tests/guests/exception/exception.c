@@ -17,10 +17,7 @@ static void window_open(void)
     page_split(WINDOW, table);
 }
 
-static void window_close(void)
-{
-    page_split(WINDOW, NULL);
-}
+static void window_close(void) { page_split(WINDOW, NULL); }
 
 static volatile u64 *const cell = (volatile u64 *)WINDOW;
 

@@ -178,18 +178,10 @@ TEST(device_pages)
         if ((at & 0xff0) == 0x300) /* an INIT to oneself would end the test */
             continue;
         switch (seed & 3) {
-        case 0:
-            *(volatile u8 *)at = (u8)(seed >> 8);
-            break;
-        case 1:
-            *(volatile u16 *)at = (u16)seed;
-            break;
-        case 2:
-            *(volatile u32 *)at = seed;
-            break;
-        default:
-            (void)*(volatile u64 *)at;
-            break;
+        case 0: *(volatile u8 *)at = (u8)(seed >> 8); break;
+        case 1: *(volatile u16 *)at = (u16)seed; break;
+        case 2: *(volatile u32 *)at = seed; break;
+        default: (void)*(volatile u64 *)at; break;
         }
     }
 }

@@ -29,10 +29,7 @@ static void note(struct trap_frame *f)
     irq_count_apic(f);
 }
 
-static void send_self(u32 vector)
-{
-    apic_write(APIC_ICR, TO_SELF | ASSERT | vector);
-}
+static void send_self(u32 vector) { apic_write(APIC_ICR, TO_SELF | ASSERT | vector); }
 
 static bool requested(u32 vector)
 {

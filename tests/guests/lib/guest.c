@@ -217,20 +217,14 @@ void user_run(void (*code)(void), u64 rflags)
     enter(GDT_USER_DATA | 3, rflags | RFLAGS_FIXED, GDT_USER_CODE64 | 3, code);
 }
 
-void code32_run(void (*code)(void))
-{
-    enter(GDT_DATA, RFLAGS_FIXED, GDT_CODE32, code);
-}
+void code32_run(void (*code)(void)) { enter(GDT_DATA, RFLAGS_FIXED, GDT_CODE32, code); }
 
 void trap_handle(unsigned vector, void (*handler)(struct trap_frame *f))
 {
     handlers[vector] = handler;
 }
 
-void irq_count(struct trap_frame *f)
-{
-    irq_seen[f->vector & 0xff]++;
-}
+void irq_count(struct trap_frame *f) { irq_seen[f->vector & 0xff]++; }
 
 void irq_count_apic(struct trap_frame *f)
 {
@@ -312,10 +306,7 @@ void apic_start(void)
     apic_write(APIC_LVT_ERROR, BIT(16));
 }
 
-void page_flush(void)
-{
-    write_cr3(read_cr3());
-}
+void page_flush(void) { write_cr3(read_cr3()); }
 
 void page_split(u64 virtual, u64 *table)
 {

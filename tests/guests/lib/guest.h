@@ -139,11 +139,8 @@ const char *trap_name(unsigned vector);
  * Code for CPL 3: assembly text that ends by a fault of its own, or else by INT3.  user_run()
  * enters it inside CATCH(), with the given RFLAGS.
  */
-#define USER_CODE(name, text)                     \
-    __attribute__((naked)) static void name(void) \
-    {                                             \
-        __asm__ volatile(text "; int3");          \
-    }
+#define USER_CODE(name, text) \
+    __attribute__((naked)) static void name(void) { __asm__ volatile(text "; int3"); }
 void user_run(void (*code)(void), u64 rflags);
 /* As user_run() in 32-bit code (CS = GDT_CODE32, CPL 0): text is assembled for 32 bits. */
 #define CODE32(name, text)                                    \
@@ -201,10 +198,7 @@ static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
     return r;
 }
 
-static inline bool under_hypervisor(void)
-{
-    return cpuid(1, 0).c >> 31;
-}
+static inline bool under_hypervisor(void) { return cpuid(1, 0).c >> 31; }
 
 #define CPUID1_C(bit) (cpuid(1, 0).c >> (bit)&1)
 #define CPUID1_D(bit) (cpuid(1, 0).d >> (bit)&1)
@@ -280,15 +274,9 @@ ACCESS_PORT(u8, 8, b)
 ACCESS_PORT(u16, 16, w)
 ACCESS_PORT(u32, 32, l)
 
-static inline void sti(void)
-{
-    __asm__ volatile("sti" : : : "memory");
-}
+static inline void sti(void) { __asm__ volatile("sti" : : : "memory"); }
 
-static inline void cli(void)
-{
-    __asm__ volatile("cli" : : : "memory");
-}
+static inline void cli(void) { __asm__ volatile("cli" : : : "memory"); }
 
 static inline u64 read_flags(void)
 {
@@ -297,16 +285,10 @@ static inline u64 read_flags(void)
     return v;
 }
 
-static inline void cpu_pause(void)
-{
-    __asm__ volatile("pause" : : : "memory");
-}
+static inline void cpu_pause(void) { __asm__ volatile("pause" : : : "memory"); }
 
 /* A 32-bit register of device memory. */
-static inline volatile u32 *mmio(u64 address)
-{
-    return (volatile u32 *)(uintptr_t)address;
-}
+static inline volatile u32 *mmio(u64 address) { return (volatile u32 *)(uintptr_t)address; }
 
 /* Local APIC registers by offset, SDM vol. 3A, table 10-1. */
 enum {
@@ -333,15 +315,9 @@ enum {
     APIC_TIMER_DIVIDE = 0x3e0
 };
 
-static inline u32 apic_read(u32 offset)
-{
-    return *mmio(APIC_BASE + offset);
-}
+static inline u32 apic_read(u32 offset) { return *mmio(APIC_BASE + offset); }
 
-static inline void apic_write(u32 offset, u32 v)
-{
-    *mmio(APIC_BASE + offset) = v;
-}
+static inline void apic_write(u32 offset, u32 v) { *mmio(APIC_BASE + offset) = v; }
 
 /* Switch the APIC on (spurious vector FFh), task priority 0, all LVTs masked but LINT0 = ExtINT. */
 void apic_start(void);

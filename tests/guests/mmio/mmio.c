@@ -9,15 +9,9 @@
 #define REG     (APIC_BASE + APIC_TIMER_INIT)
 #define INITIAL 0x89abcdefu
 
-static u32 read_reg(void)
-{
-    return *mmio(REG);
-}
+static u32 read_reg(void) { return *mmio(REG); }
 
-static void set_reg(u32 v)
-{
-    *mmio(REG) = v;
-}
+static void set_reg(u32 v) { *mmio(REG) = v; }
 
 TEST(start)
 {
