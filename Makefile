@@ -16,6 +16,7 @@ OBJCOPY ?= objcopy
 PYTHON  ?= python3
 JOBS    ?= $(shell nproc)
 BUILD   := build
+LINUX   := $(BUILD)/linux
 MAKEFLAGS += --no-builtin-rules -j$(JOBS)
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -172,7 +173,7 @@ $(BUILD)/guests/%.elf: $$(call guest_obj,tests/guests/$$*) $(GUEST_LIB) tests/gu
 
 guests: $(GUEST_BIN) ## the bare-metal test guests
 
-unit: $(UNIT_BIN) ## the unit tests, on the host with sanitizers
+unit: $(UNIT_BIN) $(LINUX)/vmlinuz ## the unit tests, on the host with sanitizers
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) --build $(BUILD) unit
 
 include $(wildcard tests/emulator/oracles.mk)
@@ -233,7 +234,6 @@ $(CHECK)/cppcheck/%.ok: % $(BUILD)/flags | $$(@D)/
 
 # --- Booting ----------------------------------------------------------------------------------
 
-LINUX := $(BUILD)/linux
 LINUX_ARGS := console=ttyS0,115200 quiet
 
 $(BUILD)/loader.bin: tools/fastboot/loader.asm | $(BUILD)/

@@ -121,7 +121,7 @@ class Command:
     def cases(text):
         """(outcome, name) of each part: the lines of cmocka's TAP and of the test guests."""
         lines = re.findall(r"(?m)^(not )?ok (?:\d+ - )?([\w./-]+)(.*)$", text)
-        return [("FAIL" if bad else "skip" if re.match(r"\s*#\s*skip", rest, re.I) else "ok", name)
+        return [("skip" if re.match(r"\s*#\s*skip", rest, re.I) else "FAIL" if bad else "ok", name)
                 for bad, name, rest in lines]
 
 

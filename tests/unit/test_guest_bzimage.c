@@ -318,7 +318,7 @@ static void test_debian_kernel(void **state)
     struct vm v = {0};
 
     (void)state;
-    if (!load_real(&v, "/boot/vmlinuz-*-cloud-amd64", "guest=a mem=256M -- console=ttyS0")) {
+    if (!load_real(&v, "build/linux/vmlinuz", "guest=a mem=256M -- console=ttyS0")) {
         free(initrd);
         skip();
     }
@@ -347,7 +347,7 @@ static void test_truncated_debian_kernel(void **state)
     u64 size;
 
     (void)state;
-    if (!load_real(&v, "/boot/vmlinuz-*-cloud-amd64", "guest=a mem=64M kind=linux"))
+    if (!load_real(&v, "build/linux/vmlinuz", "guest=a mem=64M kind=linux"))
         skip();
     size = v.module[0].size;
     for (unsigned i = 0; i < ARRAY_SIZE(permille); i++) {
