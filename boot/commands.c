@@ -7,6 +7,8 @@
 #include "arch/x86/irq.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/memory.h"
+#include "arch/x86/tsc.h"
+#include "drivers/host/cmos.h"
 #include "lib/string.h"
 
 static enum status run_mem(struct shell *sh, int argc, char **argv)
@@ -38,6 +40,18 @@ static enum status run_devs(struct shell *sh, int argc, char **argv)
                       "expected the name of a virtual machine (vm lists them)");
 }
 
+static enum status run_time(struct shell *sh, int argc, char **argv)
+{
+    u64 begin = tsc_now_us(), seconds = cmos_next_second(), turned = tsc_now_us();
+
+    (void)argc;
+    (void)argv;
+    sink_printf(sh->out, "up %lu.%06lu s\nat %lu.%06lu s the battery-backed clock turned to ",
+                begin / 1000000, begin % 1000000, turned / 1000000, turned % 1000000);
+    sink_printf(sh->out, seconds ? "%lu s of the epoch\n" : "nonsense\n", seconds);
+    return STATUS_OK;
+}
+
 static enum status run_reboot(struct shell *sh, int argc, char **argv)
 {
     (void)sh;
@@ -63,6 +77,9 @@ static const struct shell_command commands[] = {
     {"mem", "", "physical memory: who has how much", NULL, run_mem, NULL},
     {"irq", "", "host interrupts: counts by vector", NULL, run_irq, NULL},
     {"devs", "[VM]", "a guest's devices, register by register", "devs", run_devs, NULL},
+    {"time", "",
+     "how long this machine is up, beside its battery-backed clock (waits for its tick)", NULL,
+     run_time, NULL},
     {"reboot", "", "reset the real machine", NULL, run_reboot, NULL},
     {"poweroff", "[STATUS]", "end the run and switch the real machine off", NULL, run_poweroff,
      NULL},

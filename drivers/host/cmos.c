@@ -5,6 +5,7 @@
 #include "drivers/host/cmos.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/tsc.h"
 
 #define CMOS_INDEX 0x70
 #define CMOS_DATA  0x71
@@ -74,10 +75,22 @@ u64 cmos_read_time(void)
         hour = hour % 12 + (a.hour & HOUR_PM ? 12 : 0);
     else
         hour = decode(a.hour, status);
-    unsigned year = 2000 + decode(a.year, status), month = decode(a.month, status);
+    /* Two digits of the year: 1970..2069, as other systems take it. */
+    unsigned year = decode(a.year, status), month = decode(a.month, status);
     unsigned day = decode(a.day, status);
+    year += year < 70 ? 2000 : 1900;
     if (month < 1 || month > 12 || day < 1 || day > 31)
         return 0;
     return ((days_to(year, month, day) * 24 + hour) * 60 + decode(a.minute, status)) * 60 +
            decode(a.second, status);
+}
+
+u64 cmos_next_second(void)
+{
+    u64 end = tsc_now_us() + 1100000;
+    u8 now = cmos_read(0);
+
+    while (cmos_read(0) == now && tsc_now_us() < end)
+        cpu_pause();
+    return cmos_read_time();
 }

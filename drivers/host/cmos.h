@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The real machine's battery-backed clock, read once for the time of day.
+ * The real machine's battery-backed clock: the time of day.
  */
 #ifndef DRIVERS_HOST_CMOS_H
 #define DRIVERS_HOST_CMOS_H
@@ -9,5 +9,8 @@
 
 /* Seconds since 1970-01-01 00:00 UTC, taking the clock as UTC; 0 when it makes no sense. */
 u64 cmos_read_time(void);
+
+/* The same at the next turn of a second, for which it waits up to 1.1 s. */
+u64 cmos_next_second(void);
 
 #endif
