@@ -63,14 +63,14 @@ UNIT_CFLAGS   := $(filter-out -Wconversion,$(HOST_CFLAGS))
 LIBC_NAMES    := memcpy memmove memset memcmp strlen strcmp strncmp strchr
 $(BUILD)/host/lib/string.c.o: private HOST_CFLAGS += -fno-builtin $(foreach f,$(LIBC_NAMES),-D$(f)=lib_$(f))
 
-.PHONY: all help run iso unit test check bench size setup clean linux bootable guests
+.PHONY: all help run iso esp unit test check bench size setup clean linux bootable guests
 
 # The Debian packages for what was asked for are there before anything else happens.
 GOALS := $(or $(MAKECMDGOALS),all)
 ifeq ($(VITRINE_SETUP)$(filter-out clean help,$(GOALS)),)
 SETUP :=
 else ifndef VITRINE_SETUP
-SETUP := build $(if $(filter run iso test bench,$(GOALS)),run) \
+SETUP := build $(if $(filter run iso esp test bench,$(GOALS)),run) \
          $(if $(filter unit check test,$(GOALS)),test)
 $(shell tools/setup $(SETUP) >&2)
 ifneq ($(.SHELLSTATUS),0)
@@ -78,7 +78,7 @@ $(error packages are missing)
 endif
 export VITRINE_SETUP := done
 endif
-all: $(BUILD)/vitrine.elf $(BUILD)/compile_commands.json ## the hypervisor image (default)
+all: $(BUILD)/vitrine.elf $(BUILD)/vitrine.efi $(BUILD)/compile_commands.json ## the hypervisor image (default)
 
 # --- Compiling --------------------------------------------------------------------------------
 
@@ -133,6 +133,35 @@ $(BUILD)/vitrine.elf: $(KERNEL_OBJ) linker.ld tools/symbols.py
 	$(Q)$(call LINK,$@,$(BUILD)/symbols.o)
 	$(Q)$(NM) -n $@ | $(PYTHON) tools/symbols.py | cmp - $(BUILD)/symbols.S
 
+# --- The UEFI application ---------------------------------------------------------------------
+
+# PE32+ by way of Debian's gnu-efi; the image lies inside, so that one signature covers all.
+UEFI_SRC    := $(wildcard boot/uefi/*.c boot/uefi/*.asm)
+UEFI_OBJ    := $(patsubst %,$(BUILD)/uefi/%.o,$(UEFI_SRC) $(addprefix lib/,format.c log.c parse.c \
+               string.c text.c) $(addprefix guest/,config.c option.c))
+UEFI_CFLAGS := $(filter-out -fno-pic -mcmodel=kernel,$(KERNEL_CFLAGS)) -fpic -fshort-wchar \
+               -DGNU_EFI_USE_MS_ABI -isystem /usr/include/efi -isystem /usr/include/efi/x86_64
+EFI_LIB     := /usr/lib
+
+$(BUILD)/uefi/%.c.o: %.c $(BUILD)/flags | $$(@D)/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(UEFI_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+$(BUILD)/uefi/vitrine.bin: $(BUILD)/vitrine.elf | $$(@D)/
+	$(Q)$(OBJCOPY) -O binary $< $@
+
+$(BUILD)/uefi/%.asm.o: %.asm $(BUILD)/uefi/vitrine.bin | $$(@D)/
+	$(call say,NASM,$<)
+	$(Q)$(NASM) -f elf64 -Werror '-DKERNEL="$(BUILD)/uefi/vitrine.bin"' -o $@ $<
+
+$(BUILD)/vitrine.efi: $(UEFI_OBJ)
+	$(call say,EFI,$@)
+	$(Q)$(LD) -nostdlib -shared -Bsymbolic -znocombreloc -z noexecstack --no-warn-rwx-segments \
+	  -T $(EFI_LIB)/elf_x86_64_efi.lds -o $@.so $(EFI_LIB)/crt0-efi-x86_64.o $^ $(EFI_LIB)/libgnuefi.a
+	$(Q)! $(NM) -u $@.so | grep .
+	$(Q)$(OBJCOPY) -j .text -j .data -j .dynamic -j .dynsym -j .rela -j .reloc \
+	  --target efi-app-x86_64 --subsystem=10 $@.so $@
+
 $(BUILD)/compile_commands.json: Makefile $(BUILD)/flags
 	$(Q)$(PYTHON) tools/compdb.py --cflags '$(CC) $(KERNEL_CFLAGS)' $(filter %.c,$(KERNEL_SRC)) \
 	  --cflags '$(CC) $(UNIT_CFLAGS)' $(UNIT_SRC) >$@
@@ -183,7 +212,8 @@ include $(wildcard tests/emulator/oracles.mk)
 # Each file's check leaves a stamp that depends on what it read, so that only changes are checked.
 CHECK       := $(BUILD)/check
 TEST_C      := $(wildcard tests/*/*.c tests/guests/*/*.c)
-KERNEL_C    := $(filter %.c,$(KERNEL_SRC))
+KERNEL_C    := $(filter %.c,$(KERNEL_SRC) $(UEFI_SRC))
+HEADERS     += $(wildcard boot/uefi/*.h)
 FORMATTED   := $(KERNEL_C) $(HEADERS) $(TEST_C) $(wildcard tests/*/*.h tests/guests/*/*.h)
 PYTHON_SRC  := $(wildcard tools/*.py tests/*.py tests/*/*.py) tools/run tools/size
 SHELL_SRC   := tools/setup tools/fetch $(wildcard tools/*/*.sh) .ci/run
@@ -215,6 +245,9 @@ $(CHECK)/format/%.ok: % .clang-format | $$(@D)/
 	$(Q)clang-format --dry-run -Werror $< 2>$@.out || \
 	  { head -n 3 $@.out; echo "clang-format -i $< would mend it"; exit 1; }
 	@touch $@
+
+$(CHECK)/header/boot/uefi/%.ok $(CHECK)/tidy/boot/uefi/%.ok $(CHECK)/cppcheck/boot/uefi/%.ok: \
+  private KERNEL_CFLAGS := $(UEFI_CFLAGS)
 
 $(CHECK)/header/%.ok: % $(BUILD)/flags | $$(@D)/
 	$(call say,HDR,$<)
@@ -258,17 +291,22 @@ $(LINUX)/initramfs.cpio: tools/mkinitramfs.py $(LINUX)/busybox $(LINUX)/first \
 	$(Q)$(PYTHON) tools/mkinitramfs.py -o $@
 
 linux: $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio
-bootable: $(BUILD)/vitrine.elf $(BUILD)/loader.bin
+bootable: $(BUILD)/vitrine.elf $(BUILD)/vitrine.efi $(BUILD)/loader.bin
 
 run: bootable linux ## Debian's kernel under Vitrine, to a shell (without a terminal: a script)
 	$(Q)if [ -t 0 ] && [ -t 1 ]; then script=; else script="--script tests/system/shell.script"; fi; \
 	  tools/run $$script --append "$(LINUX_ARGS)" --initrd $(LINUX)/initramfs.cpio $(LINUX)/vmlinuz
 
-iso: $(BUILD)/vitrine.iso ## a CD image with GRUB, Vitrine and the Linux guest
+MODULES = "$(LINUX)/vmlinuz guest=linux -- $(LINUX_ARGS)" "$(LINUX)/initramfs.cpio initrd=linux"
+iso: $(BUILD)/vitrine.iso ## an image for CD or stick: GRUB for BIOS and UEFI, the Linux guest
 $(BUILD)/vitrine.iso: $(BUILD)/vitrine.elf $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio tools/mkiso.py
 	$(call say,ISO,$@)
-	$(Q)$(PYTHON) tools/mkiso.py -o $@ $(BUILD)/vitrine.elf \
-	  "$(LINUX)/vmlinuz guest=linux -- $(LINUX_ARGS)" "$(LINUX)/initramfs.cpio initrd=linux"
+	$(Q)$(PYTHON) tools/mkiso.py -o $@ $(BUILD)/vitrine.elf $(MODULES)
+
+esp: $(BUILD)/esp.img ## a FAT volume with the UEFI application and the Linux guest
+$(BUILD)/esp.img: $(BUILD)/vitrine.efi $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio tools/mkesp.py
+	$(call say,FAT,$@)
+	$(Q)$(PYTHON) tools/mkesp.py -o $@ $(BUILD)/vitrine.efi $(MODULES)
 
 test: bootable linux $(UNIT_BIN) $(GUEST_BIN) $(ORACLE_BIN) $(FUZZ_BIN) ## everything: check, unit tests, guests, whole boots
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) --build $(BUILD) $(TESTS)
@@ -286,5 +324,5 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 $(BUILD)/: ; @mkdir -p $@
--include $(KERNEL_OBJ:%=%.d) $(foreach g,$(GUEST_NAMES:%=tests/guests/%),$(addsuffix .d,$(call guest_obj,$(g)))) \
+-include $(KERNEL_OBJ:%=%.d) $(UEFI_OBJ:%=%.d) $(foreach g,$(GUEST_NAMES:%=tests/guests/%),$(addsuffix .d,$(call guest_obj,$(g)))) \
          $(GUEST_LIB:%=%.d) $(HOST_OBJ:%=%.d) $(UNIT_BIN:%=%.d)

@@ -36,6 +36,11 @@ LSR_THRE equ 0x20
 
 section .multiboot progbits alloc noexec nowrite align=8
 
+; What boot/uefi reads at the very beginning: memory taken from LOAD on, and where to enter.
+extern image_memory
+        dd      image_memory, boot_entry
+
+        align   8
 multiboot_header:
         dd      MULTIBOOT_HEADER_MAGIC
         dd      MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO

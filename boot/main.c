@@ -23,6 +23,7 @@
 #include "boot/multiboot.h"
 #include "boot/selftest.h"
 #include "lib/log.h"
+#include "lib/parse.h"
 
 /* Status of a run that ended because the machine could not be brought up. */
 #define BOOT_FAILED 1
@@ -96,6 +97,18 @@ static void init_memory(void)
              (unsigned long long)image_phys().v);
 }
 
+/* tsc-hz=, checked again and complained about where the whole configuration is read. */
+static u64 told_tsc_hz(void)
+{
+    char text[24];
+    u64 hz = 0;
+
+    if (boot_option(boot_info.cmdline, "tsc-hz", text, sizeof(text)) &&
+        parse_u64(text, &hz) != STATUS_OK)
+        return 0;
+    return hz >= 1000000 ? hz : 0;
+}
+
 static void init_cpus(void)
 {
     unsigned count = acpi_info()->cpu_count;
@@ -106,7 +119,7 @@ static void init_cpus(void)
         boot_require("the local APIC", s);
     this_cpu()->apic_id = apic_id();
     boot_require("interrupt controllers", irq_init());
-    tsc_init();
+    tsc_init(told_tsc_hz());
     apic_timer_init();
     apic_report();
     mtrr_init();

@@ -39,6 +39,8 @@ static const struct option hv_options[] = {
            "say log=error, warn, info or debug: the most detailed lines shown"),
     CHOICE("on-end", struct hv_config, on_end, on_ends,
            "say on-end=prompt, poweroff or reset: what follows when the last guest has ended"),
+    NUMBER("tsc-hz", OPTION_NUMBER, struct hv_config, tsc_hz, 1000000, 100000000000ull, 0,
+           "give the time-stamp counter's frequency in Hz, for example tsc-hz=2000000000"),
 };
 
 /* The first VM_DEFAULTS of them may also stand on the hypervisor's command line. */

@@ -40,6 +40,7 @@
  *
  *   console=com1|com2|none           where log and prompt go (default com1)
  *   log=error|warn|info|debug        the most detailed log lines shown (default info)
+ *   tsc-hz=N                         the TSC's frequency, where the machine cannot tell it
  *   on-end=prompt|poweroff|reset     what follows when the last guest has ended (default prompt)
  *   mem= vcpus= unrestricted= real-mode=   defaults for guests that do not say
  *
@@ -106,6 +107,7 @@ struct hv_config {
     u8 console; /* enum hv_console */
     u8 log;     /* enum log_level */
     u8 on_end;  /* enum hv_on_end */
+    u64 tsc_hz; /* 0: not given */
 };
 
 #define CONFIG_NO_MODULE (~0u) /* the error is in the hypervisor's own command line */

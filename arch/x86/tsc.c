@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The TSC's frequency.  Sources in order of trust: a measurement that is consistent, when CPUID
- * disagrees with it; CPUID or a hypervisor's leaf; the measurement alone; an assumption.
+ * disagrees with it; CPUID or a hypervisor's leaf; the measurement alone; what the boot loader or the
+ * user says; an assumption.
  */
 #include "arch/x86/tsc.h"
 
@@ -112,7 +113,7 @@ static u64 hypervisor_hz(const char **source)
 
 static bool differ(u64 a, u64 b) { return (a > b ? a - b : b - a) > b / 100; }
 
-static u64 choose(u64 told, const char *source, u64 measured, bool steady)
+static u64 choose(u64 told, const char *source, u64 measured, bool steady, u64 fallback)
 {
     unsigned long long t = told, m = measured;
 
@@ -131,14 +132,19 @@ static u64 choose(u64 told, const char *source, u64 measured, bool steady)
                  steady ? "" : ", whose runs differ: time may be inexact");
         return measured;
     }
+    if (fallback) {
+        log_info("tsc", "%llu Hz by tsc-hz= on the command line",
+                 (unsigned long long)fallback);
+        return fallback;
+    }
     log_error("tsc",
               "no way to find the TSC's frequency (neither CPUID nor a PIT): %llu Hz is "
-              "assumed, and times are wrong",
+              "assumed, and times are wrong; give it by tsc-hz=",
               (unsigned long long)ASSUMED_HZ);
     return ASSUMED_HZ;
 }
 
-void tsc_init(void)
+void tsc_init(u64 fallback_hz)
 {
     const char *source = "";
     bool steady;
@@ -147,7 +153,7 @@ void tsc_init(void)
     if (told == 0)
         told = cpuid_hz(&source);
     u64 measured = pit_measure(&steady);
-    tsc.hz = choose(told, source, measured, steady);
+    tsc.hz = choose(told, source, measured, steady, fallback_hz);
     tsc.start = now;
     if (!cpu_has(CPU_TSC_INVARIANT))
         log_warn("tsc", "the TSC is not invariant: it may stop or change its rate in sleep states, "

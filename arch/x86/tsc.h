@@ -11,8 +11,8 @@
 #include "lib/types.h"
 
 /* Find the frequency (never hangs: measuring is bounded by loop count) and remember this moment as
- * the beginning of time. */
-void tsc_init(void);
+ * the beginning of time.  fallback_hz: what to believe when nothing tells it; 0: not known. */
+void tsc_init(u64 fallback_hz);
 
 /* Ticks per second; never 0, before tsc_init() 1 GHz is assumed. */
 u64 tsc_hz(void);

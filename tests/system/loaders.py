@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Every way in: what the boot loader was told reaches the hypervisor, and the prompt answers."""
-from harness import Boot
+"""Every way in: what the boot loader was told reaches the hypervisor, and the prompt answers; and
+Linux to its shell. What the UEFI application is told wrong is refused with line and column."""
+from harness import Boot, INITRAMFS, VMLINUZ, linux
 
 FILES = {"one": b"first module\n", "two": bytes(100_000)}
 ARGS = ["--hv-append", "log=debug on-end=prompt", "--boot-module", "{tmp}/one x=1 -- a  b",
@@ -15,6 +16,21 @@ expect end status=0
 """
 MODULES = [r"module 0: 0 KiB at 0x[0-9a-f]+ \".*one x=1 -- a +b", r"module 1: 97 KiB at 0x[0-9a-f]+"]
 
+# To Linux's shell, each way (the fast loader's: tests/system/linux.py).
+SHELL = "timeout 200\nexpect guest:/# \nsend poweroff\\r\nexpect end status=0\n"
+TO_LINUX = {"GRUB, Multiboot 1": ["grub", 20], "GRUB, Multiboot 2": ["grub2", 20],
+            "GRUB under UEFI": ["grub-efi", 45], "the UEFI application": ["efi", 45]}
+
+# Back in the firmware after a refusal, it goes on by itself; nothing is to be waited for.
+REFUSED = "timeout 60\nexpect Press a key\nsend x\nexpect BdsDxe: failed to start\nquit\n"
+
+
+def refused(name, expect, config=None, args=(), **fields):
+    return Boot(f"UEFI refuses {name}", script=REFUSED, expect=["uefi: Vitrine begins"] + expect,
+                args=["--host", "qemu-tcg", "--boot", "efi", *args] +
+                (["--config", config] if config else []) + ["README.md"], weight=6, **fields)
+
+
 TESTS = [
     Boot("boot by the fast loader", files=FILES, script=SCRIPT, args=ARGS, weight=3,
          expect=[r"Multiboot 1 by vitrine fastboot, command line \"vitrine.elf log=debug"] + MODULES),
@@ -25,4 +41,22 @@ TESTS = [
     Boot("boot by qemu -kernel", files=FILES, status=2,
          args=ARGS + ["--host", "qemu-tcg", "--boot", "kernel"],
          expect=[r"Multiboot 1 by qemu"] + MODULES, weight=2),
+    Boot("boot by GRUB under UEFI", files=FILES, status=2, weight=5,
+         args=ARGS + ["--host", "qemu-tcg", "--boot", "grub-efi"], expect=[r"Multiboot 2 by GRUB"] +
+         MODULES + ["caps: this virtual CPU has no VT-x"]),
+    Boot("boot by the UEFI application", files=FILES, status=2, weight=5,
+         args=ARGS + ["--host", "qemu-tcg", "--boot", "efi"],
+         expect=[r"uefi: Vitrine begins, tsc=0x[0-9a-f]+", r"uefi: configuration read", "files read",
+                 r"leaving boot services, tsc=0x[0-9a-f]+", "vitrine: starting",
+                 r"Multiboot 2 by Vitrine's UEFI application, command line \"vitrine log=debug"] +
+         MODULES + ["caps: this virtual CPU has no VT-x"]),
+    *(Boot(f"Linux by {name}", args=["--boot", how] + linux(), script=SHELL, timeout=300,
+           needs=[VMLINUZ, INITRAMFS], weight=weight) for name, (how, weight) in TO_LINUX.items()),
+    refused("a wrong option", config="# nothing\nvitrine\n  x guest=a mem=12Q\n",
+            expect=[r'vitrine\.cfg, line 3, column 13, "mem=12Q": not a size; give whole']),
+    refused("a file that is not there", config="0/README.md guest=a kind=flat\nnone initrd=a",
+            expect=[r"README\.md: \d+ KiB", r"line 2: /EFI/vitrine/none: no such file"]),
+    refused("a file that does not fit", files={"big": bytes(100 << 20)},
+            args=["--mem", "96", "--module", "{tmp}/big"],
+            expect=[r"line 3: .*/big: no room for its 102400 KiB .* use a smaller file"]),
 ]
