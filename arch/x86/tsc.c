@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The TSC's frequency.  Sources in order of trust: a measurement that is consistent, when CPUID
- * disagrees with it; CPUID or a hypervisor's leaf; the measurement alone; what the boot loader or the
- * user says; an assumption.
+ * disagrees with it; CPUID or a hypervisor's leaf; the measurement alone; what the boot loader or
+ * the user says; an assumption.
  */
 #include "arch/x86/tsc.h"
 
@@ -133,8 +133,7 @@ static u64 choose(u64 told, const char *source, u64 measured, bool steady, u64 f
         return measured;
     }
     if (fallback) {
-        log_info("tsc", "%llu Hz by tsc-hz= on the command line",
-                 (unsigned long long)fallback);
+        log_info("tsc", "%llu Hz by tsc-hz= on the command line", (unsigned long long)fallback);
         return fallback;
     }
     log_error("tsc",
