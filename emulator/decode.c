@@ -54,6 +54,10 @@ unsigned emu_arg_bytes(const struct insn *i, u16 arg)
     case SIZE_a: return 2u * i->opsize;
     case SIZE_desc: return long_mode ? 10 : 6;
     case SIZE_x: return 16u << i->vlen;
+    case SIZE_h: return 8u << i->vlen;
+    case SIZE_f: return 4u << i->vlen;
+    case SIZE_e: return 2u << i->vlen;
+    case SIZE_dup: return i->vlen == 0 && insn_is_memory(i) ? 8 : 16u << i->vlen;
     default: return 0;
     }
 }
@@ -200,8 +204,8 @@ static inline bool is_undefined(const struct opcode *op)
 static const struct opcode *undefined_form(const struct insn *i, const struct opcode *group)
 {
     static const u8 entries[] = {
-        [GROUP_NONE] = 0,   [GROUP_REG] = 8, [GROUP_MOD] = 2,   [GROUP_RM] = 8,
-        [GROUP_PREFIX] = 4, [GROUP_W] = 2,   [GROUP_MODE64] = 2};
+        [GROUP_NONE] = 0, [GROUP_REG] = 8, [GROUP_MOD] = 2, [GROUP_RM] = 8,    [GROUP_PREFIX] = 4,
+        [GROUP_W] = 2,    [GROUP_W64] = 2, [GROUP_VEX] = 3, [GROUP_MODE64] = 2};
 
     for (unsigned n = 0; n < entries[group->group]; n++) {
         const struct opcode *op = &group->next[n];
@@ -227,6 +231,8 @@ static const struct opcode *walk_tables(const struct insn *i, const struct curso
         case GROUP_RM: index = modrm & 7; break;
         case GROUP_PREFIX: index = i->rep == 0xf2 ? 3 : i->rep == 0xf3 ? 2 : i->opsize16; break;
         case GROUP_W: index = i->rex >> 3 & 1; break;
+        case GROUP_W64: index = i->mode == EMU_MODE_64 && (i->rex & 8); break;
+        case GROUP_VEX: index = i->vex != 0 ? 1 + (i->vlen & 1u) : 0; break;
         case GROUP_MODE64:
         default: index = i->mode == EMU_MODE_64; break;
         }
@@ -284,12 +290,12 @@ static void decode_modrm32(struct cursor *c, struct insn *i, u8 rm)
         u8 sib = take(c);
         u8 index = (u8)((sib >> 3 & 7) | (i->rex << 2 & 8));
         base = sib & 7;
-        i->index = index == RSP ? REG_NONE : index;
+        i->index = index == RSP && !(i->op->flags & OP_VSIB) ? REG_NONE : index;
         i->scale = sib >> 6;
     }
     i->base = (u8)(base | (i->rex << 3 & 8));
     if (i->mod == 0 && base == RBP) {
-        i->base = rm != 4 && i->mode == EMU_MODE_64 ? REG_RIP : REG_NONE;
+        i->base = rm != 4 && i->mode == EMU_MODE_64 ? BASE_RIP : REG_NONE;
         i->disp = take_signed(c, 4);
     } else if (i->mod != 0) {
         i->disp = take_signed(c, i->mod == 1 ? 1 : 4);
@@ -327,7 +333,7 @@ static void decode_immediates(struct cursor *c, struct insn *i)
             value = take_signed(c, emu_arg_bytes(i, arg));
             value = ARG_SIZE(arg) == SIZE_b ? (u8)value : (u16)value;
             break;
-        case ARG_L: value = (u64)take(c) >> 4; break;
+        case ARG_L: value = (u64)take(c) >> 4 & (i->mode == EMU_MODE_64 ? 15 : 7); break;
         case ARG_O: i->disp = take_signed(c, i->addrsize); continue;
         case ARG_A:
             i->imm = take_signed(c, i->opsize) & mask_bytes(i->opsize);
@@ -389,6 +395,10 @@ static bool check_mode(const struct insn *i)
     if (i->vex == 0)
         return !(flags & (OP_AVX | OP_GPRVEX));
     if (!(flags & (OP_AVX | OP_GPRVEX | OP_VEX | OP_VEX3)))
+        return false;
+    if (((flags & OP_L0) && i->vlen != 0) || ((flags & OP_L1) && i->vlen != 1) ||
+        ((flags & OP_W0) && (i->rex & 8)) ||
+        ((flags & OP_VSIB) && (i->index == REG_NONE || i->addrsize == 2)))
         return false;
     /* VEX.vvvv names no operand: it must be 1111b, SDM vol. 2A, 2.3.5.6. */
     bool named = (flags & OP_VEX3) != 0;

@@ -108,7 +108,7 @@ static void put_memory(struct listing *l, u16 arg)
     if (i->seg != (by_stack ? SEG_SS : SEG_DS) && i->op->handler != op_lea)
         put(l, "%s:", segment_names[i->seg]);
     put(l, "[");
-    if (i->base == REG_RIP) {
+    if (i->base == BASE_RIP) {
         put_address(l, l->next + i->disp);
         put(l, "]");
         return;
@@ -118,7 +118,10 @@ static void put_memory(struct listing *l, u16 arg)
         put_gpr(l, i->base, i->addrsize);
     if (i->index != REG_NONE) {
         put(l, "%s", i->base != REG_NONE ? "+" : "");
-        put_gpr(l, i->index, i->addrsize);
+        if (i->op->flags & OP_VSIB) /* op->sub: bytes of an index; qwords by dwords need half */
+            put_vector(l, i->index, i->op->sub == 4 && (i->rex & 8) ? ARG(V, h) : ARG(V, x));
+        else
+            put_gpr(l, i->index, i->addrsize);
         if (i->addrsize != 2)
             put(l, "*%u", 1u << i->scale);
     }

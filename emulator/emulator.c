@@ -31,29 +31,7 @@ enum emu_status emu_raise(struct emu *e, u8 vector, bool has_error, u32 error)
 /* ---- checks before execution ------------------------------------------------------------------
  */
 
-/* x87, MMX, SSE and AVX state: SDM vol. 3A, 2.5 and vol. 2A, 2.4. */
-static enum emu_status check_vector(struct emu *e, const struct insn *i)
-{
-    const struct x86_state *s = e->state;
-    u32 flags = i->op->flags;
-
-    if (i->vex != 0) {
-        if (i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86)
-            return emu_ud(e);
-        if (flags & OP_GPRVEX)
-            return EMU_DONE;
-        if (!(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & 6) != 6 || !emu_has(e, EMU_HAS_AVX))
-            return emu_ud(e);
-    } else if (flags & OP_SSE) {
-        if ((s->cr0 & CR0_EM) || !(s->cr4 & CR4_OSFXSR))
-            return emu_ud(e);
-    } else if (s->cr0 & CR0_EM) { /* x87, or MMX */
-        return i->map == 0 ? emu_raise(e, VECTOR_NM, false, 0) : emu_ud(e);
-    }
-    return s->cr0 & CR0_TS ? emu_raise(e, VECTOR_NM, false, 0) : EMU_DONE;
-}
-
-#define OP_VECTOR (OP_FPU | OP_SSE | OP_AVX | OP_GPRVEX)
+#define OP_VECTOR (OP_FPU | OP_SSE | OP_AVX | OP_GPRVEX | OP_XSAVE)
 
 static enum emu_status check(struct emu *e, const struct insn *i)
 {
@@ -62,8 +40,9 @@ static enum emu_status check(struct emu *e, const struct insn *i)
     if (unlikely(op->feature != 0) && !emu_has(e, (enum emu_feature)(op->feature - 1)))
         return emu_ud(e);
     if (unlikely(op->flags & (OP_VECTOR | OP_CPL0))) {
-        if (op->flags & OP_VECTOR)
-            return check_vector(e, i);
+        enum emu_status st = op->flags & OP_VECTOR ? emu_check_vector(e, i) : EMU_DONE;
+        if (st != EMU_DONE || !(op->flags & OP_CPL0))
+            return st;
         if (emu_cpl(e) != 0)
             return emu_gp(e, 0);
     }

@@ -71,6 +71,20 @@ struct emu_event {
 struct emu;
 
 /*
+ * One x87, MMX, SSE, AVX … instruction for ops->run_native(): at most 8 bytes of 64-bit code, RET
+ * included, in memory order.  Its memory operand, if any, is at RDI, an explicit general register
+ * of the guest in RSI.  Not to change on return: RDI and all registers not named here.
+ */
+struct emu_native {
+    u64 code;
+    u64 rax, rcx, rdx, rsi; /* in and out */
+    u64 flags;              /* EMU_ARITH_FLAGS, in and out */
+    void *memory;           /* in RDI; 64-byte aligned */
+    u64 at;                 /* out: the address the code ran at */
+};
+#define EMU_ARITH_FLAGS (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
+
+/*
  * What the emulator asks of its user.  `ctx` is emu->ctx.  Functions that return enum emu_status
  * may return EMU_DONE, EMU_STOP, EMU_RETRY, or EMU_FAULT after emu_raise().
  */
@@ -121,6 +135,13 @@ struct emu_ops {
      * the host.  NULL (the function or its result): such an access is EMU_UNIMPLEMENTED.
      */
     void *(*window)(void *ctx, gpa_t first, gpa_t second);
+
+    /*
+     * Execute n->code with the guest's x87, SSE and AVX registers (and XCR0) in the CPU, numeric
+     * exceptions enabled; a fault within must not go further.  Returns its vector (of #GP the error
+     * code is 0), or VECTOR_NONE.  NULL: such instructions are EMU_UNIMPLEMENTED.
+     */
+    u8 (*run_native)(void *ctx, struct emu_native *n);
 };
 
 enum emu_special {
@@ -157,7 +178,8 @@ enum emu_mode { EMU_MODE_REAL, EMU_MODE_VM86, EMU_MODE_16, EMU_MODE_32, EMU_MODE
     X(MOVBE) X(POPCNT) X(LZCNT) X(BMI1) X(BMI2) X(ADX) X(CRC32) X(CX16) X(RDRAND) X(RDSEED) \
     X(RDTSCP) X(RDPID) X(FSGSBASE) X(SMAP) X(INVPCID) X(CLFLUSHOPT) X(CLWB) X(AES) \
     X(PCLMUL) X(SHA) X(SSE3) X(SSSE3) X(SSE41) X(SSE42) X(AVX) X(AVX2) X(FMA) X(F16C) \
-    X(AVX512F) X(XSAVE) X(UMIP) X(PKU) X(LA57) X(PAGE1GB) X(SYSCALL) X(SYSENTER) X(LAHF64) \
+    X(AVX512F) X(AVX512BW) X(AVX512VL) X(GFNI) X(VAES) X(VPCLMUL) X(XSAVE) X(XSAVEOPT) X(XSAVEC) \
+    X(XSAVES) X(UMIP) X(PKU) X(LA57) X(PAGE1GB) X(SYSCALL) X(SYSENTER) X(LAHF64) \
     X(MONITOR)
 /* clang-format on */
 enum emu_feature {
@@ -183,7 +205,6 @@ struct emu {
     struct emu_event event; /* after EMU_FAULT; also a pending trap (#DB) after EMU_DONE */
     struct emu_record record;
     struct emu_cache *cache; /* may be NULL: no caching */
-    u8 (*vectors)[64];       /* XMM/YMM 0..15 in memory; NULL: the guest's are in the CPU now */
     struct emu_retiring {
         u32 shadow;   /* BLOCKED_BY_STI or BLOCKED_BY_MOV_SS to begin after this instruction */
         bool no_trap; /* no single-step trap after it (INT n, delivery) */

@@ -1,166 +1,347 @@
 /* SPDX-License-Identifier: MIT
  *
- * Vector moves.  The hypervisor is built without vector code, so while it runs the registers still
- * hold the guest's values: they are read and written there, through a buffer in memory.  With
- * emu->vectors set they are taken from that array instead (host tests, a saved guest).
+ * The x87 unit's pointers and environment, and the instructions that save and restore the state of
+ * x87, SSE and AVX whole: FNSTENV to XSAVES.  SDM vol. 1, 8.1 and 13.
  */
-#include "emulator/internal.h"
+#include "emulator/native.h"
 
-#define EACH_REGISTER(X) \
-    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+/* Code for emu_native_simple(), operand at RDI, RET at its end. */
+#define CODE_FXSAVE    0xc307ae0full
+#define CODE_FXSAVE64  0xc307ae0f48ull
+#define CODE_FXRSTOR   0xc30fae0full
+#define CODE_FXRSTOR64 0xc30fae0f48ull
 
-/* No clobber of the vector registers is told: what changes is the guest's, not the compiler's. */
-#define LIVE(name, type)                    \
-    static void name(unsigned reg, type *p) \
-    {                                       \
-        switch (reg) {                      \
-            EACH_REGISTER(name##_CASE)      \
-        default: break;                     \
-        }                                   \
+/* FXSAVE image, SDM vol. 1, 10.5.1. */
+#define FX_FCW        0
+#define FX_FSW        2
+#define FX_FOP        6
+#define FX_FIP        8 /* without REX.W 4 bytes, then FCS */
+#define FX_FCS        12
+#define FX_FDP        16
+#define FX_FDS        20
+#define FX_MXCSR_MASK 28
+#define FX_XMM        160
+#define FX_XMM8       (FX_XMM + 128)
+#define FX_XMM_END    (FX_XMM + 256)
+#define FX_SIZE       512
+
+/* ---- one x87 instruction ---------------------------------------------------------------- */
+
+enum emu_status op_fwait(struct emu *e, const struct insn *i)
+{
+    (void)i;
+    if ((e->state->cr0 & CR0_MP) && (e->state->cr0 & CR0_TS))
+        return emu_raise(e, VECTOR_NM, false, 0);
+    return emu_native_wait(e);
+}
+
+/* The opcode as FOP has it: three bits of the first byte, and ModRM (SDM vol. 1, 8.1.9). */
+static u16 fop_of(const struct emu *e, u8 opcode)
+{
+    unsigned at = 0;
+
+    while (at + 2 < sizeof(e->record.bytes) && e->record.bytes[at] != opcode)
+        at++;
+    return (u16)((opcode & 7) << 8 | e->record.bytes[at + 1]);
+}
+
+/* Where the CPU noted the stub's address or the buffer, put the guest's. */
+static bool note_pointers(struct emu *e, const struct insn *i, const struct emu_native *ran,
+                          u8 *image)
+{
+    unsigned size = i->mode == EMU_MODE_64 ? 8 : 4;
+    bool selectors = size == 4 && host_load(image + FX_FCS, 2) != 0;
+
+    if (host_load(image + FX_FIP, size) != (ran->at & mask_bytes(size)))
+        return false;
+    host_store(image + FX_FIP, size, e->record.rip);
+    if (selectors)
+        host_store(image + FX_FCS, 2, e->state->seg[SEG_CS].selector);
+    if (host_load(image + FX_FOP, 2) != 0)
+        host_store(image + FX_FOP, 2, fop_of(e, i->opcode));
+    if (!insn_is_memory(i) ||
+        host_load(image + FX_FDP, size) != ((uintptr_t)ran->memory & mask_bytes(size)))
+        return true;
+    emu_need(e, STATE_SEG(i->seg));
+    host_store(image + FX_FDP, size, emu_ea(e, i));
+    if (selectors)
+        host_store(image + FX_FDS, 2, e->state->seg[i->seg].selector);
+    return true;
+}
+
+enum emu_status emu_x87_after(struct emu *e, const struct insn *i, const struct emu_native *ran,
+                              bool *store)
+{
+    _Alignas(64) u8 image[FX_SIZE];
+    bool wide = i->mode == EMU_MODE_64;
+    enum emu_status st = emu_native_simple(e, wide ? CODE_FXSAVE64 : CODE_FXSAVE, image);
+
+    if (st != EMU_DONE)
+        return st;
+    /* Unmasked #IA, #IS, #D, #Z, #O and #U come before the store, SDM vol. 1, 8.5; #P after it. */
+    if (!(i->op->sub & NATIVE_NOWAIT) &&
+        host_load(image + FX_FSW, 2) & ~host_load(image + FX_FCW, 2) & 0x1f)
+        *store = false;
+    if (!note_pointers(e, i, ran, image))
+        return EMU_DONE;
+    return emu_native_simple(e, wide ? CODE_FXRSTOR64 : CODE_FXRSTOR, image);
+}
+
+/* ---- FNSTENV FLDENV FNSAVE FRSTOR ------------------------------------------------------- */
+
+/* The environment as CPUs in protected mode lay it out with 32-bit operands, SDM vol. 1, 8.1.10. */
+struct environment {
+    u32 control, status, tags, ip, cs_opcode, dp, ds;
+};
+#define REGISTER_BYTES 80u
+
+/* Real and virtual-8086 mode have linear addresses in the place of selector and offset: figures
+ * 8-10 and 8-12. */
+static unsigned to_real(const struct environment *v, bool wide, u8 *out)
+{
+    u32 ip = (v->cs_opcode & 0xffff) * 16 + v->ip, dp = (v->ds & 0xffff) * 16 + v->dp;
+    u32 opcode = v->cs_opcode >> 16 & 0x7ff, high = wide ? 0xffff : 0xf;
+    const u32 word[7] = {v->control,
+                         v->status,
+                         v->tags,
+                         wide ? ip & 0xffff : ip,
+                         (ip >> 16 & high) << 12 | opcode,
+                         wide ? dp & 0xffff : dp,
+                         (dp >> 16 & high) << 12};
+
+    for (unsigned n = 0; n < 7; n++)
+        host_store(out + n * (wide ? 4u : 2u), wide ? 4 : 2, word[n]);
+    return wide ? 28 : 14;
+}
+
+static unsigned from_real(const u8 *in, bool wide, struct environment *v)
+{
+    u32 word[7];
+
+    for (unsigned n = 0; n < 7; n++)
+        word[n] = (u32)host_load(in + n * (wide ? 4u : 2u), wide ? 4 : 2);
+    *v = (struct environment){.control = word[0],
+                              .status = word[1],
+                              .tags = word[2],
+                              .ip = (word[3] & 0xffff) | (word[4] & 0xffff000) << 4,
+                              .cs_opcode = (word[4] & 0x7ff) << 16,
+                              .dp = (word[5] & 0xffff) | (word[6] & 0xffff000) << 4};
+    return wide ? 28 : 14;
+}
+
+/* op->sub: NATIVE_STORE for the two that store; DD is the whole state, D9 the environment. */
+enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
+{
+    _Alignas(64) u8 native[28 + REGISTER_BYTES], guest[28 + REGISTER_BYTES];
+    bool real = i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86, wide = i->opsize != 2;
+    bool store = i->op->sub & NATIVE_STORE;
+    unsigned header = wide ? 28 : 14, rest = i->opcode == 0xdd ? REGISTER_BYTES : 0;
+    u64 code = emu_native_encode(i);
+    struct environment env;
+    struct emu_span span;
+
+    enum emu_status st = store ? EMU_DONE : emu_native_wait(e);
+    if (st == EMU_DONE)
+        st = emu_vector_map(e, i, header + rest, store ? EMU_WRITE : EMU_READ, &span);
+    if (st == EMU_DONE && !store)
+        st = emu_span_read(e, &span, guest);
+    if (st != EMU_DONE)
+        return st;
+    if (!real) { /* the CPU's own layout */
+        code = wide ? code : code << 8 | 0x66;
+        if (!store)
+            return emu_native_simple(e, code, guest);
+        st = emu_native_simple(e, code, guest);
+        return st == EMU_DONE ? emu_span_write(e, &span, guest) : st;
     }
-
-#define live_store_xmm_CASE(n)                                              \
-    case n:                                                                 \
-        __asm__ volatile("movdqu %%xmm" #n ", (%0)" : : "r"(p) : "memory"); \
-        break;
-#define live_store_ymm_CASE(n)                                               \
-    case n:                                                                  \
-        __asm__ volatile("vmovdqu %%ymm" #n ", (%0)" : : "r"(p) : "memory"); \
-        break;
-#define live_load_xmm_CASE(n)                                            \
-    case n:                                                              \
-        __asm__ volatile("movdqu (%0), %%xmm" #n : : "r"(p) : "memory"); \
-        break;
-#define live_load_ymm_CASE(n) \
-    case n: __asm__ volatile("vmovdqu (%0), %%ymm" #n : : "r"(p) : "memory"); break;
-LIVE(live_store_xmm, u8)
-LIVE(live_store_ymm, u8)
-LIVE(live_load_xmm, const u8)
-LIVE(live_load_ymm, const u8)
-
-#define VECTOR_BYTES 32u
-
-/* The low `size` (at most 32) bytes of a vector register; the rest of buf stays. */
-static void vector_read(const struct emu *e, unsigned reg, unsigned size, u8 buf[VECTOR_BYTES])
-{
-    if (e->vectors != NULL)
-        memcpy(buf, e->vectors[reg], size > 16 ? 32 : 16);
-    else if (size > 16)
-        live_store_ymm(reg, buf);
-    else
-        live_store_xmm(reg, buf);
+    if (!store) {
+        header = from_real(guest, wide, &env);
+        memcpy(native, &env, sizeof(env));
+        memcpy(native + sizeof(env), guest + header, rest);
+        return emu_native_simple(e, code, native);
+    }
+    st = emu_native_simple(e, code, native);
+    if (st != EMU_DONE)
+        return st;
+    memcpy(&env, native, sizeof(env));
+    header = to_real(&env, wide, guest);
+    memcpy(guest + header, native + sizeof(env), rest);
+    return emu_span_write(e, &span, guest);
 }
 
-/* 16 bytes, leaving the upper half alone (legacy SSE); with VEX all 32. */
-static void vector_write(const struct emu *e, const struct insn *i, unsigned reg,
-                         const u8 buf[VECTOR_BYTES])
+/* ---- FXSAVE FXRSTOR --------------------------------------------------------------------- */
+
+/* Outside 64-bit mode XMM8 to XMM15 are neither saved nor restored, SDM vol. 1, 10.5. */
+static unsigned fx_bytes(const struct insn *i)
 {
-    if (e->vectors != NULL)
-        memcpy(e->vectors[reg], buf, i->vex ? 32 : 16);
-    else if (i->vex)
-        live_load_ymm(reg, buf);
-    else
-        live_load_xmm(reg, buf);
+    return i->mode == EMU_MODE_64 ? FX_XMM_END : FX_XMM8;
 }
 
-/* A memory operand of `size` bytes; op->sub: #GP(0) unless aligned. */
-static enum emu_status vector_map(struct emu *e, const struct insn *i, unsigned size,
-                                  enum emu_access access, struct emu_span *span)
+/* Only the first bytes of a span. */
+static void cut(struct emu_span *span, unsigned size)
+{
+    span->size = (u16)size;
+    span->first = span->first < span->size ? span->first : span->size;
+}
+
+static enum emu_status map_area(struct emu *e, const struct insn *i, unsigned align, unsigned size,
+                                enum emu_access access, struct emu_span *span)
 {
     u64 ea = emu_ea(e, i);
 
-    if (i->op->sub && !is_aligned(emu_segment_base(e, i) + ea, size))
+    if (!is_aligned(emu_segment_base(e, i) + ea, align))
         return emu_gp(e, 0);
     return emu_map_seg(e, (enum seg)i->seg, ea, size, access, span);
 }
 
-/* VEX.L must be 0 for the moves of 4 or 8 bytes; VMOVSS and VMOVSD (10, 11) ignore it. */
-static bool length_allowed(const struct insn *i, unsigned size)
+enum emu_status op_fxsave(struct emu *e, const struct insn *i)
 {
-    return i->vlen == 0 || size > 8 || (i->opcode & 0xfe) == 0x10;
-}
-
-/* Register from register or memory, zero-extended to the register. */
-enum emu_status op_vec_load(struct emu *e, const struct insn *i)
-{
-    unsigned size = emu_arg_bytes(i, i->op->arg[1]);
-    u8 buf[VECTOR_BYTES] = {0}, from[VECTOR_BYTES] = {0};
+    _Alignas(64) u8 image[FX_SIZE];
     struct emu_span span;
+    enum emu_status st = map_area(e, i, 16, FX_SIZE, EMU_WRITE, &span);
 
-    if (!length_allowed(i, size))
-        return emu_ud(e);
-    if (insn_is_memory(i)) {
-        enum emu_status st = vector_map(e, i, size, EMU_READ, &span);
-        if (st == EMU_DONE)
-            st = emu_span_read(e, &span, buf);
-        if (st != EMU_DONE)
-            return st;
-    } else {
-        vector_read(e, i->rm, size, from);
-        memcpy(buf, from, size);
-    }
-    vector_write(e, i, i->reg, buf);
-    return EMU_DONE;
-}
-
-enum emu_status op_vec_store(struct emu *e, const struct insn *i)
-{
-    unsigned size = i->size;
-    u8 buf[VECTOR_BYTES] = {0}, from[VECTOR_BYTES] = {0};
-    struct emu_span span;
-
-    if (!length_allowed(i, size))
-        return emu_ud(e);
-    vector_read(e, i->reg, size, from);
-    memcpy(buf, from, size);
-    if (!insn_is_memory(i)) {
-        vector_write(e, i, i->rm, buf);
-        return EMU_DONE;
-    }
-    enum emu_status st = vector_map(e, i, size, EMU_WRITE, &span);
-    return st != EMU_DONE ? st : emu_span_write(e, &span, buf);
-}
-
-/* MOVD and MOVQ between a vector and a general register or memory. */
-enum emu_status op_vec_from_gpr(struct emu *e, const struct insn *i)
-{
-    u8 buf[VECTOR_BYTES] = {0};
-    u64 v;
-
-    if (i->vlen != 0)
-        return emu_ud(e);
-    enum emu_status st = emu_read_rm(e, i, emu_arg_bytes(i, i->op->arg[1]), &v);
+    if (st == EMU_DONE)
+        st = emu_native_simple(e, i->rex & 8 ? CODE_FXSAVE64 : CODE_FXSAVE, image);
     if (st != EMU_DONE)
         return st;
-    host_store(buf, 8, v);
-    vector_write(e, i, i->reg, buf);
-    return EMU_DONE;
+    cut(&span, fx_bytes(i));
+    return emu_span_write(e, &span, image);
 }
 
-enum emu_status op_vec_to_gpr(struct emu *e, const struct insn *i)
+enum emu_status op_fxrstor(struct emu *e, const struct insn *i)
 {
-    u8 buf[VECTOR_BYTES] = {0};
+    _Alignas(64) u8 image[FX_SIZE];
+    struct emu_span span;
+    enum emu_status st = map_area(e, i, 16, FX_SIZE, EMU_READ, &span);
 
-    if (i->vlen != 0)
-        return emu_ud(e);
-    vector_read(e, i->reg, 16, buf);
-    return emu_write_rm(e, i, i->size, host_load(buf, i->size));
+    if (st == EMU_DONE)
+        st = emu_native_simple(e, CODE_FXSAVE, image);
+    if (st != EMU_DONE)
+        return st;
+    cut(&span, fx_bytes(i));
+    st = emu_span_read(e, &span, image);
+    if (st != EMU_DONE)
+        return st;
+    return emu_native_simple(e, i->rex & 8 ? CODE_FXRSTOR64 : CODE_FXRSTOR, image);
 }
 
-#define X87_STATUS_ES BIT(7) /* an unmasked exception is pending, SDM vol. 1, 8.1.3 */
+/* ---- XSAVE and XRSTOR ------------------------------------------------------------------- */
 
-enum emu_status op_fwait(struct emu *e, const struct insn *i)
+#define XSAVE_BV      512 /* XSTATE_BV, XCOMP_BV: SDM vol. 1, 13.4.2 */
+#define XSAVE_COMP    520
+#define XSAVE_HEADER  576 /* with the legacy region before it */
+#define XSAVE_YMM8    (XSAVE_HEADER + 128)
+#define XSAVE_MAX     4096u
+#define XCOMP_COMPACT BIT64(63)
+
+/* Bytes of an area with these components (bits 62:2), in the compacted form or not: CPUID 0DH. */
+static unsigned area_size(struct emu *e, u64 components, bool compact)
 {
-    u64 cr0 = e->state->cr0;
-    u16 status = 0;
+    unsigned size = XSAVE_HEADER;
+    u32 r[4];
 
-    (void)i;
-    if ((cr0 & CR0_MP) && (cr0 & CR0_TS))
-        return emu_raise(e, VECTOR_NM, false, 0);
-    if (e->vectors == NULL)
-        __asm__ volatile("fnstsw %0" : "=a"(status));
-    if (!(status & X87_STATUS_ES))
+    for (unsigned n = 2; n < 63; n++) {
+        if (!(components >> n & 1))
+            continue;
+        e->ops->cpuid(e->ctx, 0xd, n, r);
+        unsigned at = !compact ? r[1] : r[2] & 2 ? (unsigned)align_up(size, 64) : size;
+        if (r[0] > XSAVE_MAX || at > XSAVE_MAX)
+            return XSAVE_MAX + 1;
+        size = at + r[0] > size ? at + r[0] : size;
+    }
+    return size;
+}
+
+/* Outside 64-bit mode registers 8 to 15 and their places stay as they are; what AVX-512 adds to
+ * that rule is not covered. */
+static enum emu_status keep_high(struct emu *e, const struct insn *i, u8 reg[8][32], bool save)
+{
+    enum emu_status st = EMU_DONE;
+
+    if (i->mode == EMU_MODE_64)
         return EMU_DONE;
-    /* Without CR0.NE the error goes out by FERR# and comes back as IRQ 13: nobody does that. */
-    return cr0 & CR0_NE ? emu_raise(e, VECTOR_MF, false, 0) : EMU_UNIMPLEMENTED;
+    if (e->state->xcr0 & XCR0_AVX512 & ~XCR0_AVX)
+        return EMU_UNIMPLEMENTED;
+    for (unsigned n = 0; n < 8 && st == EMU_DONE; n++)
+        st = save ? emu_vector_get(e, 8 + n, reg[n]) : emu_vector_set(e, 8 + n, reg[n]);
+    return st;
+}
+
+/* In EDX:EAX the components that are asked for; XSAVES and XRSTORS also know IA32_XSS. */
+static u64 requested(const struct emu *e)
+{
+    return (u32)e->state->gpr[RAX] | e->state->gpr[RDX] << 32;
+}
+
+static struct emu_native xsave_code(const struct emu *e, const struct insn *i, void *area)
+{
+    return (struct emu_native){.code = emu_native_encode(i),
+                               .memory = area,
+                               .rax = e->state->gpr[RAX],
+                               .rdx = e->state->gpr[RDX]};
+}
+
+/* op->sub: the compacted form (XSAVEC, XSAVES). */
+enum emu_status op_xsave(struct emu *e, const struct insn *i)
+{
+    /* Never at the address XRSTOR had: XSAVEOPT and XSAVES would leave out what has not changed
+     * since an XRSTOR from there (SDM vol. 1, 13.6). */
+    _Alignas(128) u8 room[64 + XSAVE_MAX];
+    u8 *area = room + 64, before[2][128];
+    struct emu_span span;
+    bool wide = i->mode == EMU_MODE_64;
+    unsigned size = area_size(e, requested(e) & e->state->xcr0, i->op->sub);
+    unsigned ymm8 = size >= XSAVE_YMM8 + 128 ? XSAVE_YMM8 : FX_XMM8;
+
+    if ((!wide && (e->state->xcr0 & XCR0_AVX512 & ~XCR0_AVX)) || size > XSAVE_MAX)
+        return EMU_UNIMPLEMENTED;
+    enum emu_status st = map_area(e, i, 64, size, EMU_WRITE, &span);
+    if (st == EMU_DONE)
+        st = emu_span_read(e, &span, area);
+    if (st != EMU_DONE)
+        return st;
+    memcpy(before[0], area + FX_XMM8, 128);
+    memcpy(before[1], area + ymm8, 128);
+    struct emu_native n = xsave_code(e, i, area);
+    st = emu_native_run(e, &n);
+    if (st != EMU_DONE)
+        return st;
+    if (!wide) {
+        memcpy(area + ymm8, before[1], 128);
+        memcpy(area + FX_XMM8, before[0], 128);
+    }
+    return emu_span_write(e, &span, area);
+}
+
+enum emu_status op_xrstor(struct emu *e, const struct insn *i)
+{
+    _Alignas(128) u8 area[XSAVE_MAX];
+    u8 high[8][32];
+    struct emu_span span;
+
+    memset(area, 0, sizeof(area));
+    enum emu_status st = map_area(e, i, 64, XSAVE_HEADER, EMU_READ, &span);
+    if (st == EMU_DONE)
+        st = emu_span_read(e, &span, area);
+    if (st != EMU_DONE)
+        return st;
+    struct emu_native check = {.code = emu_native_encode(i), .memory = area};
+    st = emu_native_run(e, &check); /* with nothing asked for: is the header sound? */
+    if (st != EMU_DONE)
+        return st;
+    u64 components = host_load(area + XSAVE_BV, 8), layout = host_load(area + XSAVE_COMP, 8);
+    bool compact = layout & XCOMP_COMPACT;
+    unsigned size =
+        area_size(e, compact ? layout : components & requested(e) & e->state->xcr0, compact);
+    if (size > XSAVE_MAX)
+        return EMU_UNIMPLEMENTED;
+    st = map_area(e, i, 64, size, EMU_READ, &span);
+    if (st == EMU_DONE)
+        st = emu_span_read(e, &span, area);
+    if (st == EMU_DONE)
+        st = keep_high(e, i, high, true);
+    struct emu_native n = xsave_code(e, i, area);
+    if (st == EMU_DONE)
+        st = emu_native_run(e, &n);
+    return st == EMU_DONE ? keep_high(e, i, high, false) : st;
 }

@@ -74,6 +74,10 @@ enum arg_size {
     SIZE_dq,   /* 16 */
     SIZE_qq,   /* 32 */
     SIZE_x,    /* 16, 32 or 64 by vector length */
+    SIZE_h,    /* half of x */
+    SIZE_f,    /* a quarter */
+    SIZE_e,    /* an eighth */
+    SIZE_dup,  /* x, but of 16 only 8 (MOVDDUP) */
     SIZE_t,    /* 10 (x87 extended) */
     SIZE_big   /* the instruction's own (FXSAVE, FLDENV …) */
 };
@@ -98,6 +102,8 @@ enum opcode_group {
     GROUP_RM,     /* next[ModRM.rm] */
     GROUP_PREFIX, /* next[none, 66, F3, F2] */
     GROUP_W,      /* next[REX.W or VEX.W] */
+    GROUP_W64,    /* next[1] with W in 64-bit mode */
+    GROUP_VEX,    /* next[0] without VEX, next[1 + VEX.L] */
     GROUP_MODE64  /* next[0] outside, next[1] in 64-bit mode */
 };
 #define OP_MODRM   BIT(0)  /* has a ModRM byte */
@@ -118,9 +124,17 @@ enum opcode_group {
 #define OP_MOVCR   BIT(15) /* ModRM.mod ignored, rm is a register */
 #define OP_GPRVEX  BIT(16) /* VEX only, on general registers (BMI): no "v" */
 #define OP_BARE    BIT(17) /* operands are not decoded for display */
+#define OP_L0      BIT(18) /* VEX.L must be 0 */
+#define OP_L1      BIT(19) /* VEX.L must be 1 */
+#define OP_W0      BIT(20) /* VEX.W must be 0 */
+#define OP_INTEGER BIT(21) /* VEX.L of 1 needs AVX2 (VAES, VPCLMULQDQ) */
+#define OP_VSIB    BIT(22) /* the index of the memory operand is a vector register */
+#define OP_XSAVE   BIT(23) /* #UD by !CR4.OSXSAVE; #NM by CR0.TS */
+#define OP_SCALAR  BIT(24) /* EVEX.LL means nothing */
+#define OP_OPMASK  BIT(25) /* VEX on opmask registers */
 
 #define REG_NONE 0xff
-#define REG_RIP  0xfe
+#define BASE_RIP 0xfe
 
 /* A decoded instruction.  Lives in the decode cache: handlers must not change it. */
 struct insn {
@@ -136,7 +150,7 @@ struct insn {
     u8 addrsize;     /* effective address size: 2, 4 or 8 */
     u8 size;         /* bytes of the first operand */
     u8 mod, reg, rm; /* ModRM; reg and rm with their REX bits (rm only when mod is 3) */
-    u8 base, index;  /* of a memory operand: enum gpr, REG_NONE, REG_RIP */
+    u8 base, index;  /* of a memory operand: enum gpr, REG_NONE, BASE_RIP */
     u8 scale;        /* shift of index: 0..3 */
     u8 seg;          /* of a memory operand, overrides applied: enum seg */
     u8 rex;          /* the REX byte (or one made of VEX), 0: none */
@@ -144,6 +158,8 @@ struct insn {
     u8 vex;          /* 0, 1 (VEX), 2 (EVEX) */
     u8 vvvv;         /* VEX.vvvv, not inverted */
     u8 vlen;         /* VEX.L: 0 (16 bytes), 1 (32), 2 (64) */
+    u8 opmask;       /* EVEX.aaa: 0 none */
+    bool zeroing;    /* EVEX.z */
     bool lock;
     bool opsize16; /* a 66 prefix is there */
 };
@@ -477,6 +493,9 @@ enum emu_status emu_push(struct emu *e, const struct insn *i, unsigned size, u64
 enum emu_status emu_peek(struct emu *e, const struct insn *i, u64 skip, unsigned size, u64 *value);
 void emu_pop_commit(struct emu *e, const struct insn *i, u64 bytes);
 
+/* ---- native.c: may x87, MMX, SSE, AVX state be used by this instruction?  Else #UD or #NM. --- */
+enum emu_status emu_check_vector(struct emu *e, const struct insn *i);
+
 /* ---- branch.c: check a near target in CS (limit, canonical), then state.rip = it. ----------- */
 enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target);
 
@@ -556,8 +575,9 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     /* string.c */ \
     X(op_movs) X(op_cmps) X(op_stos) X(op_lods) X(op_scas) X(op_ins) X(op_outs) X(op_in) \
     X(op_out) \
-    /* fpu.c */ \
-    X(op_vec_load) X(op_vec_store) X(op_vec_from_gpr) X(op_vec_to_gpr) X(op_fwait)
+    /* native.c, vector.c, fpu.c */ \
+    X(op_native) X(op_vmaskmov) X(op_maskmov) X(op_gather) X(op_vzero) X(op_fwait) X(op_fpu_env) \
+    X(op_fxsave) X(op_fxrstor) X(op_xsave) X(op_xrstor)
 /* clang-format on */
 
 #define X(name) enum emu_status name(struct emu *e, const struct insn *i);
@@ -589,6 +609,13 @@ enum bmi_op {
     BMI_SHRX
 };
 enum flag_op { FLAG_CMC, FLAG_CLC, FLAG_STC, FLAG_CLD, FLAG_STD };
+enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothing else is said */
+                   NATIVE_ALIGNED = 1, /* also with VEX, also of other sizes */
+                   NATIVE_UNALIGNED = 2,
+                   NATIVE_LOAD = 4,   /* the first operand is memory, yet a source */
+                   NATIVE_STORE = 8,  /* x87: the memory operand is written */
+                   NATIVE_NOWAIT = 16 /* x87: a pending exception does not matter */
+};
 enum loop_op { LOOP_NE, LOOP_E, LOOP_ALWAYS };
 
 #endif

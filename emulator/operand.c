@@ -11,7 +11,7 @@ static inline u64 effective_address(const struct emu *e, const struct insn *i)
     const struct x86_state *s = e->state;
     u64 ea = i->disp;
 
-    if (i->base == REG_RIP)
+    if (i->base == BASE_RIP)
         ea += s->rip; /* already the next instruction's */
     else if (i->base != REG_NONE)
         ea += s->gpr[i->base];

@@ -42,6 +42,7 @@
 #define Mp   ARG(M, p)
 #define Ms   ARG(M, desc)
 #define Mx   ARG(M, x)
+#define Mh   ARG(M, h)
 #define Mt   ARG(M, t)
 #define Mdq  ARG(M, dq)
 #define Mqq  ARG(M, qq)
@@ -69,6 +70,11 @@
 #define Hx   ARG(H, x)
 #define Hdq  ARG(H, dq)
 #define Wx   ARG(W, x)
+#define Wh   ARG(W, h)
+#define Wf   ARG(W, f)
+#define We   ARG(W, e)
+#define Vh   ARG(V, h)
+#define Hh   ARG(H, h)
 #define Wb   ARG(W, b)
 #define Ww   ARG(W, w)
 #define Wd   ARG(W, d)
@@ -112,27 +118,39 @@
 #define BY_PREFIX(...) NEXT(PREFIX, 4, 0, __VA_ARGS__)
 #define BY_MODE(a, b)  NEXT(MODE64, 2, 0, a, b)
 #define BY_W(a, b)     NEXT(W, 2, 0, a, b)
+#define BY_W64(a, b)   NEXT(W64, 2, 0, a, b)
+#define BY_VEX(...)    NEXT(VEX, 3, 0, __VA_ARGS__)
 
-/* Vector instructions, not executed here unless a handler is named. */
-#define S2(n, ...)     M(unimplemented, n, OP_SSE | OP_VEX, __VA_ARGS__)
-#define S3(n, ...)     M(unimplemented, n, OP_SSE | OP_VEX3, __VA_ARGS__)
-#define SL(n, ...)     M(unimplemented, n, OP_SSE, __VA_ARGS__)
-#define AV(n, ...)     M(unimplemented, n, OP_AVX, __VA_ARGS__)
-#define MM(n, ...)     M(unimplemented, n, OP_FPU, __VA_ARGS__)
-#define X8(n, ...)     M(unimplemented, n, OP_FPU, __VA_ARGS__)
-#define LD(n, f, ...)  M(vec_load, n, f, __VA_ARGS__)
-#define ST(n, f, ...)  M(vec_store, n, f, __VA_ARGS__)
-/* ... whose memory operand must be aligned: sub 1 */
-#define LDA(n, f, ...) MS(vec_load, 1, n, f, __VA_ARGS__)
-#define STA(n, f, ...) MS(vec_store, 1, n, f, __VA_ARGS__)
+/* Vector instructions: carried out by the CPU (native.c) but for a few. */
 #define V2             (OP_SSE | OP_VEX)
+#define V3             (OP_SSE | OP_VEX3)
+#define VI2            (V2 | OP_INTEGER)
+#define VI3            (V3 | OP_INTEGER)
+#define S2(n, ...)     M(native, n, V2, __VA_ARGS__)
+#define S3(n, ...)     M(native, n, V3, __VA_ARGS__)
+#define SI2(n, ...)    M(native, n, VI2, __VA_ARGS__)
+#define SL(n, ...)     M(native, n, OP_SSE, __VA_ARGS__)
+#define SX(f, n, ...)  M(native, n, f, __VA_ARGS__)
+#define SF(feat, f, n, ...) MF(native, 0, n, f, feat, __VA_ARGS__)
+#define MM(n, ...)     M(native, n, OP_FPU, __VA_ARGS__)
+#define X8(n, ...)     M(native, n, OP_FPU, __VA_ARGS__)
+#define XS(n, ...)     MS(native, NATIVE_STORE, n, OP_FPU, __VA_ARGS__)
+#define XC(n, ...)     MS(native, NATIVE_STORE | NATIVE_NOWAIT, n, OP_FPU, __VA_ARGS__)
+/* Moves whose memory operand need not, or always must, be aligned. */
+#define MU(n, f, ...)  MS(native, NATIVE_UNALIGNED, n, f, __VA_ARGS__)
+#define MA(n, f, ...)  MS(native, NATIVE_ALIGNED, n, f, __VA_ARGS__)
 /* The two forms nearly every MMX instruction has. */
-#define MMX3(n)        BY_PREFIX(MM(n, Pq, Qq), S3(n, Vx, Wx), UD, UD)
+#define MMX3(n)        BY_PREFIX(MM(n, Pq, Qq), SX(VI3, n, Vx, Wx), UD, UD)
+#define SSSE3_(n)      BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI3, n, Vx, Wx), UD, UD)
+#define SSSE3_2(n)     BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI2, n, Vx, Wx), UD, UD)
 /* Vector shifts: the count is 16 bytes whatever the vector's length. */
-#define SHIFT3(n)      BY_PREFIX(MM(n, Pq, Qq), S3(n, Vx, Wdq), UD, UD)
-#define P66_2(n, ...)  BY_PREFIX(UD, S2(n, __VA_ARGS__), UD, UD)
-#define P66_3(n, ...)  BY_PREFIX(UD, S3(n, __VA_ARGS__), UD, UD)
-#define P66_A(n, ...)  BY_PREFIX(UD, AV(n, __VA_ARGS__), UD, UD)
+#define SHIFT3(n)      BY_PREFIX(MM(n, Pq, Qq), SX(VI3, n, Vx, Wdq), UD, UD)
+/* With 66 only. */
+#define P66(...)       BY_PREFIX(UD, __VA_ARGS__, UD, UD)
+#define P41(f, n, ...) P66(SF(SSE41, f, n, __VA_ARGS__))
+#define P42(f, n, ...) P66(SF(SSE42, f, n, __VA_ARGS__))
+#define PAV(f, n, ...) P66(SF(AVX, OP_AVX | (f), n, __VA_ARGS__))
+#define PA2(f, n, ...) P66(SF(AVX2, OP_AVX | (f), n, __VA_ARGS__))
 /* ps, pd, ss, sd */
 #define FLOAT4(n)                                                                                  \
     BY_PREFIX(S3(n "ps", Vx, Wx), S3(n "pd", Vx, Wx), S3(n "ss", Vdq, Wd), S3(n "sd", Vdq, Wq))
@@ -177,6 +195,7 @@
 
 /* x87: memory forms, then register forms. */
 #define X87(m, ...) BY_MOD(m, BY_REG(__VA_ARGS__))
+#define FISTTP(m)   MF(native, NATIVE_STORE, "fisttp", OP_FPU, SSE3, m)
 #define ARITH8(suffix, a)                                                                          \
     X8("f" suffix "add", a), X8("f" suffix "mul", a), X8("f" suffix "com", a),                     \
     X8("f" suffix "comp", a), X8("f" suffix "sub", a), X8("f" suffix "subr", a),                   \
@@ -283,8 +302,9 @@ const struct opcode emu_map_1byte[256] = {
     [0xd8] = X87(BY_REG(ARITH8("", Md)),
         X8("fadd", ST0, STi), X8("fmul", ST0, STi), X8("fcom", ST0, STi), X8("fcomp", ST0, STi),
         X8("fsub", ST0, STi), X8("fsubr", ST0, STi), X8("fdiv", ST0, STi), X8("fdivr", ST0, STi)),
-    [0xd9] = X87(BY_REG(X8("fld", Md), UD, X8("fst", Md), X8("fstp", Md), X8("fldenv", Mbig),
-                        X8("fldcw", Mw), X8("fnstenv", Mbig), X8("fnstcw", Mw)),
+    [0xd9] = X87(BY_REG(X8("fld", Md), UD, XS("fst", Md), XS("fstp", Md),
+                        M(fpu_env, "fldenv", OP_FPU, Mbig), X8("fldcw", Mw),
+                        MS(fpu_env, NATIVE_STORE, "fnstenv", OP_FPU, Mbig), XC("fnstcw", Mw)),
         X8("fld", STi), X8("fxch", STi), BY_RM(X8("fnop", 0), UD, UD, UD, UD, UD, UD, UD),
         X8("fstp1", STi),
         BY_RM(X8("fchs", 0), X8("fabs", 0), UD, UD, X8("ftst", 0), X8("fxam", 0), UD, UD),
@@ -297,8 +317,8 @@ const struct opcode emu_map_1byte[256] = {
     [0xda] = X87(BY_REG(ARITH8("i", Md)),
         X8("fcmovb", ST0, STi), X8("fcmove", ST0, STi), X8("fcmovbe", ST0, STi),
         X8("fcmovu", ST0, STi), UD, BY_RM(UD, X8("fucompp", 0), UD, UD, UD, UD, UD, UD), UD, UD),
-    [0xdb] = X87(BY_REG(X8("fild", Md), X8("fisttp", Md), X8("fist", Md), X8("fistp", Md), UD,
-                        X8("fld", Mt), UD, X8("fstp", Mt)),
+    [0xdb] = X87(BY_REG(X8("fild", Md), FISTTP(Md), XS("fist", Md), XS("fistp", Md), UD,
+                        X8("fld", Mt), UD, XS("fstp", Mt)),
         X8("fcmovnb", ST0, STi), X8("fcmovne", ST0, STi), X8("fcmovnbe", ST0, STi),
         X8("fcmovnu", ST0, STi),
         BY_RM(X8("feni8087_nop", 0), X8("fdisi8087_nop", 0), X8("fnclex", 0), X8("fninit", 0),
@@ -307,16 +327,17 @@ const struct opcode emu_map_1byte[256] = {
     [0xdc] = X87(BY_REG(ARITH8("", Mq)),
         X8("fadd", STi, ST0), X8("fmul", STi, ST0), X8("fcom2", ST0, STi), X8("fcomp3", ST0, STi),
         X8("fsubr", STi, ST0), X8("fsub", STi, ST0), X8("fdivr", STi, ST0), X8("fdiv", STi, ST0)),
-    [0xdd] = X87(BY_REG(X8("fld", Mq), X8("fisttp", Mq), X8("fst", Mq), X8("fstp", Mq),
-                        X8("frstor", Mbig), UD, X8("fnsave", Mbig), X8("fnstsw", Mw)),
+    [0xdd] = X87(BY_REG(X8("fld", Mq), FISTTP(Mq), XS("fst", Mq), XS("fstp", Mq),
+                        M(fpu_env, "frstor", OP_FPU, Mbig), UD,
+                        MS(fpu_env, NATIVE_STORE, "fnsave", OP_FPU, Mbig), XC("fnstsw", Mw)),
         X8("ffree", STi), X8("fxch4", STi), X8("fst", STi), X8("fstp", STi), X8("fucom", STi),
         X8("fucomp", STi), UD, UD),
     [0xde] = X87(BY_REG(ARITH8("i", Mw)),
         X8("faddp", STi, ST0), X8("fmulp", STi, ST0), X8("fcomp5", STi),
         BY_RM(UD, X8("fcompp", 0), UD, UD, UD, UD, UD, UD), X8("fsubrp", STi, ST0),
         X8("fsubp", STi, ST0), X8("fdivrp", STi, ST0), X8("fdivp", STi, ST0)),
-    [0xdf] = X87(BY_REG(X8("fild", Mw), X8("fisttp", Mw), X8("fist", Mw), X8("fistp", Mw),
-                        X8("fbld", Mt), X8("fild", Mq), X8("fbstp", Mt), X8("fistp", Mq)),
+    [0xdf] = X87(BY_REG(X8("fild", Mw), FISTTP(Mw), XS("fist", Mw), XS("fistp", Mw),
+                        X8("fbld", Mt), X8("fild", Mq), XS("fbstp", Mt), XS("fistp", Mq)),
         X8("ffreep", STi), X8("fxch7", STi), X8("fstp8", STi), X8("fstp9", STi),
         BY_RM(X8("fnstsw", ARG(ACC, w)), UD, UD, UD, UD, UD, UD, UD), X8("fucomip", ST0, STi),
         X8("fcomip", ST0, STi), UD),
@@ -385,12 +406,12 @@ static const struct opcode group7_register[8] = {
 };
 
 static const struct opcode group15[2] = {
-    BY_REG(BY_PREFIX(MM("fxsave", Mbig), UD, UD, UD),
-           BY_PREFIX(MM("fxrstor", Mbig), UD, UD, UD),
-           BY_PREFIX(S2("ldmxcsr", Md), UD, UD, UD), BY_PREFIX(S2("stmxcsr", Md), UD, UD, UD),
-           BY_PREFIX(MF(unimplemented, 0, "xsave", 0, XSAVE, Mbig), UD, UD, UD),
-           BY_PREFIX(MF(unimplemented, 0, "xrstor", 0, XSAVE, Mbig), UD, UD, UD),
-           BY_PREFIX(MF(unimplemented, 0, "xsaveopt", 0, XSAVE, Mbig),
+    BY_REG(NP(M(fxsave, "fxsave", OP_FPU, Mbig)),
+           NP(M(fxrstor, "fxrstor", OP_FPU, Mbig)),
+           NP(MS(native, NATIVE_LOAD, "ldmxcsr", V2 | OP_L0, Md)), NP(SX(V2 | OP_L0, "stmxcsr", Md)),
+           NP(MF(xsave, 0, "xsave", OP_XSAVE, XSAVE, Mbig)),
+           NP(MF(xrstor, 0, "xrstor", OP_XSAVE, XSAVE, Mbig)),
+           BY_PREFIX(MF(xsave, 0, "xsaveopt", OP_XSAVE, XSAVEOPT, Mbig),
                      MF(clflush, 0, "clwb", 0, CLWB, Mb), UD, UD),
            BY_PREFIX(M(clflush, "clflush", 0, Mb), MF(clflush, 0, "clflushopt", 0, CLFLUSHOPT, Mb),
                      UD, UD)),
@@ -407,9 +428,9 @@ static const struct opcode group9[2] = {
     BY_REG(UD,
            BY_W(M(cmpxchg8b, "cmpxchg8b", OP_LOCK, Mq), MF(cmpxchg8b, 0, "cmpxchg16b", OP_LOCK,
                                                            CX16, Mdq)),
-           UD, BY_PREFIX(MF(unimplemented, 0, "xrstors", 0, XSAVE, Mbig), UD, UD, UD),
-           BY_PREFIX(MF(unimplemented, 0, "xsavec", 0, XSAVE, Mbig), UD, UD, UD),
-           BY_PREFIX(MF(unimplemented, 0, "xsaves", 0, XSAVE, Mbig), UD, UD, UD),
+           UD, NP(MF(xrstor, 0, "xrstors", OP_XSAVE | OP_CPL0, XSAVES, Mbig)),
+           NP(MF(xsave, 1, "xsavec", OP_XSAVE, XSAVEC, Mbig)),
+           NP(MF(xsave, 1, "xsaves", OP_XSAVE | OP_CPL0, XSAVES, Mbig)),
            BY_PREFIX(M(ud, "vmptrld", 0, Mq), M(ud, "vmclear", 0, Mq), M(ud, "vmxon", 0, Mq), UD),
            BY_PREFIX(M(ud, "vmptrst", 0, Mq), UD, UD, UD)),
     BY_REG(UD, UD, UD, UD, UD, UD,
@@ -420,8 +441,8 @@ static const struct opcode group9[2] = {
 };
 
 /* Vector shifts by an immediate: memory operands do not exist. */
-#define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), M(unimplemented, n, OP_SSE | OP_VEX3, Ux, Iub), UD, UD)
-#define VSHIFT1(n) BY_PREFIX(UD, M(unimplemented, n, OP_SSE | OP_VEX3, Ux, Iub), UD, UD)
+#define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), SX(VI3, n, Ux, Iub), UD, UD)
+#define VSHIFT1(n) P66(SX(VI3, n, Ux, Iub))
 
 const struct opcode emu_map_0f[256] = {
     [0x00] = BY_REG(BY_MOD(M(sldt, "sldt", OP_PROT, Mw), M(sldt, "sldt", OP_PROT, Rv)),
@@ -440,20 +461,25 @@ const struct opcode emu_map_0f[256] = {
     [0x0d] = BY_REG(PREFETCH("prefetch"), PREFETCH("prefetchw"), PREFETCH("prefetchwt1"),
                     PREFETCH("prefetch"), PREFETCH("prefetch"), PREFETCH("prefetch"),
                     PREFETCH("prefetch"), PREFETCH("prefetch")),
-    [0x10] = BY_PREFIX(LD("movups", V2, Vx, Wx), LD("movupd", V2, Vx, Wx),
-                       BY_MOD(LD("movss", V2, Vdq, Wd), S3("movss", Vdq, Wd)),
-                       BY_MOD(LD("movsd", V2, Vdq, Wq), S3("movsd", Vdq, Wq))),
-    [0x11] = BY_PREFIX(ST("movups", V2, Wx, Vx), ST("movupd", V2, Wx, Vx),
-                       BY_MOD(ST("movss", V2, Wd, Vdq), S3("movss", Wd, Vdq)),
-                       BY_MOD(ST("movsd", V2, Wq, Vdq), S3("movsd", Wq, Vdq))),
-    [0x12] = BY_PREFIX(BY_MOD(S3("movlps", Vdq, Mq), S3("movhlps", Vdq, Udq)),
-                       S3("movlpd", Vdq, Mq), S2("movsldup", Vx, Wx), S2("movddup", Vx, Wq)),
-    [0x13] = BY_PREFIX(ST("movlps", V2, Mq, Vdq), ST("movlpd", V2, Mq, Vdq), UD, UD),
+    [0x10] = BY_PREFIX(MU("movups", V2, Vx, Wx), MU("movupd", V2, Vx, Wx),
+                       BY_MOD(S2("movss", Vdq, Wd), S3("movss", Vdq, Wd)),
+                       BY_MOD(S2("movsd", Vdq, Wq), S3("movsd", Vdq, Wq))),
+    [0x11] = BY_PREFIX(MU("movups", V2, Wx, Vx), MU("movupd", V2, Wx, Vx),
+                       BY_MOD(S2("movss", Wd, Vdq), S3("movss", Wd, Vdq)),
+                       BY_MOD(S2("movsd", Wq, Vdq), S3("movsd", Wq, Vdq))),
+    [0x12] = BY_PREFIX(BY_MOD(SX(V3 | OP_L0, "movlps", Vdq, Mq),
+                              SX(V3 | OP_L0, "movhlps", Vdq, Udq)),
+                       SX(V3 | OP_L0, "movlpd", Vdq, Mq), SF(SSE3, V2, "movsldup", Vx, Wx),
+                       SF(SSE3, V2, "movddup", Vx, ARG(W, dup))),
+    [0x13] = BY_PREFIX(SX(V2 | OP_L0, "movlps", Mq, Vdq), SX(V2 | OP_L0, "movlpd", Mq, Vdq), UD,
+                       UD),
     [0x14] = BY_PREFIX(S3("unpcklps", Vx, Wx), S3("unpcklpd", Vx, Wx), UD, UD),
     [0x15] = BY_PREFIX(S3("unpckhps", Vx, Wx), S3("unpckhpd", Vx, Wx), UD, UD),
-    [0x16] = BY_PREFIX(BY_MOD(S3("movhps", Vdq, Mq), S3("movlhps", Vdq, Udq)),
-                       S3("movhpd", Vdq, Mq), S2("movshdup", Vx, Wx), UD),
-    [0x17] = BY_PREFIX(S2("movhps", Mq, Vdq), S2("movhpd", Mq, Vdq), UD, UD),
+    [0x16] = BY_PREFIX(BY_MOD(SX(V3 | OP_L0, "movhps", Vdq, Mq),
+                              SX(V3 | OP_L0, "movlhps", Vdq, Udq)),
+                       SX(V3 | OP_L0, "movhpd", Vdq, Mq), SF(SSE3, V2, "movshdup", Vx, Wx), UD),
+    [0x17] = BY_PREFIX(SX(V2 | OP_L0, "movhps", Mq, Vdq), SX(V2 | OP_L0, "movhpd", Mq, Vdq), UD,
+                       UD),
     [0x18] = BY_MOD(BY_REG(PREFETCH("prefetchnta"), PREFETCH("prefetcht0"), PREFETCH("prefetcht1"),
                            PREFETCH("prefetcht2"), NOP_EV, NOP_EV, NOP_EV, NOP_EV), NOP_EV),
     [0x19] = NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV,
@@ -461,11 +487,11 @@ const struct opcode emu_map_0f[256] = {
     [0x21] = M(mov_from_dr, "mov", OP_CPL0 | OP_MOVCR, Rr, Dr),
     [0x22] = M(mov_to_cr, "mov", OP_CPL0 | OP_MOVCR, Cr, Rr),
     [0x23] = M(mov_to_dr, "mov", OP_CPL0 | OP_MOVCR, Dr, Rr),
-    [0x28] = BY_PREFIX(LDA("movaps", V2, Vx, Wx), LDA("movapd", V2, Vx, Wx), UD, UD),
-    [0x29] = BY_PREFIX(STA("movaps", V2, Wx, Vx), STA("movapd", V2, Wx, Vx), UD, UD),
+    [0x28] = BY_PREFIX(MA("movaps", V2, Vx, Wx), MA("movapd", V2, Vx, Wx), UD, UD),
+    [0x29] = BY_PREFIX(MA("movaps", V2, Wx, Vx), MA("movapd", V2, Wx, Vx), UD, UD),
     [0x2a] = BY_PREFIX(SL("cvtpi2ps", Vdq, Qq), SL("cvtpi2pd", Vdq, Qq), S3("cvtsi2ss", Vdq, Ey),
                        S3("cvtsi2sd", Vdq, Ey)),
-    [0x2b] = BY_PREFIX(STA("movntps", V2, Mx, Vx), STA("movntpd", V2, Mx, Vx), UD, UD),
+    [0x2b] = BY_PREFIX(MA("movntps", V2, Mx, Vx), MA("movntpd", V2, Mx, Vx), UD, UD),
     [0x2c] = BY_PREFIX(SL("cvttps2pi", Pq, Wq), SL("cvttpd2pi", Pq, Wdq), S2("cvttss2si", Gy, Wd),
                        S2("cvttsd2si", Gy, Wq)),
     [0x2d] = BY_PREFIX(SL("cvtps2pi", Pq, Wq), SL("cvtpd2pi", Pq, Wdq), S2("cvtss2si", Gy, Wd),
@@ -491,7 +517,7 @@ const struct opcode emu_map_0f[256] = {
     [0x57] = BY_PREFIX(S3("xorps", Vx, Wx), S3("xorpd", Vx, Wx), UD, UD),
     [0x58] = FLOAT4("add"),
     [0x59] = FLOAT4("mul"),
-    [0x5a] = BY_PREFIX(S2("cvtps2pd", Vx, Wq), S2("cvtpd2ps", Vdq, Wx), S3("cvtss2sd", Vdq, Wd),
+    [0x5a] = BY_PREFIX(S2("cvtps2pd", Vx, Wh), S2("cvtpd2ps", Vdq, Wx), S3("cvtss2sd", Vdq, Wd),
                        S3("cvtsd2ss", Vdq, Wq)),
     [0x5b] = BY_PREFIX(S2("cvtdq2ps", Vx, Wx), S2("cvtps2dq", Vx, Wx), S2("cvttps2dq", Vx, Wx), UD),
     [0x5c] = FLOAT4("sub"),
@@ -510,13 +536,13 @@ const struct opcode emu_map_0f[256] = {
     [0x69] = MMX3("punpckhwd"),
     [0x6a] = MMX3("punpckhdq"),
     [0x6b] = MMX3("packssdw"),
-    [0x6c] = P66_3("punpcklqdq", Vx, Wx),
-    [0x6d] = P66_3("punpckhqdq", Vx, Wx),
-    [0x6e] = BY_W(BY_PREFIX(MM("movd", Pq, Ey), M(vec_from_gpr, "movd", V2, Vdq, Ey), UD, UD),
-                  BY_PREFIX(MM("movq", Pq, Ey), M(vec_from_gpr, "movq", V2, Vdq, Ey), UD, UD)),
-    [0x6f] = BY_PREFIX(MM("movq", Pq, Qq), LDA("movdqa", V2, Vx, Wx), LD("movdqu", V2, Vx, Wx), UD),
-    [0x70] = BY_PREFIX(MM("pshufw", Pq, Qq, Iub), S2("pshufd", Vx, Wx, Iub),
-                       S2("pshufhw", Vx, Wx, Iub), S2("pshuflw", Vx, Wx, Iub)),
+    [0x6c] = P66(SX(VI3, "punpcklqdq", Vx, Wx)),
+    [0x6d] = P66(SX(VI3, "punpckhqdq", Vx, Wx)),
+    [0x6e] = BY_W64(BY_PREFIX(MM("movd", Pq, Ey), SX(V2 | OP_L0, "movd", Vdq, Ey), UD, UD),
+                    BY_PREFIX(MM("movq", Pq, Ey), SX(V2 | OP_L0, "movq", Vdq, Ey), UD, UD)),
+    [0x6f] = BY_PREFIX(MM("movq", Pq, Qq), MA("movdqa", V2, Vx, Wx), MU("movdqu", V2, Vx, Wx), UD),
+    [0x70] = BY_PREFIX(MM("pshufw", Pq, Qq, Iub), SI2("pshufd", Vx, Wx, Iub),
+                       SI2("pshufhw", Vx, Wx, Iub), SI2("pshuflw", Vx, Wx, Iub)),
     [0x71] = BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlw"), UD, VSHIFT("psraw"), UD, VSHIFT("psllw"),
                                UD)),
     [0x72] = BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrld"), UD, VSHIFT("psrad"), UD, VSHIFT("pslld"),
@@ -526,16 +552,16 @@ const struct opcode emu_map_0f[256] = {
     [0x74] = MMX3("pcmpeqb"),
     [0x75] = MMX3("pcmpeqw"),
     [0x76] = MMX3("pcmpeqd"),
-    [0x77] = BY_PREFIX(I(unimplemented, "emms", OP_FPU | OP_VEX, 0), UD, UD, UD),
+    [0x77] = BY_PREFIX(BY_VEX(I(native, "emms", OP_FPU, 0), I(vzero, "zeroupper", OP_AVX, 0),
+                              I(vzero, "zeroall", OP_AVX, 0)), UD, UD, UD),
     [0x78] = BY_PREFIX(M(ud, "vmread", 0, ARG(E, nat), ARG(G, nat)), UD, UD, UD),
     [0x79] = BY_PREFIX(M(ud, "vmwrite", 0, ARG(G, nat), ARG(E, nat)), UD, UD, UD),
-    [0x7c] = BY_PREFIX(UD, S3("haddpd", Vx, Wx), UD, S3("haddps", Vx, Wx)),
-    [0x7d] = BY_PREFIX(UD, S3("hsubpd", Vx, Wx), UD, S3("hsubps", Vx, Wx)),
-    [0x7e] = BY_W(BY_PREFIX(MM("movd", Ey, Pq), M(vec_to_gpr, "movd", V2, Ey, Vdq),
-                            LD("movq", V2, Vdq, Wq), UD),
-                  BY_PREFIX(MM("movq", Ey, Pq), M(vec_to_gpr, "movq", V2, Ey, Vdq),
-                            LD("movq", V2, Vdq, Wq), UD)),
-    [0x7f] = BY_PREFIX(MM("movq", Qq, Pq), STA("movdqa", V2, Wx, Vx), ST("movdqu", V2, Wx, Vx), UD),
+    [0x7c] = BY_PREFIX(UD, SF(SSE3, V3, "haddpd", Vx, Wx), UD, SF(SSE3, V3, "haddps", Vx, Wx)),
+    [0x7d] = BY_PREFIX(UD, SF(SSE3, V3, "hsubpd", Vx, Wx), UD, SF(SSE3, V3, "hsubps", Vx, Wx)),
+    [0x7e] = BY_PREFIX(BY_W64(MM("movd", Ey, Pq), MM("movq", Ey, Pq)),
+                       BY_W64(SX(V2 | OP_L0, "movd", Ey, Vdq), SX(V2 | OP_L0, "movq", Ey, Vdq)),
+                       SX(V2 | OP_L0, "movq", Vdq, Wq), UD),
+    [0x7f] = BY_PREFIX(MM("movq", Qq, Pq), MA("movdqa", V2, Wx, Vx), MU("movdqu", V2, Wx, Vx), UD),
     [0x80] = CC16(JCCZ, "j"),
     [0x90] = CC16(SET, "set"),
     [0xa0] = PUSH_FSGS(SEG_FS),
@@ -583,20 +609,22 @@ const struct opcode emu_map_0f[256] = {
                        S3("cmpss", Vdq, Wd, Iub), S3("cmpsd", Vdq, Wq, Iub)),
     [0xc3] = BY_PREFIX(M(mov_store, "movnti", 0, My, Gy), UD, UD, UD),
     [0xc4] = BY_PREFIX(BY_MOD(MM("pinsrw", Pq, Mw, Iub), MM("pinsrw", Pq, ARG(R, d), Iub)),
-                       BY_MOD(S3("pinsrw", Vdq, Mw, Iub), S3("pinsrw", Vdq, ARG(R, d), Iub)), UD,
+                       BY_MOD(SX(V3 | OP_L0, "pinsrw", Vdq, Mw, Iub),
+                              SX(V3 | OP_L0, "pinsrw", Vdq, ARG(R, d), Iub)), UD,
                        UD),
-    [0xc5] = BY_PREFIX(MM("pextrw", Gd, Nq, Iub), S2("pextrw", Gd, Udq, Iub), UD, UD),
+    [0xc5] = BY_PREFIX(MM("pextrw", Gd, Nq, Iub), SX(V2 | OP_L0, "pextrw", Gd, Udq, Iub), UD, UD),
     [0xc6] = BY_PREFIX(S3("shufps", Vx, Wx, Iub), S3("shufpd", Vx, Wx, Iub), UD, UD),
     [0xc7] = TABLE(MOD, group9),
     [0xc8] = EIGHT(I(bswap, "bswap", 0, Zv)),
-    [0xd0] = BY_PREFIX(UD, S3("addsubpd", Vx, Wx), UD, S3("addsubps", Vx, Wx)),
+    [0xd0] = BY_PREFIX(UD, SF(SSE3, V3, "addsubpd", Vx, Wx), UD,
+                       SF(SSE3, V3, "addsubps", Vx, Wx)),
     [0xd1] = SHIFT3("psrlw"),
     [0xd2] = SHIFT3("psrld"),
     [0xd3] = SHIFT3("psrlq"),
     [0xd4] = MMX3("paddq"),
     [0xd5] = MMX3("pmullw"),
-    [0xd6] = BY_PREFIX(UD, ST("movq", V2, Wq, Vdq), SL("movq2dq", Vdq, Nq), SL("movdq2q", Pq, Uq)),
-    [0xd7] = BY_PREFIX(MM("pmovmskb", Gd, Nq), S2("pmovmskb", Gd, Ux), UD, UD),
+    [0xd6] = BY_PREFIX(UD, SX(V2 | OP_L0, "movq", Wq, Vdq), SL("movq2dq", Vdq, Nq), SL("movdq2q", Pq, Uq)),
+    [0xd7] = BY_PREFIX(MM("pmovmskb", Gd, Nq), SI2("pmovmskb", Gd, Ux), UD, UD),
     [0xd8] = MMX3("psubusb"),
     [0xd9] = MMX3("psubusw"),
     [0xda] = MMX3("pminub"),
@@ -611,9 +639,9 @@ const struct opcode emu_map_0f[256] = {
     [0xe3] = MMX3("pavgw"),
     [0xe4] = MMX3("pmulhuw"),
     [0xe5] = MMX3("pmulhw"),
-    [0xe6] = BY_PREFIX(UD, S2("cvttpd2dq", Vdq, Wx), S2("cvtdq2pd", Vx, Wq),
+    [0xe6] = BY_PREFIX(UD, S2("cvttpd2dq", Vdq, Wx), S2("cvtdq2pd", Vx, Wh),
                        S2("cvtpd2dq", Vdq, Wx)),
-    [0xe7] = BY_PREFIX(MM("movntq", Mq, Pq), STA("movntdq", V2, Mx, Vx), UD, UD),
+    [0xe7] = BY_PREFIX(MM("movntq", Mq, Pq), MA("movntdq", V2, Mx, Vx), UD, UD),
     [0xe8] = MMX3("psubsb"),
     [0xe9] = MMX3("psubsw"),
     [0xea] = MMX3("pminsw"),
@@ -622,14 +650,15 @@ const struct opcode emu_map_0f[256] = {
     [0xed] = MMX3("paddsw"),
     [0xee] = MMX3("pmaxsw"),
     [0xef] = MMX3("pxor"),
-    [0xf0] = BY_PREFIX(UD, UD, UD, LD("lddqu", V2, Vx, Mx)),
+    [0xf0] = BY_PREFIX(UD, UD, UD, MF(native, NATIVE_UNALIGNED, "lddqu", V2, SSE3, Vx, Mx)),
     [0xf1] = SHIFT3("psllw"),
     [0xf2] = SHIFT3("pslld"),
     [0xf3] = SHIFT3("psllq"),
     [0xf4] = MMX3("pmuludq"),
     [0xf5] = MMX3("pmaddwd"),
     [0xf6] = MMX3("psadbw"),
-    [0xf7] = BY_PREFIX(MM("maskmovq", Pq, Nq), S2("maskmovdqu", Vdq, Udq), UD, UD),
+    [0xf7] = BY_PREFIX(M(maskmov, "maskmovq", OP_FPU, Pq, Nq),
+                       M(maskmov, "maskmovdqu", V2 | OP_L0, Vdq, Udq), UD, UD),
     [0xf8] = MMX3("psubb"),
     [0xf9] = MMX3("psubw"),
     [0xfa] = MMX3("psubd"),
@@ -641,93 +670,102 @@ const struct opcode emu_map_0f[256] = {
 };
 
 #define BMI(sub, n, feat, ...) MF(bmi, BMI_##sub, n, OP_GPRVEX, feat, __VA_ARGS__)
-#define FMA_P(n) BY_PREFIX(UD, BY_W(AV(n "s", Vx, Hx, Wx), AV(n "d", Vx, Hx, Wx)), UD, UD)
-#define FMA_S(n) BY_PREFIX(UD, BY_W(AV(n "s", Vdq, Hdq, Wd), AV(n "d", Vdq, Hdq, Wq)), UD, UD)
-#define MOVX(n, narrow) P66_2(n, Vx, narrow)
-#define GATHER(n, m) \
-    BY_PREFIX(UD, BY_W(AV(n "d", Vx, m, Hx), AV(n "q", Vx, m, Hx)), UD, UD)
-#define AESFORM(n) BY_PREFIX(UD, MF(unimplemented, 0, n, OP_SSE | OP_VEX3, AES, Vx, Wx), UD, UD)
-#define SHAFORM(n, ...) \
-    BY_PREFIX(MF(unimplemented, 0, n, OP_SSE, SHA, Vdq, Wdq, ##__VA_ARGS__), UD, UD, UD)
+#define FMA_P(n)                                                                                   \
+    P66(BY_W(SF(FMA, OP_AVX, n "s", Vx, Hx, Wx), SF(FMA, OP_AVX, n "d", Vx, Hx, Wx)))
+#define FMA_S(n)                                                                                   \
+    P66(BY_W(SF(FMA, OP_AVX, n "s", Vdq, Hdq, Wd), SF(FMA, OP_AVX, n "d", Vdq, Hdq, Wq)))
+#define MASKMOV(feat, f, size, n, ...) MF(vmaskmov, size, n, OP_AVX | (f), feat, __VA_ARGS__)
+/* Indices of 4 bytes, then of 8: only as many elements as the larger of the two has. */
+#define GATHER4(d, q)                                                                              \
+    P66(BY_W(MF(gather, 4, d, OP_AVX | OP_VSIB, AVX2, Vx, Md, Hx),                                 \
+             MF(gather, 4, q, OP_AVX | OP_VSIB, AVX2, Vx, Mq, Hx)))
+#define GATHER8(d, q)                                                                              \
+    P66(BY_W(MF(gather, 8, d, OP_AVX | OP_VSIB, AVX2, Vh, Md, Hh),                                 \
+             MF(gather, 8, q, OP_AVX | OP_VSIB, AVX2, Vx, Mq, Hx)))
+#define AESFORM(n) P66(SF(AES, VI3, n, Vx, Wx))
+#define SHAFORM(n, ...) NP(SF(SHA, OP_SSE, n, Vdq, Wdq, ##__VA_ARGS__))
 
 const struct opcode emu_map_0f38[256] = {
-    [0x00] = MMX3("pshufb"),
-    [0x01] = MMX3("phaddw"),
-    [0x02] = MMX3("phaddd"),
-    [0x03] = MMX3("phaddsw"),
-    [0x04] = MMX3("pmaddubsw"),
-    [0x05] = MMX3("phsubw"),
-    [0x06] = MMX3("phsubd"),
-    [0x07] = MMX3("phsubsw"),
-    [0x08] = MMX3("psignb"),
-    [0x09] = MMX3("psignw"),
-    [0x0a] = MMX3("psignd"),
-    [0x0b] = MMX3("pmulhrsw"),
-    [0x0c] = P66_A("permilps", Vx, Hx, Wx),
-    [0x0d] = P66_A("permilpd", Vx, Hx, Wx),
-    [0x0e] = P66_A("testps", Vx, Wx),
-    [0x0f] = P66_A("testpd", Vx, Wx),
-    [0x10] = BY_PREFIX(UD, SL("pblendvb", Vdq, Wdq), UD, UD),
-    [0x13] = P66_A("cvtph2ps", Vx, Wq),
-    [0x14] = BY_PREFIX(UD, SL("blendvps", Vdq, Wdq), UD, UD),
-    [0x15] = BY_PREFIX(UD, SL("blendvpd", Vdq, Wdq), UD, UD),
-    [0x16] = P66_A("permps", Vqq, Hx, Wqq),
-    [0x17] = P66_2("ptest", Vx, Wx),
-    [0x18] = P66_A("broadcastss", Vx, Wd),
-    [0x19] = P66_A("broadcastsd", Vqq, Wq),
-    [0x1a] = P66_A("broadcastf128", Vqq, Mdq),
-    [0x1c] = BY_PREFIX(MM("pabsb", Pq, Qq), S2("pabsb", Vx, Wx), UD, UD),
-    [0x1d] = BY_PREFIX(MM("pabsw", Pq, Qq), S2("pabsw", Vx, Wx), UD, UD),
-    [0x1e] = BY_PREFIX(MM("pabsd", Pq, Qq), S2("pabsd", Vx, Wx), UD, UD),
-    [0x20] = MOVX("pmovsxbw", Wq),
-    [0x21] = MOVX("pmovsxbd", Wd),
-    [0x22] = MOVX("pmovsxbq", Ww),
-    [0x23] = MOVX("pmovsxwd", Wq),
-    [0x24] = MOVX("pmovsxwq", Wd),
-    [0x25] = MOVX("pmovsxdq", Wq),
-    [0x28] = P66_3("pmuldq", Vx, Wx),
-    [0x29] = P66_3("pcmpeqq", Vx, Wx),
-    [0x2a] = BY_PREFIX(UD, LDA("movntdqa", V2, Vx, Mx), UD, UD),
-    [0x2b] = P66_3("packusdw", Vx, Wx),
-    [0x2c] = P66_A("maskmovps", Vx, Hx, Mx),
-    [0x2d] = P66_A("maskmovpd", Vx, Hx, Mx),
-    [0x2e] = P66_A("maskmovps", Mx, Hx, Vx),
-    [0x2f] = P66_A("maskmovpd", Mx, Hx, Vx),
-    [0x30] = MOVX("pmovzxbw", Wq),
-    [0x31] = MOVX("pmovzxbd", Wd),
-    [0x32] = MOVX("pmovzxbq", Ww),
-    [0x33] = MOVX("pmovzxwd", Wq),
-    [0x34] = MOVX("pmovzxwq", Wd),
-    [0x35] = MOVX("pmovzxdq", Wq),
-    [0x36] = P66_A("permd", Vqq, Hx, Wqq),
-    [0x37] = P66_3("pcmpgtq", Vx, Wx),
-    [0x38] = P66_3("pminsb", Vx, Wx),
-    [0x39] = P66_3("pminsd", Vx, Wx),
-    [0x3a] = P66_3("pminuw", Vx, Wx),
-    [0x3b] = P66_3("pminud", Vx, Wx),
-    [0x3c] = P66_3("pmaxsb", Vx, Wx),
-    [0x3d] = P66_3("pmaxsd", Vx, Wx),
-    [0x3e] = P66_3("pmaxuw", Vx, Wx),
-    [0x3f] = P66_3("pmaxud", Vx, Wx),
-    [0x40] = P66_3("pmulld", Vx, Wx),
-    [0x41] = P66_2("phminposuw", Vdq, Wdq),
-    [0x45] = BY_PREFIX(UD, BY_W(AV("psrlvd", Vx, Hx, Wx), AV("psrlvq", Vx, Hx, Wx)), UD, UD),
-    [0x46] = P66_A("psravd", Vx, Hx, Wx),
-    [0x47] = BY_PREFIX(UD, BY_W(AV("psllvd", Vx, Hx, Wx), AV("psllvq", Vx, Hx, Wx)), UD, UD),
-    [0x58] = P66_A("pbroadcastd", Vx, Wd),
-    [0x59] = P66_A("pbroadcastq", Vx, Wq),
-    [0x5a] = P66_A("broadcasti128", Vqq, Mdq),
-    [0x78] = P66_A("pbroadcastb", Vx, Wb),
-    [0x79] = P66_A("pbroadcastw", Vx, Ww),
-    [0x80] = BY_PREFIX(UD, M(ud, "invept", 0, ARG(G, nat), Mdq), UD, UD),
-    [0x81] = BY_PREFIX(UD, M(ud, "invvpid", 0, ARG(G, nat), Mdq), UD, UD),
-    [0x82] = BY_PREFIX(UD, MF(invpcid, 0, "invpcid", OP_CPL0, INVPCID, ARG(G, nat), Mdq), UD, UD),
-    [0x8c] = BY_PREFIX(UD, BY_W(AV("pmaskmovd", Vx, Hx, Mx), AV("pmaskmovq", Vx, Hx, Mx)), UD, UD),
-    [0x8e] = BY_PREFIX(UD, BY_W(AV("pmaskmovd", Mx, Hx, Vx), AV("pmaskmovq", Mx, Hx, Vx)), UD, UD),
-    [0x90] = GATHER("pgatherd", Md),
-    [0x91] = GATHER("pgatherq", Mq),
-    [0x92] = GATHER("gatherdp", Md),
-    [0x93] = GATHER("gatherqp", Mq),
+    [0x00] = SSSE3_("pshufb"),
+    [0x01] = SSSE3_("phaddw"),
+    [0x02] = SSSE3_("phaddd"),
+    [0x03] = SSSE3_("phaddsw"),
+    [0x04] = SSSE3_("pmaddubsw"),
+    [0x05] = SSSE3_("phsubw"),
+    [0x06] = SSSE3_("phsubd"),
+    [0x07] = SSSE3_("phsubsw"),
+    [0x08] = SSSE3_("psignb"),
+    [0x09] = SSSE3_("psignw"),
+    [0x0a] = SSSE3_("psignd"),
+    [0x0b] = SSSE3_("pmulhrsw"),
+    [0x0c] = PAV(OP_W0, "permilps", Vx, Hx, Wx),
+    [0x0d] = PAV(OP_W0, "permilpd", Vx, Hx, Wx),
+    [0x0e] = PAV(OP_W0, "testps", Vx, Wx),
+    [0x0f] = PAV(OP_W0, "testpd", Vx, Wx),
+    [0x10] = P41(OP_SSE, "pblendvb", Vdq, Wdq),
+    [0x13] = P66(SF(F16C, OP_AVX | OP_W0, "cvtph2ps", Vx, Wh)),
+    [0x14] = P41(OP_SSE, "blendvps", Vdq, Wdq),
+    [0x15] = P41(OP_SSE, "blendvpd", Vdq, Wdq),
+    [0x16] = PA2(OP_L1 | OP_W0, "permps", Vqq, Hx, Wqq),
+    [0x17] = P41(V2, "ptest", Vx, Wx),
+    [0x18] = BY_MOD(PAV(OP_W0, "broadcastss", Vx, Md), PA2(OP_W0, "broadcastss", Vx, Wd)),
+    [0x19] = BY_MOD(PAV(OP_L1 | OP_W0, "broadcastsd", Vqq, Mq),
+                    PA2(OP_L1 | OP_W0, "broadcastsd", Vqq, Wq)),
+    [0x1a] = PAV(OP_L1 | OP_W0, "broadcastf128", Vqq, Mdq),
+    [0x1c] = SSSE3_2("pabsb"),
+    [0x1d] = SSSE3_2("pabsw"),
+    [0x1e] = SSSE3_2("pabsd"),
+    [0x20] = P41(VI2, "pmovsxbw", Vx, Wh),
+    [0x21] = P41(VI2, "pmovsxbd", Vx, Wf),
+    [0x22] = P41(VI2, "pmovsxbq", Vx, We),
+    [0x23] = P41(VI2, "pmovsxwd", Vx, Wh),
+    [0x24] = P41(VI2, "pmovsxwq", Vx, Wf),
+    [0x25] = P41(VI2, "pmovsxdq", Vx, Wh),
+    [0x28] = P41(VI3, "pmuldq", Vx, Wx),
+    [0x29] = P41(VI3, "pcmpeqq", Vx, Wx),
+    [0x2a] = P66(MF(native, NATIVE_ALIGNED, "movntdqa", VI2, SSE41, Vx, Mx)),
+    [0x2b] = P41(VI3, "packusdw", Vx, Wx),
+    [0x2c] = P66(MASKMOV(AVX, OP_W0, 4, "maskmovps", Vx, Hx, Mx)),
+    [0x2d] = P66(MASKMOV(AVX, OP_W0, 8, "maskmovpd", Vx, Hx, Mx)),
+    [0x2e] = P66(MASKMOV(AVX, OP_W0, 4, "maskmovps", Mx, Hx, Vx)),
+    [0x2f] = P66(MASKMOV(AVX, OP_W0, 8, "maskmovpd", Mx, Hx, Vx)),
+    [0x30] = P41(VI2, "pmovzxbw", Vx, Wh),
+    [0x31] = P41(VI2, "pmovzxbd", Vx, Wf),
+    [0x32] = P41(VI2, "pmovzxbq", Vx, We),
+    [0x33] = P41(VI2, "pmovzxwd", Vx, Wh),
+    [0x34] = P41(VI2, "pmovzxwq", Vx, Wf),
+    [0x35] = P41(VI2, "pmovzxdq", Vx, Wh),
+    [0x36] = PA2(OP_L1 | OP_W0, "permd", Vqq, Hx, Wqq),
+    [0x37] = P42(VI3, "pcmpgtq", Vx, Wx),
+    [0x38] = P41(VI3, "pminsb", Vx, Wx),
+    [0x39] = P41(VI3, "pminsd", Vx, Wx),
+    [0x3a] = P41(VI3, "pminuw", Vx, Wx),
+    [0x3b] = P41(VI3, "pminud", Vx, Wx),
+    [0x3c] = P41(VI3, "pmaxsb", Vx, Wx),
+    [0x3d] = P41(VI3, "pmaxsd", Vx, Wx),
+    [0x3e] = P41(VI3, "pmaxuw", Vx, Wx),
+    [0x3f] = P41(VI3, "pmaxud", Vx, Wx),
+    [0x40] = P41(VI3, "pmulld", Vx, Wx),
+    [0x41] = P41(V2 | OP_L0, "phminposuw", Vdq, Wdq),
+    [0x45] = BY_W(PA2(0, "psrlvd", Vx, Hx, Wx), PA2(0, "psrlvq", Vx, Hx, Wx)),
+    [0x46] = PA2(OP_W0, "psravd", Vx, Hx, Wx),
+    [0x47] = BY_W(PA2(0, "psllvd", Vx, Hx, Wx), PA2(0, "psllvq", Vx, Hx, Wx)),
+    [0x58] = PA2(OP_W0, "pbroadcastd", Vx, Wd),
+    [0x59] = PA2(OP_W0, "pbroadcastq", Vx, Wq),
+    [0x5a] = PA2(OP_L1 | OP_W0, "broadcasti128", Vqq, Mdq),
+    [0x78] = PA2(OP_W0, "pbroadcastb", Vx, Wb),
+    [0x79] = PA2(OP_W0, "pbroadcastw", Vx, Ww),
+    [0x80] = P66(M(ud, "invept", 0, ARG(G, nat), Mdq)),
+    [0x81] = P66(M(ud, "invvpid", 0, ARG(G, nat), Mdq)),
+    [0x82] = P66(MF(invpcid, 0, "invpcid", OP_CPL0, INVPCID, ARG(G, nat), Mdq)),
+    [0x8c] = P66(BY_W(MASKMOV(AVX2, 0, 4, "pmaskmovd", Vx, Hx, Mx),
+                      MASKMOV(AVX2, 0, 8, "pmaskmovq", Vx, Hx, Mx))),
+    [0x8e] = P66(BY_W(MASKMOV(AVX2, 0, 4, "pmaskmovd", Mx, Hx, Vx),
+                      MASKMOV(AVX2, 0, 8, "pmaskmovq", Mx, Hx, Vx))),
+    [0x90] = GATHER4("pgatherdd", "pgatherdq"),
+    [0x91] = GATHER8("pgatherqd", "pgatherqq"),
+    [0x92] = GATHER4("gatherdps", "gatherdpd"),
+    [0x93] = GATHER8("gatherqps", "gatherqpd"),
     [0x96] = FMA_P("fmaddsub132p"), FMA_P("fmsubadd132p"), FMA_P("fmadd132p"), FMA_S("fmadd132s"),
     [0x9a] = FMA_P("fmsub132p"), FMA_S("fmsub132s"), FMA_P("fnmadd132p"), FMA_S("fnmadd132s"),
     [0x9e] = FMA_P("fnmsub132p"), FMA_S("fnmsub132s"),
@@ -739,7 +777,8 @@ const struct opcode emu_map_0f38[256] = {
     [0xbe] = FMA_P("fnmsub231p"), FMA_S("fnmsub231s"),
     [0xc8] = SHAFORM("sha1nexte"), SHAFORM("sha1msg1"), SHAFORM("sha1msg2"),
     [0xcb] = SHAFORM("sha256rnds2"), SHAFORM("sha256msg1"), SHAFORM("sha256msg2"),
-    [0xdb] = BY_PREFIX(UD, MF(unimplemented, 0, "aesimc", V2, AES, Vdq, Wdq), UD, UD),
+    [0xcf] = P66(BY_W(SF(GFNI, V3, "gf2p8mulb", Vx, Wx), SF(GFNI, OP_SSE, "gf2p8mulb", Vx, Wx))),
+    [0xdb] = P66(SF(AES, V2 | OP_L0, "aesimc", Vdq, Wdq)),
     [0xdc] = AESFORM("aesenc"), AESFORM("aesenclast"), AESFORM("aesdec"), AESFORM("aesdeclast"),
     [0xf0] = BY_PREFIX(MF(movbe_load, 0, "movbe", 0, MOVBE, Gv, Mv),
                        MF(movbe_load, 0, "movbe", 0, MOVBE, Gv, Mv), UD,
@@ -759,49 +798,59 @@ const struct opcode emu_map_0f38[256] = {
                        BMI(SARX, "sarx", BMI2, Gy, Ey, Bd), BMI(SHRX, "shrx", BMI2, Gy, Ey, Bd)),
 };
 
-#define BLENDV(n) P66_A(n, Vx, Hx, Wx, Lx)
+#define BLENDV(f, n) P66(SF(AVX, OP_AVX | OP_W0 | (f), n, Vx, Hx, Wx, Lx))
+/* Without VEX whatever W is; with VEX W must be 1. */
+#define GFNI_W1(n)                                                                                 \
+    P66(BY_W(SF(GFNI, OP_SSE, n, Vx, Wx, Iub), SF(GFNI, V3, n, Vx, Wx, Iub)))
 
 const struct opcode emu_map_0f3a[256] = {
-    [0x00] = P66_A("permq", Vqq, Wqq, Iub),
-    [0x01] = P66_A("permpd", Vqq, Wqq, Iub),
-    [0x02] = P66_A("pblendd", Vx, Hx, Wx, Iub),
-    [0x04] = P66_A("permilps", Vx, Wx, Iub),
-    [0x05] = P66_A("permilpd", Vx, Wx, Iub),
-    [0x06] = P66_A("perm2f128", Vqq, Hx, Wqq, Iub),
-    [0x08] = P66_2("roundps", Vx, Wx, Iub),
-    [0x09] = P66_2("roundpd", Vx, Wx, Iub),
-    [0x0a] = P66_3("roundss", Vdq, Wd, Iub),
-    [0x0b] = P66_3("roundsd", Vdq, Wq, Iub),
-    [0x0c] = P66_3("blendps", Vx, Wx, Iub),
-    [0x0d] = P66_3("blendpd", Vx, Wx, Iub),
-    [0x0e] = P66_3("pblendw", Vx, Wx, Iub),
-    [0x0f] = BY_PREFIX(MM("palignr", Pq, Qq, Iub), S3("palignr", Vx, Wx, Iub), UD, UD),
-    [0x14] = BY_MOD(P66_2("pextrb", Mb, Vdq, Iub), P66_2("pextrb", ARG(R, d), Vdq, Iub)),
-    [0x15] = BY_MOD(P66_2("pextrw", Mw, Vdq, Iub), P66_2("pextrw", ARG(R, d), Vdq, Iub)),
-    [0x16] = BY_W(P66_2("pextrd", Ey, Vdq, Iub), P66_2("pextrq", Ey, Vdq, Iub)),
-    [0x17] = P66_2("extractps", Ed, Vdq, Iub),
-    [0x18] = P66_A("insertf128", Vqq, Hx, Wdq, Iub),
-    [0x19] = P66_A("extractf128", Wdq, Vqq, Iub),
-    [0x1d] = P66_A("cvtps2ph", Wq, Vx, Iub),
-    [0x20] = BY_MOD(P66_3("pinsrb", Vdq, Mb, Iub), P66_3("pinsrb", Vdq, ARG(R, d), Iub)),
-    [0x21] = P66_3("insertps", Vdq, Wd, Iub),
-    [0x22] = BY_W(P66_3("pinsrd", Vdq, Ey, Iub), P66_3("pinsrq", Vdq, Ey, Iub)),
-    [0x38] = P66_A("inserti128", Vqq, Hx, Wdq, Iub),
-    [0x39] = P66_A("extracti128", Wdq, Vqq, Iub),
-    [0x40] = P66_3("dpps", Vx, Wx, Iub),
-    [0x41] = P66_3("dppd", Vdq, Wdq, Iub),
-    [0x42] = P66_3("mpsadbw", Vx, Wx, Iub),
-    [0x44] = BY_PREFIX(UD, MF(unimplemented, 0, "pclmulqdq", OP_SSE | OP_VEX3, PCLMUL, Vx, Wx, Iub),
-                       UD, UD),
-    [0x46] = P66_A("perm2i128", Vqq, Hx, Wqq, Iub),
-    [0x4a] = BLENDV("blendvps"),
-    [0x4b] = BLENDV("blendvpd"),
-    [0x4c] = BLENDV("pblendvb"),
-    [0x60] = P66_2("pcmpestrm", Vdq, Wdq, Iub),
-    [0x61] = P66_2("pcmpestri", Vdq, Wdq, Iub),
-    [0x62] = P66_2("pcmpistrm", Vdq, Wdq, Iub),
-    [0x63] = P66_2("pcmpistri", Vdq, Wdq, Iub),
+    [0x00] = BY_W(UD, PA2(OP_L1, "permq", Vqq, Wqq, Iub)),
+    [0x01] = BY_W(UD, PA2(OP_L1, "permpd", Vqq, Wqq, Iub)),
+    [0x02] = PA2(OP_W0, "pblendd", Vx, Hx, Wx, Iub),
+    [0x04] = PAV(OP_W0, "permilps", Vx, Wx, Iub),
+    [0x05] = PAV(OP_W0, "permilpd", Vx, Wx, Iub),
+    [0x06] = PAV(OP_L1 | OP_W0, "perm2f128", Vqq, Hx, Wqq, Iub),
+    [0x08] = P41(V2, "roundps", Vx, Wx, Iub),
+    [0x09] = P41(V2, "roundpd", Vx, Wx, Iub),
+    [0x0a] = P41(V3, "roundss", Vdq, Wd, Iub),
+    [0x0b] = P41(V3, "roundsd", Vdq, Wq, Iub),
+    [0x0c] = P41(V3, "blendps", Vx, Wx, Iub),
+    [0x0d] = P41(V3, "blendpd", Vx, Wx, Iub),
+    [0x0e] = P41(VI3, "pblendw", Vx, Wx, Iub),
+    [0x0f] = BY_PREFIX(SF(SSSE3, OP_FPU, "palignr", Pq, Qq, Iub),
+                       SF(SSSE3, VI3, "palignr", Vx, Wx, Iub), UD, UD),
+    [0x14] = BY_MOD(P41(V2 | OP_L0, "pextrb", Mb, Vdq, Iub),
+                    P41(V2 | OP_L0, "pextrb", ARG(R, d), Vdq, Iub)),
+    [0x15] = BY_MOD(P41(V2 | OP_L0, "pextrw", Mw, Vdq, Iub),
+                    P41(V2 | OP_L0, "pextrw", ARG(R, d), Vdq, Iub)),
+    [0x16] = BY_W(P41(V2 | OP_L0, "pextrd", Ey, Vdq, Iub),
+                  P41(V2 | OP_L0 | OP_ONLY64, "pextrq", Ey, Vdq, Iub)),
+    [0x17] = P41(V2 | OP_L0, "extractps", Ed, Vdq, Iub),
+    [0x18] = PAV(OP_L1 | OP_W0, "insertf128", Vqq, Hx, Wdq, Iub),
+    [0x19] = PAV(OP_L1 | OP_W0, "extractf128", Wdq, Vqq, Iub),
+    [0x1d] = P66(SF(F16C, OP_AVX | OP_W0, "cvtps2ph", Wh, Vx, Iub)),
+    [0x20] = BY_MOD(P41(V3 | OP_L0, "pinsrb", Vdq, Mb, Iub),
+                    P41(V3 | OP_L0, "pinsrb", Vdq, ARG(R, d), Iub)),
+    [0x21] = P41(V3 | OP_L0, "insertps", Vdq, Wd, Iub),
+    [0x22] = BY_W(P41(V3 | OP_L0, "pinsrd", Vdq, Ey, Iub),
+                  P41(V3 | OP_L0 | OP_ONLY64, "pinsrq", Vdq, Ey, Iub)),
+    [0x38] = PA2(OP_L1 | OP_W0, "inserti128", Vqq, Hx, Wdq, Iub),
+    [0x39] = PA2(OP_L1 | OP_W0, "extracti128", Wdq, Vqq, Iub),
+    [0x40] = P41(V3, "dpps", Vx, Wx, Iub),
+    [0x41] = P41(V3 | OP_L0, "dppd", Vdq, Wdq, Iub),
+    [0x42] = P41(VI3, "mpsadbw", Vx, Wx, Iub),
+    [0x44] = P66(SF(PCLMUL, VI3, "pclmulqdq", Vx, Wx, Iub)),
+    [0x46] = PA2(OP_L1 | OP_W0, "perm2i128", Vqq, Hx, Wqq, Iub),
+    [0x4a] = BLENDV(0, "blendvps"),
+    [0x4b] = BLENDV(0, "blendvpd"),
+    [0x4c] = BLENDV(OP_INTEGER, "pblendvb"),
+    [0x60] = P66(MF(native, NATIVE_UNALIGNED, "pcmpestrm", V2 | OP_L0, SSE42, Vdq, Wdq, Iub)),
+    [0x61] = P66(MF(native, NATIVE_UNALIGNED, "pcmpestri", V2 | OP_L0, SSE42, Vdq, Wdq, Iub)),
+    [0x62] = P66(MF(native, NATIVE_UNALIGNED, "pcmpistrm", V2 | OP_L0, SSE42, Vdq, Wdq, Iub)),
+    [0x63] = P66(MF(native, NATIVE_UNALIGNED, "pcmpistri", V2 | OP_L0, SSE42, Vdq, Wdq, Iub)),
     [0xcc] = SHAFORM("sha1rnds4", Iub),
-    [0xdf] = BY_PREFIX(UD, MF(unimplemented, 0, "aeskeygenassist", V2, AES, Vdq, Wdq, Iub), UD, UD),
+    [0xce] = GFNI_W1("gf2p8affineqb"),
+    [0xcf] = GFNI_W1("gf2p8affineinvqb"),
+    [0xdf] = P66(SF(AES, V2 | OP_L0, "aeskeygenassist", Vdq, Wdq, Iub)),
     [0xf0] = BY_PREFIX(UD, UD, UD, BMI(RORX, "rorx", BMI2, Gy, Ey, Iub)),
 };

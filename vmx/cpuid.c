@@ -192,52 +192,61 @@ static void answer_past_the_end(struct cpuid_policy *p)
     p->first[3][0] = p->first[0][MAX_BASIC];
 }
 
-static const u32 *registers_of(const struct cpuid_policy *p, u32 leaf)
+static const u32 *registers_of(const struct cpuid_policy *p, u32 leaf, u32 subleaf)
 {
-    return p->entry[p->first[leaf >> 30][leaf & 31]].reg;
+    const struct cpuid_entry *e = &p->entry[p->first[leaf >> 30][leaf & 31]];
+    return (subleaf < e->subleaves ? e + subleaf : p->entry)->reg;
 }
 
 /* Which emulator features follow from which CPUID bits. */
 static const struct {
     u8 feature;
     u8 reg, bit;
-    u32 leaf;
+    u32 leaf, subleaf;
 } feature_bits[] = {
-    {EMU_HAS_MOVBE, C, 22, 1},
-    {EMU_HAS_POPCNT, C, 23, 1},
-    {EMU_HAS_LZCNT, C, 5, BIT(31) + 1},
-    {EMU_HAS_BMI1, B, 3, 7},
-    {EMU_HAS_BMI2, B, 8, 7},
-    {EMU_HAS_ADX, B, 19, 7},
-    {EMU_HAS_CRC32, C, 20, 1},
-    {EMU_HAS_CX16, C, 13, 1},
-    {EMU_HAS_RDRAND, C, 30, 1},
-    {EMU_HAS_RDSEED, B, 18, 7},
-    {EMU_HAS_RDTSCP, D, 27, BIT(31) + 1},
-    {EMU_HAS_RDPID, C, 22, 7},
-    {EMU_HAS_FSGSBASE, B, 0, 7},
-    {EMU_HAS_SMAP, B, 20, 7},
-    {EMU_HAS_INVPCID, B, 10, 7},
-    {EMU_HAS_CLFLUSHOPT, B, 23, 7},
-    {EMU_HAS_CLWB, B, 24, 7},
-    {EMU_HAS_AES, C, 25, 1},
-    {EMU_HAS_PCLMUL, C, 1, 1},
-    {EMU_HAS_SHA, B, 29, 7},
-    {EMU_HAS_SSE3, C, 0, 1},
-    {EMU_HAS_SSSE3, C, 9, 1},
-    {EMU_HAS_SSE41, C, 19, 1},
-    {EMU_HAS_SSE42, C, 20, 1},
-    {EMU_HAS_AVX, C, 28, 1},
-    {EMU_HAS_AVX2, B, 5, 7},
-    {EMU_HAS_FMA, C, 12, 1},
-    {EMU_HAS_F16C, C, 29, 1},
-    {EMU_HAS_AVX512F, B, 16, 7},
-    {EMU_HAS_XSAVE, C, 26, 1},
-    {EMU_HAS_UMIP, C, 2, 7},
-    {EMU_HAS_PAGE1GB, D, 26, BIT(31) + 1},
-    {EMU_HAS_SYSCALL, D, 11, BIT(31) + 1},
-    {EMU_HAS_SYSENTER, D, 11, 1},
-    {EMU_HAS_LAHF64, C, 0, BIT(31) + 1},
+    {EMU_HAS_MOVBE, C, 22, 1, 0},
+    {EMU_HAS_POPCNT, C, 23, 1, 0},
+    {EMU_HAS_LZCNT, C, 5, BIT(31) + 1, 0},
+    {EMU_HAS_BMI1, B, 3, 7, 0},
+    {EMU_HAS_BMI2, B, 8, 7, 0},
+    {EMU_HAS_ADX, B, 19, 7, 0},
+    {EMU_HAS_CRC32, C, 20, 1, 0},
+    {EMU_HAS_CX16, C, 13, 1, 0},
+    {EMU_HAS_RDRAND, C, 30, 1, 0},
+    {EMU_HAS_RDSEED, B, 18, 7, 0},
+    {EMU_HAS_RDTSCP, D, 27, BIT(31) + 1, 0},
+    {EMU_HAS_RDPID, C, 22, 7, 0},
+    {EMU_HAS_FSGSBASE, B, 0, 7, 0},
+    {EMU_HAS_SMAP, B, 20, 7, 0},
+    {EMU_HAS_INVPCID, B, 10, 7, 0},
+    {EMU_HAS_CLFLUSHOPT, B, 23, 7, 0},
+    {EMU_HAS_CLWB, B, 24, 7, 0},
+    {EMU_HAS_AES, C, 25, 1, 0},
+    {EMU_HAS_PCLMUL, C, 1, 1, 0},
+    {EMU_HAS_SHA, B, 29, 7, 0},
+    {EMU_HAS_SSE3, C, 0, 1, 0},
+    {EMU_HAS_SSSE3, C, 9, 1, 0},
+    {EMU_HAS_SSE41, C, 19, 1, 0},
+    {EMU_HAS_SSE42, C, 20, 1, 0},
+    {EMU_HAS_AVX, C, 28, 1, 0},
+    {EMU_HAS_AVX2, B, 5, 7, 0},
+    {EMU_HAS_FMA, C, 12, 1, 0},
+    {EMU_HAS_F16C, C, 29, 1, 0},
+    {EMU_HAS_AVX512F, B, 16, 7, 0},
+    {EMU_HAS_AVX512BW, B, 30, 7, 0},
+    {EMU_HAS_AVX512VL, B, 31, 7, 0},
+    {EMU_HAS_GFNI, C, 8, 7, 0},
+    {EMU_HAS_VAES, C, 9, 7, 0},
+    {EMU_HAS_VPCLMUL, C, 10, 7, 0},
+    {EMU_HAS_XSAVE, C, 26, 1, 0},
+    {EMU_HAS_XSAVEOPT, A, 0, 0xd, 1},
+    {EMU_HAS_XSAVEC, A, 1, 0xd, 1},
+    {EMU_HAS_XSAVES, A, 3, 0xd, 1},
+    {EMU_HAS_UMIP, C, 2, 7, 0},
+    {EMU_HAS_PAGE1GB, D, 26, BIT(31) + 1, 0},
+    {EMU_HAS_SYSCALL, D, 11, BIT(31) + 1, 0},
+    {EMU_HAS_SYSENTER, D, 11, 1, 0},
+    {EMU_HAS_LAHF64, C, 0, BIT(31) + 1, 0},
 };
 
 /* CR4 bits that a guest may set, by the CPUID bit that announces each (SDM vol. 3A, 2.5). */
@@ -256,20 +265,21 @@ static const struct {
 static void derive(struct cpuid_policy *p)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(feature_bits); i++)
-        if (registers_of(p, feature_bits[i].leaf)[feature_bits[i].reg] & BIT(feature_bits[i].bit))
+        if (registers_of(p, feature_bits[i].leaf, feature_bits[i].subleaf)[feature_bits[i].reg] &
+            BIT(feature_bits[i].bit))
             p->features |= BIT64(feature_bits[i].feature);
     for (unsigned i = 0; i < ARRAY_SIZE(cr4_bits); i++)
-        if (registers_of(p, cr4_bits[i].leaf)[cr4_bits[i].reg] & BIT(cr4_bits[i].bit))
+        if (registers_of(p, cr4_bits[i].leaf, 0)[cr4_bits[i].reg] & BIT(cr4_bits[i].bit))
             p->cr4_allowed |= cr4_bits[i].cr4;
     p->cr4_allowed |= CR4_PCE;
-    const u32 *ext = registers_of(p, BIT(31) + 1);
+    const u32 *ext = registers_of(p, BIT(31) + 1, 0);
     if (ext[D] & BIT(11))
         p->efer_allowed |= EFER_SCE;
     if (ext[D] & BIT(20))
         p->efer_allowed |= EFER_NXE;
     if (ext[D] & BIT(29))
         p->efer_allowed |= EFER_LME | EFER_LMA;
-    p->phys_bits = (u8)registers_of(p, BIT(31) + 8)[A];
+    p->phys_bits = (u8)registers_of(p, BIT(31) + 8, 0)[A];
 }
 
 void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 tsc_hz,

@@ -6,6 +6,7 @@
 #include "vmx/emulate.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/stub.h"
 #include "vmx/cr.h"
 #include "vmx/hypercall.h"
 #include "vmx/inject.h"
@@ -187,6 +188,21 @@ static enum emu_status op_special(void *ctx, unsigned op, u64 operand, u64 opera
     }
 }
 
+static u8 op_run_native(void *ctx, struct emu_native *n)
+{
+    struct stub_regs r = {n->rax, n->rcx, n->rdx, n->rsi, (u64)(uintptr_t)n->memory, n->flags};
+    u8 vector = stub_run(n->code, &r, &n->at);
+
+    (void)ctx;
+    n->rax = r.rax;
+    n->rcx = r.rcx;
+    n->rdx = r.rdx;
+    n->rsi = r.rsi;
+    n->flags = r.flags;
+    return vector;
+}
+_Static_assert(STUB_DONE == VECTOR_NONE && STUB_FLAGS == EMU_ARITH_FLAGS, "one meaning");
+
 static const struct emu_ops ops = {
     .load = op_load,
     .ram = op_ram,
@@ -203,6 +219,7 @@ static const struct emu_ops ops = {
     .invalidate = op_invalidate,
     .interrupted = op_interrupted,
     .special = op_special,
+    .run_native = op_run_native,
 };
 
 void emulate_init(struct vcpu *v)

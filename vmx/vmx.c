@@ -7,6 +7,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/percpu.h"
+#include "arch/x86/stub.h"
 #include "lib/log.h"
 
 enum status vmx_alloc_region(const struct vmx_caps *caps, const char *owner, hpa_t *at)
@@ -22,7 +23,9 @@ enum status vmx_enable(const struct vmx_caps *caps)
     hpa_t region;
     bool failed;
 
-    enum status s = vmx_alloc_region(caps, "vmxon", &region);
+    enum status s = stub_init(this_cpu()); /* instructions that are run for guests */
+    if (s == STATUS_OK)
+        s = vmx_alloc_region(caps, "vmxon", &region);
     if (s != STATUS_OK)
         return s;
     cr0_write((cr0_read() | caps->cr0_fixed0) & caps->cr0_fixed1);

@@ -51,6 +51,9 @@ struct percpu {
     u64 gdt[GDT_ENTRIES];
     struct tss tss;
     u64 spurious_interrupts;
+    u64 *stub_write;     /* arch/x86/stub.c: its page of code, here to write … */
+    const u64 *stub_run; /* … and here to execute */
+    u64 stub_at;         /* the stub that runs now and may fault; 0: none */
 };
 
 /* This CPU's. */

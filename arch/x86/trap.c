@@ -87,6 +87,12 @@ void trap_set_nmi_handler(void (*handler)(void)) { trap_nmi_handler = handler; }
 
 static bool trap_fixup(struct trap_frame *frame)
 {
+    if (frame->rip == this_cpu()->stub_at && frame->rip != 0) {
+        frame->r8 = frame->vector; /* as if the stub had returned */
+        frame->rip = *(const u64 *)(uintptr_t)frame->rsp;
+        frame->rsp += 8;
+        return true;
+    }
     u64 to = fixup_find(frame->rip);
 
     if (to != 0)

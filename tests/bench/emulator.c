@@ -180,6 +180,7 @@ static void setup(struct guest *g)
         exit(2);
     memset(ram, 0, PAGES * PAGE_SIZE);
     guest_init(g, ram, PAGES, PAGE_SIZE);
+    g->live = true;
     g->state.cr3 = TABLES;
     g->next_table = TABLES / PAGE_SIZE + 1;
     for (u64 page = CODE; page < TABLES; page += PAGE_SIZE)

@@ -135,7 +135,8 @@ struct testcase {
     u8 mode;      /* 64, 32 or 16 */
     u8 bytes[24]; /* laid down at CS:RIP */
     struct cpu_regs in;
-    u64 vector_seed; /* XMM and YMM registers are drawn from it, see case_vectors() */
+    u64 area;        /* where an XSAVE header is laid down, or 0 */
+    u64 vector_seed; /* x87, SSE and AVX state is drawn from it, see case_vectors() */
     struct spot {    /* bytes put into memory before it */
         u64 linear;
         u8 data[16];
@@ -215,15 +216,74 @@ static inline u16 case_data_selector(struct rng *r)
     return good[rng_below(r, rng_chance(r, 40) ? ARRAY_SIZE(good) : 1)];
 }
 
-static inline void case_vectors(const struct testcase *c, u8 vectors[16][64])
+/* Eight bytes of vector: two singles, a double, text, integers. */
+static inline u64 case_element(struct rng *r)
+{
+    static const u32 singles[] = {0,          0x80000000, 0x3f800000, 0xbf800000, 0x7f800000,
+                                  0xff800000, 0x7fc00000, 0x7fa00000, 1,          0x00800000,
+                                  0x7f7fffff, 0x4f000000, 0x42280000, 0x3dcccccd};
+    static const u64 doubles[] = {0x3ff0000000000000, 0xbff0000000000000, 0x7ff0000000000000,
+                                  0x7ff8000000000000, 0x7ff4000000000000, 0x0010000000000000,
+                                  0x000fffffffffffff, 0x7fefffffffffffff, 0x41e0000000000000,
+                                  0x40590ccccccccccd};
+    u32 pick = rng_below(r, 100);
+    if (pick < 30)
+        return singles[rng_below(r, ARRAY_SIZE(singles))] |
+               (u64)singles[rng_below(r, ARRAY_SIZE(singles))] << 32;
+    if (pick < 50)
+        return doubles[rng_below(r, ARRAY_SIZE(doubles))];
+    if (pick < 60)
+        return rng_next(r) & 0x0303030303030303;
+    return pick < 75 ? rng_value(r) : rng_next(r);
+}
+
+/* Eighty bits: normal, small and huge numbers, all the odd classes, and the pseudo ones. */
+static inline void case_extended(struct rng *r, u8 st[16])
+{
+    static const u16 exponents[] = {0, 1, 0x3fff, 0xbfff, 0x4001, 0x403e, 0x7fff, 0xffff, 0x7ffe};
+    u64 mantissa = rng_chance(r, 30) ? 1ull << 63 : rng_next(r) | (u64)rng_chance(r, 85) << 63;
+    u16 exponent = exponents[rng_below(r, ARRAY_SIZE(exponents))];
+    if (rng_chance(r, 40))
+        exponent = (u16)(0x3fe0 + rng_below(r, 0x60));
+    if (rng_chance(r, 15)) /* what MMX leaves */
+        exponent = 0xffff;
+    memset(st, 0, 16);
+    memcpy(st, &mantissa, 8);
+    memcpy(st + 8, &exponent, 2);
+}
+
+static inline void case_vectors(const struct testcase *c, u8 xsave[XSAVE_AREA])
 {
     struct rng r = {c->vector_seed};
-    memset(vectors, 0, 16 * 64);
-    for (unsigned i = 0; i < 16; i++)
-        for (unsigned k = 0; k < 32; k += 8) {
-            u64 v = rng_next(&r);
-            memcpy(vectors[i] + k, &v, 8);
-        }
+    u64 bv = XSTATE_X87 | XSTATE_SSE | XSTATE_AVX, ip = rng_next(&r) >> 17, dp = rng_next(&r) >> 17;
+    bool plain = rng_chance(&r, 50);
+    u16 control = plain ? 0x37f : (u16)(0x40 | (rng_next(&r) & 0xf3f));
+    u16 status = plain ? 0 : (u16)(rng_next(&r) & 0x7fff), opcode = (u16)rng_next(&r) & 0x7ff;
+    u32 mxcsr = rng_chance(&r, 60) ? 0x1f80 : (u32)rng_next(&r) & 0xffff;
+    if (rng_chance(&r, 70)) /* not much would be seen but #MF */
+        status &= (u16) ~(status & ~control & 0x3f);
+    bool pending = (status & ~control & 0x3f) != 0; /* FSW.ES and B say so */
+    status = (u16)(pending ? status | 0x8080 : status & 0x7f7f);
+    if (!pending) /* AMD keeps no pointers then */
+        opcode = 0, ip = 0, dp = 0;
+    if (mxcsr != 0x1f80 && rng_chance(&r, 50))
+        mxcsr |= 0x1f80;
+    memset(xsave, 0, XSAVE_AREA);
+    memcpy(xsave + XSAVE_BV, &bv, 8);
+    memcpy(xsave + XSAVE_FCW, &control, 2);
+    memcpy(xsave + XSAVE_FSW, &status, 2);
+    xsave[XSAVE_FTW] = (u8)(rng_chance(&r, 50) ? 0xff : rng_next(&r));
+    memcpy(xsave + XSAVE_FOP, &opcode, 2);
+    memcpy(xsave + XSAVE_FIP, &ip, 8);
+    memcpy(xsave + XSAVE_FIP + 8, &dp, 8);
+    memcpy(xsave + XSAVE_MXCSR, &mxcsr, 4);
+    for (unsigned i = 0; i < 8; i++)
+        case_extended(&r, xsave + XSAVE_ST + 16 * i);
+    for (unsigned i = 0; i < 256; i += 8) {
+        u64 low = case_element(&r), high = case_element(&r);
+        memcpy(xsave + XSAVE_XMM + i, &low, 8);
+        memcpy(xsave + XSAVE_YMM + i, &high, 8);
+    }
 }
 
 static inline void case_segments(struct rng *r, struct testcase *c)
@@ -301,6 +361,27 @@ static inline void case_draw_state(struct rng *r, struct testcase *c)
         c->in.gpr[rng_below(r, 8)] = case_selector(r);
 }
 
+/* XSAVE and XRSTOR: no PKRU (the tests' own would be lost), and often an area that is sound. */
+static inline void case_settle(struct rng *r, struct testcase *c)
+{
+    static const u8 bases16[8] = {0, 0, 0, 0, RSI, RDI, 0, RBX};
+    struct code_scan s;
+    code_scan(c->bytes, c->mode == 64, &s);
+    unsigned reg = s.modrm >> 3 & 7, rm = s.modrm & 7;
+    bool ae = s.opcode == 0xae && reg >= 4 && reg <= 6, c7 = s.opcode == 0xc7 && reg - 3 <= 2;
+    bool word = (c->mode == 16) != s.addrsize;
+    if (s.map != MAP_0F || s.modrm >= 0xc0 || !(ae || c7))
+        return;
+    c->in.gpr[RAX] &= ~(u64)BIT(9);
+    if (s.modrm >= 0x40 || (word ? bases16[rm] == 0 : rm == 4 || rm == 5) || rng_chance(r, 30))
+        return;
+    u64 *base = &c->in.gpr[word ? bases16[rm] : rm | (s.rex & 1) << 3];
+    *base &= ~63ull;
+    c->area = (word ? (u16)*base : *base) + (c->mode == 16 ? CASE_BASE : 0);
+    c->in.gpr[RAX] |= rng_below(r, 8);
+    c->in.gpr[RAX] &= ~(u64)BIT(9);
+}
+
 /* Any case. */
 static inline void case_draw(struct rng *r, u8 mode, struct testcase *c)
 {
@@ -319,6 +400,7 @@ static inline void case_draw(struct rng *r, u8 mode, struct testcase *c)
         u16 sel = rng_chance(r, 50) ? c->in.sel[SEG_CS] : case_selector(r);
         memcpy(c->bytes + (rng_chance(r, 50) ? 3 : 5), &sel, 2);
     }
+    case_settle(r, c);
 }
 
 /* ---- the systematic sweep: prefixes x map x opcode x ModRM forms x values ---- */
@@ -380,6 +462,7 @@ static inline bool case_sweep(struct rng *r, u8 mode, u64 n, struct testcase *c)
     head[k++] = (u8)(sweep_forms[form] | reg << 3);
     memmove(c->bytes + k, c->bytes + 7, sizeof(c->bytes) - (k > 7 ? k : 7));
     memcpy(c->bytes, head, k);
+    case_settle(r, c);
     return true;
 }
 

@@ -15,6 +15,7 @@
 #define _GNU_SOURCE /* REG_RIP and its kin, sched_setaffinity(); include this header first */
 #endif
 #include "emulator/state.h"
+#include "tests/emulator/hostnative.h"
 #include <asm/ldt.h>
 #include <errno.h>
 #include <sched.h>
@@ -42,7 +43,7 @@ struct cpu_result {
     u8 vector; /* VECTOR_DB: the instruction completed; VECTOR_NONE: it never ended */
     u32 error;
     u64 cr2;
-    u8 vectors[16][64]; /* XMM and YMM registers: 32 bytes of each */
+    u8 xsave[XSAVE_AREA]; /* x87, SSE and AVX state */
 };
 
 /* Registers that the signal frame does not carry. */
@@ -62,8 +63,9 @@ ucontext_t *hostcpu_enter(void *frame);
 void hostcpu_on_signal(void);
 void hostcpu_restorer(void);
 
-/* Defined by the user: the program itself, or the emulator, crashed; does not return. */
-_Noreturn void hostcpu_crashed(int sig, siginfo_t *info, void *context);
+/* Defined by the user: a signal outside a case.  Returns when it came from the emulator's native
+ * code (hostnative_fault()); else the program itself, or the emulator, crashed. */
+void hostcpu_crashed(int sig, siginfo_t *info, void *context);
 
 __asm__(".bss\n"
         ".balign 16\n"
@@ -140,12 +142,6 @@ static struct {
 #define HOSTCPU_TICK_US 20000
 #define HOSTCPU_STACK   (256 * KiB)
 #define FPSTATE_SIZE_AT 468 /* extended_size in struct _fpx_sw_bytes at 464 */
-/* XSAVE area, SDM vol. 1, 13.4: XMM registers, XSTATE_BV, and (CPUID.(EAX=0DH,ECX=2)) upper YMM. */
-#define XSAVE_XMM  160
-#define XSAVE_BV   512
-#define XSAVE_YMM  576
-#define XSTATE_SSE BIT64(1)
-#define XSTATE_AVX BIT64(2)
 
 static inline void hostcpu_die(const char *what)
 {
@@ -248,37 +244,35 @@ static const u8 hostcpu_greg[GPR_COUNT] = {
 #define UC_STRICT_RESTORE_SS_FLAG 4u
 #define UC_SIGCONTEXT_SS_FLAG     2u
 
-static inline void hostcpu_set_vectors(const u8 vectors[16][64])
+/* Copy what XSTATE_BV names of x87, SSE and AVX state; the rest becomes initial, as it is then. */
+static inline void hostcpu_copy_xsave(u8 *to, const u8 *from)
 {
-    u64 bv;
-    memcpy(&bv, hostcpu.fpstate + XSAVE_BV, 8);
-    bv |= XSTATE_SSE | XSTATE_AVX;
-    memcpy(hostcpu.fpstate + XSAVE_BV, &bv, 8);
-    for (unsigned i = 0; i < 16; i++) {
-        memcpy(hostcpu.fpstate + XSAVE_XMM + 16 * i, vectors[i], 16);
-        memcpy(hostcpu.fpstate + XSAVE_YMM + 16 * i, vectors[i] + 16, 16);
-    }
-}
-
-/* A part that XSTATE_BV does not name is in its initial state: 0. */
-static inline void hostcpu_get_vectors(const u8 *xsave, u8 vectors[16][64])
-{
-    u64 bv;
-    memcpy(&bv, xsave + XSAVE_BV, 8);
-    memset(vectors, 0, 16 * 64);
-    for (unsigned i = 0; i < 16; i++) {
-        if (bv & XSTATE_SSE)
-            memcpy(vectors[i], xsave + XSAVE_XMM + 16 * i, 16);
-        if (bv & XSTATE_AVX)
-            memcpy(vectors[i] + 16, xsave + XSAVE_YMM + 16 * i, 16);
-    }
+    static const struct {
+        u64 part;
+        u16 at, size;
+    } parts[] = {{XSTATE_X87, 0, 24},
+                 {XSTATE_X87, XSAVE_ST, 128},
+                 {XSTATE_SSE, XSAVE_XMM, 256},
+                 {XSTATE_AVX, XSAVE_YMM, 256}};
+    u64 have, bv;
+    memcpy(&have, from + XSAVE_BV, 8);
+    memcpy(&bv, to + XSAVE_BV, 8);
+    bv |= XSTATE_X87 | XSTATE_SSE | XSTATE_AVX;
+    memcpy(to + XSAVE_BV, &bv, 8);
+    memcpy(to + XSAVE_MXCSR, from + XSAVE_MXCSR, 4);
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+        if (have & parts[i].part)
+            memcpy(to + parts[i].at, from + parts[i].at, parts[i].size);
+        else
+            memset(to + parts[i].at, 0, parts[i].size);
+    if (!(have & XSTATE_X87))
+        memcpy(to, &(const u16){0x37f}, 2);
 }
 
 /* Execute the one instruction at CS:RIP.  IF is always 1, IOPL 0, TF 1; NT and ID cannot be set. */
-static inline void hostcpu_run(const struct cpu_regs *in, const u8 vectors[16][64],
-                               struct cpu_result *out)
+static inline void hostcpu_run(const struct cpu_regs *in, const u8 *xsave, struct cpu_result *out)
 {
-    hostcpu_set_vectors(vectors);
+    hostcpu_copy_xsave(hostcpu.fpstate, xsave);
     greg_t *g = hostcpu.frame->uc_mcontext.gregs;
     for (unsigned i = 0; i < GPR_COUNT; i++)
         g[hostcpu_greg[i]] = (greg_t)in->gpr[i];
@@ -306,7 +300,7 @@ static inline void hostcpu_run(const struct cpu_regs *in, const u8 vectors[16][6
     out->vector = hostcpu_switch.signal == SIGALRM ? VECTOR_NONE : (u8)g[REG_TRAPNO];
     out->error = (u32)g[REG_ERR];
     out->cr2 = (u64)g[REG_CR2];
-    hostcpu_get_vectors((const u8 *)uc->uc_mcontext.fpregs, out->vectors);
+    hostcpu_copy_xsave(out->xsave, (const u8 *)uc->uc_mcontext.fpregs);
 }
 
 #endif

@@ -7,6 +7,8 @@
 #ifndef TESTS_EMULATOR_TESTGUEST_H
 #define TESTS_EMULATOR_TESTGUEST_H
 
+#include "tests/emulator/hostnative.h"
+
 #include "emulator/emulator.h"
 #include "emulator/state.h"
 #include <cpuid.h>
@@ -25,7 +27,8 @@ struct guest {
     u64 device_uses; /* MMIO accesses and port elements so far */
     u64 tsc, tsc_aux;
     bool interrupt_waits;
-    u8 vectors[16][64];
+    bool live; /* x87, SSE and AVX state is what happens to be in the CPU (benchmarks) */
+    _Alignas(64) u8 xsave[XSAVE_AREA]; /* else it is here */
     void *(*window)(struct guest *g, u64 first, u64 second);
 };
 
@@ -213,6 +216,12 @@ static inline void *guest_window(void *ctx, gpa_t first, gpa_t second)
     return g->window == NULL ? NULL : g->window(g, first.v, second.v);
 }
 
+static inline u8 guest_run_native(void *ctx, struct emu_native *n)
+{
+    struct guest *g = ctx;
+    return hostnative_run(n, g->live ? NULL : g->xsave);
+}
+
 static const struct emu_ops guest_ops = {
     .load = guest_load,
     .ram = guest_ram,
@@ -230,13 +239,14 @@ static const struct emu_ops guest_ops = {
     .interrupted = guest_interrupted,
     .special = guest_special,
     .window = guest_window,
+    .run_native = guest_run_native,
 };
 
 /* ---- features ---- */
 
 struct guest_feature {
-    u8 feature; /* EMU_HAS_* */
-    u32 leaf;
+    u8 feature;  /* EMU_HAS_* */
+    u32 leaf;    /* subleaf 0; 0DH: 1 */
     u8 reg, bit; /* 0..3: EAX..EDX */
 };
 
@@ -271,7 +281,15 @@ static const struct guest_feature guest_features[] = {
     {EMU_HAS_FMA, 1, 2, 12},
     {EMU_HAS_F16C, 1, 2, 29},
     {EMU_HAS_AVX512F, 7, 1, 16},
+    {EMU_HAS_AVX512BW, 7, 1, 30},
+    {EMU_HAS_AVX512VL, 7, 1, 31},
+    {EMU_HAS_GFNI, 7, 2, 8},
+    {EMU_HAS_VAES, 7, 2, 9},
+    {EMU_HAS_VPCLMUL, 7, 2, 10},
     {EMU_HAS_XSAVE, 1, 2, 26},
+    {EMU_HAS_XSAVEOPT, 0xd, 0, 0},
+    {EMU_HAS_XSAVEC, 0xd, 0, 1},
+    {EMU_HAS_XSAVES, 0xd, 0, 3},
     {EMU_HAS_UMIP, 7, 2, 2},
     {EMU_HAS_PKU, 7, 2, 3},
     {EMU_HAS_LA57, 7, 2, 16},
@@ -288,7 +306,7 @@ static inline u64 guest_host_features(void)
     for (size_t i = 0; mask >> 63 == 0 && i < ARRAY_SIZE(guest_features); i++) {
         const struct guest_feature *f = &guest_features[i];
         u32 r[4];
-        guest_cpuid(NULL, f->leaf, 0, r);
+        guest_cpuid(NULL, f->leaf, f->leaf == 0xd, r);
         mask |= (u64)(r[f->reg] >> f->bit & 1) << f->feature;
     }
     mask |= BIT64(63); /* asked */
@@ -309,7 +327,7 @@ static inline void guest_init(struct guest *g, u8 *ram, u64 pages, size_t stride
     g->emu.ctx = g;
     g->emu.features = guest_host_features();
     g->emu.phys_bits = 40;
-    g->emu.vectors = g->vectors;
+    hostnative_reset(g->xsave);
     g->emu.event.vector = VECTOR_NONE;
 }
 

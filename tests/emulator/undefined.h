@@ -213,6 +213,37 @@ static inline bool latitude_push_sreg(const struct code_scan *s)
                              : s->map == MAP_0F && (s->opcode & 0xf7) == 0xa0;
 }
 
+/* Images of state that AMD writes and reads in pieces of its own order: which byte of a page faults
+ * is open.  FLDENV FNSTENV FRSTOR FNSAVE, FXSAVE and XSAVE families. */
+static inline bool latitude_pieces(const struct code_scan *s)
+{
+    unsigned reg = s->modrm >> 3 & 7;
+    if (s->map == MAP_ONE)
+        return (s->opcode & 0xfb) == 0xd9 && (reg == 4 || reg == 6);
+    return s->map == MAP_0F && (s->opcode == 0xae || s->opcode == 0xc7);
+}
+
+/* VPERMQ and VPERMPD with VEX.W of 0, which the SDM has not: AMD looks at the operand first. */
+static inline bool latitude_vex_w(const struct code_scan *s, const u8 *bytes)
+{
+    const u8 *vex = bytes + s->prefixes;
+    return s->map == MAP_VEX && vex[0] == 0xc4 && (vex[1] & 31) == 3 && !(vex[2] & 0x80) &&
+           s->opcode <= 1;
+}
+
+/* A gather may stop between two elements when a trap is due (SDM vol. 2C, VGATHERDPS). */
+static inline bool latitude_gather(const struct code_scan *s)
+{
+    return s->map == MAP_VEX && (s->opcode & 0xfc) == 0x90;
+}
+
+/* SHA: AMD takes unaligned operands (APM vol. 4), Intel does not (SDM vol. 2B: type 4). */
+static inline bool latitude_unaligned(const struct code_scan *s)
+{
+    return (s->map == MAP_0F38 && s->opcode >= 0xc8 && s->opcode <= 0xcd) ||
+           (s->map == MAP_0F3A && s->opcode == 0xcc);
+}
+
 static inline bool excluded(const struct code_scan *s, bool mode64)
 {
     return excluded_system_call(s) || excluded_amd(s, mode64);

@@ -125,8 +125,9 @@ static void set_control(struct input *in, struct x86_state *s, enum fuzz_mode mo
 {
     u64 odd = take64(in);
     s->cr0 = CR0_ET | (odd & (CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM));
-    s->cr4 = odd >> 32 & (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_PCE |
-                          CR4_OSFXSR | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP);
+    s->cr4 = odd >> 32 &
+             (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
+              CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP);
     s->efer = odd & EFER_SCE;
     s->xcr0 = 7;
     s->cr3 = TABLES * PAGE_SIZE;
@@ -207,6 +208,7 @@ static void setup(void)
     ram = calloc(PAGES, STRIDE);
     if (ram == NULL)
         exit(2);
+    hostnative_catch();
     for (unsigned i = 0; i < PAGES; i++)
         ASAN_POISON_MEMORY_REGION(ram + i * STRIDE + PAGE_SIZE, STRIDE - PAGE_SIZE);
     fuzz_ops = guest_ops;
@@ -292,6 +294,13 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     take(&in, code, sizeof(code));
     set_control(&in, &g.state, mode);
     set_segments(&in, &g.state, mode);
+    u64 pieces[4] = {take_value(&in), take_value(&in), take_value(&in), take_value(&in)};
+    g.xsave[XSAVE_BV] = take8(&in) & 7; /* masks, tags and registers of some kind */
+    for (unsigned i = 0; i < 512 / 8; i++)
+        memcpy(g.xsave + (i < 48 ? XSAVE_ST : XSAVE_YMM - 8 * 48) + 8 * i, &pieces[i & 3], 8);
+    memcpy(g.xsave + XSAVE_FCW, &pieces[0], 5);
+    u32 mxcsr = (u32)pieces[1] & 0xffff;
+    memcpy(g.xsave + XSAVE_MXCSR, &mxcsr, 4);
     for (unsigned i = 0; i < GPR_COUNT; i++)
         g.state.gpr[i] = i < 8 || mode == FUZZ_64 ? take_value(&in) : 0;
     touched |= ~0ull << TABLES & ~(~0ull << (TABLES + 8));

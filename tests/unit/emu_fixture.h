@@ -8,6 +8,8 @@
 #ifndef TESTS_UNIT_EMU_FIXTURE_H
 #define TESTS_UNIT_EMU_FIXTURE_H
 
+#include "tests/emulator/hostnative.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -277,6 +279,15 @@ static inline enum emu_status fx_special(void *ctx, unsigned op, u64 operand, u6
     return EMU_DONE;
 }
 
+/* x87, SSE and AVX state: FNINIT's with each new fixture. */
+static _Alignas(64) u8 fx_xsave[XSAVE_AREA];
+
+static inline u8 fx_run_native(void *ctx, struct emu_native *n)
+{
+    (void)ctx;
+    return hostnative_run(n, fx_xsave);
+}
+
 static const struct emu_ops fx_ops = {
     .load = fx_load,
     .ram = fx_ram,
@@ -293,6 +304,7 @@ static const struct emu_ops fx_ops = {
     .invalidate = fx_invalidate,
     .interrupted = fx_interrupted,
     .special = fx_special,
+    .run_native = fx_run_native,
 };
 
 /* ---- machines ------------------------------------------------------------------------------- */
@@ -302,6 +314,9 @@ static inline struct fixture *fx_new(void)
 {
     struct fixture *f = calloc(1, sizeof(*f));
     assert_non_null(f);
+    if (hostnative.run == NULL)
+        hostnative_catch();
+    hostnative_reset(fx_xsave);
     f->ram = calloc(1, FX_RAM);
     assert_non_null(f->ram);
     f->next_table = FX_PT;

@@ -107,7 +107,7 @@ static const struct listing {
     {M64, "0f1000", "movups xmm0, [rax]"},
     {M64, "660f6f08", "movdqa xmm1, [rax]"},
     {M64, "f30f7f4f10", "movdqu [rdi+0x10], xmm1"},
-    {M64, "c5f877", "vemms"},
+    {M64, "c5f877", "vzeroupper"},
     {M64, "c5fe6f06", "vmovdqu ymm0, [rsi]"},
     {M64, "c5e9fec3", "vpaddd xmm0, xmm2, xmm3"},
     {M64, "c4e2f0f2c3", "andn rax, rcx, rbx"},

@@ -512,7 +512,7 @@ static void expect_flat(const struct fixture *f, u16 cs, u16 ss, u32 cs_access, 
     assert_int_equal(f->s.seg[SEG_CS].limit & f->s.seg[SEG_SS].limit, 0xffffffff);
 }
 
-static void syscall(void **state)
+static void syscalls(void **state)
 {
     (void)state;
     struct fixture *f = in_mode(LONG3);
@@ -686,7 +686,7 @@ int main(void)
         cmocka_unit_test(valid_values),   cmocka_unit_test(debug_registers),
         cmocka_unit_test(invalidation),   cmocka_unit_test(values),
         cmocka_unit_test(extended_state), cmocka_unit_test(bases),
-        cmocka_unit_test(syscall),        cmocka_unit_test(sysenter),
+        cmocka_unit_test(syscalls),       cmocka_unit_test(sysenter),
         cmocka_unit_test(waiting),        cmocka_unit_test(absent),
         cmocka_unit_test(reset),
     };

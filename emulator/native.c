@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * x87, MMX, SSE and AVX instructions are not computed here: the CPU does them.  The memory operand
+ * goes through a buffer, the instruction is encoded anew to address that buffer, and
+ * ops->run_native() executes it with the guest's registers in the CPU.  docs/emulator.md.
+ */
+#include "emulator/native.h"
+
+/* ---- may it be executed? ---------------------------------------------------------------- */
+
+/* What the guest must have been told of beyond op->feature. */
+static bool lacks_feature(const struct emu *e, const struct insn *i)
+{
+    enum emu_feature wide = EMU_HAS_AVX;
+
+    if (i->vex == 2)
+        return i->vlen != 2 && !(i->op->flags & OP_SCALAR) && !emu_has(e, EMU_HAS_AVX512VL);
+    if (i->vlen != 0 && (i->op->flags & OP_INTEGER))
+        wide = i->op->feature == EMU_HAS_AES + 1      ? EMU_HAS_VAES
+               : i->op->feature == EMU_HAS_PCLMUL + 1 ? EMU_HAS_VPCLMUL
+                                                      : EMU_HAS_AVX2;
+    return !emu_has(e, EMU_HAS_AVX) || !emu_has(e, wide);
+}
+
+enum emu_status emu_check_vector(struct emu *e, const struct insn *i)
+{
+    const struct x86_state *s = e->state;
+    u32 flags = i->op->flags;
+
+    if (i->vex != 0) {
+        u64 parts = i->vex == 2 || (flags & OP_OPMASK) ? XCR0_AVX512 : XCR0_AVX;
+        if (i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86)
+            return emu_ud(e);
+        if (flags & OP_GPRVEX)
+            return EMU_DONE;
+        if (!(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & parts) != parts || lacks_feature(e, i))
+            return emu_ud(e);
+    } else if (flags & OP_SSE) {
+        if ((s->cr0 & CR0_EM) || !(s->cr4 & CR4_OSFXSR))
+            return emu_ud(e);
+    } else if (flags & OP_XSAVE) {
+        if (!(s->cr4 & CR4_OSXSAVE))
+            return emu_ud(e);
+    } else if (s->cr0 & CR0_EM) { /* x87 and FXSAVE, or MMX */
+        return i->map == 0 || i->opcode == 0xae ? emu_raise(e, VECTOR_NM, false, 0) : emu_ud(e);
+    }
+    return s->cr0 & CR0_TS ? emu_raise(e, VECTOR_NM, false, 0) : EMU_DONE;
+}
+
+/* ---- running ---------------------------------------------------------------------------- */
+
+enum emu_status emu_native_run(struct emu *e, struct emu_native *n)
+{
+    const struct x86_state *s = e->state;
+
+    if (e->ops->run_native == NULL)
+        return EMU_UNIMPLEMENTED;
+    u8 vector = e->ops->run_native(e->ctx, n);
+    if (likely(vector == VECTOR_NONE))
+        return EMU_DONE;
+    /* Without CR0.NE the error goes out by FERR# and comes back as IRQ 13: nobody does that. */
+    if (vector == VECTOR_MF && !(s->cr0 & CR0_NE))
+        return EMU_UNIMPLEMENTED;
+    if (vector == VECTOR_XM && !(s->cr4 & CR4_OSXMMEXCPT))
+        vector = VECTOR_UD;
+    return emu_raise(e, vector, vector == VECTOR_GP, 0);
+}
+
+enum emu_status emu_native_simple(struct emu *e, u64 code, void *memory)
+{
+    struct emu_native n = {.code = code, .memory = memory};
+    return emu_native_run(e, &n);
+}
+
+/* VMOVDQU between YMM `reg` and memory; MOVDQU where the guest has no AVX. */
+static enum emu_status move_register(struct emu *e, unsigned reg, u8 opcode, void *buf)
+{
+    u64 modrm = (u64)(7 | (reg & 7) << 3), code;
+
+    if (emu_ymm_usable(e)) /* VEX.256.F3.0F */
+        code = 0xc4 | (u64)(reg & 8 ? 0x61 : 0xe1) << 8 | 0x7e0000 | (u64)opcode << 24 |
+               modrm << 32 | 0xc3ull << 40;
+    else
+        code = 0xf3 | (u64)(reg & 8 ? 0x44 : 0x40) << 8 | 0x0f0000 | (u64)opcode << 24 |
+               modrm << 32 | 0xc3ull << 40;
+    return emu_native_simple(e, code, buf);
+}
+
+enum emu_status emu_vector_get(struct emu *e, unsigned reg, void *buf)
+{
+    return move_register(e, reg, 0x7f, buf);
+}
+
+enum emu_status emu_vector_set(struct emu *e, unsigned reg, const void *buf)
+{
+    return move_register(e, reg, 0x6f, (void *)(uintptr_t)buf);
+}
+
+/* ---- encoding --------------------------------------------------------------------------- */
+
+/* Which ModRM field names a general register: it becomes RSI.  `args` is op->arg. */
+enum gpr_field { GPR_FIELD_NONE, GPR_FIELD_REG, GPR_FIELD_RM };
+
+static enum gpr_field gpr_field(const struct insn *i, bool *first)
+{
+    for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg) && i->op->arg[n] != 0; n++) {
+        enum arg_letter l = ARG_LETTER(i->op->arg[n]);
+        *first = n == 0;
+        if (l == ARG_G)
+            return GPR_FIELD_REG;
+        if (i->mod == 3 && (l == ARG_E || l == ARG_R))
+            return GPR_FIELD_RM;
+    }
+    return GPR_FIELD_NONE;
+}
+
+/* Outside 64-bit mode W says nothing where it would choose a 64-bit general register. */
+static bool keeps_w(const struct insn *i)
+{
+    bool gprs = i->map == 3 && (i->opcode & 0xfe) == 0x60; /* PCMPESTRM, PCMPESTRI */
+
+    for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg); n++)
+        gprs |= ARG_SIZE(i->op->arg[n]) == SIZE_y;
+    return i->mode == EMU_MODE_64 || !gprs;
+}
+
+struct encoder {
+    u64 code;
+    unsigned n; /* bits */
+};
+
+static void emit(struct encoder *c, unsigned byte)
+{
+    c->code |= (u64)(byte & 0xff) << c->n;
+    c->n += 8;
+}
+
+/* Prefixes and opcode; reg, rm, vvvv with their high bits. */
+static void emit_opcode(struct encoder *c, const struct insn *i, unsigned reg, unsigned rm)
+{
+    unsigned w = (i->rex & 8) && keeps_w(i) ? 1 : 0, r = reg >> 3 & 1, b = rm >> 3 & 1;
+    u8 pp = i->rep != 0 ? i->rep : i->opsize16 ? 0x66 : 0;
+    unsigned code = pp == 0x66 ? 1 : pp == 0xf3 ? 2 : pp == 0xf2 ? 3 : 0;
+
+    if (i->vex == 1) {
+        emit(c, 0xc4);
+        emit(c, (r ^ 1) << 7 | 0x40 | (b ^ 1) << 5 | i->map);
+        emit(c, w << 7 | (~i->vvvv & 15u) << 3 | (unsigned)i->vlen << 2 | code);
+    } else if (i->vex == 2) {
+        emit(c, 0x62);
+        emit(c, (r ^ 1) << 7 | (~rm & 16) << 2 | (b ^ 1) << 5 | (~reg & 16) | i->map);
+        emit(c, w << 7 | (~i->vvvv & 15u) << 3 | 4 | code);
+        emit(c, (unsigned)i->zeroing << 7 | (unsigned)i->vlen << 5 | (i->vvvv & 16 ? 0 : 8u) |
+                    i->opmask);
+    } else if (i->map != 0) {
+        if (pp != 0)
+            emit(c, pp);
+        if (w | r | b)
+            emit(c, 0x40 | w << 3 | r << 2 | b);
+        emit(c, 0x0f);
+        if (i->map > 1)
+            emit(c, i->map == 2 ? 0x38 : 0x3a);
+    }
+    emit(c, i->opcode);
+}
+
+u64 emu_native_encode(const struct insn *i)
+{
+    struct encoder c = {0};
+    bool first;
+    enum gpr_field gpr = gpr_field(i, &first);
+    unsigned reg = gpr == GPR_FIELD_REG ? RSI : i->reg;
+    unsigned rm = insn_is_memory(i) ? RDI : gpr == GPR_FIELD_RM ? RSI : i->rm;
+
+    emit_opcode(&c, i, reg, rm);
+    if (i->op->flags & OP_MODRM)
+        emit(&c, (insn_is_memory(i) ? 0 : 0xc0u) | (reg & 7) << 3 | (rm & 7));
+    for (unsigned n = 1; n < ARRAY_SIZE(i->op->arg); n++) {
+        if (ARG_LETTER(i->op->arg[n]) == ARG_IU)
+            emit(&c, (unsigned)i->imm);
+        else if (ARG_LETTER(i->op->arg[n]) == ARG_L)
+            emit(&c, (unsigned)i->imm << 4);
+    }
+    emit(&c, 0xc3);
+    return c.code;
+}
+
+/* ---- the generic instruction ------------------------------------------------------------ */
+
+/* The argument that is memory now, or 0. */
+static u16 memory_arg(const struct insn *i, unsigned *n)
+{
+    for (*n = 0; insn_is_memory(i) && *n < ARRAY_SIZE(i->op->arg); ++*n) {
+        switch (ARG_LETTER(i->op->arg[*n])) {
+        case ARG_E:
+        case ARG_M:
+        case ARG_Q:
+        case ARG_W: return i->op->arg[*n];
+        default: break;
+        }
+    }
+    return 0;
+}
+
+/* Does a pending x87 error come before everything else?  MMX also; not FNSTCW and its like. */
+static bool waits(const struct insn *i)
+{
+    if (i->op->flags & OP_FPU)
+        return !(i->op->sub & NATIVE_NOWAIT);
+    return ARG_LETTER(i->op->arg[0]) == ARG_P; /* CVTPS2PI and its like */
+}
+
+enum emu_status emu_native_wait(struct emu *e)
+{
+    return emu_native_simple(e, 0xc39b, NULL); /* fwait; ret */
+}
+
+enum emu_status emu_vector_map(struct emu *e, const struct insn *i, unsigned size,
+                               enum emu_access access, struct emu_span *span)
+{
+    u64 ea = emu_ea(e, i);
+    bool aligned = i->vex == 0 && size == 16 && (i->op->flags & OP_SSE)
+                       ? !(i->op->sub & NATIVE_UNALIGNED)
+                       : (i->op->sub & NATIVE_ALIGNED) != 0;
+
+    if (aligned && !is_aligned(emu_segment_base(e, i) + ea, size))
+        return emu_gp(e, 0);
+    return emu_map_seg(e, (enum seg)i->seg, ea, size, access, span);
+}
+
+static enum emu_status run_with_registers(struct emu *e, const struct insn *i, struct emu_native *n)
+{
+    struct x86_state *s = e->state;
+    bool dest = false;
+    enum gpr_field gpr = gpr_field(i, &dest);
+    unsigned reg = gpr == GPR_FIELD_REG ? i->reg : i->rm;
+
+    n->code = emu_native_encode(i);
+    n->rax = s->gpr[RAX];
+    n->rcx = s->gpr[RCX];
+    n->rdx = s->gpr[RDX];
+    n->rsi = gpr == GPR_FIELD_NONE ? 0 : s->gpr[reg];
+    n->flags = s->rflags & EMU_ARITH_FLAGS;
+    enum emu_status st = emu_native_run(e, n);
+    if (st != EMU_DONE)
+        return st;
+    s->gpr[RAX] = n->rax; /* FNSTSW AX */
+    s->gpr[RCX] = n->rcx; /* PCMPESTRI */
+    if (gpr != GPR_FIELD_NONE && dest)
+        emu_set_gpr(e, reg, 8, n->rsi);
+    if (n->flags != (s->rflags & EMU_ARITH_FLAGS))
+        emu_set_rflags(e, (s->rflags & ~(u64)EMU_ARITH_FLAGS) | n->flags);
+    return EMU_DONE;
+}
+
+enum emu_status op_native(struct emu *e, const struct insn *i)
+{
+    _Alignas(64) u8 buf[64];
+    struct emu_native n = {.memory = buf};
+    struct emu_span span;
+    unsigned at;
+    u16 arg = memory_arg(i, &at);
+    unsigned size = arg == 0 ? 0 : emu_arg_bytes(i, arg);
+    bool x87 = i->map == 0,
+         store = at == 0 && !x87 ? !(i->op->sub & NATIVE_LOAD) : (i->op->sub & NATIVE_STORE) != 0;
+    enum emu_status st = EMU_DONE;
+
+    if (arg != 0) {
+        st = waits(i) ? emu_native_wait(e) : EMU_DONE;
+        if (st == EMU_DONE)
+            st = emu_vector_map(e, i, size, store ? EMU_WRITE : EMU_READ, &span);
+        if (st == EMU_DONE && !store)
+            st = emu_span_read(e, &span, buf);
+    }
+    if (st == EMU_DONE)
+        st = run_with_registers(e, i, &n);
+    if (st == EMU_DONE && x87)
+        st = emu_x87_after(e, i, &n, &store);
+    if (st == EMU_DONE && store && arg != 0)
+        st = emu_span_write(e, &span, buf);
+    return st;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What native.c, fpu.c and vector.c share: instructions that the CPU itself carries out for the
+ * guest.  Nobody outside emulator/ includes this.
+ */
+#ifndef EMULATOR_NATIVE_H
+#define EMULATOR_NATIVE_H
+
+#include "emulator/internal.h"
+
+#define XCR0_SSE    BIT64(1)
+#define XCR0_AVX    (XCR0_SSE | BIT64(2))
+#define XCR0_AVX512 (XCR0_AVX | BIT64(5) | BIT64(6) | BIT64(7))
+
+/* May the guest use YMM registers now? */
+static inline bool emu_ymm_usable(const struct emu *e)
+{
+    return (e->state->cr4 & CR4_OSXSAVE) && (e->state->xcr0 & XCR0_AVX) == XCR0_AVX &&
+           emu_has(e, EMU_HAS_AVX);
+}
+
+/* The instruction with RDI for its memory operand and RSI for an explicit general register. */
+u64 emu_native_encode(const struct insn *i);
+
+/* Run n->code; a fault within becomes the guest's.  simple: code that needs no general register. */
+enum emu_status emu_native_run(struct emu *e, struct emu_native *n);
+enum emu_status emu_native_simple(struct emu *e, u64 code, void *memory);
+
+/* #MF when an unmasked x87 exception is pending. */
+enum emu_status emu_native_wait(struct emu *e);
+
+/* The low 32 bytes of a vector register (without AVX: 16). */
+enum emu_status emu_vector_get(struct emu *e, unsigned reg, void *buf);
+enum emu_status emu_vector_set(struct emu *e, unsigned reg, const void *buf);
+
+/* The memory operand, with the alignment rules of SDM vol. 2A, 2.4. */
+enum emu_status emu_vector_map(struct emu *e, const struct insn *i, unsigned size,
+                               enum emu_access access, struct emu_span *span);
+
+/* After an x87 instruction that ran so: the pointers it noted become the guest's.  Clears *store
+ * when an unmasked exception kept it from storing. */
+enum emu_status emu_x87_after(struct emu *e, const struct insn *i, const struct emu_native *ran,
+                              bool *store);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Vector instructions that touch only some elements of their memory operand: masked moves and
+ * gathers.  What the mask leaves out is neither accessed nor can it fault.
+ */
+#include "emulator/native.h"
+
+/* Elements of a memory operand, and which of them are accessed. */
+struct elements {
+    unsigned size; /* of each, bytes */
+    u64 active;    /* bit per element */
+};
+
+/* Elements of the low `bytes` of a mask register whose sign bit is set. */
+static struct elements by_sign(const u8 *mask, unsigned bytes, unsigned size)
+{
+    struct elements v = {.size = size};
+
+    for (unsigned n = 0; n < bytes / size; n++)
+        v.active |= (u64)(mask[n * size + size - 1] >> 7) << n;
+    return v;
+}
+
+/* Move the active ones between memory at offset ea and buf; buf NULL: only resolve them.  An
+ * element's address wraps around by itself at the address size. */
+static enum emu_status move_active(struct emu *e, const struct insn *i, u64 ea,
+                                   const struct elements *v, enum emu_access access, u8 *buf)
+{
+    enum emu_status st = EMU_DONE;
+
+    for (u64 left = v->active; left != 0 && st == EMU_DONE; left &= left - 1) {
+        unsigned at = (unsigned)__builtin_ctzll(left) * v->size;
+        struct emu_span span;
+        st = emu_map_seg(e, (enum seg)i->seg, (ea + at) & mask_bytes(i->addrsize), v->size, access,
+                         &span);
+        if (st == EMU_DONE && buf != NULL)
+            st = access == EMU_WRITE ? emu_span_write(e, &span, buf + at)
+                                     : emu_span_read(e, &span, buf + at);
+    }
+    return st;
+}
+
+/* The instruction moves between its register and a buffer, this between the buffer and memory. */
+static enum emu_status move_masked(struct emu *e, const struct insn *i, const struct elements *v,
+                                   bool store)
+{
+    _Alignas(64) u8 buf[64] = {0};
+    enum emu_access access = store ? EMU_WRITE : EMU_READ;
+    enum emu_status st = move_active(e, i, emu_ea(e, i), v, access, NULL);
+
+    if (st == EMU_DONE && !store)
+        st = move_active(e, i, emu_ea(e, i), v, access, buf);
+    if (st == EMU_DONE)
+        st = emu_native_simple(e, emu_native_encode(i), buf);
+    return st == EMU_DONE && store ? move_active(e, i, emu_ea(e, i), v, access, buf) : st;
+}
+
+/* VMASKMOVPS, VPMASKMOVD …: the mask is in VEX.vvvv; op->sub: element size. */
+enum emu_status op_vmaskmov(struct emu *e, const struct insn *i)
+{
+    _Alignas(64) u8 mask[32];
+    enum emu_status st = emu_vector_get(e, i->vvvv, mask);
+
+    if (st != EMU_DONE)
+        return st;
+    struct elements v = by_sign(mask, 16u << i->vlen, i->op->sub);
+    return move_masked(e, i, &v, ARG_LETTER(i->op->arg[0]) == ARG_M);
+}
+
+/* MASKMOVQ and MASKMOVDQU: bytes of ModRM.reg to DS:rDI by the mask in ModRM.rm.  CPUs look at the
+ * whole operand if anything is to be written. */
+enum emu_status op_maskmov(struct emu *e, const struct insn *i)
+{
+    _Alignas(64) u8 data[32], mask[32];
+    bool mmx = ARG_LETTER(i->op->arg[0]) == ARG_P;
+    u64 movq = 0xc3077f0f; /* movq [rdi], mm0; ret */
+    u64 at = e->state->gpr[RDI] & mask_bytes(i->addrsize);
+    struct emu_span span;
+
+    enum emu_status st = mmx ? emu_native_wait(e) : EMU_DONE;
+    if (st == EMU_DONE)
+        st = mmx ? emu_native_simple(e, movq | (i->reg & 7u) << 19, data)
+                 : emu_vector_get(e, i->reg, data);
+    if (st == EMU_DONE)
+        st = mmx ? emu_native_simple(e, movq | (i->rm & 7u) << 19, mask)
+                 : emu_vector_get(e, i->rm, mask);
+    if (st != EMU_DONE)
+        return st;
+    struct elements v = by_sign(mask, mmx ? 8 : 16, 1);
+    if (v.active != 0)
+        st = emu_map_seg(e, (enum seg)i->seg, at, mmx ? 8 : 16, EMU_WRITE, &span);
+    return st == EMU_DONE ? move_active(e, i, at, &v, EMU_WRITE, data) : st;
+}
+
+/* VGATHERDPS, VPGATHERQQ …: op->sub: bytes of an index.  What has been loaded stays when an
+ * element faults, and its mask is cleared: the instruction goes on from there. */
+enum emu_status op_gather(struct emu *e, const struct insn *i)
+{
+    _Alignas(64) u8 dest[32], index[32] = {0}, mask[32] = {0};
+    unsigned isize = i->op->sub, size = i->rex & 8 ? 8 : 4;
+    unsigned count = (16u << i->vlen) / (isize > size ? isize : size);
+    const struct x86_state *s = e->state;
+    enum emu_status st;
+
+    if (i->reg == i->index || i->reg == i->vvvv || i->index == i->vvvv)
+        return emu_ud(e);
+    st = emu_vector_get(e, i->reg, dest);
+    if (st == EMU_DONE)
+        st = emu_vector_get(e, i->index, index);
+    if (st == EMU_DONE)
+        st = emu_vector_get(e, i->vvvv, mask);
+    u64 base = i->disp + (i->base == REG_NONE ? 0 : s->gpr[i->base]);
+    for (unsigned n = 0; n < count && st == EMU_DONE; n++) {
+        struct elements v = {.size = size, .active = mask[n * size + size - 1] >> 7};
+        u64 at = host_load(index + n * isize, isize);
+        if (isize == 4)
+            at = (u64)(s64)(s32)at;
+        st = move_active(e, i, base + (at << i->scale), &v, EMU_READ, dest + n * size);
+        if (st == EMU_DONE)
+            memset(mask + n * size, 0, size);
+    }
+    if (st == EMU_DONE) {
+        memset(mask, 0, sizeof(mask));
+        memset(dest + count * size, 0, sizeof(dest) - count * size);
+    }
+    enum emu_status kept = emu_vector_set(e, i->reg, dest);
+    if (kept == EMU_DONE)
+        kept = emu_vector_set(e, i->vvvv, mask);
+    return kept != EMU_DONE ? kept : st;
+}
+
+/* Outside 64-bit mode VZEROUPPER and VZEROALL leave registers 8 to 15 alone. */
+enum emu_status op_vzero(struct emu *e, const struct insn *i)
+{
+    enum emu_status st = EMU_DONE;
+
+    if (i->mode == EMU_MODE_64)
+        return op_native(e, i);
+    for (unsigned n = 0; n < 8 && st == EMU_DONE; n++) {
+        u64 modrm = 0xc0 | n << 3 | n; /* VMOVAPS or VXORPS of XMMn, which clear the rest */
+        u64 vvvv = i->vlen ? (~n & 15) << 3 : 0x78;
+        st = emu_native_simple(e,
+                               0xc5 | (0x80 | vvvv) << 8 | (i->vlen ? 0x57ull : 0x28ull) << 16 |
+                                   modrm << 24 | 0xc3ull << 32,
+                               NULL);
+    }
+    return st;
+}
