@@ -13,9 +13,8 @@
 #include "arch/x86/panic.h"
 #include "arch/x86/tsc.h"
 #include "boot/commands.h"
-#include "boot/early_console.h"
+#include "boot/console.h"
 #include "boot/machine.h"
-#include "drivers/console/hw.h"
 #include "drivers/host/cmos.h"
 #include "lib/log.h"
 #include "vmx/commands.h"
@@ -34,7 +33,6 @@
 static struct hypervisor {
     struct mux mux;
     struct shell shell;
-    struct vga vga;
     struct config config;
     struct image module[BOOT_MAX_MODULES];
     unsigned module_count;
@@ -55,10 +53,10 @@ static void poll_console(void *ctx)
     mux_poll(&h->mux);
 }
 
-static void drain_console(void)
+static void drain_all(void)
 {
     mux_flush(&hypervisor.mux);
-    early_console_drain();
+    console_drain();
 }
 
 static void post_mortem(void)
@@ -73,23 +71,12 @@ static void timer_rang(void *ctx) { (void)ctx; }
 
 static void start_console(struct hypervisor *h)
 {
-    struct uart16550 *uart = h->config.hv.console == CONSOLE_NONE ? NULL : early_console_uart();
-    struct mux_hw hw;
+    struct mux_hw hw = console_open((enum hv_console)h->config.hv.console, poll_console, h);
 
-    if (uart) {
-        bool interrupts = irq_attach(UART_COM1_IRQ, poll_console, h) == STATUS_OK;
-        hw = console_hw_uart(uart, interrupts);
-    } else {
-        const hpa_t text = HPA(VGA_TEXT_BASE);
-        if (vga_init(&h->vga, port_io_native, mmio_map(text, VGA_CELLS * sizeof(u16))) != STATUS_OK)
-            log_warn("console",
-                     "neither a serial port nor a text screen: the log is kept in memory");
-        hw = console_hw_vga(&h->vga);
-    }
     hw.now_us = console_now_us;
     mux_init(&h->mux, &hw);
-    early_console_hand_over(&h->mux.log_out, (enum log_level)h->config.hv.log);
-    machine_set_drain(drain_console);
+    console_hand_over(&h->mux.log_out, (enum log_level)h->config.hv.log);
+    machine_set_drain(drain_all);
     shell_init(&h->shell, &h->mux.prompt_out, &h->mux, 80);
     struct mux_prompt prompt = shell_prompt(&h->shell);
     mux_set_prompt(&h->mux, &prompt);
@@ -124,18 +111,11 @@ static void report_configuration(const struct hypervisor *h)
         log_error("config", "%u more errors", c->error_count - CONFIG_MAX_ERRORS);
 }
 
-static _Noreturn void cannot_run(struct hypervisor *h, int status)
-{
-    if (h->config.hv.on_end == ON_END_RESET)
-        machine_reboot();
-    machine_end(status);
-}
-
-static void start_vtx(struct hypervisor *h)
+static bool start_vtx(struct hypervisor *h)
 {
     if (caps_probe(&h->caps) != STATUS_OK || vmx_enable(&h->caps) != STATUS_OK) {
         log_error("vmx", "Vitrine cannot run guests on this machine, for the reason above");
-        cannot_run(h, END_NO_VTX);
+        return false;
     }
     h->list.caps = &h->caps;
     log_info("vmx", "VT-x is on: EPT%s%s%s%s; `caps` shows every feature",
@@ -143,6 +123,7 @@ static void start_vtx(struct hypervisor *h)
              caps_has(&h->caps, CAP_PROC2, PROC2_VPID) ? ", VPID" : "",
              caps_has(&h->caps, CAP_PIN, PIN_PREEMPTION_TIMER) ? ", preemption timer" : "",
              caps_has(&h->caps, CAP_EPT, EPT_PAGE_1G) ? ", 1-GiB pages" : "");
+    return true;
 }
 
 static void create_machines(struct hypervisor *h)
@@ -233,15 +214,17 @@ _Noreturn void hypervisor_run(const struct boot_info *boot)
     if (irq_attach_vector(IRQ_VECTOR_TIMER, timer_rang, NULL) != STATUS_OK)
         log_error("irq", "the timer's vector is taken");
     report_configuration(h);
-    start_vtx(h);
-    create_machines(h);
+    if (start_vtx(h))
+        create_machines(h);
+    else
+        status = END_NO_VTX;
     shell_start(&h->shell);
     run_scripts(h);
     for (unsigned i = 0; i < h->list.count; i++) {
         run_machine(h, i);
         status = end_status(h->list.vm[i]);
     }
-    if (h->list.count == 0)
+    if (h->list.count == 0 && status != END_NO_VTX)
         log_warn("boot", "no guest to run; the README says how to give one as a module");
     if (h->config.hv.on_end == ON_END_RESET)
         machine_reboot();

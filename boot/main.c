@@ -18,7 +18,7 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/tsc.h"
 #include "boot/boot_info.h"
-#include "boot/early_console.h"
+#include "boot/console.h"
 #include "boot/hypervisor.h"
 #include "boot/multiboot.h"
 #include "boot/selftest.h"
@@ -34,10 +34,12 @@ _Noreturn void boot_main(u32 magic, u32 info);
 static struct boot_info boot_info;
 
 /* Until paging_init() the first 4 GiB are in the direct map; page 0 may hold the loader's data. */
-static const void *map_low(u64 at, u64 size)
+static void *reach_low(hpa_t at, u64 size)
 {
-    return range_within(at, size, 4 * GiB) ? phys_to_virt(HPA(at)) : NULL;
+    return range_within(at.v, size, 4 * GiB) ? phys_to_virt(at) : NULL;
 }
+
+static const void *map_low(u64 at, u64 size) { return reach_low(HPA(at), size); }
 
 static _Noreturn void boot_fail(const char *what, enum status s)
 {
@@ -55,9 +57,10 @@ static void read_boot_info(u32 magic, u32 info)
 {
     struct boot_info *b = &boot_info;
 
-    boot_require("reading the boot loader's information", magic == MULTIBOOT_BOOTLOADER_MAGIC
-                                                              ? multiboot1_parse(b, info, map_low)
-                                                              : multiboot2_parse(b, info, map_low));
+    enum status s = magic == MULTIBOOT_BOOTLOADER_MAGIC ? multiboot1_parse(b, info, map_low)
+                                                        : multiboot2_parse(b, info, map_low);
+    console_init_screen(&b->framebuffer, reach_low);
+    boot_require("reading the boot loader's information", s);
     if (b->rsdp_copy_size)
         b->rsdp = virt_to_phys(b->rsdp_copy).v;
     log_info("boot", "%s by %s, command line \"%s\"", b->protocol,
@@ -91,6 +94,7 @@ static void init_memory(void)
     boot_require("taking over memory", mem_init(&boot_info.memmap));
     reserve_modules();
     boot_require("building page tables", paging_init());
+    console_init_screen(&boot_info.framebuffer, mmio_map);
     log_info("memory", "%llu MiB usable, top %#llx, image %llu KiB at %#llx",
              (unsigned long long)(memmap_total(mem_map(), MEM_USABLE) / MiB),
              (unsigned long long)memmap_top(mem_map()), (unsigned long long)image_size() / 1024,
@@ -131,9 +135,9 @@ _Noreturn void boot_main(u32 magic, u32 info)
 
     percpu_init_boot();
     trap_init();
-    early_console_init();
+    console_init();
     log_set_source(tsc_now_us, cpu_number);
-    machine_set_drain(early_console_drain);
+    machine_set_drain(console_drain);
     machine_set_firmware((struct machine_firmware){acpi_power_off, acpi_reset});
     read_boot_info(magic, info);
     init_memory();

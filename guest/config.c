@@ -19,7 +19,8 @@ static const char *const kinds[] = {
 static const char *const modes[] = {"auto", "16", "32", "64", NULL};
 static const char *const unrestricted[] = {"auto", "on", "off", NULL};
 static const char *const real_modes[] = {"auto", "native", "vm86", "emulate", NULL};
-static const char *const consoles[] = {"com1", "com2", "none", NULL};
+static const char *const consoles[] = {"auto", "com1",   "com2", "spcr",
+                                       "pci",  "screen", "none", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const on_ends[] = {"prompt", "poweroff", "reset", NULL};
 
@@ -34,7 +35,7 @@ static const char *const on_ends[] = {"prompt", "poweroff", "reset", NULL};
 
 static const struct option hv_options[] = {
     CHOICE("console", struct hv_config, console, consoles,
-           "say console=com1, com2 or none: where log and prompt go"),
+           "say console=auto, com1, com2, spcr, pci, screen or none: where log and prompt go"),
     CHOICE("log", struct hv_config, log, log_levels,
            "say log=error, warn, info or debug: the most detailed lines shown"),
     CHOICE("on-end", struct hv_config, on_end, on_ends,

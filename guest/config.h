@@ -38,11 +38,12 @@
  *
  * The hypervisor's own command line has
  *
- *   console=com1|com2|none           where log and prompt go (default com1)
- *   log=error|warn|info|debug        the most detailed log lines shown (default info)
- *   tsc-hz=N                         the TSC's frequency, where the machine cannot tell it
- *   on-end=prompt|poweroff|reset     what follows when the last guest has ended (default prompt)
- *   mem= vcpus= unrestricted= real-mode=   defaults for guests that do not say
+ *   console=auto|com1|com2|spcr|pci|screen|none   where log and prompt go: one serial port (of
+ * those ACPI's SPCR table names, COM1, COM2, a PCI card), the screen and its keyboard, or (auto)
+ * the first such port and the screen log=error|warn|info|debug        the most detailed log lines
+ * shown (default info) tsc-hz=N                         the TSC's frequency, where the machine
+ * cannot tell it on-end=prompt|poweroff|reset     what follows when the last guest has ended
+ * (default prompt) mem= vcpus= unrestricted= real-mode=   defaults for guests that do not say
  *
  * What cannot be meant is refused, with module, column, word and what to do; a refused module takes
  * no other guest with it, but a guest whose initrd or module is refused is refused too.
@@ -100,7 +101,15 @@ struct vm_config {
 };
 #define CONFIG_UNSET (~0ull)
 
-enum hv_console { CONSOLE_COM1, CONSOLE_COM2, CONSOLE_NONE };
+enum hv_console {
+    CONSOLE_AUTO,
+    CONSOLE_COM1,
+    CONSOLE_COM2,
+    CONSOLE_SPCR,
+    CONSOLE_PCI,
+    CONSOLE_SCREEN,
+    CONSOLE_NONE
+};
 enum hv_on_end { ON_END_PROMPT, ON_END_POWEROFF, ON_END_RESET };
 
 struct hv_config {

@@ -28,7 +28,7 @@ def make_iso(output, kernel, append="", modules=(), multiboot2=True, platform=No
     suffix = "2" if multiboot2 else ""
     lines = ["set timeout=0",
              "if serial --unit=0 --speed=115200; then terminal_output serial console; fi",
-             'if [ "$grub_platform" = efi ]; then insmod all_video; fi',
+             'if [ "$grub_platform" = efi ]; then insmod efi_gop; fi',
              "menuentry Vitrine {", f"    multiboot{suffix} /boot/kernel {grub_words(append)}"]
     with tempfile.TemporaryDirectory(prefix="vitrine-iso-") as folder:
         boot = os.path.join(folder, "boot")

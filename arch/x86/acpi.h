@@ -33,6 +33,15 @@ struct acpi_isa_irq {
     bool level;
 };
 
+/* The serial port for consoles, by Microsoft's SPCR table. */
+struct acpi_serial {
+    u64 address; /* 0: none is told of, or it is no 16550 */
+    bool memory; /* else a port */
+    u8 stride;   /* bytes from register to register */
+    u8 irq;      /* ISA interrupt, 0: not known */
+    u32 baud;    /* 0: as the firmware left it */
+};
+
 struct acpi_info {
     bool present; /* an RSDP with valid tables was found; else the defaults of a PC hold */
     u64 lapic_address;
@@ -50,6 +59,7 @@ struct acpi_info {
     u8 reset_space; /* 0 memory, 1 I/O, 2 PCI configuration; valid when reset_address != 0 */
     u8 reset_value;
     u64 reset_address;
+    struct acpi_serial serial;
 
     unsigned table_count;
     struct {

@@ -192,10 +192,30 @@ static enum status parse_fadt(struct acpi_info *out, const u8 *p, u32 size, acpi
     return STATUS_OK;
 }
 
+/* Serial port console redirection, Microsoft's SPCR specification 1.07. */
+static enum status parse_spcr(struct acpi_info *out, const u8 *p, u32 size, acpi_map_fn map)
+{
+    static const u32 bauds[] = {[3] = 9600, [4] = 19200, [6] = 57600, [7] = 115200};
+    struct acpi_serial *s = &out->serial;
+
+    (void)map;
+    if (size < 59)
+        return STATUS_ETRUNC;
+    u8 kind = p[36], space = p[40], width = p[41], access = p[43], baud = p[58];
+    if ((kind != 0 && kind != 1 && kind != 0x12) || space > 1)
+        return STATUS_OK; /* another kind of port than a 16550's */
+    s->address = get64(p + 44);
+    s->memory = space == 0;
+    s->stride = access == 3 || (access == 0 && width == 32) ? 4 : 1;
+    s->irq = p[52] & 1 && p[53] < ACPI_ISA_IRQS ? p[53] : 0;
+    s->baud = baud < ARRAY_SIZE(bauds) ? bauds[baud] : 0;
+    return STATUS_OK;
+}
+
 static const struct {
     char signature[5];
     enum status (*parse)(struct acpi_info *out, const u8 *p, u32 size, acpi_map_fn map);
-} table_kinds[] = {{"APIC", parse_madt}, {"FACP", parse_fadt}};
+} table_kinds[] = {{"APIC", parse_madt}, {"FACP", parse_fadt}, {"SPCR", parse_spcr}};
 
 static enum status take_table(struct acpi_info *out, u64 at, acpi_map_fn map)
 {

@@ -1,35 +1,51 @@
 /* SPDX-License-Identifier: MIT
  *
- * The hardware's drivers behind struct mux_hw.
+ * The hardware's drivers behind struct mux_hw.  The screen takes what the port takes, but is drawn
+ * only when output pauses.
  */
 #include "drivers/console/hw.h"
 
-static u32 uart_hw_send(void *ctx, const u8 *bytes, u32 n) { return uart_send(ctx, bytes, n); }
-
-static int uart_hw_receive(void *ctx) { return uart_receive(ctx); }
-
-static void uart_hw_want_send(void *ctx, bool on) { uart_enable_interrupts(ctx, true, on); }
-
-static bool uart_hw_acknowledge(void *ctx) { return uart_acknowledge(ctx); }
-
-struct mux_hw console_hw_uart(struct uart16550 *u, bool interrupts)
+static u32 hw_send(void *ctx, const u8 *bytes, u32 n)
 {
-    struct mux_hw hw = {.ctx = u, .send = uart_hw_send, .receive = uart_hw_receive};
+    const struct console_hw *h = ctx;
 
-    if (interrupts) {
-        hw.want_send = uart_hw_want_send;
-        hw.acknowledge = uart_hw_acknowledge;
-    }
-    return hw;
-}
-
-static u32 vga_hw_send(void *ctx, const u8 *bytes, u32 n)
-{
-    vga_write(ctx, (const char *)bytes, n);
+    if (h->uart)
+        n = uart_send(h->uart, bytes, n);
+    if (h->screen)
+        terminal_put(h->screen, (const char *)bytes, n);
     return n;
 }
 
-struct mux_hw console_hw_vga(struct vga *v)
+static int hw_receive(void *ctx)
 {
-    return (struct mux_hw){.ctx = v, .send = vga_hw_send};
+    const struct console_hw *h = ctx;
+    int byte = h->uart ? uart_receive(h->uart) : -1;
+
+    return byte < 0 && h->keyboard ? i8042_receive(h->keyboard) : byte;
+}
+
+static void hw_want_send(void *ctx, bool on)
+{
+    const struct console_hw *h = ctx;
+
+    if (h->interrupts)
+        uart_enable_interrupts(h->uart, true, on);
+    if (h->screen && !on)
+        terminal_show(h->screen);
+}
+
+static bool hw_acknowledge(void *ctx)
+{
+    const struct console_hw *h = ctx;
+
+    return h->interrupts && uart_acknowledge(h->uart);
+}
+
+struct mux_hw console_hw(struct console_hw *h)
+{
+    return (struct mux_hw){.ctx = h,
+                           .send = hw_send,
+                           .receive = hw_receive,
+                           .want_send = hw_want_send,
+                           .acknowledge = hw_acknowledge};
 }

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * Fits the real hardware below the console multiplexer.
+ * Fits the real hardware below the console multiplexer: a serial port, a screen with a keyboard, or
+ * both at once, showing the same and taking keys from either.
  */
 #ifndef DRIVERS_CONSOLE_HW_H
 #define DRIVERS_CONSOLE_HW_H
 
 #include "drivers/console/mux.h"
+#include "drivers/host/i8042.h"
+#include "drivers/host/terminal.h"
 #include "drivers/host/uart16550.h"
-#include "drivers/host/vga.h"
 
-/* The caller may add now_us.  interrupts: the port's interrupt is routed and leads to mux_poll().
- */
-struct mux_hw console_hw_uart(struct uart16550 *u, bool interrupts);
-struct mux_hw console_hw_vga(struct vga *v);
+struct console_hw {
+    struct uart16550 *uart;  /* NULL: none */
+    bool interrupts;         /* the port's interrupt is routed and leads to mux_poll() */
+    struct terminal *screen; /* NULL: none */
+    struct i8042 *keyboard;  /* NULL: none */
+};
+
+/* The caller may add now_us. */
+struct mux_hw console_hw(struct console_hw *h);
 
 #endif

@@ -17,4 +17,11 @@ struct port_io {
 /* IN and OUT of the CPU itself; ctx is not used. */
 extern const struct port_io port_io_native;
 
+/* Registers in memory, `stride` bytes apart (1 or 4); "ports" are then counted from `at`. */
+struct uart_memory {
+    volatile u8 *at;
+    u8 stride;
+};
+struct port_io port_io_memory(struct uart_memory *m);
+
 #endif

@@ -102,12 +102,14 @@ enum status uart_init(struct uart16550 *u, u32 baud)
 {
     u32 divisor = baud ? BASE_BAUD / baud : 0;
 
-    if (divisor == 0 || divisor > 0xffff || divisor * baud != BASE_BAUD)
+    if (baud && (divisor == 0 || divisor > 0xffff || divisor * baud != BASE_BAUD))
         return STATUS_EINVAL;
     reg_write(u, IER, 0);
-    reg_write(u, LCR, LCR_DLAB | LCR_8N1);
-    reg_write(u, DLL, divisor & 0xff);
-    reg_write(u, DLM, divisor >> 8);
+    if (baud) {
+        reg_write(u, LCR, LCR_DLAB | LCR_8N1);
+        reg_write(u, DLL, divisor & 0xff);
+        reg_write(u, DLM, divisor >> 8);
+    }
     reg_write(u, LCR, LCR_8N1);
     reg_write(u, FCR, FCR_ENABLE | FCR_CLEAR | FCR_TRIGGER8);
     if ((reg_read(u, IIR) & IIR_FIFO) == IIR_FIFO)

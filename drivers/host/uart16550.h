@@ -12,6 +12,8 @@
 
 #define UART_COM1     0x3f8
 #define UART_COM1_IRQ 4
+#define UART_COM2     0x2f8
+#define UART_COM2_IRQ 3
 
 struct uart16550 {
     struct port_io io;
@@ -27,8 +29,8 @@ struct uart16550 {
 /* Is there a UART at `base`?  ENOENT when not; bounded, and leaves the chip with interrupts off. */
 CHECKED enum status uart_probe(struct uart16550 *u, struct port_io io, u16 base);
 
-/* Set up a probed port: 8n1, FIFOs on where it has them, interrupts off.  EINVAL: baud is not
- * 115200 divided by 1..65535. */
+/* Set up a probed port: 8n1, FIFOs on where it has them, interrupts off.  EINVAL: baud is neither 0
+ * (as the firmware left it) nor 115200 divided by 1..65535. */
 CHECKED enum status uart_init(struct uart16550 *u, u32 baud);
 
 /* Hand over up to n bytes; returns how many the chip took (0: busy). */

@@ -19,10 +19,7 @@ enum {
 #define GC_MISC       6
 #define MISC_GRAPHICS BIT(0)
 #define MISC_MAP      (3u << 2) /* both set: the buffer is at B8000 */
-#define BLANK         0x0720u   /* light grey on black */
-#define TAB_WIDTH     8
-
-enum escape_state { GROUND, AFTER_ESC, IN_CSI };
+#define ATTRIBUTE     0x0700u   /* light grey on black */
 
 static u8 indexed_read(struct vga *v, u16 port, u8 index)
 {
@@ -56,110 +53,25 @@ static bool vga_present(struct vga *v, volatile u16 *cells)
     return true;
 }
 
-static void vga_clear(struct vga *v, unsigned from, unsigned to)
+static void vga_draw(struct terminal *t, unsigned row, unsigned column, u8 c, bool cursor)
 {
-    for (; from < to; from++)
-        v->cells[from] = BLANK;
-}
+    struct vga *v = container_of(t, struct vga, terminal);
+    unsigned at = row * VGA_COLUMNS + column;
 
-static void vga_scroll(struct vga *v)
-{
-    for (unsigned i = 0; i < VGA_CELLS - VGA_COLUMNS; i++)
-        v->cells[i] = v->cells[i + VGA_COLUMNS];
-    vga_clear(v, VGA_CELLS - VGA_COLUMNS, VGA_CELLS);
-}
-
-static void vga_newline(struct vga *v)
-{
-    v->column = 0;
-    if (v->row < VGA_ROWS - 1)
-        v->row++;
-    else
-        vga_scroll(v);
-}
-
-static void vga_put(struct vga *v, u8 c)
-{
-    if (v->column == VGA_COLUMNS)
-        vga_newline(v);
-    v->cells[v->row * VGA_COLUMNS + v->column++] = (u16)(0x0700u | c);
-}
-
-static void vga_control(struct vga *v, u8 c)
-{
-    switch (c) {
-    case '\r': v->column = 0; break;
-    case '\n': vga_newline(v); break;
-    case '\b':
-        if (v->column)
-            v->column--;
-        break;
-    case '\t':
-        do
-            vga_put(v, ' ');
-        while (v->column % TAB_WIDTH);
-        break;
-    case 0x1b: v->escape = AFTER_ESC; break;
-    default: break;
-    }
-}
-
-static void vga_csi(struct vga *v, u8 final)
-{
-    unsigned here = v->row * (unsigned)VGA_COLUMNS + v->column;
-    unsigned right = v->column + (v->param ? v->param : 1u);
-
-    switch (final) {
-    case 'K': vga_clear(v, here, (v->row + 1u) * VGA_COLUMNS); break;
-    case 'C': v->column = (u16)(right < VGA_COLUMNS ? right : VGA_COLUMNS - 1); break;
-    case 'H': v->row = v->column = 0; break;
-    case 'J': vga_clear(v, v->param == 2 ? 0 : here, VGA_CELLS); break;
-    default: break;
-    }
-}
-
-static void vga_byte(struct vga *v, u8 c)
-{
-    if (v->escape == AFTER_ESC) {
-        v->escape = c == '[' ? IN_CSI : GROUND;
-        v->param = 0;
-    } else if (v->escape == IN_CSI) {
-        if (c >= '0' && c <= '9')
-            v->param = (u8)(v->param < 25 ? v->param * 10 + (c - '0') : 0xff);
-        if (c < 0x40)
-            return; /* parameters, or a control that has no business here */
-        v->escape = GROUND;
-        vga_csi(v, c);
-    } else if (c < 0x20 || c == 0x7f) {
-        vga_control(v, c);
-    } else {
-        vga_put(v, c);
-    }
-}
-
-void vga_write(struct vga *v, const char *text, size_t n)
-{
-    unsigned cursor;
-
-    if (!v->cells || n == 0)
+    v->cells[at] = (u16)(ATTRIBUTE | c);
+    if (!cursor)
         return;
-    for (size_t i = 0; i < n; i++)
-        vga_byte(v, (u8)text[i]);
-    cursor = v->row * (unsigned)VGA_COLUMNS + v->column;
-    indexed_write(v, CRTC_INDEX, CRTC_CURSOR_HIGH, cursor >> 8);
-    indexed_write(v, CRTC_INDEX, CRTC_CURSOR_LOW, cursor & 0xff);
-}
-
-static void vga_sink_write(struct sink *self, const char *text, size_t len)
-{
-    vga_write(container_of(self, struct vga, sink), text, len);
+    indexed_write(v, CRTC_INDEX, CRTC_CURSOR_HIGH, at >> 8);
+    indexed_write(v, CRTC_INDEX, CRTC_CURSOR_LOW, at & 0xff);
 }
 
 enum status vga_init(struct vga *v, struct port_io io, volatile u16 *cells)
 {
     u8 misc;
 
-    *v = (struct vga){.sink = {.write = vga_sink_write}, .io = io};
+    v->terminal.columns = 0;
+    v->terminal.draw = vga_draw;
+    v->io = io;
     if (!vga_present(v, cells))
         return STATUS_ENOENT;
     misc = indexed_read(v, GC_INDEX, GC_MISC);
@@ -168,6 +80,6 @@ enum status vga_init(struct vga *v, struct port_io io, volatile u16 *cells)
     v->cells = cells;
     indexed_write(v, CRTC_INDEX, CRTC_START_HIGH, 0);
     indexed_write(v, CRTC_INDEX, CRTC_START_LOW, 0);
-    vga_clear(v, 0, VGA_CELLS);
+    terminal_init(&v->terminal, VGA_COLUMNS, VGA_ROWS);
     return STATUS_OK;
 }

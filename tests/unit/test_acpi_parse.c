@@ -200,10 +200,59 @@ static void test_every_length(void **state)
     }
 }
 
+/* Microsoft's SPCR specification 1.07: where a field is, by its offset there. */
+static void put_spcr(u32 size, u8 kind, u8 space, u8 width, u8 access, u64 address)
+{
+    static const u32 tables[] = {FADT};
+
+    memset(physmem + FADT, 0, 80);
+    memcpy(physmem + FADT, "SPCR", 4);
+    put32(FADT + 4, size);
+    physmem[FADT + 36] = kind;
+    physmem[FADT + 40] = space;
+    physmem[FADT + 41] = width;
+    physmem[FADT + 43] = access;
+    put64(FADT + 44, address);
+    physmem[FADT + 52] = 1; /* by the 8259 */
+    physmem[FADT + 53] = 3;
+    physmem[FADT + 58] = 7; /* 115200 */
+    fix_checksum(FADT, size, 9);
+    put_root("XSDT", 8, tables, 1);
+    put_rsdp(RSDP, 2);
+}
+
+static void test_spcr(void **state)
+{
+    (void)state;
+    put_spcr(80, 0, 1, 8, 1, 0x2f8);
+    assert_int_equal(acpi_parse(&info, RSDP, physmem_map), STATUS_OK);
+    assert_int_equal(info.serial.address, 0x2f8);
+    assert_false(info.serial.memory);
+    assert_int_equal(info.serial.irq, 3);
+    assert_int_equal(info.serial.baud, 115200);
+    put_spcr(80, 0x12, 0, 32, 3, 0xfe034000);
+    physmem[FADT + 52] = 2; /* by the I/O APIC alone: no ISA interrupt */
+    physmem[FADT + 58] = 0;
+    fix_checksum(FADT, 80, 9);
+    assert_int_equal(acpi_parse(&info, RSDP, physmem_map), STATUS_OK);
+    assert_int_equal(info.serial.address, 0xfe034000);
+    assert_true(info.serial.memory);
+    assert_int_equal(info.serial.stride, 4);
+    assert_int_equal(info.serial.irq, 0);
+    assert_int_equal(info.serial.baud, 0);
+    put_spcr(80, 3, 0, 32, 3, 0xfe034000); /* an Arm PL011 */
+    assert_int_equal(acpi_parse(&info, RSDP, physmem_map), STATUS_OK);
+    assert_int_equal(info.serial.address, 0);
+    put_spcr(52, 0, 1, 8, 1, 0x2f8);
+    assert_int_equal(acpi_parse(&info, RSDP, physmem_map), STATUS_EFORMAT);
+    assert_int_equal(info.serial.address, 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, physmem_reset, physmem_reset)
-    const struct CMUnitTest tests[] = {TEST(test_both_roots), TEST(test_scan), TEST(test_none),
-                                       TEST(test_damaged), TEST(test_every_length)};
+    const struct CMUnitTest tests[] = {TEST(test_both_roots),   TEST(test_scan),
+                                       TEST(test_none),         TEST(test_damaged),
+                                       TEST(test_every_length), TEST(test_spcr)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
