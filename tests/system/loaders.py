@@ -4,8 +4,9 @@ Linux to its shell. What the UEFI application is told wrong is refused with line
 from harness import Boot, INITRAMFS, VMLINUZ, linux
 
 FILES = {"one": b"first module\n", "two": bytes(100_000)}
-ARGS = ["--hv-append", "log=debug on-end=prompt", "--boot-module", "{tmp}/one x=1 -- a  b",
-        "--boot-module", "{tmp}/two"]
+ARGS = ["--boot-module", "{tmp}/one x=1 -- a  b", "--boot-module", "{tmp}/two", "--hv-append",
+        "log=debug on-end=prompt"]
+NO_VTX = ARGS[:-1] + ["log=debug on-end=poweroff", "--host", "qemu-tcg"]
 SCRIPT = """\
 timeout 20
 expect vitrine> 
@@ -39,13 +40,13 @@ TESTS = [
     Boot("boot by GRUB, Multiboot 2", files=FILES, script=SCRIPT, args=ARGS + ["--boot", "grub2"],
          expect=MODULES, weight=5),
     Boot("boot by qemu -kernel", files=FILES, status=2,
-         args=ARGS + ["--host", "qemu-tcg", "--boot", "kernel"],
+         args=NO_VTX + ["--boot", "kernel"],
          expect=[r"Multiboot 1 by qemu"] + MODULES, weight=2),
     Boot("boot by GRUB under UEFI", files=FILES, status=2, weight=5,
-         args=ARGS + ["--host", "qemu-tcg", "--boot", "grub-efi"], expect=[r"Multiboot 2 by GRUB"] +
+         args=NO_VTX + ["--boot", "grub-efi"], expect=[r"Multiboot 2 by GRUB"] +
          MODULES + ["caps: this virtual CPU has no VT-x"]),
     Boot("boot by the UEFI application", files=FILES, status=2, weight=5,
-         args=ARGS + ["--host", "qemu-tcg", "--boot", "efi"],
+         args=NO_VTX + ["--boot", "efi"],
          expect=[r"uefi: Vitrine begins, tsc=0x[0-9a-f]+", r"uefi: configuration read", "files read",
                  r"leaving boot services, tsc=0x[0-9a-f]+", "vitrine: starting",
                  r"Multiboot 2 by Vitrine's UEFI application, command line \"vitrine log=debug"] +

@@ -62,7 +62,7 @@ static void test_nothing(void **state)
     config_parse(&config, NULL, NULL, 0);
     no_errors();
     assert_int_equal(config.vm_count, 0);
-    assert_int_equal(config.hv.console, CONSOLE_COM1);
+    assert_int_equal(config.hv.console, CONSOLE_AUTO);
     assert_int_equal(config.hv.log, LOG_INFO);
     assert_int_equal(config.hv.on_end, ON_END_PROMPT);
 }
