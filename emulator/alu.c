@@ -160,19 +160,16 @@ static u32 shift_double(bool right, unsigned size, u64 *v, u64 source, unsigned 
 static enum emu_status shiftd(struct emu *e, const struct insn *i, unsigned count)
 {
     struct operand o;
-    u64 value;
     enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
 
-    if (st == EMU_DONE)
-        st = emu_operand_load(e, &o, &value);
     if (st != EMU_DONE)
         return st;
+    u64 value = emu_operand_load(e, &o);
     u64 rflags = e->state->rflags;
     u32 ax =
         shift_double(i->op->sub, i->size, &value, e->state->gpr[i->reg], count, flags_pack(rflags));
-    st = emu_operand_store(e, &o, value);
-    if (st == EMU_DONE)
-        emu_set_rflags(e, flags_unpack(rflags, ax));
+    emu_operand_store(e, &o, value);
+    emu_set_rflags(e, flags_unpack(rflags, ax));
     return st;
 }
 
@@ -453,7 +450,7 @@ static u32 xadd(unsigned size, void *d, u64 *source, u32 ax)
 enum emu_status op_xadd(struct emu *e, const struct insn *i)
 {
     struct operand o;
-    u64 source = emu_get_reg(e, i, i->reg, i->size), value;
+    u64 source = emu_get_reg(e, i, i->reg, i->size);
     u64 rflags = e->state->rflags;
     u32 ax = flags_pack(rflags);
     enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
@@ -464,17 +461,10 @@ enum emu_status op_xadd(struct emu *e, const struct insn *i)
         ax = xadd(i->size, o.host, &source, ax);
         emu_set_reg(e, i, i->reg, i->size, source);
     } else {
-        st = emu_operand_load(e, &o, &value);
-        if (st != EMU_DONE)
-            return st;
+        u64 value = emu_operand_load(e, &o);
         ax = xadd(i->size, &value, &source, ax);
-        if (o.is_reg) /* the sum wins when both are the same register */
-            emu_set_reg(e, i, i->reg, i->size, source);
-        st = emu_operand_store(e, &o, value);
-        if (st != EMU_DONE)
-            return st;
-        if (!o.is_reg)
-            emu_set_reg(e, i, i->reg, i->size, source);
+        emu_set_reg(e, i, i->reg, i->size, source);
+        emu_operand_store(e, &o, value); /* the sum wins when both are the same register */
     }
     emu_set_rflags(e, flags_unpack(rflags, ax));
     return EMU_DONE;
@@ -506,7 +496,7 @@ static u32 cmpxchg(unsigned size, void *d, u64 *accumulator, u64 source)
 enum emu_status op_cmpxchg(struct emu *e, const struct insn *i)
 {
     struct operand o;
-    u64 acc = e->state->gpr[RAX], source = emu_get_reg(e, i, i->reg, i->size), value;
+    u64 acc = e->state->gpr[RAX], source = emu_get_reg(e, i, i->reg, i->size);
     u32 ax;
     enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
 
@@ -515,15 +505,11 @@ enum emu_status op_cmpxchg(struct emu *e, const struct insn *i)
     if (!o.is_reg && o.host != NULL) {
         ax = cmpxchg(i->size, o.host, &acc, source);
     } else {
-        st = emu_operand_load(e, &o, &value);
-        if (st != EMU_DONE)
-            return st;
+        u64 value = emu_operand_load(e, &o);
         ax = cmpxchg(i->size, &value, &acc, source);
         /* Memory is always written; a register only when the comparison succeeded. */
         if (!o.is_reg || (ax >> 8 & RFLAGS_ZF))
-            st = emu_operand_store(e, &o, value);
-        if (st != EMU_DONE)
-            return st;
+            emu_operand_store(e, &o, value);
     }
     if (!(ax >> 8 & RFLAGS_ZF))
         emu_set_gpr(e, RAX, i->size, acc);
@@ -565,15 +551,12 @@ enum emu_status op_cmpxchg8b(struct emu *e, const struct insn *i)
         return st;
     void *d = o.host;
     if (d == NULL) {
-        st = emu_span_read(e, &o.span, local);
+        emu_span_read(e, &o.span, local);
         d = local;
     }
-    if (st != EMU_DONE)
-        return st;
     bool equal = cmpxchg_pair(i->size, d, &low, &high, gpr[RBX], gpr[RCX]);
-    st = d == local ? emu_span_write(e, &o.span, local) : EMU_DONE;
-    if (st != EMU_DONE)
-        return st;
+    if (d == local)
+        emu_span_write(e, &o.span, local);
     if (!equal) {
         emu_set_gpr(e, RAX, half, low);
         emu_set_gpr(e, RDX, half, high);

@@ -44,7 +44,8 @@ enum emu_status op_bt_reg(struct emu *e, const struct insn *i)
                                         writes ? EMU_WRITE : EMU_READ, i->lock, &o);
     if (st != EMU_DONE)
         return st;
-    return emu_modify_operand(e, i, &o, bt_fns[i->op->sub], offset & (bits - 1), writes);
+    emu_modify_operand(e, i, &o, bt_fns[i->op->sub], offset & (bits - 1), writes);
+    return EMU_DONE;
 }
 
 enum emu_status op_bt_imm(struct emu *e, const struct insn *i)

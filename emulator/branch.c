@@ -10,6 +10,7 @@ static enum emu_status check_target(struct emu *e, const struct insn *i, u64 *ta
     if (i->mode == EMU_MODE_64)
         return emu_canonical(e, *target) ? EMU_DONE : emu_gp(e, 0);
     *target &= mask_bytes(i->opsize);
+    emu_need(e, STATE_SEG(SEG_CS));
     return *target <= e->state->seg[SEG_CS].limit ? EMU_DONE : emu_gp(e, 0);
 }
 

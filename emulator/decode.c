@@ -269,12 +269,12 @@ static void decode_opsize(struct insn *i, bool code32)
 static void decode_modrm16(struct cursor *c, struct insn *i, u8 rm)
 {
     static const u8 bases[8] = {RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX};
-    static const u8 indexes[8] = {RSI, RDI, RSI, RDI, REG_NONE, REG_NONE, REG_NONE, REG_NONE};
+    static const u8 indexes[8] = {RSI, RDI, RSI, RDI, GPR_NONE, GPR_NONE, GPR_NONE, GPR_NONE};
 
     i->base = bases[rm];
     i->index = indexes[rm];
     if (i->mod == 0 && rm == 6) {
-        i->base = REG_NONE;
+        i->base = GPR_NONE;
         i->disp = take_signed(c, 2);
     } else if (i->mod != 0) {
         i->disp = take_signed(c, i->mod);
@@ -290,12 +290,12 @@ static void decode_modrm32(struct cursor *c, struct insn *i, u8 rm)
         u8 sib = take(c);
         u8 index = (u8)((sib >> 3 & 7) | (i->rex << 2 & 8));
         base = sib & 7;
-        i->index = index == RSP && !(i->op->flags & OP_VSIB) ? REG_NONE : index;
+        i->index = index == RSP && !(i->op->flags & OP_VSIB) ? GPR_NONE : index;
         i->scale = sib >> 6;
     }
     i->base = (u8)(base | (i->rex << 3 & 8));
     if (i->mod == 0 && base == RBP) {
-        i->base = rm != 4 && i->mode == EMU_MODE_64 ? BASE_RIP : REG_NONE;
+        i->base = rm != 4 && i->mode == EMU_MODE_64 ? GPR_RIP : GPR_NONE;
         i->disp = take_signed(c, 4);
     } else if (i->mod != 0) {
         i->disp = take_signed(c, i->mod == 1 ? 1 : 4);
@@ -398,7 +398,7 @@ static bool check_mode(const struct insn *i)
         return false;
     if (((flags & OP_L0) && i->vlen != 0) || ((flags & OP_L1) && i->vlen != 1) ||
         ((flags & OP_W0) && (i->rex & 8)) ||
-        ((flags & OP_VSIB) && (i->index == REG_NONE || i->addrsize == 2)))
+        ((flags & OP_VSIB) && (i->index == GPR_NONE || i->addrsize == 2)))
         return false;
     /* VEX.vvvv names no operand: it must be 1111b, SDM vol. 2A, 2.3.5.6. */
     bool named = (flags & OP_VEX3) != 0;
@@ -459,7 +459,7 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
     struct cursor c = {bytes, 0, avail < INSN_MAX ? avail : INSN_MAX, false};
     struct prefixes p = {.seg = -1};
 
-    *i = (struct insn){.mode = (u8)mode, .mod = 3, .base = REG_NONE, .index = REG_NONE};
+    *i = (struct insn){.mode = (u8)mode, .mod = 3, .base = GPR_NONE, .index = GPR_NONE};
     bool valid = decode_opcode(&c, i, decode_prefixes(&c, i, &p));
     if (c.over || i->map >= ARRAY_SIZE(maps))
         return finish(&c, i, false);
@@ -476,6 +476,8 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
     else
         i->rm = (u8)((i->opcode & 7) | (i->rex << 3 & 8));
     i->seg = p.seg >= 0 ? (u8)p.seg : default_segment(i);
+    i->flat = mode == EMU_MODE_64 && i->seg < SEG_FS && i->addrsize == 8;
+    i->checked = i->op->feature != 0 || (i->op->flags & (OP_VECTOR | OP_CPL0));
     decode_immediates(&c, i);
     i->size = (u8)emu_arg_bytes(i, i->op->arg[0]);
     valid = valid && (avx512 || (check_operands(i) && check_mode(i)));

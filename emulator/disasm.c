@@ -108,16 +108,16 @@ static void put_memory(struct listing *l, u16 arg)
     if (i->seg != (by_stack ? SEG_SS : SEG_DS) && i->op->handler != op_lea)
         put(l, "%s:", segment_names[i->seg]);
     put(l, "[");
-    if (i->base == BASE_RIP) {
+    if (i->base == GPR_RIP) {
         put_address(l, l->next + i->disp);
         put(l, "]");
         return;
     }
-    bool alone = i->base == REG_NONE && i->index == REG_NONE;
-    if (i->base != REG_NONE)
+    bool alone = i->base == GPR_NONE && i->index == GPR_NONE;
+    if (i->base != GPR_NONE)
         put_gpr(l, i->base, i->addrsize);
-    if (i->index != REG_NONE) {
-        put(l, "%s", i->base != REG_NONE ? "+" : "");
+    if (i->index != GPR_NONE) {
+        put(l, "%s", i->base != GPR_NONE ? "+" : "");
         if (i->op->flags & OP_VSIB) /* op->sub: bytes of an index; qwords by dwords need half */
             put_vector(l, i->index, i->op->sub == 4 && (i->rex & 8) ? ARG(V, h) : ARG(V, x));
         else

@@ -86,7 +86,8 @@ struct emu_native {
 
 /*
  * What the emulator asks of its user.  `ctx` is emu->ctx.  Functions that return enum emu_status
- * may return EMU_DONE, EMU_STOP, EMU_RETRY, or EMU_FAULT after emu_raise().
+ * may return EMU_DONE, EMU_STOP, EMU_RETRY, or EMU_FAULT after emu_raise().  Device accesses cannot
+ * fail: they come last, when everything that can has been checked.
  */
 struct emu_ops {
     /* Make these state groups valid in *emu->state. */
@@ -98,14 +99,15 @@ struct emu_ops {
      */
     void *(*ram)(void *ctx, gpa_t gpa, enum emu_access access);
 
-    /* One access of 1, 2, 4 or 8 bytes to a page for which ram() said NULL. */
-    enum emu_status (*mmio_read)(void *ctx, gpa_t gpa, unsigned size, u64 *value);
-    enum emu_status (*mmio_write)(void *ctx, gpa_t gpa, unsigned size, u64 value);
+    /* One access of 1, 2, 4 or 8 bytes to a page for which ram() said NULL.  Bits above the size of
+     * what is read mean nothing; what is written is zero-extended. */
+    u64 (*mmio_read)(void *ctx, gpa_t gpa, unsigned size);
+    void (*mmio_write)(void *ctx, gpa_t gpa, unsigned size, u64 value);
 
     /* `*count` accesses of 1, 2 or 4 bytes from or to consecutive memory; returns in *count how
-     * many were done (fewer when interrupted, never 0 with EMU_DONE). */
-    enum emu_status (*port_in)(void *ctx, u16 port, unsigned size, void *data, u64 *count);
-    enum emu_status (*port_out)(void *ctx, u16 port, unsigned size, const void *data, u64 *count);
+     * many were done (fewer when interrupted, never 0). */
+    void (*port_in)(void *ctx, u16 port, unsigned size, void *data, u64 *count);
+    void (*port_out)(void *ctx, u16 port, unsigned size, const void *data, u64 *count);
 
     /* MOV to CR0/CR3/CR4/CR8, LMSW, CLTS: check, apply to *state and mark dirty; CR8 also read. */
     enum emu_status (*write_cr)(void *ctx, unsigned cr, u64 value);
@@ -156,17 +158,21 @@ enum emu_special {
     EMU_OP_PAUSE
 };
 
+/* An instruction's bytes. */
+struct emu_code {
+    u8 bytes[15];            /* zero after its length */
+    u8 length : 4, mode : 4; /* length 0: not even the fetch succeeded; enum emu_mode */
+};
+
 /* What the last instruction was and touched: filled by every emu_step(). */
 struct emu_record {
-    u64 rip; /* state.rip before it */
-    u8 bytes[15];
-    u8 length;      /* 0 when not even the fetch succeeded */
-    u8 mode;        /* enum emu_mode */
-    u8 io;          /* enum emu_io: the last device access it made */
-    u8 io_width;    /* bytes */
-    u64 io_address; /* guest-physical address or port */
-    u64 io_value;
-    u64 iterations; /* of a rep-prefixed instruction, else 1 */
+    u64 rip;                     /* state.rip before it */
+    const struct emu_code *code; /* until the next emu_step() */
+    u8 io;                       /* enum emu_io: the last device access it made */
+    u8 io_width;                 /* bytes */
+    u64 io_address;              /* guest-physical address or port */
+    u64 io_value;                /* bits above its width mean nothing */
+    u64 iterations;              /* of a rep-prefixed instruction, else 1 */
 };
 enum emu_io { EMU_IO_NONE, EMU_IO_MMIO_READ, EMU_IO_MMIO_WRITE, EMU_IO_IN, EMU_IO_OUT };
 enum emu_mode { EMU_MODE_REAL, EMU_MODE_VM86, EMU_MODE_16, EMU_MODE_32, EMU_MODE_64 };
@@ -204,13 +210,18 @@ struct emu {
     gpa_t fault_gpa;
     struct emu_event event; /* after EMU_FAULT; also a pending trap (#DB) after EMU_DONE */
     struct emu_record record;
+    struct emu_code fetched; /* emulator-private: record.code, when it is not in the cache */
     struct emu_cache *cache; /* may be NULL: no caching */
-    struct emu_retiring {
-        u32 shadow;   /* BLOCKED_BY_STI or BLOCKED_BY_MOV_SS to begin after this instruction */
-        bool no_trap; /* no single-step trap after it (INT n, delivery) */
-        bool keep_rf; /* it loaded RFLAGS.RF itself (IRET, task switch) */
-        bool tf;      /* RFLAGS.TF before it */
-    } step;           /* emulator-private: a handler's word to the retire step */
+    union emu_retiring {
+        u64 any; /* 0: nothing but RIP is to be changed */
+        struct {
+            u32 before;   /* RFLAGS.TF and RF and the shadows before the instruction */
+            u8 shadow;    /* BLOCKED_BY_STI or BLOCKED_BY_MOV_SS to begin after it */
+            bool no_trap; /* no single-step trap after it (INT n, delivery) */
+            bool keep_rf; /* it loaded RFLAGS.RF itself (IRET, task switch) */
+            bool other;   /* state.activity or event is to be looked at */
+        };
+    } step; /* emulator-private: a handler's word to the retire step */
 };
 
 /* Give emu->event a fault; returns EMU_FAULT for `return emu_raise(…)`. */
@@ -218,6 +229,12 @@ enum emu_status emu_raise(struct emu *e, u8 vector, bool has_error, u32 error);
 
 /* Execute the instruction at CS:RIP.  STATE_BASE must be valid. */
 enum emu_status emu_step(struct emu *e);
+
+/* After emu_step(): is there no event, no change of state.activity, no shadow to think of? */
+static inline bool emu_is_plain(const struct emu *e, enum emu_status st)
+{
+    return (e->step.any | st) == 0;
+}
 
 /* Advance over the instruction at CS:RIP as if it had been executed (TF, RF, shadow: retired). */
 enum emu_status emu_skip(struct emu *e);

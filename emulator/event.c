@@ -59,6 +59,7 @@ static enum emu_status deliver_8086(struct emu *e, gva_t entry, u64 rip, u64 fla
     enum emu_status st = emu_read_linear(e, entry, to, sizeof(to), EMU_IMPLICIT);
     if (st != EMU_DONE)
         return st;
+    emu_need(e, STATE_SEG(SEG_CS));
     emu_stack_current(e, &f.stack);
     f.count = 0;
     st = emu_frame_push(e, &f, 2, flags);
@@ -71,9 +72,7 @@ static enum emu_status deliver_8086(struct emu *e, gva_t entry, u64 rip, u64 fla
     struct segment cs = emu_real_code(e, to[1]);
     if (!emu_code_holds(e, &cs, to[0]))
         return emu_gp(e, 0);
-    st = emu_frame_store(e, &f);
-    if (st != EMU_DONE)
-        return st;
+    emu_frame_store(e, &f);
     emu_set_sp(e, f.stack.width, f.stack.sp);
     emu_set_rflags(e, s->rflags & ~clear);
     emu_set_code(e, &cs, 0, to[0]);
@@ -206,6 +205,7 @@ static enum emu_status push_event(struct emu *e, const struct emu_event *event, 
         items[n++] = s->seg[SEG_SS].selector;
         items[n++] = s->gpr[RSP];
     }
+    emu_need(e, STATE_SEG(SEG_CS));
     items[n++] = event_flags(s, event);
     items[n++] = s->seg[SEG_CS].selector;
     items[n++] = rip;
@@ -247,9 +247,7 @@ static enum emu_status deliver_gate(struct emu *e, const struct emu_event *event
     struct segment cs = emu_desc_segment(&d);
     if (!emu_code_holds(e, &cs, g->offset))
         return emu_gp(e, 0);
-    st = emu_frame_store(e, &f);
-    if (st != EMU_DONE)
-        return st;
+    emu_frame_store(e, &f);
 
     u64 clear = RFLAGS_TF | RFLAGS_NT | RFLAGS_VM | RFLAGS_RF;
     if (g->type == TYPE_INT || g->type == TYPE_INT16)

@@ -14,22 +14,11 @@ struct far_target {
 
 static enum emu_status far_operand(struct emu *e, const struct insn *i, struct far_target *t)
 {
-    struct emu_span span;
-    u8 pointer[10];
-
-    if (i->opcode != 0xff) {
-        t->selector = (u16)i->imm2;
-        t->offset = i->imm & mask_bytes(i->opsize);
-        return EMU_DONE;
-    }
-    enum emu_status st =
-        emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), i->opsize + 2u, EMU_READ, &span);
-    if (st == EMU_DONE)
-        st = emu_span_read(e, &span, pointer);
-    t->offset = 0;
-    memcpy(&t->offset, pointer, i->opsize);
-    memcpy(&t->selector, pointer + i->opsize, sizeof(t->selector));
-    return st;
+    if (i->opcode == 0xff)
+        return emu_read_far(e, i, &t->offset, &t->selector);
+    t->selector = (u16)i->imm2;
+    t->offset = i->imm & mask_bytes(i->opsize);
+    return EMU_DONE;
 }
 
 /* Go to cs:rip at the same level once the frame (if any) is written. */
@@ -39,9 +28,7 @@ static enum emu_status far_go(struct emu *e, const struct segment *cs, u64 rip,
     if (!emu_code_holds(e, cs, rip))
         return emu_gp(e, 0);
     if (f != NULL) {
-        enum emu_status st = emu_frame_store(e, f);
-        if (st != EMU_DONE)
-            return st;
+        emu_frame_store(e, f);
         emu_set_sp(e, f->stack.width, f->stack.sp);
     }
     emu_set_code(e, cs, emu_cpl(e), rip);
@@ -51,6 +38,7 @@ static enum emu_status far_go(struct emu *e, const struct segment *cs, u64 rip,
 /* Push CS:RIP in items of `size` bytes. */
 static enum emu_status push_return(struct emu *e, struct emu_frame *f, unsigned size)
 {
+    emu_need(e, STATE_SEG(SEG_CS));
     enum emu_status st = emu_frame_push(e, f, size, e->state->seg[SEG_CS].selector);
     return st != EMU_DONE ? st : emu_frame_push(e, f, size, e->state->rip);
 }
@@ -112,9 +100,7 @@ static enum emu_status call_inner(struct emu *e, const struct descriptor *code, 
         return st;
     if (!emu_code_holds(e, &cs, offset))
         return emu_gp(e, 0);
-    st = emu_frame_store(e, &f);
-    if (st != EMU_DONE)
-        return st;
+    emu_frame_store(e, &f);
     emu_set_segment(e, SEG_SS, &f.stack.ss);
     emu_set_sp(e, f.stack.width, f.stack.sp);
     emu_set_code(e, &cs, cpl, offset);

@@ -38,11 +38,11 @@ enum emu_status op_fwait(struct emu *e, const struct insn *i)
 /* The opcode as FOP has it: three bits of the first byte, and ModRM (SDM vol. 1, 8.1.9). */
 static u16 fop_of(const struct emu *e, u8 opcode)
 {
-    unsigned at = 0;
+    const u8 *bytes = e->record.code->bytes;
 
-    while (at + 2 < sizeof(e->record.bytes) && e->record.bytes[at] != opcode)
-        at++;
-    return (u16)((opcode & 7) << 8 | e->record.bytes[at + 1]);
+    while (*bytes != opcode)
+        bytes++;
+    return (u16)((opcode & 7) << 8 | bytes[1]);
 }
 
 /* Where the CPU noted the stub's address or the buffer, put the guest's. */
@@ -144,7 +144,7 @@ enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
     if (st == EMU_DONE)
         st = emu_vector_map(e, i, header + rest, store ? EMU_WRITE : EMU_READ, &span);
     if (st == EMU_DONE && !store)
-        st = emu_span_read(e, &span, guest);
+        emu_span_read(e, &span, guest);
     if (st != EMU_DONE)
         return st;
     if (!real) { /* the CPU's own layout */
@@ -152,7 +152,9 @@ enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
         if (!store)
             return emu_native_simple(e, code, guest);
         st = emu_native_simple(e, code, guest);
-        return st == EMU_DONE ? emu_span_write(e, &span, guest) : st;
+        if (st == EMU_DONE)
+            emu_span_write(e, &span, guest);
+        return st;
     }
     if (!store) {
         header = from_real(guest, wide, &env);
@@ -166,7 +168,8 @@ enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
     memcpy(&env, native, sizeof(env));
     header = to_real(&env, wide, guest);
     memcpy(guest + header, native + sizeof(env), rest);
-    return emu_span_write(e, &span, guest);
+    emu_span_write(e, &span, guest);
+    return EMU_DONE;
 }
 
 /* ---- FXSAVE FXRSTOR --------------------------------------------------------------------- */
@@ -205,7 +208,8 @@ enum emu_status op_fxsave(struct emu *e, const struct insn *i)
     if (st != EMU_DONE)
         return st;
     cut(&span, fx_bytes(i));
-    return emu_span_write(e, &span, image);
+    emu_span_write(e, &span, image);
+    return EMU_DONE;
 }
 
 enum emu_status op_fxrstor(struct emu *e, const struct insn *i)
@@ -219,9 +223,7 @@ enum emu_status op_fxrstor(struct emu *e, const struct insn *i)
     if (st != EMU_DONE)
         return st;
     cut(&span, fx_bytes(i));
-    st = emu_span_read(e, &span, image);
-    if (st != EMU_DONE)
-        return st;
+    emu_span_read(e, &span, image);
     return emu_native_simple(e, i->rex & 8 ? CODE_FXRSTOR64 : CODE_FXRSTOR, image);
 }
 
@@ -297,7 +299,7 @@ enum emu_status op_xsave(struct emu *e, const struct insn *i)
         return EMU_UNIMPLEMENTED;
     enum emu_status st = map_area(e, i, 64, size, EMU_WRITE, &span);
     if (st == EMU_DONE)
-        st = emu_span_read(e, &span, area);
+        emu_span_read(e, &span, area);
     if (st != EMU_DONE)
         return st;
     memcpy(before[0], area + FX_XMM8, 128);
@@ -310,7 +312,8 @@ enum emu_status op_xsave(struct emu *e, const struct insn *i)
         memcpy(area + ymm8, before[1], 128);
         memcpy(area + FX_XMM8, before[0], 128);
     }
-    return emu_span_write(e, &span, area);
+    emu_span_write(e, &span, area);
+    return EMU_DONE;
 }
 
 enum emu_status op_xrstor(struct emu *e, const struct insn *i)
@@ -322,7 +325,7 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
     memset(area, 0, sizeof(area));
     enum emu_status st = map_area(e, i, 64, XSAVE_HEADER, EMU_READ, &span);
     if (st == EMU_DONE)
-        st = emu_span_read(e, &span, area);
+        emu_span_read(e, &span, area);
     if (st != EMU_DONE)
         return st;
     struct emu_native check = {.code = emu_native_encode(i), .memory = area};
@@ -337,7 +340,7 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
         return EMU_UNIMPLEMENTED;
     st = map_area(e, i, 64, size, EMU_READ, &span);
     if (st == EMU_DONE)
-        st = emu_span_read(e, &span, area);
+        emu_span_read(e, &span, area);
     if (st == EMU_DONE)
         st = keep_high(e, i, high, true);
     struct emu_native n = xsave_code(e, i, area);

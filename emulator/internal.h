@@ -132,9 +132,7 @@ enum opcode_group {
 #define OP_XSAVE   BIT(23) /* #UD by !CR4.OSXSAVE; #NM by CR0.TS */
 #define OP_SCALAR  BIT(24) /* EVEX.LL means nothing */
 #define OP_OPMASK  BIT(25) /* VEX on opmask registers */
-
-#define REG_NONE 0xff
-#define BASE_RIP 0xfe
+#define OP_VECTOR  (OP_FPU | OP_SSE | OP_AVX | OP_GPRVEX | OP_XSAVE)
 
 /* A decoded instruction.  Lives in the decode cache: handlers must not change it. */
 struct insn {
@@ -150,7 +148,7 @@ struct insn {
     u8 addrsize;     /* effective address size: 2, 4 or 8 */
     u8 size;         /* bytes of the first operand */
     u8 mod, reg, rm; /* ModRM; reg and rm with their REX bits (rm only when mod is 3) */
-    u8 base, index;  /* of a memory operand: enum gpr, REG_NONE, BASE_RIP */
+    u8 base, index;  /* of a memory operand: places in x86_state.reg[] */
     u8 scale;        /* shift of index: 0..3 */
     u8 seg;          /* of a memory operand, overrides applied: enum seg */
     u8 rex;          /* the REX byte (or one made of VEX), 0: none */
@@ -162,11 +160,15 @@ struct insn {
     bool zeroing;    /* EVEX.z */
     bool lock;
     bool opsize16; /* a 66 prefix is there */
+    bool checked;  /* emulator.c, check(), has something to say to it */
+    bool flat;     /* its memory operand's offset is its linear address, of 64 bits */
 };
 
 static inline bool insn_is_memory(const struct insn *i) { return i->mod != 3; }
 
 /* ---- memory.c --------------------------------------------------------------------------- */
+
+#define PTE_ADDR 0x000ffffffffff000ull /* of a paging-structure entry, and of CR3 */
 
 /* Operand bytes after translation: one or two pages, each RAM (host) or a device (NULL). */
 struct emu_span {
@@ -192,30 +194,9 @@ enum emu_status emu_linear(struct emu *e, enum seg seg, u64 offset, unsigned siz
 enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access access,
                         struct emu_span *span);
 
-/* One access of a device's register, recorded. */
-static inline enum emu_status emu_device_read(struct emu *e, gpa_t gpa, unsigned size, u64 *value)
-{
-    enum emu_status st = e->ops->mmio_read(e->ctx, gpa, size, value);
-
-    e->record.io = EMU_IO_MMIO_READ;
-    e->record.io_width = (u8)size;
-    e->record.io_address = gpa.v;
-    e->record.io_value = *value & mask_bytes(size);
-    return st;
-}
-
-static inline enum emu_status emu_device_write(struct emu *e, gpa_t gpa, unsigned size, u64 value)
-{
-    e->record.io = EMU_IO_MMIO_WRITE;
-    e->record.io_width = (u8)size;
-    e->record.io_address = gpa.v;
-    e->record.io_value = value;
-    return e->ops->mmio_write(e->ctx, gpa, size, value);
-}
-
-/* Read or write a whole span; RAM by memcpy, devices in naturally sized pieces (recorded). */
-enum emu_status emu_span_read(struct emu *e, const struct emu_span *span, void *buf);
-enum emu_status emu_span_write(struct emu *e, const struct emu_span *span, const void *buf);
+/* Read or write a whole span that was mapped: RAM by memcpy, devices in naturally sized pieces. */
+void emu_span_read(struct emu *e, const struct emu_span *span, void *buf);
+void emu_span_write(struct emu *e, const struct emu_span *span, const void *buf);
 
 /* emu_linear, then emu_map. */
 static inline enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
@@ -226,11 +207,18 @@ static inline enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offse
     return st != EMU_DONE ? st : emu_map(e, gva, size, access, span);
 }
 
-/* Read or write `size` bytes at a linear address, whole or not at all. */
+/* Bytes in a segment, whole or not at all; likewise at a linear address. */
+enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf, unsigned size);
 enum emu_status emu_read_linear(struct emu *e, gva_t gva, void *buf, unsigned size,
                                 enum emu_access access);
 enum emu_status emu_write_linear(struct emu *e, gva_t gva, const void *buf, unsigned size,
                                  enum emu_access access);
+
+/* The low `size` bytes: 1, 2, 4 or 8. */
+static inline u64 emu_low(u64 value, unsigned size)
+{
+    return likely(size == 4) ? (u32)value : value & mask_bytes(size);
+}
 
 /* Host values of 1, 2, 4 or 8 bytes at any alignment, each one host access (so: atomic). */
 struct host_u16 {
@@ -272,42 +260,37 @@ static inline void emu_record_io(struct emu *e, enum emu_io io, u64 address, uns
     e->record.io_value = value;
 }
 
-/* Is a span of 1, 2, 4 or 8 bytes one access to one device, within an aligned quadword? */
-static inline bool emu_span_is_device(const struct emu_span *span)
+/* One access of a device's register, recorded. */
+static inline u64 emu_device_read(struct emu *e, gpa_t gpa, unsigned size)
 {
-    return span->host[0] == NULL && span->first == span->size &&
-           (span->gpa[0].v & 7) + span->size <= 8;
+    u64 value = e->ops->mmio_read(e->ctx, gpa, size);
+    emu_record_io(e, EMU_IO_MMIO_READ, gpa.v, size, value);
+    return value;
+}
+
+static inline void emu_device_write(struct emu *e, gpa_t gpa, unsigned size, u64 value)
+{
+    emu_record_io(e, EMU_IO_MMIO_WRITE, gpa.v, size, value);
+    e->ops->mmio_write(e->ctx, gpa, size, value);
 }
 
 /* A span of 1, 2, 4 or 8 bytes as a zero-extended value. */
-static inline enum emu_status emu_span_load(struct emu *e, const struct emu_span *span, u64 *value)
+static inline u64 emu_span_load(struct emu *e, const struct emu_span *span)
 {
-    if (likely(span->host[0] != NULL && span->first == span->size)) {
-        *value = host_load(span->host[0], span->size);
-        return EMU_DONE;
-    }
-    *value = 0;
-    if (likely(emu_span_is_device(span))) {
-        enum emu_status st = e->ops->mmio_read(e->ctx, span->gpa[0], span->size, value);
-        *value &= mask_bytes(span->size);
-        emu_record_io(e, EMU_IO_MMIO_READ, span->gpa[0].v, span->size, *value);
-        return st;
-    }
-    return emu_span_read(e, span, value);
+    u64 value = 0;
+
+    if (likely(span->host[0] != NULL && span->first == span->size))
+        return host_load(span->host[0], span->size);
+    emu_span_read(e, span, &value);
+    return value;
 }
 
-static inline enum emu_status emu_span_store(struct emu *e, const struct emu_span *span, u64 value)
+static inline void emu_span_store(struct emu *e, const struct emu_span *span, u64 value)
 {
-    if (likely(span->host[0] != NULL && span->first == span->size)) {
+    if (likely(span->host[0] != NULL && span->first == span->size))
         host_store(span->host[0], span->size, value);
-        return EMU_DONE;
-    }
-    if (likely(emu_span_is_device(span))) {
-        value &= mask_bytes(span->size);
-        emu_record_io(e, EMU_IO_MMIO_WRITE, span->gpa[0].v, span->size, value);
-        return e->ops->mmio_write(e->ctx, span->gpa[0], span->size, value);
-    }
-    return emu_span_write(e, span, &value);
+    else
+        emu_span_write(e, span, &value);
 }
 
 /* ---- state ------------------------------------------------------------------------------ */
@@ -356,7 +339,8 @@ static inline void emu_set_gpr(struct emu *e, unsigned reg, unsigned size, u64 v
         *r = size == 4 ? (u32)value : value;
     else
         *r = (*r & ~mask_bytes(size)) | (value & mask_bytes(size));
-    e->state->dirty |= reg == RSP ? STATE_RSP : 0;
+    if (unlikely(reg == RSP))
+        e->state->dirty |= STATE_RSP;
 }
 
 /* SP, ESP or RSP, leaving the upper bits of the register alone except that ESP clears them. */
@@ -399,14 +383,6 @@ static inline bool emu_canonical(const struct emu *e, u64 value)
     return (u64)((s64)(value << shift) >> shift) == value;
 }
 
-/*
- * A handler's word to the one retire step, in e->step (cleared before each instruction):
- * shadow: BLOCKED_BY_STI or BLOCKED_BY_MOV_SS to begin now (MOV SS also defers the TF trap);
- * no_trap: no single-step trap after this one (INT n, delivery through a gate);
- * keep_rf: RFLAGS.RF was loaded on purpose (IRET, task switch).
- * tf: RFLAGS.TF as it was before the instruction.
- */
-
 /* ---- operand.c: operands by ModRM -------------------------------------------------------- */
 
 /* A register or memory operand of 1, 2, 4 or 8 bytes, ready to be accessed. */
@@ -417,8 +393,14 @@ struct operand {
     struct emu_span span; /* when !is_reg */
 };
 
-/* Offset of the memory operand within its segment, truncated to the address size. */
-u64 emu_ea(const struct emu *e, const struct insn *i);
+/* Offset of the memory operand within its segment, truncated to the address size.  RIP is the next
+ * instruction's already. */
+static inline u64 emu_ea(const struct emu *e, const struct insn *i)
+{
+    const u64 *reg = e->state->reg;
+    u64 ea = reg[i->base] + (reg[i->index] << i->scale) + i->disp;
+    return likely(i->addrsize == 8) ? ea : ea & mask_bytes(i->addrsize);
+}
 
 /* The low `size` bytes of general register `reg`; a byte of 4..7 without REX is AH..BH. */
 static inline u8 *emu_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size)
@@ -433,7 +415,15 @@ static inline u64 emu_get_reg(struct emu *e, const struct insn *i, unsigned reg,
 {
     return host_load(emu_reg(e, i, reg, size), size);
 }
-void emu_set_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size, u64 value);
+static inline void emu_set_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size,
+                               u64 value)
+{
+    if (unlikely(size == 1)) {
+        *emu_reg(e, i, reg, 1) = (u8)value;
+    } else {
+        emu_set_gpr(e, reg, size, value);
+    }
+}
 
 /*
  * Resolve ModRM.rm as a register or memory of `size` bytes for `access`; or memory at seg:offset.
@@ -445,12 +435,57 @@ enum emu_status emu_operand_at(struct emu *e, enum seg seg, u64 offset, unsigned
                                enum emu_access access, bool locked, struct operand *o);
 
 /* Value, zero-extended; store (a 4-byte register write clears the upper half). */
-enum emu_status emu_operand_load(struct emu *e, const struct operand *o, u64 *value);
-enum emu_status emu_operand_store(struct emu *e, const struct operand *o, u64 value);
+u64 emu_operand_load(struct emu *e, const struct operand *o);
+void emu_operand_store(struct emu *e, const struct operand *o, u64 value);
 
-/* Both in one: the value of ModRM.rm; write to ModRM.rm. */
+/* Memory of 1, 2, 4 or 8 bytes at offset ea in the segment of the memory operand. */
+enum emu_status emu_read_memory(struct emu *e, const struct insn *i, u64 ea, unsigned size,
+                                u64 *value);
+enum emu_status emu_write_memory(struct emu *e, const struct insn *i, u64 ea, unsigned size,
+                                 u64 value);
+
+/*
+ * Is this the access that caused the exit?  Then hardware has made every check and told the
+ * device's address.  Aligned, so it has but one page and cannot be #AC.
+ */
+static inline bool emu_is_exit_access(const struct emu *e, const struct insn *i, u64 ea,
+                                      unsigned size)
+{
+    return e->fault_gva.v == ea && e->fault_gpa_valid && i->flat && (ea & (size - 1)) == 0;
+}
+
+/* The value of ModRM.rm (zero-extended); write to ModRM.rm.  For the few handlers that devices are
+ * accessed with most there is a form that is compiled into them. */
 enum emu_status emu_read_rm(struct emu *e, const struct insn *i, unsigned size, u64 *value);
 enum emu_status emu_write_rm(struct emu *e, const struct insn *i, unsigned size, u64 value);
+
+static __attribute__((always_inline)) inline enum emu_status
+emu_read_rm_here(struct emu *e, const struct insn *i, unsigned size, u64 *value)
+{
+    if (!insn_is_memory(i)) {
+        *value = emu_get_reg(e, i, i->rm, size);
+        return EMU_DONE;
+    }
+    u64 ea = emu_ea(e, i);
+    if (unlikely(!emu_is_exit_access(e, i, ea, size)))
+        return emu_read_memory(e, i, ea, size, value);
+    *value = emu_low(emu_device_read(e, e->fault_gpa, size), size);
+    return EMU_DONE;
+}
+
+static __attribute__((always_inline)) inline enum emu_status
+emu_write_rm_here(struct emu *e, const struct insn *i, unsigned size, u64 value)
+{
+    if (!insn_is_memory(i)) {
+        emu_set_reg(e, i, i->rm, size, value);
+        return EMU_DONE;
+    }
+    u64 ea = emu_ea(e, i);
+    if (unlikely(!emu_is_exit_access(e, i, ea, size)))
+        return emu_write_memory(e, i, ea, size, value);
+    emu_device_write(e, e->fault_gpa, size, emu_low(value, size));
+    return EMU_DONE;
+}
 
 /*
  * Read, modify and write ModRM.rm (i->size bytes) by one function on host memory, flags packed as
@@ -460,8 +495,11 @@ typedef u32 (*emu_rmw)(unsigned size, bool lock, void *d, u64 s, u32 ax);
 enum emu_status emu_modify(struct emu *e, const struct insn *i, emu_rmw fn, u64 source,
                            bool writes);
 /* The same on an operand already resolved. */
-enum emu_status emu_modify_operand(struct emu *e, const struct insn *i, struct operand *o,
-                                   emu_rmw fn, u64 source, bool writes);
+void emu_modify_operand(struct emu *e, const struct insn *i, struct operand *o, emu_rmw fn,
+                        u64 source, bool writes);
+
+/* The far pointer in memory: offset of the operand size, then selector. */
+enum emu_status emu_read_far(struct emu *e, const struct insn *i, u64 *offset, u16 *selector);
 
 /* Condition code `cc` (0..15: O NO B NB Z NZ BE NBE S NS P NP L NL LE NLE), SDM vol. 1, B.1. */
 static inline bool emu_condition(u64 rflags, unsigned cc)
@@ -502,6 +540,15 @@ enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target);
 /* ---- string.c: may the current CPL access ports [port, port + size)?  Else #GP(0). ---------- */
 enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size);
 
+/* ---- emulator.c: an instruction's bytes as they are told of -------------------------------- */
+static inline struct emu_code emu_code_of(const u8 *bytes, unsigned length, unsigned mode)
+{
+    struct emu_code c = {.length = length & 15, .mode = mode & 15};
+    for (unsigned n = 0; n < length; n++)
+        c.bytes[n] = bytes[n];
+    return c;
+}
+
 /* ---- decode.c, table.c ---------------------------------------------------------------------- */
 
 extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256],
@@ -518,10 +565,6 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
 
 /* Bytes of an operand of this size letter in this instruction (0: the instruction's own). */
 unsigned emu_arg_bytes(const struct insn *i, u16 arg);
-
-/* ---- fetch.c: the instruction at CS:RIP, in the cache or in *local; fills e->record. -----------
- */
-enum emu_status emu_fetch(struct emu *e, struct insn *local, const struct insn **out);
 
 /* ---- segment.c ------------------------------------------------------------------------------ */
 

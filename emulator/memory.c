@@ -7,14 +7,13 @@
 #include "emulator/system.h"
 
 /* Paging-structure entries, SDM vol. 3A, 4.3 to 4.5. */
-#define PTE_P    BIT64(0)
-#define PTE_W    BIT64(1)
-#define PTE_U    BIT64(2)
-#define PTE_A    BIT64(5)
-#define PTE_D    BIT64(6)
-#define PTE_PS   BIT64(7)
-#define PTE_XD   BIT64(63)
-#define PTE_ADDR 0x000ffffffffff000ull
+#define PTE_P  BIT64(0)
+#define PTE_W  BIT64(1)
+#define PTE_U  BIT64(2)
+#define PTE_A  BIT64(5)
+#define PTE_D  BIT64(6)
+#define PTE_PS BIT64(7)
+#define PTE_XD BIT64(63)
 
 /* Page-fault error codes, SDM vol. 3A, figure 4-12. */
 #define PF_P    BIT(0)
@@ -472,40 +471,24 @@ static unsigned device_piece(gpa_t gpa, unsigned left)
     return aligned;
 }
 
-/* One access, recorded. */
 /* As many accesses as it takes. */
-static enum emu_status device_read_pieces(struct emu *e, gpa_t gpa, unsigned size, u8 *to)
+static void device_read(struct emu *e, gpa_t gpa, unsigned size, u8 *to)
 {
-    enum emu_status st = EMU_DONE;
-
-    for (unsigned at = 0, n; at < size && st == EMU_DONE; at += n, gpa.v += n) {
-        u64 value = 0;
+    for (unsigned at = 0, n; at < size; at += n, gpa.v += n) {
         n = device_piece(gpa, size - at);
-        st = emu_device_read(e, gpa, n, &value);
+        u64 value = emu_device_read(e, gpa, n);
         memcpy(to + at, &value, n);
     }
-    return st;
 }
 
-static enum emu_status device_write_pieces(struct emu *e, gpa_t gpa, unsigned size, const u8 *from)
+static void device_write(struct emu *e, gpa_t gpa, unsigned size, const u8 *from)
 {
-    enum emu_status st = EMU_DONE;
-
-    for (unsigned at = 0, n; at < size && st == EMU_DONE; at += n, gpa.v += n) {
+    for (unsigned at = 0, n; at < size; at += n, gpa.v += n) {
         u64 value = 0;
         n = device_piece(gpa, size - at);
         memcpy(&value, from + at, n);
-        st = emu_device_write(e, gpa, n, value);
+        emu_device_write(e, gpa, n, value);
     }
-    return st;
-}
-
-/* The usual operand of a device: 1, 2, 4 or 8 bytes in one aligned quadword. */
-static inline bool span_is_register(const struct emu_span *span)
-{
-    unsigned size = span->size;
-    return span->host[0] == NULL && span->first == size && (size & (size - 1)) == 0 &&
-           (span->gpa[0].v & 7) + size <= 8;
 }
 
 /* Copy with one access when the size has one: another CPU sees descriptors and pointers whole. */
@@ -517,43 +500,39 @@ static void copy(void *dst, const void *src, unsigned size)
         memcpy(dst, src, size);
 }
 
-enum emu_status emu_span_read(struct emu *e, const struct emu_span *span, void *buf)
+void emu_span_read(struct emu *e, const struct emu_span *span, void *buf)
 {
-    enum emu_status st = EMU_DONE;
     u8 *to = buf;
 
-    if (likely(span_is_register(span))) {
-        u64 value = 0;
-        st = emu_device_read(e, span->gpa[0], span->size, &value);
-        host_store(buf, span->size, value);
-        return st;
-    }
-    for (unsigned i = 0, done = 0; done < span->size && st == EMU_DONE; i++) {
-        unsigned n = i == 0 ? span->first : (unsigned)span->size - span->first;
+    for (unsigned i = 0, done = 0, n; done < span->size; i++, done += n) {
+        n = i == 0 ? span->first : (unsigned)span->size - span->first;
         if (span->host[i] != NULL)
             copy(to + done, span->host[i], n);
         else
-            st = device_read_pieces(e, span->gpa[i], n, to + done);
-        done += n;
+            device_read(e, span->gpa[i], n, to + done);
     }
-    return st;
 }
 
-enum emu_status emu_span_write(struct emu *e, const struct emu_span *span, const void *buf)
+void emu_span_write(struct emu *e, const struct emu_span *span, const void *buf)
 {
-    enum emu_status st = EMU_DONE;
     const u8 *from = buf;
 
-    if (likely(span_is_register(span)))
-        return emu_device_write(e, span->gpa[0], span->size, host_load(buf, span->size));
-    for (unsigned i = 0, done = 0; done < span->size && st == EMU_DONE; i++) {
-        unsigned n = i == 0 ? span->first : (unsigned)span->size - span->first;
+    for (unsigned i = 0, done = 0, n; done < span->size; i++, done += n) {
+        n = i == 0 ? span->first : (unsigned)span->size - span->first;
         if (span->host[i] != NULL)
             copy(span->host[i], from + done, n);
         else
-            st = device_write_pieces(e, span->gpa[i], n, from + done);
-        done += n;
+            device_write(e, span->gpa[i], n, from + done);
     }
+}
+
+enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf, unsigned size)
+{
+    struct emu_span span;
+    enum emu_status st = emu_map_seg(e, seg, offset, size, EMU_READ, &span);
+
+    if (st == EMU_DONE)
+        emu_span_read(e, &span, buf);
     return st;
 }
 
@@ -562,7 +541,10 @@ enum emu_status emu_read_linear(struct emu *e, gva_t gva, void *buf, unsigned si
 {
     struct emu_span span;
     enum emu_status st = emu_map(e, gva, size, access, &span);
-    return st != EMU_DONE ? st : emu_span_read(e, &span, buf);
+
+    if (st == EMU_DONE)
+        emu_span_read(e, &span, buf);
+    return st;
 }
 
 enum emu_status emu_write_linear(struct emu *e, gva_t gva, const void *buf, unsigned size,
@@ -570,5 +552,8 @@ enum emu_status emu_write_linear(struct emu *e, gva_t gva, const void *buf, unsi
 {
     struct emu_span span;
     enum emu_status st = emu_map(e, gva, size, access | EMU_WRITE, &span);
-    return st != EMU_DONE ? st : emu_span_write(e, &span, buf);
+
+    if (st == EMU_DONE)
+        emu_span_write(e, &span, buf);
+    return st;
 }

@@ -26,22 +26,22 @@ enum emu_status op_nop(struct emu *e, const struct insn *i)
 
 enum emu_status op_mov_store(struct emu *e, const struct insn *i)
 {
-    return emu_write_rm(e, i, i->size, emu_get_reg(e, i, i->reg, i->size));
+    return emu_write_rm_here(e, i, i->size, emu_get_reg(e, i, i->reg, i->size));
 }
 
 enum emu_status op_mov_load(struct emu *e, const struct insn *i)
 {
     u64 v;
-    enum emu_status st = emu_read_rm(e, i, i->size, &v);
+    enum emu_status st = emu_read_rm_here(e, i, i->size, &v);
 
-    if (st == EMU_DONE)
+    if (likely(st == EMU_DONE))
         emu_set_reg(e, i, i->reg, i->size, v);
     return st;
 }
 
 enum emu_status op_mov_imm(struct emu *e, const struct insn *i)
 {
-    return emu_write_rm(e, i, i->size, i->imm);
+    return emu_write_rm_here(e, i, i->size, i->imm);
 }
 
 enum emu_status op_mov_reg_imm(struct emu *e, const struct insn *i)
@@ -50,21 +50,13 @@ enum emu_status op_mov_reg_imm(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-static enum emu_status map_moffs(struct emu *e, const struct insn *i, enum emu_access access,
-                                 struct emu_span *span)
-{
-    u64 offset = i->addrsize == 8 ? i->disp : i->disp & mask_bytes(i->addrsize);
-    return emu_map_seg(e, (enum seg)i->seg, offset, i->size, access, span);
-}
+static u64 moffs(const struct insn *i) { return i->disp & mask_bytes(i->addrsize); }
 
 enum emu_status op_mov_from_moffs(struct emu *e, const struct insn *i)
 {
-    struct emu_span span;
     u64 v;
-    enum emu_status st = map_moffs(e, i, EMU_READ, &span);
+    enum emu_status st = emu_read_memory(e, i, moffs(i), i->size, &v);
 
-    if (st == EMU_DONE)
-        st = emu_span_load(e, &span, &v);
     if (st == EMU_DONE)
         emu_set_gpr(e, RAX, i->size, v);
     return st;
@@ -72,10 +64,7 @@ enum emu_status op_mov_from_moffs(struct emu *e, const struct insn *i)
 
 enum emu_status op_mov_to_moffs(struct emu *e, const struct insn *i)
 {
-    struct emu_span span;
-    enum emu_status st = map_moffs(e, i, EMU_WRITE, &span);
-
-    return st != EMU_DONE ? st : emu_span_store(e, &span, e->state->gpr[RAX]);
+    return emu_write_memory(e, i, moffs(i), i->size, e->state->gpr[RAX]);
 }
 
 enum emu_status op_mov_from_sreg(struct emu *e, const struct insn *i)
@@ -166,11 +155,8 @@ enum emu_status op_xchg_rm(struct emu *e, const struct insn *i)
     if (o.host != NULL) {
         theirs = host_exchange(o.host, i->size, mine);
     } else {
-        st = emu_span_load(e, &o.span, &theirs);
-        if (st == EMU_DONE)
-            st = emu_span_store(e, &o.span, mine);
-        if (st != EMU_DONE)
-            return st;
+        theirs = emu_span_load(e, &o.span);
+        emu_span_store(e, &o.span, mine);
     }
     emu_set_reg(e, i, i->reg, i->size, theirs);
     return EMU_DONE;
@@ -193,11 +179,8 @@ enum emu_status op_xlat(struct emu *e, const struct insn *i)
 {
     const u64 *gpr = e->state->gpr;
     u64 offset = (gpr[RBX] + (gpr[RAX] & 0xff)) & mask_bytes(i->addrsize), v;
-    struct emu_span span;
-    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, offset, 1, EMU_READ, &span);
+    enum emu_status st = emu_read_memory(e, i, offset, 1, &v);
 
-    if (st == EMU_DONE)
-        st = emu_span_load(e, &span, &v);
     if (st == EMU_DONE)
         emu_set_gpr(e, RAX, 1, v);
     return st;
@@ -287,12 +270,9 @@ enum emu_status op_sti(struct emu *e, const struct insn *i)
 enum emu_status op_bound(struct emu *e, const struct insn *i)
 {
     unsigned size = i->opsize, shift = 64 - 8 * size;
-    struct emu_span span;
     u64 both = 0;
-    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), 2 * size, EMU_READ, &span);
+    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), &both, 2 * size);
 
-    if (st == EMU_DONE)
-        st = emu_span_read(e, &span, &both);
     if (st != EMU_DONE)
         return st;
     s64 index = (s64)(e->state->gpr[i->reg] << shift) >> shift;

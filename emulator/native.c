@@ -270,13 +270,13 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
         if (st == EMU_DONE)
             st = emu_vector_map(e, i, size, store ? EMU_WRITE : EMU_READ, &span);
         if (st == EMU_DONE && !store)
-            st = emu_span_read(e, &span, buf);
+            emu_span_read(e, &span, buf);
     }
     if (st == EMU_DONE)
         st = run_with_registers(e, i, &n);
     if (st == EMU_DONE && x87)
         st = emu_x87_after(e, i, &n, &store);
     if (st == EMU_DONE && store && arg != 0)
-        st = emu_span_write(e, &span, buf);
+        emu_span_write(e, &span, buf);
     return st;
 }

@@ -65,7 +65,6 @@ enum emu_status emu_desc_widen(struct emu *e, enum vector vector, struct descrip
 static enum emu_status desc_change(struct emu *e, const struct descriptor *d, u8 set, u8 clear)
 {
     struct emu_span span;
-    u8 value;
 
     enum emu_status st = emu_map(e, GVA(d->at.v + 5), 1, EMU_WRITE | EMU_IMPLICIT, &span);
     if (st != EMU_DONE)
@@ -77,9 +76,8 @@ static enum emu_status desc_change(struct emu *e, const struct descriptor *d, u8
             (void)__atomic_fetch_and(span.host[0], (u8)~clear, __ATOMIC_SEQ_CST);
         return EMU_DONE;
     }
-    st = emu_span_read(e, &span, &value);
-    value = (u8)((value | set) & ~clear);
-    return st != EMU_DONE ? st : emu_span_write(e, &span, &value);
+    emu_span_store(e, &span, (emu_span_load(e, &span) | set) & ~(u64)clear);
+    return EMU_DONE;
 }
 
 enum emu_status emu_desc_accessed(struct emu *e, struct descriptor *d)
@@ -269,20 +267,12 @@ enum emu_status op_pop_sreg(struct emu *e, const struct insn *i)
 /* LDS, LES, LSS, LFS, LGS: offset, then selector. */
 enum emu_status op_load_far_pointer(struct emu *e, const struct insn *i)
 {
-    struct emu_span span;
-    u8 pointer[10];
-    u64 offset = 0;
+    u64 offset;
     u16 selector;
 
-    enum emu_status st =
-        emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), i->opsize + 2u, EMU_READ, &span);
+    enum emu_status st = emu_read_far(e, i, &offset, &selector);
     if (st == EMU_DONE)
-        st = emu_span_read(e, &span, pointer);
-    if (st != EMU_DONE)
-        return st;
-    memcpy(&offset, pointer, i->opsize);
-    memcpy(&selector, pointer + i->opsize, sizeof(selector));
-    st = emu_load_segment(e, (enum seg)i->op->sub, selector);
+        st = emu_load_segment(e, (enum seg)i->op->sub, selector);
     if (st == EMU_DONE)
         emu_set_gpr(e, i->reg, i->opsize, offset);
     return st;
@@ -326,7 +316,7 @@ enum emu_status emu_stack_pop(struct emu *e, struct emu_stack *k, unsigned size,
     enum emu_status st = stack_map(e, k, size, EMU_READ, &span);
 
     if (st == EMU_DONE)
-        st = emu_span_load(e, &span, value);
+        *value = emu_span_load(e, &span);
     emu_stack_skip(k, size);
     return st;
 }
@@ -338,13 +328,10 @@ enum emu_status emu_frame_push(struct emu *e, struct emu_frame *f, unsigned size
     return stack_map(e, &f->stack, size, EMU_WRITE, &f->span[f->count++]);
 }
 
-enum emu_status emu_frame_store(struct emu *e, const struct emu_frame *f)
+void emu_frame_store(struct emu *e, const struct emu_frame *f)
 {
-    enum emu_status st = EMU_DONE;
-
-    for (unsigned i = 0; i < f->count && st == EMU_DONE; i++)
-        st = emu_span_store(e, &f->span[i], f->value[i]);
-    return st;
+    for (unsigned i = 0; i < f->count; i++)
+        emu_span_store(e, &f->span[i], f->value[i]);
 }
 
 /* SS and the stack pointer for level dpl out of a 16- or 32-bit TSS. */

@@ -24,11 +24,11 @@ static enum emu_status push_slot(struct emu *e, const struct insn *i, unsigned s
     u64 sp = e->state->gpr[RSP] - slot;
     enum emu_status st = map_stack(e, i, sp, size, EMU_WRITE, &span);
 
-    if (st == EMU_DONE)
-        st = emu_span_store(e, &span, value);
-    if (st == EMU_DONE)
-        emu_set_sp(e, emu_stack_size(e, i), sp);
-    return st;
+    if (st != EMU_DONE)
+        return st;
+    emu_span_store(e, &span, value);
+    emu_set_sp(e, emu_stack_size(e, i), sp);
+    return EMU_DONE;
 }
 
 enum emu_status emu_push(struct emu *e, const struct insn *i, unsigned size, u64 value)
@@ -41,7 +41,9 @@ enum emu_status emu_peek(struct emu *e, const struct insn *i, u64 skip, unsigned
     struct emu_span span;
     enum emu_status st = map_stack(e, i, e->state->gpr[RSP] + skip, size, EMU_READ, &span);
 
-    return st != EMU_DONE ? st : emu_span_load(e, &span, value);
+    if (st == EMU_DONE)
+        *value = emu_span_load(e, &span);
+    return st;
 }
 
 void emu_pop_commit(struct emu *e, const struct insn *i, u64 bytes)
@@ -58,18 +60,16 @@ enum emu_status op_push_rm(struct emu *e, const struct insn *i)
 {
     struct operand source;
     struct emu_span stack;
-    u64 v, sp = e->state->gpr[RSP] - i->opsize;
+    u64 sp = e->state->gpr[RSP] - i->opsize;
     enum emu_status st = emu_operand_rm(e, i, i->opsize, EMU_READ, &source);
 
     if (st == EMU_DONE)
         st = map_stack(e, i, sp, i->opsize, EMU_WRITE, &stack);
-    if (st == EMU_DONE) /* it may be a device: read only when nothing else can fail */
-        st = emu_operand_load(e, &source, &v);
-    if (st == EMU_DONE)
-        st = emu_span_store(e, &stack, v);
-    if (st == EMU_DONE)
-        emu_set_sp(e, emu_stack_size(e, i), sp);
-    return st;
+    if (st != EMU_DONE)
+        return st;
+    emu_span_store(e, &stack, emu_operand_load(e, &source));
+    emu_set_sp(e, emu_stack_size(e, i), sp);
+    return EMU_DONE;
 }
 
 enum emu_status op_push_imm(struct emu *e, const struct insn *i)
@@ -124,11 +124,8 @@ enum emu_status op_pusha(struct emu *e, const struct insn *i)
         if (st != EMU_DONE)
             return st;
     }
-    for (unsigned n = 0; n < 8; n++) {
-        enum emu_status st = emu_span_store(e, &span[n], gpr[n]);
-        if (st != EMU_DONE)
-            return st;
-    }
+    for (unsigned n = 0; n < 8; n++)
+        emu_span_store(e, &span[n], gpr[n]);
     emu_set_sp(e, emu_stack_size(e, i), gpr[RSP] - 8 * size);
     return EMU_DONE;
 }
@@ -234,15 +231,15 @@ static enum emu_status enter_display(struct emu *e, const struct insn *i, unsign
             bp -= size;
             st = map_stack(e, i, bp, size, EMU_READ, &from);
             if (st == EMU_DONE && commit)
-                st = emu_span_load(e, &from, &v);
+                v = emu_span_load(e, &from);
         }
         sp -= size;
         if (st == EMU_DONE)
             st = map_stack(e, i, sp, size, EMU_WRITE, &to);
-        if (st == EMU_DONE && commit)
-            st = emu_span_store(e, &to, v);
         if (st != EMU_DONE)
             return st;
+        if (commit)
+            emu_span_store(e, &to, v);
     }
     return EMU_DONE;
 }
@@ -261,12 +258,10 @@ enum emu_status op_enter(struct emu *e, const struct insn *i)
         st = enter_display(e, i, level, frame, false);
     if (st == EMU_DONE) /* the new top of stack must be writable too */
         st = map_stack(e, i, sp, size, EMU_WRITE, &last);
-    if (st == EMU_DONE)
-        st = emu_span_store(e, &first, gpr[RBP]);
-    if (st == EMU_DONE)
-        st = enter_display(e, i, level, frame, true);
     if (st != EMU_DONE)
         return st;
+    emu_span_store(e, &first, gpr[RBP]);
+    (void)enter_display(e, i, level, frame, true);
     emu_set_gpr(e, RBP, size, frame);
     emu_set_sp(e, emu_stack_size(e, i), sp);
     return EMU_DONE;
@@ -275,14 +270,12 @@ enum emu_status op_enter(struct emu *e, const struct insn *i)
 enum emu_status op_leave(struct emu *e, const struct insn *i)
 {
     struct emu_span span;
-    u64 v, bp = e->state->gpr[RBP];
+    u64 bp = e->state->gpr[RBP];
     enum emu_status st = map_stack(e, i, bp, i->opsize, EMU_READ, &span);
 
-    if (st == EMU_DONE)
-        st = emu_span_load(e, &span, &v);
     if (st != EMU_DONE)
         return st;
     emu_set_sp(e, emu_stack_size(e, i), bp + i->opsize);
-    emu_set_gpr(e, RBP, i->opsize, v);
+    emu_set_gpr(e, RBP, i->opsize, emu_span_load(e, &span));
     return EMU_DONE;
 }

@@ -29,7 +29,10 @@ enum gpr {
     R13,
     R14,
     R15,
-    GPR_COUNT
+    GPR_COUNT,
+    GPR_RIP = GPR_COUNT, /* places in x86_state.reg[] that only addresses name */
+    GPR_NONE,
+    REG_COUNT
 };
 
 /* Segment registers in ModRM.reg encoding, then the two system segments. */
@@ -75,14 +78,15 @@ enum state_group {
     STATE_PENDING_DEBUG = BIT(12),
     STATE_ACTIVITY = BIT(13),
     STATE_SYSENTER = BIT(14),
-    STATE_SEG0 = BIT(16), /* STATE_SEG(SEG_ES) */
-    STATE_ALL = 0x00ff7fff
+    STATE_CS_ACCESS = BIT(15), /* seg[SEG_CS].access; valid whenever STATE_SEG(SEG_CS) is */
+    STATE_SEG0 = BIT(16),      /* STATE_SEG(SEG_ES) */
+    STATE_ALL = 0x00ffffff
 };
 #define STATE_SEG(seg) ((u32)STATE_SEG0 << (seg))
 /* What must be valid before emu_step() is called. */
-#define STATE_BASE                                                               \
-    (STATE_RIP | STATE_RSP | STATE_RFLAGS | STATE_CR0 | STATE_CR4 | STATE_EFER | \
-     STATE_INTERRUPTIBILITY | STATE_SEG(SEG_CS))
+#define STATE_BASE                                                                           \
+    (STATE_RIP | STATE_RSP | STATE_RFLAGS | STATE_CR0 | STATE_CR3 | STATE_CR4 | STATE_EFER | \
+     STATE_INTERRUPTIBILITY | STATE_CS_ACCESS)
 
 enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_SIPI };
 
@@ -93,8 +97,14 @@ enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_
 #define BLOCKED_BY_NMI    BIT(3)
 
 struct x86_state {
-    u64 gpr[GPR_COUNT];
-    u64 rip;
+    union {
+        u64 reg[REG_COUNT]; /* in the numbers of enum gpr */
+        struct {
+            u64 gpr[GPR_COUNT];
+            u64 rip;
+            u64 zero; /* always 0 */
+        };
+    };
     u64 rflags;
     u32 valid; /* enum state_group */
     u32 dirty;

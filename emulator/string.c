@@ -13,6 +13,7 @@ typedef enum emu_status (*string_step)(struct emu *e, const struct insn *i, u64 
 static enum emu_status repeat(struct emu *e, const struct insn *i, string_step step)
 {
     struct x86_state *s = e->state;
+    bool traps = e->step.before & RFLAGS_TF;
     u64 n = 1;
 
     if (i->rep == 0)
@@ -22,7 +23,7 @@ static enum emu_status repeat(struct emu *e, const struct insn *i, string_step s
         u64 count = s->gpr[RCX] & mask_bytes(i->addrsize);
         if (count == 0)
             return EMU_DONE;
-        n = e->step.tf ? 1 : count;
+        n = traps ? 1 : count;
         enum emu_status st = step(e, i, &n);
         if (st != EMU_DONE)
             return st;
@@ -31,7 +32,7 @@ static enum emu_status repeat(struct emu *e, const struct insn *i, string_step s
         bool equal = s->rflags & RFLAGS_ZF;
         if (n == count || ((i->op->flags & OP_REPCC) && equal != (i->rep == 0xf3)))
             return EMU_DONE;
-        if (e->step.tf) { /* a trap after each iteration, which finds rIP at the instruction */
+        if (traps) { /* a trap after each iteration, which finds rIP at the instruction */
             s->rip = e->record.rip;
             return EMU_DONE;
         }
@@ -124,7 +125,6 @@ static enum emu_status movs_step(struct emu *e, const struct insn *i, u64 *n)
 {
     unsigned size = i->size;
     struct string_end from = SOURCE(i), to = DESTINATION;
-    u64 v;
     enum emu_status st = end_map(e, i, size, EMU_READ, &from);
 
     if (st == EMU_DONE)
@@ -136,11 +136,7 @@ static enum emu_status movs_step(struct emu *e, const struct insn *i, u64 *n)
     if (*n > 1) {
         host_movs(to.span.host[0], from.span.host[0], size, *n);
     } else {
-        st = emu_span_load(e, &from.span, &v);
-        if (st == EMU_DONE)
-            st = emu_span_store(e, &to.span, v);
-        if (st != EMU_DONE)
-            return st;
+        emu_span_store(e, &to.span, emu_span_load(e, &from.span));
     }
     end_advance(e, i, size, RSI, *n);
     end_advance(e, i, size, RDI, *n);
@@ -158,24 +154,20 @@ static enum emu_status stos_step(struct emu *e, const struct insn *i, u64 *n)
     if (*n > 1)
         host_stos(to.span.host[0], e->state->gpr[RAX], i->size, *n);
     else
-        st = emu_span_store(e, &to.span, e->state->gpr[RAX]);
-    if (st == EMU_DONE)
-        end_advance(e, i, i->size, RDI, *n);
-    return st;
+        emu_span_store(e, &to.span, e->state->gpr[RAX]);
+    end_advance(e, i, i->size, RDI, *n);
+    return EMU_DONE;
 }
 
 static enum emu_status lods_step(struct emu *e, const struct insn *i, u64 *n)
 {
     struct string_end from = SOURCE(i);
-    u64 v;
     enum emu_status st = end_map(e, i, i->size, EMU_READ, &from);
 
-    if (st == EMU_DONE)
-        st = emu_span_load(e, &from.span, &v);
     if (st != EMU_DONE)
         return st;
     *n = 1;
-    emu_set_gpr(e, RAX, i->size, v);
+    emu_set_gpr(e, RAX, i->size, emu_span_load(e, &from.span));
     end_advance(e, i, i->size, RSI, 1);
     return EMU_DONE;
 }
@@ -229,11 +221,8 @@ static enum emu_status cmps_step(struct emu *e, const struct insn *i, u64 *n)
         pa = a.span.host[0];
         pb = b.span.host[0];
     } else {
-        st = emu_span_load(e, &a.span, &va);
-        if (st == EMU_DONE)
-            st = emu_span_load(e, &b.span, &vb);
-        if (st != EMU_DONE)
-            return st;
+        va = emu_span_load(e, &a.span);
+        vb = emu_span_load(e, &b.span);
     }
     u32 ax = host_cmps(i->rep == 0xf3, size, pa, pb, n);
     emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
@@ -284,9 +273,7 @@ static enum emu_status scas_step(struct emu *e, const struct insn *i, u64 *n)
     if (*n > 1)
         at = b.span.host[0];
     else
-        st = emu_span_load(e, &b.span, &v);
-    if (st != EMU_DONE)
-        return st;
+        v = emu_span_load(e, &b.span);
     u32 ax = host_scas(i->rep == 0xf3, i->size, e->state->gpr[RAX], at, n);
     emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
     end_advance(e, i, i->size, RDI, *n);
@@ -347,10 +334,9 @@ enum emu_status op_in(struct emu *e, const struct insn *i)
     u64 value = 0, count = 1;
     enum emu_status st = emu_check_io(e, port, i->size);
 
-    if (st == EMU_DONE)
-        st = e->ops->port_in(e->ctx, port, i->size, &value, &count);
     if (st != EMU_DONE)
         return st;
+    e->ops->port_in(e->ctx, port, i->size, &value, &count);
     emu_record_io(e, EMU_IO_IN, port, i->size, value);
     emu_set_gpr(e, RAX, i->size, value);
     return EMU_DONE;
@@ -366,7 +352,8 @@ enum emu_status op_out(struct emu *e, const struct insn *i)
     if (st != EMU_DONE)
         return st;
     emu_record_io(e, EMU_IO_OUT, port, size, value);
-    return e->ops->port_out(e->ctx, port, size, &value, &count);
+    e->ops->port_out(e->ctx, port, size, &value, &count);
+    return EMU_DONE;
 }
 
 static enum emu_status ins_step(struct emu *e, const struct insn *i, u64 *n)
@@ -381,11 +368,9 @@ static enum emu_status ins_step(struct emu *e, const struct insn *i, u64 *n)
     *n = end_room(e, i, i->size, EMU_WRITE, &to, *n);
     bool direct = to.span.host[0] != NULL && to.span.first == i->size;
     void *data = direct ? to.span.host[0] : (u8 *)&v;
-    st = e->ops->port_in(e->ctx, port, i->size, data, n);
-    if (st == EMU_DONE && !direct)
-        st = emu_span_store(e, &to.span, v);
-    if (st != EMU_DONE)
-        return st;
+    e->ops->port_in(e->ctx, port, i->size, data, n);
+    if (!direct)
+        emu_span_store(e, &to.span, v);
     emu_record_io(e, EMU_IO_IN, port, i->size, host_load(data, i->size));
     end_advance(e, i, i->size, RDI, *n);
     return EMU_DONE;
@@ -404,16 +389,13 @@ static enum emu_status outs_step(struct emu *e, const struct insn *i, u64 *n)
     *n = end_room(e, i, size, EMU_READ, &from, *n);
     const void *data = from.span.host[0];
     if (*n == 1) {
-        st = emu_span_load(e, &from.span, &v);
+        v = emu_span_load(e, &from.span);
         data = &v;
     }
-    if (st != EMU_DONE)
-        return st;
     emu_record_io(e, EMU_IO_OUT, port, size, host_load(data, size));
-    st = e->ops->port_out(e->ctx, port, size, data, n);
-    if (st == EMU_DONE)
-        end_advance(e, i, size, RSI, *n);
-    return st;
+    e->ops->port_out(e->ctx, port, size, data, n);
+    end_advance(e, i, size, RSI, *n);
+    return EMU_DONE;
 }
 
 enum emu_status op_ins(struct emu *e, const struct insn *i)

@@ -41,37 +41,28 @@ static bool umip_forbids(const struct emu *e)
 
 /* ---- GDTR, IDTR, LDTR, TR ------------------------------------------------------------------- */
 
-static enum emu_status table_address(struct emu *e, const struct insn *i, enum emu_access access,
-                                     struct emu_span *span)
-{
-    unsigned size = i->mode == EMU_MODE_64 ? 10 : 6;
-    return emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), size, access, span);
-}
-
 /* SGDT, SIDT: the whole base whatever the operand size. */
 static enum emu_status store_table(struct emu *e, const struct insn *i, const struct table_reg *t)
 {
     struct emu_span span;
     u8 image[10];
 
-    enum emu_status st = table_address(e, i, EMU_WRITE, &span);
+    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), i->size, EMU_WRITE, &span);
     if (st != EMU_DONE)
         return st;
     host_store(image, 2, t->limit);
     host_store(image + 2, 8, t->base);
-    return emu_span_write(e, &span, image);
+    emu_span_write(e, &span, image);
+    return EMU_DONE;
 }
 
 /* LGDT, LIDT: a 16-bit operand brings 24 bits of base. */
 static enum emu_status load_table(struct emu *e, const struct insn *i, struct table_reg *t,
                                   enum state_group group)
 {
-    struct emu_span span;
     u8 image[10] = {0};
 
-    enum emu_status st = table_address(e, i, EMU_READ, &span);
-    if (st == EMU_DONE)
-        st = emu_span_read(e, &span, image);
+    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), image, i->size);
     if (st != EMU_DONE)
         return st;
     u64 base = host_load(image + 2, 8);
@@ -451,12 +442,9 @@ enum emu_status op_invlpg(struct emu *e, const struct insn *i)
 enum emu_status op_invpcid(struct emu *e, const struct insn *i)
 {
     u64 kind = e->state->gpr[i->reg] & mask_bytes(natural(i));
-    struct emu_span span;
     u64 what[2]; /* PCID, address */
 
-    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), 16, EMU_READ, &span);
-    if (st == EMU_DONE)
-        st = emu_span_read(e, &span, what);
+    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), what, sizeof(what));
     if (st != EMU_DONE)
         return st;
     bool pcid_off = kind <= 1 && what[0] != 0 && !(e->state->cr4 & CR4_PCIDE);
@@ -770,6 +758,7 @@ enum emu_status op_stac(struct emu *e, const struct insn *i)
 enum emu_status op_hlt(struct emu *e, const struct insn *i)
 {
     (void)i;
+    e->step.other = true;
     e->state->activity = ACTIVITY_HLT;
     e->state->valid |= STATE_ACTIVITY;
     e->state->dirty |= STATE_ACTIVITY;

@@ -162,7 +162,7 @@ struct emu_frame {
     u64 value[FRAME_MAX];
 };
 enum emu_status emu_frame_push(struct emu *e, struct emu_frame *f, unsigned size, u64 value);
-enum emu_status emu_frame_store(struct emu *e, const struct emu_frame *f);
+void emu_frame_store(struct emu *e, const struct emu_frame *f);
 
 /* ---- far.c ------------------------------------------------------------------------------ */
 

@@ -100,22 +100,20 @@ static enum emu_status change_busy(struct emu *e, enum emu_task_source source,
 }
 
 /* Write the registers into the old TSS, leaving what is reserved between them. */
-static enum emu_status save_task(struct emu *e, const struct emu_span *span, u64 rip, u64 flags)
+static void save_task(struct emu *e, const struct emu_span *span, u64 rip, u64 flags)
 {
     const struct x86_state *s = e->state;
     const struct tss_layout *l = layout_of(s->seg[SEG_TR].access);
     u8 image[TSS_MAX];
 
-    enum emu_status st = emu_span_read(e, span, image + l->ip);
-    if (st != EMU_DONE)
-        return st;
+    emu_span_read(e, span, image + l->ip);
     host_store(image + l->ip, l->size, rip);
     host_store(image + l->flags, l->size, flags);
     for (unsigned k = 0; k < 8; k++)
         host_store(image + l->gpr + k * l->size, l->size, s->gpr[k]);
     for (unsigned k = 0; k < l->segments; k++)
         host_store(image + l->seg + k * l->step, 2, s->seg[k].selector);
-    return emu_span_write(e, span, image + l->ip);
+    emu_span_write(e, span, image + l->ip);
 }
 
 /* ---- after it: everything that goes wrong in the new task ------------------------------------ */
@@ -231,10 +229,9 @@ static enum emu_status begin_task(struct emu *e, const struct tss_layout *l, con
         emu_stack_current(e, &f.stack);
         f.count = 0;
         st = emu_frame_push(e, &f, l->size, cause->error);
-        if (st == EMU_DONE)
-            st = emu_frame_store(e, &f);
         if (st != EMU_DONE)
             return st;
+        emu_frame_store(e, &f);
         emu_set_sp(e, f.stack.width, f.stack.sp);
     }
     if (!emu_code_holds(e, &s->seg[SEG_CS], s->rip))
@@ -281,16 +278,14 @@ enum emu_status emu_enter_task(struct emu *e, u16 selector, enum emu_task_source
         st = emu_map(e, GVA((u32)tr.base), 2, EMU_WRITE | EMU_IMPLICIT, &link);
     if (st == EMU_DONE)
         st = change_busy(e, source, &from, &to);
-    if (st == EMU_DONE)
-        st = save_task(e, &save, return_rip, saved_flags(s, source, cause));
-    if (st == EMU_DONE && nested)
-        st = emu_span_store(e, &link, s->seg[SEG_TR].selector);
-    if (st == EMU_DONE)
-        st = emu_span_read(e, &load, image);
     if (st != EMU_DONE)
         return st;
 
     *entered = true;
+    save_task(e, &save, return_rip, saved_flags(s, source, cause));
+    if (nested)
+        emu_span_store(e, &link, s->seg[SEG_TR].selector);
+    emu_span_read(e, &load, image);
     tr.access |= TYPE_BUSY;
     emu_set_segment(e, SEG_TR, &tr);
     load_task_registers(e, l, image, nested);

@@ -33,9 +33,12 @@ static enum emu_status move_active(struct emu *e, const struct insn *i, u64 ea,
         struct emu_span span;
         st = emu_map_seg(e, (enum seg)i->seg, (ea + at) & mask_bytes(i->addrsize), v->size, access,
                          &span);
-        if (st == EMU_DONE && buf != NULL)
-            st = access == EMU_WRITE ? emu_span_write(e, &span, buf + at)
-                                     : emu_span_read(e, &span, buf + at);
+        if (st != EMU_DONE || buf == NULL)
+            continue;
+        if (access == EMU_WRITE)
+            emu_span_write(e, &span, buf + at);
+        else
+            emu_span_read(e, &span, buf + at);
     }
     return st;
 }
@@ -109,7 +112,7 @@ enum emu_status op_gather(struct emu *e, const struct insn *i)
         st = emu_vector_get(e, i->index, index);
     if (st == EMU_DONE)
         st = emu_vector_get(e, i->vvvv, mask);
-    u64 base = i->disp + (i->base == REG_NONE ? 0 : s->gpr[i->base]);
+    u64 base = i->disp + s->reg[i->base];
     for (unsigned n = 0; n < count && st == EMU_DONE; n++) {
         struct elements v = {.size = size, .active = mask[n * size + size - 1] >> 7};
         u64 at = host_load(index + n * isize, isize);

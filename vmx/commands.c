@@ -198,7 +198,7 @@ static enum status dump(struct shell *sh, int argc, bool physical)
         s = shell_arg_size(sh, 2, "a number of bytes", 1, 64 * KiB, &count);
     if (s != STATUS_OK)
         return s;
-    vcpu_load(v, STATE_BASE | STATE_CR3 | STATE_PDPTE);
+    vcpu_load(v, STATE_BASE | STATE_PDPTE | STATE_SEG(SEG_CS));
     for (u64 done = 0; done < count; done += 16)
         dump_line(sh, v, address + done, count - done, physical);
     return STATUS_OK;
@@ -240,7 +240,7 @@ static enum status run_walk(struct shell *sh, int argc, char **argv)
     enum status s = shell_arg_u64(sh, 1, "a guest-linear address", 0, ~0ull, &address);
     if (s != STATUS_OK)
         return s;
-    vcpu_load(v, STATE_BASE | STATE_CR3 | STATE_PDPTE);
+    vcpu_load(v, STATE_BASE | STATE_PDPTE | STATE_SEG(SEG_CS));
     s = emu_translate(&v->emu, GVA(address), EMU_IMPLICIT, &gpa, &fault, walk_step, sh->out);
     if (s == STATUS_OK)
         sink_printf(sh->out, "  guest-physical %#llx\n", LL(gpa.v));

@@ -34,49 +34,53 @@ static void *op_ram(void *ctx, gpa_t gpa, enum emu_access access)
 }
 
 /* An access to another device page than the last one: find it, and remember it. */
-static __attribute__((noinline)) struct bus_range *find_device(struct vcpu *v, u64 gpa)
+static unsigned find_device(struct vcpu *v, u64 gpa)
 {
     struct bus *bus = v->vm->parts.bus;
     unsigned number = bus_find_mmio(bus, gpa);
 
     v->mmio = number == BUS_UNCLAIMED ? NULL : &bus->mmio[number];
-    return v->mmio;
+    return number;
+}
+
+static __attribute__((noinline)) u64 mmio_read_elsewhere(struct vcpu *v, gpa_t gpa, unsigned size)
+{
+    return bus_mmio_read(v->vm->parts.bus, find_device(v, gpa.v), v->index, gpa.v, size);
+}
+
+static __attribute__((noinline)) void mmio_write_elsewhere(struct vcpu *v, gpa_t gpa, unsigned size,
+                                                           u64 value)
+{
+    bus_mmio_write(v->vm->parts.bus, find_device(v, gpa.v), v->index, gpa.v, size, value);
 }
 
 /* A device may end the machine by an access; that sets REQUEST_STOP, which the run loop and
  * op_interrupted() look at: the instruction is the last. */
-static enum emu_status op_mmio_read(void *ctx, gpa_t gpa, unsigned size, u64 *value)
+static u64 op_mmio_read(void *ctx, gpa_t gpa, unsigned size)
 {
     struct vcpu *v = ctx;
     struct bus_range *r = v->mmio;
 
-    if (unlikely(!r || !bus_range_holds(r, gpa.v, size)))
-        r = find_device(v, gpa.v);
     if (likely(r && bus_range_holds(r, gpa.v, size)))
-        *value = bus_range_read(r, v->index, gpa.v, size);
-    else
-        *value = bus_mmio_read(v->vm->parts.bus, BUS_UNCLAIMED, v->index, gpa.v, size);
-    return EMU_DONE;
+        return bus_range_read(r, v->index, gpa.v, size);
+    return mmio_read_elsewhere(v, gpa, size);
 }
 
-static enum emu_status op_mmio_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
+static void op_mmio_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
 {
     struct vcpu *v = ctx;
     struct bus_range *r = v->mmio;
 
-    if (unlikely(!r || !bus_range_holds(r, gpa.v, size)))
-        r = find_device(v, gpa.v);
     if (likely(r && bus_range_holds(r, gpa.v, size)))
         bus_range_write(r, v->index, gpa.v, size, value);
     else
-        bus_mmio_write(v->vm->parts.bus, BUS_UNCLAIMED, v->index, gpa.v, size, value);
-    return EMU_DONE;
+        mmio_write_elsewhere(v, gpa, size, value);
 }
 
 /* A repeated string instruction looks at pending events after this many elements. */
 #define PORT_BURST 4096u
 
-static enum emu_status op_port_in(void *ctx, u16 port, unsigned size, void *data, u64 *count)
+static void op_port_in(void *ctx, u16 port, unsigned size, void *data, u64 *count)
 {
     struct vcpu *v = ctx;
     u8 *at = data;
@@ -88,10 +92,9 @@ static enum emu_status op_port_in(void *ctx, u16 port, unsigned size, void *data
         __builtin_memcpy(at, &value, size);
         at += size;
     } while (++*count < todo && !(v->requests & REQUEST_STOP));
-    return EMU_DONE;
 }
 
-static enum emu_status op_port_out(void *ctx, u16 port, unsigned size, const void *data, u64 *count)
+static void op_port_out(void *ctx, u16 port, unsigned size, const void *data, u64 *count)
 {
     struct vcpu *v = ctx;
     const u8 *at = data;
@@ -104,7 +107,6 @@ static enum emu_status op_port_out(void *ctx, u16 port, unsigned size, const voi
         bus_port_write(v->vm->parts.bus, v->index, port, size, value);
         at += size;
     } while (++*count < todo && !(v->requests & REQUEST_STOP));
-    return EMU_DONE;
 }
 
 static enum emu_status op_write_cr(void *ctx, unsigned cr, u64 value)
@@ -234,13 +236,14 @@ void emulate_init(struct vcpu *v)
 static __attribute__((noinline)) enum exit_action unimplemented(struct vcpu *v)
 {
     const struct emu_record *r = &v->emu.record;
-    char text[96], bytes[3 * sizeof(r->bytes) + 1];
+    const struct emu_code *c = r->code;
+    char text[96], bytes[3 * sizeof(c->bytes) + 1];
     size_t n = 0;
 
     bytes[0] = 0;
-    for (unsigned i = 0; i < r->length; i++)
-        n += format_buf(bytes + n, sizeof(bytes) - n, "%02x ", r->bytes[i]);
-    (void)emu_disassemble(r->bytes, r->length, (enum emu_mode)r->mode, r->rip, text, sizeof(text),
+    for (unsigned i = 0; i < c->length; i++)
+        n += format_buf(bytes + n, sizeof(bytes) - n, "%02x ", c->bytes[i]);
+    (void)emu_disassemble(c->bytes, c->length, (enum emu_mode)c->mode, r->rip, text, sizeof(text),
                           NULL, NULL);
     return vm_stop_with_report(v, "the emulator does not know this instruction: %s(%s) at %#llx",
                                bytes, text, (unsigned long long)r->rip);
@@ -269,15 +272,14 @@ static __attribute__((noinline)) enum exit_action finish_special(struct vcpu *v,
 
 enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
 {
-    if (likely(status == EMU_DONE && v->emu.event.vector == VECTOR_NONE &&
-               v->state.activity == ACTIVITY_ACTIVE))
+    if (likely(emu_is_plain(&v->emu, status)))
         return EXIT_CONTINUE;
     return finish_special(v, status);
 }
 
 static inline enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
 {
-    vcpu_load(v, STATE_BASE | STATE_CR3);
+    vcpu_load_base(v);
     v->state.cr2 = cr2_read();
     enum emu_status status = emu_step(&v->emu);
     v->emu.fault_gpa_valid = false;

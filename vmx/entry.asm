@@ -8,7 +8,7 @@ bits 64
 section .text
 
 VMCS_HOST_RSP equ 0x6c14
-VCPU_ON_EXIT  equ 0x228         ; vcpu.on_exit; asserted in run.c
+VCPU_ON_EXIT  equ 0x230         ; vcpu.on_exit; asserted in run.c
 
 ; bool vmx_loop(struct vcpu *v, bool launched): v begins with its general registers.
 ; Returns false when vcpu.on_exit says stop, true when VMLAUNCH or VMRESUME itself failed.

@@ -23,7 +23,7 @@
 
 bool vmx_loop(struct vcpu *v, bool launched);
 
-#define VCPU_ON_EXIT 0x228 /* where entry.asm looks for it */
+#define VCPU_ON_EXIT 0x230 /* where entry.asm looks for it */
 _Static_assert(offsetof(struct vcpu, on_exit) == VCPU_ON_EXIT, "entry.asm: VCPU_ON_EXIT");
 
 /* Groups whose change can make the state one that VM entry refuses, or make it valid again. */

@@ -27,7 +27,7 @@ static void show_segments(const struct x86_state *s, struct sink *out)
 
 unsigned vcpu_peek_code(struct vcpu *v, u64 rip, u8 *bytes, unsigned want)
 {
-    vcpu_load(v, STATE_BASE | STATE_CR3 | STATE_PDPTE);
+    vcpu_load(v, STATE_BASE | STATE_PDPTE | STATE_SEG(SEG_CS));
     u64 linear = rip + (emu_mode(&v->state) == EMU_MODE_64 ? 0 : v->state.seg[SEG_CS].base);
 
     for (unsigned i = 0; i < want; i++) {

@@ -221,14 +221,13 @@ void trace_end_slowly(struct vcpu *v, u64 ticks)
 
 static inline void record_emulated(const struct emu_record *e, struct trace_record *r)
 {
-    __builtin_memcpy(r->bytes, e->bytes, 8);
-    __builtin_memcpy(r->bytes + 8, e->bytes + 8, 7);
-    r->length = e->length;
-    r->mode = e->mode;
+    __builtin_memcpy(r->bytes, e->code->bytes, 15);
+    r->length = e->code->length;
+    r->mode = e->code->mode;
     r->io = e->io;
     r->width = e->io_width;
     r->address = e->io ? e->io_address : 0;
-    r->value = e->io_value;
+    r->value = e->io ? e->io_value & mask_bytes(e->io_width) : 0;
 }
 
 /* What is not an exit's one instruction, read and carried out. */

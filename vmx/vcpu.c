@@ -275,36 +275,12 @@ static void load_rare(struct x86_state *s, u32 want)
     (STATE_GDTR | STATE_IDTR | STATE_PDPTE | STATE_DR7 | STATE_PENDING_DEBUG | STATE_ACTIVITY | \
      STATE_SYSENTER)
 
-static void load_cr0(struct vcpu *v)
-{
-    v->state.cr0 = (vmread(VMCS_GUEST_CR0) & ~v->cr0_owned) | v->cr0_shown;
-}
-
-static void load_cr4(struct vcpu *v)
-{
-    v->state.cr4 = (vmread(VMCS_GUEST_CR4) & ~v->cr4_owned) | v->cr4_shown;
-}
-
-/* STATE_BASE and CR3, straight: what every emulated instruction begins with. */
-static void load_base(struct vcpu *v)
+void vcpu_load_groups(struct vcpu *v, u32 groups)
 {
     struct x86_state *s = &v->state;
+    u32 want = groups & ~s->valid;
 
-    s->rip = vmread(VMCS_GUEST_RIP);
-    s->gpr[RSP] = vmread(VMCS_GUEST_RSP);
-    s->rflags = vmread(VMCS_GUEST_RFLAGS);
-    s->efer = vmread(VMCS_GUEST_EFER);
-    s->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
-    s->cr3 = vmread(VMCS_GUEST_CR3);
-    load_cr0(v);
-    load_cr4(v);
-    load_segment(&s->seg[SEG_CS], SEG_CS);
-}
-
-static void load_some(struct vcpu *v, u32 want)
-{
-    struct x86_state *s = &v->state;
-
+    s->valid |= groups | (groups & STATE_SEG(SEG_CS) ? STATE_CS_ACCESS : 0);
     if (want & STATE_RIP)
         s->rip = vmread(VMCS_GUEST_RIP);
     if (want & STATE_RSP)
@@ -312,33 +288,23 @@ static void load_some(struct vcpu *v, u32 want)
     if (want & STATE_RFLAGS)
         s->rflags = vmread(VMCS_GUEST_RFLAGS);
     if (want & STATE_CR0)
-        load_cr0(v);
+        s->cr0 = (vmread(VMCS_GUEST_CR0) & ~v->cr0_owned) | v->cr0_shown;
     if (want & STATE_CR3)
         s->cr3 = vmread(VMCS_GUEST_CR3);
     if (want & STATE_CR4)
-        load_cr4(v);
+        s->cr4 = (vmread(VMCS_GUEST_CR4) & ~v->cr4_owned) | v->cr4_shown;
     if (want & STATE_EFER)
         s->efer = vmread(VMCS_GUEST_EFER);
     if (want & STATE_INTERRUPTIBILITY)
         s->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+    if (want & STATE_CS_ACCESS)
+        s->seg[SEG_CS].access = vmread(VMCS_GUEST_CS_ACCESS);
     for (u32 segs = want / STATE_SEG0; segs; segs &= segs - 1) {
         unsigned i = (unsigned)__builtin_ctz(segs);
         load_segment(&s->seg[i], i);
     }
     if (want & STATE_RARE)
         load_rare(s, want);
-}
-
-void vcpu_load_groups(struct vcpu *v, u32 groups)
-{
-    struct x86_state *s = &v->state;
-    u32 want = groups & ~s->valid;
-
-    s->valid |= groups;
-    if (likely(want == (STATE_BASE | STATE_CR3)))
-        load_base(v);
-    else
-        load_some(v, want);
 }
 
 static void flush_segment(const struct segment *s, unsigned i)

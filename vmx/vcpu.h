@@ -15,6 +15,7 @@
 #include "emulator/emulator.h"
 #include "lib/status.h"
 #include "lib/types.h"
+#include "vmx/vmcs.h"
 
 #define EXIT(number, name, handler) EXIT_##name = (number),
 enum exit_reason {
@@ -119,6 +120,27 @@ static inline void vcpu_load(struct vcpu *v, u32 groups)
 {
     if (groups & ~v->state.valid)
         vcpu_load_groups(v, groups);
+}
+
+/* STATE_BASE: what every emulated instruction begins with. */
+static inline void vcpu_load_base(struct vcpu *v)
+{
+    struct x86_state *s = &v->state;
+
+    if (unlikely(s->valid)) {
+        vcpu_load(v, STATE_BASE);
+        return;
+    }
+    s->valid = STATE_BASE;
+    s->rip = vmread(VMCS_GUEST_RIP);
+    s->gpr[RSP] = vmread(VMCS_GUEST_RSP);
+    s->rflags = vmread(VMCS_GUEST_RFLAGS);
+    s->efer = vmread(VMCS_GUEST_EFER);
+    s->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
+    s->cr3 = vmread(VMCS_GUEST_CR3);
+    s->cr0 = (vmread(VMCS_GUEST_CR0) & ~v->cr0_owned) | v->cr0_shown;
+    s->cr4 = (vmread(VMCS_GUEST_CR4) & ~v->cr4_owned) | v->cr4_shown;
+    s->seg[SEG_CS].access = vmread(VMCS_GUEST_CS_ACCESS);
 }
 
 /* Put changed groups into the VMCS. */

@@ -537,16 +537,22 @@ static inline u32 read_reg(const struct vlapic *l, unsigned n)
     return unlikely(n == TIMER_CURRENT) ? vlapic_timer_count(l) : l->reg[n];
 }
 
+/* Does the page answer, and is there such a register? */
+static inline bool in_page(const struct vlapic *l, unsigned n)
+{
+    return (l->base & (BASE_EN | BASE_EXTD)) == BASE_EN && n < ARRAY_SIZE(regs) &&
+           (regs[n].access & X);
+}
+
 /* 10.4.1: registers are 32 bits wide at the start of 16 bytes, and no other access is defined:
  * here narrower reads give their part of the register, narrower writes do nothing. */
-static u64 page_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static __attribute__((noinline)) u64 page_read_other(struct vlapic *l, u64 offset, unsigned size)
 {
-    struct vlapic *l = &((struct vlapic_set *)dev)->lapic[cpu];
     unsigned n = (unsigned)offset >> 4;
 
-    if (unlikely(!enabled(l) || x2apic(l)))
+    if (!enabled(l) || x2apic(l))
         return mask_bytes(size);
-    if (unlikely(n >= ARRAY_SIZE(regs) || !(regs[n].access & X))) {
+    if (!in_page(l, n)) {
         note_error(l, ERROR_REGISTER);
         return 0;
     }
@@ -555,19 +561,25 @@ static u64 page_read(void *dev, unsigned cpu, u64 offset, unsigned size)
     return (read_reg(l, n) >> 8 * (offset & 0xf)) & mask_bytes(size);
 }
 
+static u64 page_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+{
+    struct vlapic *l = &((struct vlapic_set *)dev)->lapic[cpu];
+    unsigned n = (unsigned)offset >> 4;
+
+    if (likely(in_page(l, n) && (offset & 0xf) == 0 && size == 4 && n != TIMER_CURRENT))
+        return l->reg[n];
+    return page_read_other(l, offset, size);
+}
+
 static void page_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
 {
     struct vlapic *l = &((struct vlapic_set *)dev)->lapic[cpu];
     unsigned n = (unsigned)offset >> 4;
 
-    if (unlikely(!enabled(l) || x2apic(l)))
-        return;
-    if (unlikely(n >= ARRAY_SIZE(regs) || !(regs[n].access & X))) {
-        note_error(l, ERROR_REGISTER);
-        return;
-    }
-    if (regs[n].write && size >= 4 && (offset & 0xf) == 0)
+    if (likely(in_page(l, n) && regs[n].write && (offset & 0xf) == 0 && size >= 4))
         regs[n].write(l, (u32)value & regs[n].valid);
+    else
+        (void)page_read_other(l, offset, size); /* an illegal register is an error all the same */
 }
 
 /* 10.12.1.2: a register that is not there, or not that way round, and reserved bits are #GP. */

@@ -285,7 +285,7 @@ static bool compare_flags(const struct oracle *all, const struct testcase *c,
 {
     /* RF: set in the image of a fault, not by the instruction */
     u64 mask = 0x3fffff & ~(u64)RFLAGS_RF;
-    unsigned length = all->guest.emu.record.length;
+    unsigned length = all->guest.emu.record.code->length;
     u8 imm8 = length > 0 && length <= 15 ? c->bytes[length - 1] : 0;
     if (o->cpu.vector == VECTOR_DB && !all->opt.undefined)
         mask &= ~(u64)undefined_flags(s, c->mode == 16, (u8)c->in.gpr[RCX], imm8);
@@ -466,7 +466,7 @@ static enum verdict compare(struct oracle *all, const struct testcase *c, struct
     const struct x86_state *e = &all->guest.state;
     struct code_scan s;
     code_scan(c->bytes, c->mode == 64, &s);
-    unsigned length = all->guest.emu.record.length;
+    unsigned length = all->guest.emu.record.code->length;
     if (o->status == EMU_UNIMPLEMENTED)
         return UNIMPLEMENTED;
     if (o->cpu.vector == VECTOR_DB &&

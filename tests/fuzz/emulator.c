@@ -242,7 +242,7 @@ static void check_after(const struct guest *g, const struct x86_state *before, e
 {
     const struct emu *e = &g->emu;
     CHECK(st <= EMU_UNIMPLEMENTED);
-    CHECK(e->record.length <= 15);
+    CHECK(e->record.code->length <= 15);
     CHECK(e->record.rip == before->rip);
     CHECK(g->state.rflags & RFLAGS_FIXED);
     CHECK((g->state.rflags & 0xffffffffffc08028ull) == 0);
@@ -250,8 +250,8 @@ static void check_after(const struct guest *g, const struct x86_state *before, e
         CHECK(e->event.vector < 32 && e->event.type <= EMU_EVENT_SOFT_EXCEPTION);
     struct code_scan s;
     u8 code[24] = {0};
-    memcpy(code, e->record.bytes, e->record.length);
-    code_scan(code, e->record.mode == EMU_MODE_64, &s);
+    memcpy(code, e->record.code->bytes, e->record.code->length);
+    code_scan(code, e->record.code->mode == EMU_MODE_64, &s);
     bool repeats = s.rep != 0 && e->record.iterations != 0;
     if (st == EMU_UNIMPLEMENTED || (st == EMU_FAULT && !repeats)) {
         CHECK(g->state.rip == before->rip);

@@ -117,8 +117,10 @@ static inline void fx_copy_groups(struct x86_state *to, const struct x86_state *
     FX_GROUP(STATE_SYSENTER, sysenter_eip);
     if (groups & STATE_PDPTE)
         memcpy(to->pdpte, from->pdpte, sizeof(to->pdpte));
+    u32 cs_access = (groups & STATE_CS_ACCESS ? from : to)->seg[SEG_CS].access;
     for (unsigned i = 0; i < SEG_COUNT; i++)
         FX_GROUP(STATE_SEG(i), seg[i]);
+    to->seg[SEG_CS].access = cs_access;
 }
 
 static inline void fx_load(void *ctx, u32 groups)
@@ -136,8 +138,7 @@ static inline void *fx_ram(void *ctx, gpa_t gpa, enum emu_access access)
     return gpa.v < FX_RAM ? f->ram + gpa.v : NULL;
 }
 
-static inline enum emu_status fx_mmio(struct fixture *f, gpa_t gpa, unsigned size, u64 *value,
-                                      bool write)
+static inline void fx_mmio(struct fixture *f, gpa_t gpa, unsigned size, u64 *value, bool write)
 {
     u64 at = gpa.v - FX_MMIO;
     if (f->mmio_count < ARRAY_SIZE(f->mmio_log)) {
@@ -156,36 +157,36 @@ static inline enum emu_status fx_mmio(struct fixture *f, gpa_t gpa, unsigned siz
         *value = 0;
         memcpy(value, f->mmio + at, size);
     }
-    return EMU_DONE;
 }
 
-static inline enum emu_status fx_mmio_read(void *ctx, gpa_t gpa, unsigned size, u64 *value)
+/* What is above the size means nothing. */
+static inline u64 fx_mmio_read(void *ctx, gpa_t gpa, unsigned size)
 {
-    return fx_mmio(ctx, gpa, size, value, false);
+    u64 value;
+    fx_mmio(ctx, gpa, size, &value, false);
+    return value | ~mask_bytes(size);
 }
 
-static inline enum emu_status fx_mmio_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
+static inline void fx_mmio_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
 {
-    return fx_mmio(ctx, gpa, size, &value, true);
+    assert_int_equal(value & ~mask_bytes(size), 0);
+    fx_mmio(ctx, gpa, size, &value, true);
 }
 
-static inline enum emu_status fx_port_in(void *ctx, u16 port, unsigned size, void *data, u64 *count)
+static inline void fx_port_in(void *ctx, u16 port, unsigned size, void *data, u64 *count)
 {
     struct fixture *f = ctx;
     (void)port;
     for (u64 i = 0; i < *count; i++)
         memcpy((u8 *)data + i * size, &f->port_value, size);
-    return EMU_DONE;
 }
 
-static inline enum emu_status fx_port_out(void *ctx, u16 port, unsigned size, const void *data,
-                                          u64 *count)
+static inline void fx_port_out(void *ctx, u16 port, unsigned size, const void *data, u64 *count)
 {
     struct fixture *f = ctx;
     (void)port;
     f->port_value = 0;
     memcpy(&f->port_value, (const u8 *)data + (*count - 1) * size, size);
-    return EMU_DONE;
 }
 
 static inline enum emu_status fx_write_cr(void *ctx, unsigned cr, u64 value)
@@ -491,7 +492,8 @@ static inline void fx_settle(struct fixture *f)
 {
     fx_load(f, STATE_ALL);
     struct x86_state want = f->s;
-    fx_copy_groups(&want, &f->hidden, ~f->s.dirty);
+    u32 dirty = f->s.dirty | (f->s.dirty & STATE_SEG(SEG_CS) ? STATE_CS_ACCESS : 0);
+    fx_copy_groups(&want, &f->hidden, ~dirty);
     assert_int_equal(want.rip, f->s.rip);
     assert_int_equal(want.gpr[RSP], f->s.gpr[RSP]);
     assert_int_equal(want.rflags, f->s.rflags);

@@ -80,7 +80,7 @@ static void skip_and_retire(void **state)
     assert_int_equal(f->s.rip, FX_CODE + 4);
     assert_int_equal(f->s.interruptibility, 0);
     assert_int_equal(f->s.rflags & RFLAGS_RF, 0);
-    assert_int_equal(f->e.record.length, 4);
+    assert_int_equal(f->e.record.code->length, 4);
     assert_int_equal(f->e.record.rip, FX_CODE);
     f->s.rflags |= RFLAGS_TF;
     emu_retire(&f->e, 2);
@@ -114,8 +114,8 @@ static void fetch_faults(void **state)
     fx_hide(f);
     FX_DONE(emu_step(&f->e));
     assert_int_equal(f->s.gpr[RAX], 0x0807060504030201);
-    assert_int_equal(f->e.record.length, 10);
-    assert_memory_equal(f->e.record.bytes, mov, 10);
+    assert_int_equal(f->e.record.code->length, 10);
+    assert_memory_equal(f->e.record.code->bytes, mov, 10);
     fx_free(f);
 
     f = fx_new();
@@ -675,7 +675,7 @@ static void refused(void **state)
     f->e.ops = &ops;
     assert_int_equal(FX_RUN(f, 0xd9, 0x03), EMU_UNIMPLEMENTED);
     assert_int_equal(f->s.rip, rip);
-    assert_int_equal(f->e.record.length, 2);
+    assert_int_equal(f->e.record.code->length, 2);
     assert_int_equal(f->s.dirty, 0);
     fx_free(f);
 }
