@@ -63,7 +63,7 @@ UNIT_CFLAGS   := $(filter-out -Wconversion,$(HOST_CFLAGS))
 LIBC_NAMES    := memcpy memmove memset memcmp strlen strcmp strncmp strchr
 $(BUILD)/host/lib/string.c.o: private HOST_CFLAGS += -fno-builtin $(foreach f,$(LIBC_NAMES),-D$(f)=lib_$(f))
 
-.PHONY: all help run iso esp unit test check bench size setup clean linux bootable guests
+.PHONY: all help run iso esp signed unit test check bench size setup clean linux bootable guests
 
 # The Debian packages for what was asked for are there before anything else happens.
 GOALS := $(or $(MAKECMDGOALS),all)
@@ -159,7 +159,7 @@ $(BUILD)/vitrine.efi: $(UEFI_OBJ)
 	$(Q)$(LD) -nostdlib -shared -Bsymbolic -znocombreloc -z noexecstack --no-warn-rwx-segments \
 	  -T $(EFI_LIB)/elf_x86_64_efi.lds -o $@.so $(EFI_LIB)/crt0-efi-x86_64.o $^ $(EFI_LIB)/libgnuefi.a
 	$(Q)! $(NM) -u $@.so | grep .
-	$(Q)$(OBJCOPY) -j .text -j .data -j .dynamic -j .dynsym -j .rela -j .reloc \
+	$(Q)$(OBJCOPY) -S -j .text -j .data -j .dynamic -j .dynsym -j .rela -j .reloc \
 	  --target efi-app-x86_64 --subsystem=10 $@.so $@
 
 $(BUILD)/compile_commands.json: Makefile $(BUILD)/flags
@@ -302,6 +302,12 @@ iso: $(BUILD)/vitrine.iso ## an image for CD or stick: GRUB for BIOS and UEFI, t
 $(BUILD)/vitrine.iso: $(BUILD)/vitrine.elf $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio tools/mkiso.py
 	$(call say,ISO,$@)
 	$(Q)$(PYTHON) tools/mkiso.py -o $@ $(BUILD)/vitrine.elf $(MODULES)
+
+signed: $(BUILD)/vitrine.signed.efi ## for Secure Boot: KEY=your.key CERT=your.crt
+$(BUILD)/vitrine.signed.efi: $(BUILD)/vitrine.efi FORCE
+	$(Q)test -n "$(KEY)" -a -n "$(CERT)" || \
+	  { echo "say make signed KEY=your.key CERT=your.crt (docs/boot.md)"; exit 1; }
+	$(Q)sbsign --key $(KEY) --cert $(CERT) --output $@ $<
 
 esp: $(BUILD)/esp.img ## a FAT volume with the UEFI application and the Linux guest
 $(BUILD)/esp.img: $(BUILD)/vitrine.efi $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio tools/mkesp.py

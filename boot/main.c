@@ -63,8 +63,9 @@ static void read_boot_info(u32 magic, u32 info)
     boot_require("reading the boot loader's information", s);
     if (b->rsdp_copy_size)
         b->rsdp = virt_to_phys(b->rsdp_copy).v;
-    log_info("boot", "%s by %s, command line \"%s\"", b->protocol,
-             b->loader[0] ? b->loader : "an unnamed loader", b->cmdline);
+    log_info("boot", "%s by %s%s, command line \"%s\"", b->protocol,
+             b->loader[0] ? b->loader : "an unnamed loader", b->efi ? " under UEFI" : "",
+             b->cmdline);
 }
 
 /* Modules stay where the loader put them.  One that is not in free RAM is left out. */
@@ -143,8 +144,8 @@ _Noreturn void boot_main(u32 magic, u32 info)
     init_memory();
     acpi_init(boot_info.rsdp);
     init_cpus();
-    log_info("boot", "host is up: %llu KiB of memory free",
-             (unsigned long long)(mem_free_bytes() / KiB));
+    log_info("boot", "host is up: %llu KiB of memory free, tsc=%#llx",
+             (unsigned long long)(mem_free_bytes() / KiB), (unsigned long long)rdtsc());
     if (boot_option(boot_info.cmdline, "selftest", option, sizeof(option)))
         selftest_run(option);
 

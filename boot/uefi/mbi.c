@@ -11,7 +11,7 @@
 #define INFO_HEADER 8u
 /* Command lines, and a few thousand ranges of memory. */
 #define INFO_CAP (256 * KiB)
-#define LOADER   "Vitrine's UEFI application"
+#define LOADER   "Vitrine's application"
 
 /* A tag with room for `size` bytes in all; NULL when it does not fit. */
 static void *add_tag(struct mbi *m, u32 type, u64 size)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every way in: what the boot loader was told reaches the hypervisor, and the prompt answers; and
 Linux to its shell. What the UEFI application is told wrong is refused with line and column."""
-from harness import Boot, INITRAMFS, VMLINUZ, linux
+from harness import Boot, Command, INITRAMFS, VMLINUZ, linux
 
 FILES = {"one": b"first module\n", "two": bytes(100_000)}
 ARGS = ["--boot-module", "{tmp}/one x=1 -- a  b", "--boot-module", "{tmp}/two", "--hv-append",
@@ -26,6 +26,15 @@ TO_LINUX = {"GRUB, Multiboot 1": ["grub", 20], "GRUB, Multiboot 2": ["grub2", 20
 REFUSED = "timeout 60\nexpect Press a key\nsend x\nexpect BdsDxe: failed to start\nquit\n"
 
 
+# Debian's OVMF comes with the private key that its Secure Boot variables trust; it protects nothing.
+NEEDS = ["/usr/bin/sbsign", "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd"]
+SIGNED = """set -e; k=/usr/share/ovmf/PkKek-1-snakeoil
+openssl rsa -in $k.key -passin pass:snakeoil -out build/snakeoil.key
+sbsign --key build/snakeoil.key --cert $k.pem --output build/signed.efi build/vitrine.efi
+exec tools/run --host qemu-tcg --boot efi --firmware ovmf-secure --efi build/signed.efi \\
+  --timeout 100 README.md"""
+
+
 def refused(name, expect, config=None, args=(), **fields):
     return Boot(f"UEFI refuses {name}", script=REFUSED, expect=["uefi: Vitrine begins"] + expect,
                 args=["--host", "qemu-tcg", "--boot", "efi", *args] +
@@ -43,16 +52,24 @@ TESTS = [
          args=NO_VTX + ["--boot", "kernel"],
          expect=[r"Multiboot 1 by qemu"] + MODULES, weight=2),
     Boot("boot by GRUB under UEFI", files=FILES, status=2, weight=5,
-         args=NO_VTX + ["--boot", "grub-efi"], expect=[r"Multiboot 2 by GRUB"] +
+         args=NO_VTX + ["--boot", "grub-efi"], expect=[r"Multiboot 2 by GRUB .* under UEFI"] +
          MODULES + ["caps: this virtual CPU has no VT-x"]),
     Boot("boot by the UEFI application", files=FILES, status=2, weight=5,
          args=NO_VTX + ["--boot", "efi"],
          expect=[r"uefi: Vitrine begins, tsc=0x[0-9a-f]+", r"uefi: configuration read", "files read",
                  r"leaving boot services, tsc=0x[0-9a-f]+", "vitrine: starting",
-                 r"Multiboot 2 by Vitrine's UEFI application, command line \"vitrine log=debug"] +
+                 r"Multiboot 2 by Vitrine's application under UEFI, command line \"vitrine log=debug"] +
          MODULES + ["caps: this virtual CPU has no VT-x"]),
     *(Boot(f"Linux by {name}", args=["--boot", how] + linux(), script=SHELL, timeout=300,
            needs=[VMLINUZ, INITRAMFS], weight=weight) for name, (how, weight) in TO_LINUX.items()),
+    Command("UEFI with Secure Boot takes it when signed", ["sh", "-c", SIGNED],
+            status=2, needs=NEEDS, weight=12, timeout=120,
+            expect=["uefi: Secure Boot is on: the firmware has verified", "leaving boot services",
+                    "cannot run guests on this machine"]),
+    Boot("UEFI with Secure Boot refuses it unsigned", needs=NEEDS, weight=10,
+         args=["--host", "qemu-tcg", "--boot", "efi", "--firmware", "ovmf-secure", "README.md"],
+         script="timeout 90\nexpect failed to load Boot0001 .*: Access Denied\nquit\n",
+         reject=["Vitrine begins"]),
     refused("a wrong option", config="# nothing\nvitrine\n  x guest=a mem=12Q\n",
             expect=[r'vitrine\.cfg, line 3, column 13, "mem=12Q": not a size; give whole']),
     refused("a file that is not there", config="0/README.md guest=a kind=flat\nnone initrd=a",
