@@ -70,8 +70,8 @@ enum emu_status op_vmaskmov(struct emu *e, const struct insn *i)
     return move_masked(e, i, &v, ARG_LETTER(i->op->arg[0]) == ARG_M);
 }
 
-/* MASKMOVQ and MASKMOVDQU: bytes of ModRM.reg to DS:rDI by the mask in ModRM.rm.  CPUs look at the
- * whole operand if anything is to be written. */
+/* MASKMOVQ and MASKMOVDQU: bytes of ModRM.reg to DS:rDI by the mask in ModRM.rm.  The whole operand
+ * must be writable, whatever the mask, as CPUs have it. */
 enum emu_status op_maskmov(struct emu *e, const struct insn *i)
 {
     _Alignas(64) u8 data[32], mask[32];
@@ -90,8 +90,7 @@ enum emu_status op_maskmov(struct emu *e, const struct insn *i)
     if (st != EMU_DONE)
         return st;
     struct elements v = by_sign(mask, mmx ? 8 : 16, 1);
-    if (v.active != 0)
-        st = emu_map_seg(e, (enum seg)i->seg, at, mmx ? 8 : 16, EMU_WRITE, &span);
+    st = emu_map_seg(e, (enum seg)i->seg, at, mmx ? 8 : 16, EMU_WRITE, &span);
     return st == EMU_DONE ? move_active(e, i, at, &v, EMU_WRITE, data) : st;
 }
 

@@ -421,23 +421,30 @@ static const struct case_prefixes sweep_prefixes[] = {
 };
 /* mod and rm; reg takes all eight values. */
 static const u8 sweep_forms[] = {0x00, 0x03, 0x04, 0x05, 0x06, 0x45, 0x81, 0xc0, 0xc1, 0xc4, 0xc7};
-static const u8 sweep_map_bytes[][4] = {
-    {0},
-    {1, 0x0f},
-    {2, 0x0f, 0x38},
-    {2, 0x0f, 0x3a},
-    {2, 0xc5, 0xf8},
-    {2, 0xc5, 0xfd},
-    {2, 0xc5, 0xfa},
-    {3, 0xc4, 0xe2, 0x79},
-    {3, 0xc4, 0xe3, 0x7d},
-};
-#define SWEEP_MAPS ARRAY_SIZE(sweep_map_bytes)
+static const u8 sweep_map_bytes[][4] = {{0}, {1, 0x0f}, {2, 0x0f, 0x38}, {2, 0x0f, 0x3a}};
+/* Behind them VEX: maps 1 to 3 in every pp, L and W, each with few prefixes. */
+#define SWEEP_LEGACY   (unsigned)ARRAY_SIZE(sweep_map_bytes)
+#define SWEEP_MAPS     (SWEEP_LEGACY + 48)
+#define SWEEP_PREFIXES 3 /* none, 66, 67 */
 
 /* Cases in one pass over everything; each pass draws other values. */
 static inline u64 sweep_size(void)
 {
     return (u64)ARRAY_SIZE(sweep_prefixes) * SWEEP_MAPS * 256 * ARRAY_SIZE(sweep_forms) * 8;
+}
+
+/* The bytes before the opcode; half of the VEX prefixes name no register in vvvv. */
+static inline unsigned sweep_map(struct rng *r, unsigned map, u8 *to)
+{
+    if (map < SWEEP_LEGACY) {
+        memcpy(to, sweep_map_bytes[map] + 1, sweep_map_bytes[map][0]);
+        return sweep_map_bytes[map][0];
+    }
+    map -= SWEEP_LEGACY;
+    to[0] = 0xc4;
+    to[1] = (u8)(0xe1 + map / 16);
+    to[2] = (u8)((map & 8) << 4 | (map & 7) | (rng_chance(r, 50) ? 0x78 : rng_next(r) & 0x78));
+    return 3;
 }
 
 /* Case n of a pass; false: not one of this mode. */
@@ -449,15 +456,14 @@ static inline bool case_sweep(struct rng *r, u8 mode, u64 n, struct testcase *c)
     unsigned map = (unsigned)(n / 256 % SWEEP_MAPS);
     const struct case_prefixes *p =
         &sweep_prefixes[n / 256 / SWEEP_MAPS % ARRAY_SIZE(sweep_prefixes)];
-    if (p->rex && mode != 64)
+    if ((p->rex && mode != 64) || (map >= SWEEP_LEGACY && p >= sweep_prefixes + SWEEP_PREFIXES))
         return false;
     case_draw(r, mode, c);
     u8 head[24];
     unsigned k = 0;
     memcpy(head, p->b, p->n);
     k += p->n;
-    memcpy(head + k, sweep_map_bytes[map] + 1, sweep_map_bytes[map][0]);
-    k += sweep_map_bytes[map][0];
+    k += sweep_map(r, map, head + k);
     head[k++] = opcode;
     head[k++] = (u8)(sweep_forms[form] | reg << 3);
     memmove(c->bytes + k, c->bytes + 7, sizeof(c->bytes) - (k > 7 ? k : 7));

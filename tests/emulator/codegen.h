@@ -165,18 +165,18 @@ static inline unsigned code_random_opcode(struct rng *r, u8 *b)
 {
     u32 pick = rng_below(r, 100);
     u8 op = (u8)rng_next(r);
-    if (pick < 60) {
+    if (pick < 54) {
         b[0] = op;
         return 1;
     }
-    if (pick >= 95)
+    if (pick >= 88)
         return code_random_vex(r, b);
     b[0] = 0x0f;
-    if (pick < 86) {
+    if (pick < 78) {
         b[1] = op;
         return 2;
     }
-    b[1] = pick < 92 ? 0x38 : 0x3a;
+    b[1] = pick < 84 ? 0x38 : 0x3a;
     b[2] = b[1] == 0x38 && rng_chance(r, 40) ? (u8)(0xf0 | (op & 15)) : op;
     return 3;
 }

@@ -213,13 +213,15 @@ static inline bool latitude_push_sreg(const struct code_scan *s)
                              : s->map == MAP_0F && (s->opcode & 0xf7) == 0xa0;
 }
 
-/* Images of state that AMD writes and reads in pieces of its own order: which byte of a page faults
- * is open.  FLDENV FNSTENV FRSTOR FNSAVE, FXSAVE and XSAVE families. */
+/* Operands that AMD writes and reads in pieces of its own order: which byte of which page faults is
+ * open.  FLDENV FNSTENV FRSTOR FNSAVE, FXSAVE and XSAVE families, and ten bytes of x87. */
 static inline bool latitude_pieces(const struct code_scan *s)
 {
     unsigned reg = s->modrm >> 3 & 7;
     if (s->map == MAP_ONE)
-        return (s->opcode & 0xfb) == 0xd9 && (reg == 4 || reg == 6);
+        return ((s->opcode & 0xfb) == 0xd9 && (reg == 4 || reg == 6)) ||
+               (s->opcode == 0xdb && (reg == 5 || reg == 7)) ||
+               (s->opcode == 0xdf && (reg == 4 || reg == 6));
     return s->map == MAP_0F && (s->opcode == 0xae || s->opcode == 0xc7);
 }
 
