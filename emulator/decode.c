@@ -62,6 +62,21 @@ unsigned emu_arg_bytes(const struct insn *i, u16 arg)
     }
 }
 
+unsigned emu_memory_arg(const struct insn *i, unsigned *which)
+{
+    for (*which = 0; insn_is_memory(i) && *which < ARRAY_SIZE(i->op->arg); ++*which) {
+        switch (ARG_LETTER(i->op->arg[*which])) {
+        case ARG_E:
+        case ARG_KM:
+        case ARG_M:
+        case ARG_Q:
+        case ARG_W: return emu_arg_bytes(i, i->op->arg[*which]);
+        default: break;
+        }
+    }
+    return 0;
+}
+
 /* Segment-override prefixes: 26 2E 36 3E 64 65. */
 static int override_of(u8 byte)
 {
@@ -113,10 +128,16 @@ static u8 decode_prefixes(struct cursor *c, struct insn *i, struct prefixes *p)
 
 static const struct opcode *const maps[] = {emu_map_1byte, emu_map_0f, emu_map_0f38, emu_map_0f3a};
 
+/* The prefix that VEX.pp stands for. */
+static void set_implied(struct insn *i, unsigned pp)
+{
+    i->opsize16 = pp == 1;
+    i->rep = pp == 2 ? 0xf3 : pp == 3 ? 0xf2 : 0;
+}
+
 /* VEX (C4, C5): fields, then the opcode byte.  SDM vol. 2A, 2.3.5. */
 static bool decode_vex(struct cursor *c, struct insn *i, u8 first)
 {
-    static const u8 implied[4] = {0, 0x66, 0xf3, 0xf2};
     u8 b1 = take(c), b2 = b1;
     u8 map = 1;
 
@@ -134,15 +155,13 @@ static bool decode_vex(struct cursor *c, struct insn *i, u8 first)
         i->rex &= 0x48;
     i->vvvv = ~b2 >> 3 & 15; /* bit 3 counts outside 64-bit mode only until it is checked */
     i->vlen = b2 >> 2 & 1;
-    u8 pp = implied[b2 & 3];
-    i->opsize16 = pp == 0x66;
-    i->rep = pp == 0x66 ? 0 : pp;
+    set_implied(i, b2 & 3);
     i->map = map >= 1 && map <= 3 ? map : 0xff;
     i->opcode = take(c);
     return allowed && i->map != 0xff;
 }
 
-/* EVEX (62), SDM vol. 2A, 2.7: no instruction of it is covered, but the length of all is. */
+/* EVEX (62), SDM vol. 2A, 2.7: of its instructions moves are covered, and the length of all. */
 static bool decode_evex(struct cursor *c, struct insn *i)
 {
     u8 p0 = take(c), p1 = take(c), p2 = take(c);
@@ -151,8 +170,18 @@ static bool decode_evex(struct cursor *c, struct insn *i)
 
     i->vex = 2;
     i->rex = (u8)(0x40 | (~p0 >> 5 & 7) | (p1 >> 4 & 8));
+    i->high_reg = ~p0 & 16;
+    i->vvvv = (u8)((~p1 >> 3 & 15) | (~p2 & 8) << 1);
+    if (i->mode != EMU_MODE_64) {
+        i->rex &= 0x48;
+        i->high_reg = 0;
+    }
+    set_implied(i, p1 & 3);
     i->map = p0 & 15;
     i->vlen = p2 >> 5 & 3;
+    i->opmask = p2 & 7;
+    i->zeroing = p2 >> 7;
+    i->broadcast = p2 >> 4 & 1;
     i->opcode = take(c);
     return allowed && i->map >= 1 && i->map <= 3;
 }
@@ -218,9 +247,10 @@ static const struct opcode *undefined_form(const struct insn *i, const struct op
 }
 
 /* From the map's entry through the groups to the instruction; *valid false: only its form. */
-static const struct opcode *walk_tables(const struct insn *i, const struct cursor *c, bool *valid)
+static const struct opcode *walk_tables(const struct insn *i, const struct cursor *c,
+                                        const struct opcode *op, bool *valid)
 {
-    const struct opcode *op = &maps[i->map][i->opcode], *from = op;
+    const struct opcode *from = op;
     u8 modrm = c->pos < c->avail ? c->bytes[c->pos] : 0;
 
     while (op->group != GROUP_NONE) {
@@ -308,11 +338,11 @@ static void decode_modrm(struct cursor *c, struct insn *i)
     u8 rm = modrm & 7;
 
     i->mod = modrm >> 6;
-    i->reg = (u8)((modrm >> 3 & 7) | (i->rex << 1 & 8));
+    i->reg = (u8)((modrm >> 3 & 7) | (i->rex << 1 & 8) | i->high_reg);
     if (i->op->flags & OP_MOVCR)
         i->mod = 3;
     if (i->mod == 3)
-        i->rm = (u8)(rm | (i->rex << 3 & 8));
+        i->rm = (u8)(rm | (i->rex << 3 & 8) | (i->vex == 2 ? i->rex << 3 & 16 : 0));
     else if (i->addrsize == 2)
         decode_modrm16(c, i, rm);
     else
@@ -359,6 +389,7 @@ static bool check_operands(const struct insn *i)
                 return false;
             break;
         case ARG_R:
+        case ARG_KR:
         case ARG_N:
         case ARG_U:
             if (memory)
@@ -382,6 +413,19 @@ static bool check_operands(const struct insn *i)
     return !i->lock || ((op->flags & OP_LOCK) && memory);
 }
 
+/* SDM vol. 2A, 2.7.11: for moves. */
+static bool check_evex(const struct insn *i)
+{
+    u32 flags = i->op->flags;
+    bool masked = i->opmask != 0;
+
+    if (i->broadcast || (i->vlen == 3 && !(flags & OP_SCALAR)) || (masked && (flags & OP_NOMASK)))
+        return false;
+    /* Zeroing needs a mask, and a register to zero: the first operand is W when it may be memory.
+     */
+    return !i->zeroing || (masked && !(insn_is_memory(i) && ARG_LETTER(i->op->arg[0]) != ARG_V));
+}
+
 static bool check_mode(const struct insn *i)
 {
     u32 flags = i->op->flags;
@@ -394,7 +438,7 @@ static bool check_mode(const struct insn *i)
         return false;
     if (i->vex == 0)
         return !(flags & (OP_AVX | OP_GPRVEX));
-    if (!(flags & (OP_AVX | OP_GPRVEX | OP_VEX | OP_VEX3)))
+    if (!(flags & (OP_AVX | OP_GPRVEX | OP_VEX | OP_VEX3)) || (i->vex == 2 && !check_evex(i)))
         return false;
     if (((flags & OP_L0) && i->vlen != 0) || ((flags & OP_L1) && i->vlen != 1) ||
         ((flags & OP_W0) && (i->rex & 8)) ||
@@ -431,8 +475,15 @@ static bool is_opmask(const struct insn *i)
                            (i->opcode >= 0x90 && i->opcode <= 0x93) || (i->opcode & 0xfe) == 0x98);
 }
 
+/* The instruction itself where it is a move, else that entry. */
 static const struct opcode *avx512_entry(const struct insn *i)
 {
+    unsigned pp = i->rep == 0xf2 ? 3 : i->rep == 0xf3 ? 2 : i->opsize16, w = i->rex >> 3 & 1;
+
+    for (const struct avx512_move *m = emu_avx512; m->op.handler != NULL; m++)
+        if (m->opcode == i->opcode && m->vex == i->vex && m->pp == pp && m->map == i->map &&
+            (m->w == w || (m->w == 0 && i->mode != EMU_MODE_64 && (i->opcode | 16) == 0x7e)))
+            return &m->op; /* VMOVD: W is ignored outside 64-bit mode */
     bool shifts = i->opcode >= 0x70 && i->opcode <= 0x73;
     bool imm =
         i->map == 3 ||
@@ -468,8 +519,9 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
     else
         i->addrsize = code32 != p.addr ? 4 : 2;
 
+    unsigned which;
     bool avx512 = i->vex == 2 || is_opmask(i);
-    i->op = avx512 ? avx512_entry(i) : walk_tables(i, &c, &valid);
+    i->op = walk_tables(i, &c, avx512 ? avx512_entry(i) : &maps[i->map][i->opcode], &valid);
     decode_opsize(i, code32);
     if (i->op->flags & OP_MODRM)
         decode_modrm(&c, i);
@@ -480,7 +532,9 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
     i->checked = i->op->feature != 0 || (i->op->flags & (OP_VECTOR | OP_CPL0));
     decode_immediates(&c, i);
     i->size = (u8)emu_arg_bytes(i, i->op->arg[0]);
-    valid = valid && (avx512 || (check_operands(i) && check_mode(i)));
+    if (i->vex == 2 && i->mod == 1) /* disp8*N: all moves scale by their operand */
+        i->disp *= emu_memory_arg(i, &which);
+    valid = valid && (i->op->handler == op_unimplemented || (check_operands(i) && check_mode(i)));
     if (mode != EMU_MODE_64)
         i->vvvv &= 7;
     return finish(&c, i, valid);

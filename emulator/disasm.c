@@ -151,6 +151,8 @@ static void put_rm(struct listing *l, u16 arg)
         return;
     }
     switch (ARG_LETTER(arg)) {
+    case ARG_KM:
+    case ARG_KR: put(l, "k%u", i->rm & 7u); break;
     case ARG_N:
     case ARG_Q: put(l, "mm%u", i->rm & 7u); break;
     case ARG_U:
@@ -190,6 +192,7 @@ static void put_arg(struct listing *l, u16 arg, bool second)
     case ARG_H: put_vector(l, i->vvvv, arg); break;
     case ARG_V: put_vector(l, i->reg, arg); break;
     case ARG_L: put_vector(l, (unsigned)i->imm, arg); break;
+    case ARG_K: put(l, "k%u", i->reg & 7u); break;
     case ARG_P: put(l, "mm%u", i->reg & 7u); break;
     case ARG_S: put(l, "%s", segment_names[i->reg & 7]); break;
     case ARG_Z: put_gpr(l, i->rm, emu_arg_bytes(i, arg)); break;
@@ -200,6 +203,8 @@ static void put_arg(struct listing *l, u16 arg, bool second)
         break;
     case ARG_O: put_memory(l, arg); break;
     case ARG_E:
+    case ARG_KM:
+    case ARG_KR:
     case ARG_M:
     case ARG_N:
     case ARG_Q:
@@ -259,6 +264,8 @@ static void put_operands(struct listing *l)
             vvvv = false;
         }
         put_arg(l, op->arg[n], second);
+        if (n == 0 && i->opmask != 0)
+            put(l, " {k%u}%s", i->opmask, i->zeroing ? " {z}" : "");
         second |= ARG_LETTER(op->arg[n]) == ARG_I || ARG_LETTER(op->arg[n]) == ARG_IU;
         if (n == 0 && vvvv) {
             put(l, ", ");

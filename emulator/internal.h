@@ -55,6 +55,9 @@ enum arg_letter {
     ARG_DX,  /* DX */
     ARG_ONE, /* the constant 1 */
     ARG_SEG, /* a segment register named by the opcode: bits 5:3 */
+    ARG_K,   /* opmask register by ModRM.reg */
+    ARG_KM,  /* opmask register or memory by ModRM.rm */
+    ARG_KR,  /* ... no memory */
     ARG_ST0, /* x87 top of stack */
     ARG_STI  /* x87 register by ModRM.rm */
 };
@@ -132,6 +135,7 @@ enum opcode_group {
 #define OP_XSAVE   BIT(23) /* #UD by !CR4.OSXSAVE; #NM by CR0.TS */
 #define OP_SCALAR  BIT(24) /* EVEX.LL means nothing */
 #define OP_OPMASK  BIT(25) /* VEX on opmask registers */
+#define OP_NOMASK  BIT(26) /* EVEX.aaa must be 0 */
 #define OP_VECTOR  (OP_FPU | OP_SSE | OP_AVX | OP_GPRVEX | OP_XSAVE)
 
 /* A decoded instruction.  Lives in the decode cache: handlers must not change it. */
@@ -157,7 +161,9 @@ struct insn {
     u8 vvvv;         /* VEX.vvvv, not inverted */
     u8 vlen;         /* VEX.L: 0 (16 bytes), 1 (32), 2 (64) */
     u8 opmask;       /* EVEX.aaa: 0 none */
+    u8 high_reg;     /* EVEX.R': 16 or 0, part of reg */
     bool zeroing;    /* EVEX.z */
+    bool broadcast;  /* EVEX.b */
     bool lock;
     bool opsize16; /* a 66 prefix is there */
     bool checked;  /* emulator.c, check(), has something to say to it */
@@ -554,6 +560,13 @@ static inline struct emu_code emu_code_of(const u8 *bytes, unsigned length, unsi
 extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256],
     emu_map_0f3a[256];
 
+/* AVX-512: moves, by prefix and opcode; the last has no handler. */
+struct avx512_move {
+    u8 vex, map, pp, w, opcode;
+    struct opcode op;
+};
+extern const struct avx512_move emu_avx512[];
+
 /*
  * Decode at most `avail` bytes (15 at most are looked at).  code32: CS.D.  Returns:
  * DECODE_MORE when the instruction goes on past them, DECODE_UD (length then the bytes seen),
@@ -562,6 +575,9 @@ extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256
 enum decode_result { DECODE_OK, DECODE_MORE, DECODE_UD, DECODE_LONG };
 enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mode, bool code32,
                               struct insn *i);
+
+/* Bytes of the memory operand among the arguments, and which it is; 0: there is none. */
+unsigned emu_memory_arg(const struct insn *i, unsigned *which);
 
 /* Bytes of an operand of this size letter in this instruction (0: the instruction's own). */
 unsigned emu_arg_bytes(const struct insn *i, u16 arg);

@@ -31,7 +31,7 @@ enum emu_status emu_check_vector(struct emu *e, const struct insn *i)
         u64 parts = i->vex == 2 || (flags & OP_OPMASK) ? XCR0_AVX512 : XCR0_AVX;
         if (i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86)
             return emu_ud(e);
-        if (flags & OP_GPRVEX)
+        if ((flags & OP_GPRVEX) && !(flags & OP_OPMASK))
             return EMU_DONE;
         if (!(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & parts) != parts || lacks_feature(e, i))
             return emu_ud(e);
@@ -187,21 +187,6 @@ u64 emu_native_encode(const struct insn *i)
 
 /* ---- the generic instruction ------------------------------------------------------------ */
 
-/* The argument that is memory now, or 0. */
-static u16 memory_arg(const struct insn *i, unsigned *n)
-{
-    for (*n = 0; insn_is_memory(i) && *n < ARRAY_SIZE(i->op->arg); ++*n) {
-        switch (ARG_LETTER(i->op->arg[*n])) {
-        case ARG_E:
-        case ARG_M:
-        case ARG_Q:
-        case ARG_W: return i->op->arg[*n];
-        default: break;
-        }
-    }
-    return 0;
-}
-
 /* Does a pending x87 error come before everything else?  MMX also; not FNSTCW and its like. */
 static bool waits(const struct insn *i)
 {
@@ -258,14 +243,14 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
     _Alignas(64) u8 buf[64];
     struct emu_native n = {.memory = buf};
     struct emu_span span;
-    unsigned at;
-    u16 arg = memory_arg(i, &at);
-    unsigned size = arg == 0 ? 0 : emu_arg_bytes(i, arg);
+    unsigned at, size = emu_memory_arg(i, &at);
     bool x87 = i->map == 0,
          store = at == 0 && !x87 ? !(i->op->sub & NATIVE_LOAD) : (i->op->sub & NATIVE_STORE) != 0;
     enum emu_status st = EMU_DONE;
 
-    if (arg != 0) {
+    if (i->opmask != 0 && size != 0)
+        return emu_opmask_move(e, i, size, store);
+    if (size != 0) {
         st = waits(i) ? emu_native_wait(e) : EMU_DONE;
         if (st == EMU_DONE)
             st = emu_vector_map(e, i, size, store ? EMU_WRITE : EMU_READ, &span);
@@ -276,7 +261,7 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
         st = run_with_registers(e, i, &n);
     if (st == EMU_DONE && x87)
         st = emu_x87_after(e, i, &n, &store);
-    if (st == EMU_DONE && store && arg != 0)
+    if (st == EMU_DONE && store && size != 0)
         emu_span_write(e, &span, buf);
     return st;
 }

@@ -42,4 +42,7 @@ enum emu_status emu_vector_map(struct emu *e, const struct insn *i, unsigned siz
 enum emu_status emu_x87_after(struct emu *e, const struct insn *i, const struct emu_native *ran,
                               bool *store);
 
+/* A move to or from memory under an opmask. */
+enum emu_status emu_opmask_move(struct emu *e, const struct insn *i, unsigned size, bool store);
+
 #endif

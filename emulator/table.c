@@ -669,7 +669,7 @@ const struct opcode emu_map_0f[256] = {
     [0xff] = M(ud, "ud0", 0, Gv, Ev),
 };
 
-#define BMI(sub, n, feat, ...) MF(bmi, BMI_##sub, n, OP_GPRVEX, feat, __VA_ARGS__)
+#define BMI(sub, n, feat, ...) MF(bmi, BMI_##sub, n, OP_GPRVEX | OP_L0, feat, __VA_ARGS__)
 #define FMA_P(n)                                                                                   \
     P66(BY_W(SF(FMA, OP_AVX, n "s", Vx, Hx, Wx), SF(FMA, OP_AVX, n "d", Vx, Hx, Wx)))
 #define FMA_S(n)                                                                                   \
@@ -853,4 +853,65 @@ const struct opcode emu_map_0f3a[256] = {
     [0xcf] = GFNI_W1("gf2p8affineinvqb"),
     [0xdf] = P66(SF(AES, V2 | OP_L0, "aeskeygenassist", Vdq, Wdq, Iub)),
     [0xf0] = BY_PREFIX(UD, UD, UD, BMI(RORX, "rorx", BMI2, Gy, Ey, Iub)),
+};
+
+/* VEX or EVEX, map, pp, W, opcode, then an instruction. */
+#define EV(map, pp, w, opcode, ...) {2, map, pp, w, opcode, __VA_ARGS__}
+#define EVM(feat, sub, n, f, ...)   MF(native, sub, n, OP_AVX | (f), feat, __VA_ARGS__)
+/* Both directions of a move of whole vectors. */
+#define EV2(pp, w, load, store, feat, n, sub)                                                      \
+    EV(1, pp, w, load, EVM(feat, sub, n, 0, Vx, Wx)),                                              \
+    EV(1, pp, w, store, EVM(feat, sub, n, 0, Wx, Vx))
+/* One element: with memory, between registers. */
+#define EV1(pp, w, n, W)                                                                           \
+    EV(1, pp, w, 0x10, BY_MOD(EVM(AVX512F, 0, n, OP_SCALAR, Vdq, W),                               \
+                              EVM(AVX512F, 0, n, OP_SCALAR | OP_VEX3, Vdq, W))),                   \
+    EV(1, pp, w, 0x11, BY_MOD(EVM(AVX512F, 0, n, OP_SCALAR, W, Vdq),                               \
+                              EVM(AVX512F, 0, n, OP_SCALAR | OP_VEX3, W, Vdq)))
+#define EVQ(f, n, ...) EVM(AVX512F, 0, n, OP_NOMASK | OP_L0 | OP_SCALAR | (f), __VA_ARGS__)
+#define EVNT(n, ...)   EVM(AVX512F, NATIVE_ALIGNED, n, OP_NOMASK, __VA_ARGS__)
+#define KM(pp, w, opcode, feat, n, ...)                                                            \
+    {1, 1, pp, w, opcode, MF(native, 0, n, OP_OPMASK | OP_GPRVEX | OP_L0, feat, __VA_ARGS__)}
+#define KMOV(pp, w, gpr_pp, gpr_w, feat, n, size, gpr)                                             \
+    KM(pp, w, 0x90, feat, n, ARG(K, size), ARG(KM, size)),                                         \
+    KM(pp, w, 0x91, feat, n, ARG(M, size), ARG(K, size)),                                          \
+    KM(gpr_pp, gpr_w, 0x92, feat, n, ARG(K, size), ARG(R, gpr)),                                   \
+    KM(gpr_pp, gpr_w, 0x93, feat, n, ARG(G, gpr), ARG(KR, size))
+
+const struct avx512_move emu_avx512[] = {
+    EV2(0, 0, 0x10, 0x11, AVX512F, "movups", 0),
+    EV2(1, 1, 0x10, 0x11, AVX512F, "movupd", 0),
+    EV1(2, 0, "movss", Wd),
+    EV1(3, 1, "movsd", Wq),
+    EV2(0, 0, 0x28, 0x29, AVX512F, "movaps", NATIVE_ALIGNED),
+    EV2(1, 1, 0x28, 0x29, AVX512F, "movapd", NATIVE_ALIGNED),
+    EV2(1, 0, 0x6f, 0x7f, AVX512F, "movdqa32", NATIVE_ALIGNED),
+    EV2(1, 1, 0x6f, 0x7f, AVX512F, "movdqa64", NATIVE_ALIGNED),
+    EV2(2, 0, 0x6f, 0x7f, AVX512F, "movdqu32", 0),
+    EV2(2, 1, 0x6f, 0x7f, AVX512F, "movdqu64", 0),
+    EV2(3, 0, 0x6f, 0x7f, AVX512BW, "movdqu8", 0),
+    EV2(3, 1, 0x6f, 0x7f, AVX512BW, "movdqu16", 0),
+    EV(1, 0, 0, 0x2b, EVNT("movntps", Mx, Vx)),
+    EV(1, 1, 1, 0x2b, EVNT("movntpd", Mx, Vx)),
+    EV(1, 1, 0, 0xe7, EVNT("movntdq", Mx, Vx)),
+    EV(2, 1, 0, 0x2a, EVNT("movntdqa", Vx, Mx)),
+    EV(1, 1, 0, 0x6e, EVQ(0, "movd", Vdq, Ey)),
+    EV(1, 1, 1, 0x6e, EVQ(0, "movq", Vdq, Ey)),
+    EV(1, 1, 0, 0x7e, EVQ(0, "movd", Ey, Vdq)),
+    EV(1, 1, 1, 0x7e, EVQ(0, "movq", Ey, Vdq)),
+    EV(1, 2, 1, 0x7e, EVQ(0, "movq", Vdq, Wq)),
+    EV(1, 1, 1, 0xd6, EVQ(0, "movq", Wq, Vdq)),
+    EV(1, 0, 0, 0x12, BY_MOD(EVQ(OP_VEX3, "movlps", Vdq, Mq), EVQ(OP_VEX3, "movhlps", Vdq, Udq))),
+    EV(1, 0, 0, 0x16, BY_MOD(EVQ(OP_VEX3, "movhps", Vdq, Mq), EVQ(OP_VEX3, "movlhps", Vdq, Udq))),
+    EV(1, 1, 1, 0x12, EVQ(OP_VEX3, "movlpd", Vdq, Mq)),
+    EV(1, 1, 1, 0x16, EVQ(OP_VEX3, "movhpd", Vdq, Mq)),
+    EV(1, 0, 0, 0x13, EVQ(0, "movlps", Mq, Vdq)),
+    EV(1, 0, 0, 0x17, EVQ(0, "movhps", Mq, Vdq)),
+    EV(1, 1, 1, 0x13, EVQ(0, "movlpd", Mq, Vdq)),
+    EV(1, 1, 1, 0x17, EVQ(0, "movhpd", Mq, Vdq)),
+    KMOV(0, 0, 0, 0, AVX512F, "kmovw", w, d),
+    KMOV(1, 0, 1, 0, AVX512DQ, "kmovb", b, d),
+    KMOV(1, 1, 3, 0, AVX512BW, "kmovd", d, d),
+    KMOV(0, 1, 3, 1, AVX512BW, "kmovq", q, q),
+    {0, 0, 0, 0, 0, UD},
 };

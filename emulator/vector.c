@@ -94,6 +94,22 @@ enum emu_status op_maskmov(struct emu *e, const struct insn *i)
     return st == EMU_DONE ? move_active(e, i, at, &v, EMU_WRITE, data) : st;
 }
 
+enum emu_status emu_opmask_move(struct emu *e, const struct insn *i, unsigned size, bool store)
+{
+    _Alignas(64) u64 mask = 0;
+    bool bytes = i->rep == 0xf2 && (i->opcode | 16) == 0x7f; /* VMOVDQU8, VMOVDQU16 */
+    unsigned element = bytes ? 1u + (i->rex >> 3 & 1) : i->rex & 8 ? 8 : 4;
+    bool wide = emu_has(e, EMU_HAS_AVX512BW); /* else no mask has more than 16 bits */
+
+    if ((i->op->sub & NATIVE_ALIGNED) && !is_aligned(emu_segment_base(e, i) + emu_ea(e, i), size))
+        return emu_gp(e, 0);
+    enum emu_status st = emu_native_simple(
+        e, wide ? 0xc30791f8e1c4 | (u64)i->opmask << 35 : 0xc30791f8c5 | (u64)i->opmask << 27,
+        &mask); /* kmovq or kmovw [rdi], k */
+    struct elements v = {.size = element, .active = mask & (~0ull >> (64 - size / element))};
+    return st != EMU_DONE ? st : move_masked(e, i, &v, store);
+}
+
 /* VGATHERDPS, VPGATHERQQ …: op->sub: bytes of an index.  What has been loaded stays when an
  * element faults, and its mask is cleared: the instruction goes on from there. */
 enum emu_status op_gather(struct emu *e, const struct insn *i)

@@ -27,10 +27,10 @@ enum { A, B, C, D };
     (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | \
      BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | \
      BIT(24) | BIT(25) | BIT(26))
-/* Leaf 7: FSGSBASE, TSC_ADJUST, BMI1, AVX2, FDP_EXCPTN_ONLY, SMEP, BMI2, ERMS, INVPCID, AVX512*, RDSEED, ADX, SMAP,
- * IFMA, CLFLUSHOPT, CLWB, SHA; UMIP, AVX512_VBMI*, GFNI, VAES, VPCLMULQDQ, VNNI, BITALG, VPOPCNTDQ,
- * RDPID; FSRM. */
-#define LEAF7_EBX                                                                                 \
+/* Leaf 7: FSGSBASE, TSC_ADJUST, BMI1, AVX2, FDP_EXCPTN_ONLY, SMEP, BMI2, ERMS, INVPCID, AVX512*,
+ * RDSEED, ADX, SMAP, IFMA, CLFLUSHOPT, CLWB, SHA; UMIP, AVX512_VBMI*, GFNI, VAES, VPCLMULQDQ, VNNI,
+ * BITALG, VPOPCNTDQ, RDPID; FSRM. */
+#define LEAF7_EBX                                                                                \
     (BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(13) | \
      BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) |   \
      BIT(29) | BIT(30) | BIT(31))
@@ -233,6 +233,7 @@ static const struct {
     {EMU_HAS_FMA, C, 12, 1, 0},
     {EMU_HAS_F16C, C, 29, 1, 0},
     {EMU_HAS_AVX512F, B, 16, 7, 0},
+    {EMU_HAS_AVX512DQ, B, 17, 7, 0},
     {EMU_HAS_AVX512BW, B, 30, 7, 0},
     {EMU_HAS_AVX512VL, B, 31, 7, 0},
     {EMU_HAS_GFNI, C, 8, 7, 0},

@@ -276,6 +276,7 @@ static const struct guest_feature guest_features[] = {
     {EMU_HAS_FMA, 1, 2, 12},
     {EMU_HAS_F16C, 1, 2, 29},
     {EMU_HAS_AVX512F, 7, 1, 16},
+    {EMU_HAS_AVX512DQ, 7, 1, 17},
     {EMU_HAS_AVX512BW, 7, 1, 30},
     {EMU_HAS_AVX512VL, 7, 1, 31},
     {EMU_HAS_GFNI, 7, 2, 8},

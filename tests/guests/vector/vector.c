@@ -314,3 +314,53 @@ TEST(fma)
     ON_YMM(REG, "vfmadd213ss (%%rdx), %%xmm1, %%xmm0"); /* 1 * 2 + 3 */
     EXPECT_EQ(word[0], 0x40a00000);
 }
+
+/* Whole moves, and under an opmask: what it leaves out is not touched. */
+TEST(avx512)
+{
+    if (!enable(WITH_AVX512) || !(cpuid(7, 0).b & BIT(16)))
+        SKIP("no AVX-512");
+    fill(word, 5);
+    __asm__ volatile("vmovdqu32 (%0), %%zmm17; vmovdqa64 %%zmm17, (%1)"
+                     :
+                     : "r"(HOLE + 0x1000 - 32), "r"(word)
+                     : "memory");
+    EXPECT_EQ(word[0] & word[15], 0xffffffff);
+    set_reg(0x1234);
+    fill(other, 0x77);
+    __asm__ volatile("mov $2, %%eax; kmovw %%eax, %%k3; vmovdqa32 (%1), %%zmm30;"
+                     "vmovups (%0), %%xmm30%{%%k3%}; vmovdqa32 %%xmm30, (%1);"
+                     "vmovups (%0), %%xmm30%{%%k3%}%{z%}; vmovdqu32 %%xmm30, 16(%1)"
+                     :
+                     : "r"(REG - 4), "r"(other)
+                     : "rax", "memory");
+    EXPECT_EQ(other[0], 0x77);
+    EXPECT_EQ(other[1], 0x1234);
+    EXPECT_EQ(other[2], 0x77);
+    EXPECT_EQ(other[4], 0);
+    EXPECT_EQ(other[5], 0x1234);
+    fill(word, 0xabcd);
+    __asm__ volatile("vmovdqa32 (%1), %%zmm5; vmovdqu32 %%xmm5, (%0)%{%%k3%}"
+                     :
+                     : "r"(REG - 4), "r"(word)
+                     : "memory");
+    EXPECT_EQ(read_reg(), 0xabcd);
+    /* disp8 counts in whole operands; and a mask of bytes. */
+    __asm__ volatile("vmovd 0x40(%1), %%xmm20; vmovd %%xmm20, (%0)"
+                     :
+                     : "r"(word), "r"(REG - 0x40)
+                     : "memory");
+    EXPECT_EQ(word[0], 0xabcd);
+    if (!(cpuid(7, 0).b & BIT(30)))
+        SKIP("no AVX512BW");
+    fill(word, 0);
+    __asm__ volatile("mov $0xff00000000000001, %%rax; kmovq %%rax, %%k1;"
+                     "vmovdqu8 (%0), %%zmm0%{%%k1%}%{z%}; vmovdqu8 %%zmm0, (%1); kmovq %%k1, (%0)"
+                     :
+                     : "r"(HOLE), "r"(word)
+                     : "rax", "memory");
+    EXPECT_EQ(word[0], 0xff);
+    EXPECT_EQ(word[13], 0);
+    EXPECT_EQ(word[14] & word[15], 0xffffffff);
+    EXPECT_TRAP(VECTOR_GP, 0, __asm__ volatile("vmovaps 32(%0), %%zmm0" : : "r"(HOLE) : "memory"));
+}
