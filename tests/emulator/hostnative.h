@@ -131,9 +131,13 @@ static inline void hostnative_catch(void)
     static const int signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGBUS};
     struct sigaction sa = {.sa_sigaction = hostnative_on_signal,
                            .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-        if (sigaction(signals[i], &sa, &hostnative_before[signals[i]]) != 0)
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        struct sigaction old;
+        if (sigaction(signals[i], &sa, &old) != 0)
             abort();
+        if (old.sa_sigaction != hostnative_on_signal)
+            hostnative_before[signals[i]] = old;
+    }
 }
 
 /* State as after FNINIT with all exceptions masked. */

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * emulator/native.c, vector.c and fpu.c where the host CPU cannot judge: modes and control bits it
+ * is not in, features the guest was not told of, and devices.
+ */
+#include "tests/unit/emu_fixture.h"
+
+/* 64-bit mode with AVX on; DS:RSI at FX_DATA, RDI at the device. */
+static struct fixture *machine(void)
+{
+    struct fixture *f = fx_new();
+    fx_long(f, 0);
+    f->s.cr0 |= CR0_NE | CR0_MP;
+    f->s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+    f->s.xcr0 = 7;
+    f->s.gpr[RSI] = FX_DATA;
+    f->s.gpr[RDI] = FX_MMIO;
+    fx_xsave[XSAVE_BV] = XSTATE_X87 | XSTATE_SSE | XSTATE_AVX;
+    return f;
+}
+
+static void set_u32(u8 *at, u32 v) { memcpy(at, &v, 4); }
+
+static u32 get_u32(const u8 *at)
+{
+    u32 v;
+    memcpy(&v, at, 4);
+    return v;
+}
+
+static u8 *xmm(unsigned n) { return fx_xsave + XSAVE_XMM + 16 * n; }
+
+/* CR0.EM and TS, CR4 bits, features: SDM vol. 3A, 13.1 and table 13-1. */
+static void refused_by_state(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+
+    f->s.cr0 |= CR0_EM;
+    FX_FAULT(FX_RUN(f, 0xd8, 0x06), VECTOR_NM, ~0u);             /* fadd dword [rsi] */
+    FX_FAULT(FX_RUN(f, 0x0f, 0xfe, 0x06), VECTOR_UD, ~0u);       /* paddd mm0, [rsi] */
+    FX_FAULT(FX_RUN(f, 0x66, 0x0f, 0xfe, 0x06), VECTOR_UD, ~0u); /* paddd xmm0, [rsi] */
+    FX_FAULT(FX_RUN(f, 0x0f, 0xae, 0x06), VECTOR_NM, ~0u);       /* fxsave [rsi] */
+    FX_DONE(FX_RUN(f, 0xc5, 0xf9, 0xfe, 0x06));                  /* vpaddd: EM means nothing */
+    f->s.cr0 = (f->s.cr0 & ~CR0_EM) | CR0_TS;
+    FX_FAULT(FX_RUN(f, 0xd8, 0x06), VECTOR_NM, ~0u);
+    FX_FAULT(FX_RUN(f, 0xc5, 0xf9, 0xfe, 0x06), VECTOR_NM, ~0u);
+    FX_FAULT(FX_RUN(f, 0x9b), VECTOR_NM, ~0u);             /* fwait: by MP and TS */
+    FX_FAULT(FX_RUN(f, 0x0f, 0xae, 0x26), VECTOR_NM, ~0u); /* xsave [rsi] */
+    f->s.cr0 &= ~CR0_TS;
+    f->s.cr4 &= ~CR4_OSXSAVE;
+    FX_FAULT(FX_RUN(f, 0x0f, 0xae, 0x26), VECTOR_UD, ~0u);
+    FX_FAULT(FX_RUN(f, 0xc5, 0xf9, 0xfe, 0x06), VECTOR_UD, ~0u);
+    f->s.cr4 |= CR4_OSXSAVE;
+    f->s.xcr0 = 3; /* no AVX */
+    FX_FAULT(FX_RUN(f, 0xc5, 0xf9, 0xfe, 0x06), VECTOR_UD, ~0u);
+    fx_free(f);
+}
+
+/* What CPUID did not offer is #UD although the CPU has it. */
+static void refused_by_feature(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+
+    f->e.features &= ~BIT64(EMU_HAS_AVX2);
+    FX_DONE(FX_RUN(f, 0xc5, 0xf9, 0xfe, 0x06));                  /* vpaddd xmm: AVX */
+    FX_FAULT(FX_RUN(f, 0xc5, 0xfd, 0xfe, 0x06), VECTOR_UD, ~0u); /* vpaddd ymm: AVX2 */
+    FX_DONE(FX_RUN(f, 0xc5, 0xfc, 0x58, 0x06));                  /* vaddps ymm: AVX */
+    f->e.features &= ~(BIT64(EMU_HAS_SSE41) | BIT64(EMU_HAS_SSSE3) | BIT64(EMU_HAS_XSAVEC));
+    FX_FAULT(FX_RUN(f, 0x66, 0x0f, 0x38, 0x40, 0x06), VECTOR_UD, ~0u); /* pmulld */
+    FX_FAULT(FX_RUN(f, 0x0f, 0x38, 0x00, 0x06), VECTOR_UD, ~0u);       /* pshufb */
+    FX_FAULT(FX_RUN(f, 0x0f, 0xc7, 0x26), VECTOR_UD, ~0u);             /* xsavec */
+    f->e.features &= ~BIT64(EMU_HAS_AVX);
+    FX_FAULT(FX_RUN(f, 0xc5, 0xfc, 0x58, 0x06), VECTOR_UD, ~0u);
+    f->e.features = ~BIT64(EMU_HAS_AVX512F); /* vmovups zmm0, [rsi] */
+    FX_FAULT(FX_RUN(f, 0x62, 0xf1, 0x7c, 0x48, 0x10, 0x06), VECTOR_UD, ~0u);
+    fx_free(f);
+}
+
+/* #XM and #MF as the guest's control bits have them. */
+static void numeric_errors(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+
+    set_u32(fx_xsave + XSAVE_MXCSR, 0x1d80); /* zero divide not masked */
+    set_u32(xmm(0), 0x3f800000);
+    FX_FAULT(FX_RUN(f, 0xf3, 0x0f, 0x5e, 0x06), VECTOR_XM, ~0u); /* divss xmm0, [rsi] */
+    assert_int_equal(get_u32(xmm(0)), 0x3f800000);
+    assert_int_equal(get_u32(fx_xsave + XSAVE_MXCSR), 0x1d84);
+    f->s.cr4 &= ~CR4_OSXMMEXCPT;
+    FX_FAULT(FX_RUN(f, 0xf3, 0x0f, 0x5e, 0x06), VECTOR_UD, ~0u);
+    fx_xsave[XSAVE_BV] |= XSTATE_X87; /* XSAVE found it in its initial state */
+    fx_xsave[XSAVE_FCW] = 0x7b;
+    FX_DONE(FX_RUN(f, 0xd9, 0xe8)); /* fld1 */
+    FX_DONE(FX_RUN(f, 0xd8, 0x36)); /* fdiv dword [rsi] */
+    FX_FAULT(FX_RUN(f, 0xd8, 0x06), VECTOR_MF, ~0u);
+    FX_FAULT(FX_RUN(f, 0x9b), VECTOR_MF, ~0u);
+    FX_DONE(FX_RUN(f, 0xdd, 0x3f)); /* fnstsw [rdi] does not wait */
+    assert_int_equal(f->mmio[0] & 0x84, 0x84);
+    f->s.cr0 &= ~CR0_NE; /* by FERR#, which nobody hears */
+    assert_int_equal(FX_RUN(f, 0x9b), EMU_UNIMPLEMENTED);
+    fx_free(f);
+}
+
+/* An unmasked exception keeps a store from memory; its pointers are the guest's. */
+static void x87_store(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+    u64 rip = f->s.rip, at;
+
+    fx_xsave[XSAVE_FCW] = 0x77; /* overflow not masked */
+    static const u8 huge[10] = {0, 0, 0, 0, 0, 0, 0, 0x80, 0xfe, 0x7f};
+    memcpy(fx_xsave + XSAVE_ST, huge, sizeof(huge));
+    fx_xsave[XSAVE_FTW] = 1;
+    FX_DONE(FX_RUN(f, 0xd9, 0x17)); /* fst dword [rdi] */
+    assert_int_equal(f->mmio_count, 0);
+    memcpy(&at, fx_xsave + XSAVE_FIP, 8);
+    assert_int_equal(at, rip);
+    memcpy(&at, fx_xsave + XSAVE_FIP + 8, 8);
+    assert_int_equal(at, FX_MMIO);
+    assert_int_equal(fx_xsave[XSAVE_FOP] | fx_xsave[XSAVE_FOP + 1] << 8, 0x117);
+    fx_free(f);
+}
+
+/* SDM vol. 1, figures 8-10 and 8-12: linear addresses and the opcode. */
+static void real_mode_environment(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new();
+    u16 w[7];
+    u32 d[7];
+
+    f->s.cr0 |= CR0_NE;
+    fx_xsave[XSAVE_BV] = XSTATE_X87;
+    f->s.gpr[RSI] = FX_DATA;
+    for (unsigned i = 0; i < 7; i++) /* control, status, tags, IP 54321, FOP 2AB, DP A9876 */
+        fx_poke(f, FX_DATA + 2 * i, 2,
+                ((const u16[7]){0x37f, 0x3800, 0xffff, 0x4321, 0x52ab, 0x9876, 0xa000})[i]);
+    FX_DONE(FX_RUN(f, 0xd9, 0x24));       /* fldenv [si] */
+    FX_DONE(FX_RUN(f, 0xd9, 0x74, 0x20)); /* fnstenv [si + 20h] */
+    memcpy(w, f->ram + FX_DATA + 0x20, sizeof(w));
+    assert_int_equal(w[0], 0x37f);
+    assert_int_equal(w[1], 0x3800);
+    assert_int_equal(w[2], 0xffff);
+    FX_DONE(FX_RUN(f, 0x66, 0xd9, 0x74, 0x40)); /* the 32-bit form */
+    memcpy(d, f->ram + FX_DATA + 0x40, sizeof(d));
+    assert_int_equal(d[1] & 0xffff, 0x3800);
+    assert_int_equal((d[3] & 0xffff) | (d[4] & 0xffff000) << 4, w[3] | (u32)(w[4] & 0xf000) << 4);
+    assert_int_equal(d[4] & 0x7ff, w[4] & 0x7ff);
+    if (w[3] != 0) { /* this CPU keeps pointers without an exception */
+        assert_int_equal(w[3], 0x4321);
+        assert_int_equal(w[4], 0x52ab);
+    }
+    FX_DONE(FX_RUN(f, 0xd9, 0xe8));       /* fld1 */
+    FX_DONE(FX_RUN(f, 0xdd, 0x74, 0x40)); /* fnsave [si + 40h]: 94 bytes, and FNINIT */
+    FX_DONE(FX_RUN(f, 0xdd, 0x64, 0x40)); /* frstor */
+    FX_DONE(FX_RUN(f, 0xd9, 0x5c, 0x10)); /* fstp dword [si + 10h] */
+    assert_int_equal(fx_peek(f, FX_DATA + 0x10, 4), 0x3f800000);
+    fx_free(f);
+}
+
+/* Elements that the mask leaves out are not read, written, or faulted on. */
+static void masked_moves(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+
+    memset(xmm(0), 0xaa, 16);
+    memset(xmm(1), 0, 16);
+    xmm(1)[7] = 0x80;                                 /* element 1 */
+    FX_DONE(FX_RUN(f, 0xc4, 0xe2, 0x71, 0x2e, 0x07)); /* vmaskmovps [rdi], xmm1, xmm0 */
+    assert_int_equal(f->mmio_count, 1);
+    assert_int_equal(f->mmio_log[0].gpa, FX_MMIO + 4);
+    assert_int_equal(f->mmio_log[0].size, 4);
+    assert_true(f->mmio_log[0].write);
+    FX_DONE(FX_RUN(f, 0xc4, 0xe2, 0x71, 0x2c, 0x17)); /* vmaskmovps xmm2, xmm1, [rdi] */
+    assert_int_equal(f->mmio_count, 1);
+    assert_int_equal(get_u32(xmm(2)), 0);
+    assert_int_equal(get_u32(xmm(2) + 4), 0xaaaaaaaa);
+    xmm(1)[2] = 0x80;
+    FX_DONE(FX_RUN(f, 0x66, 0x0f, 0xf7, 0xc1)); /* maskmovdqu [rdi], xmm0, xmm1: bytes 2 and 7 */
+    assert_int_equal(f->mmio_count, 2);
+    assert_int_equal(f->mmio_log[0].gpa, FX_MMIO + 2);
+    assert_int_equal(f->mmio_log[1].gpa, FX_MMIO + 7);
+    fx_free(f);
+}
+
+/* What was gathered before an element faults stays, and the mask says what is left. */
+static void gather(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+
+    for (unsigned n = 0; n < 4; n++) {
+        set_u32(xmm(0) + 4 * n, 0x55);                    /* destination */
+        set_u32(xmm(1) + 4 * n, 0xffffffff);              /* mask */
+        set_u32(xmm(2) + 4 * n, n == 2 ? 0x7fffffff : n); /* indices */
+    }
+    fx_poke(f, FX_DATA, 8, 0x2222222211111111);
+    f->s.gpr[RSI] = FX_DATA;
+    /* vpgatherdd xmm0, [rsi + xmm2 * 4], xmm1 */
+    FX_FAULT(FX_RUN(f, 0xc4, 0xe2, 0x71, 0x90, 0x04, 0x96), VECTOR_PF, 0);
+    assert_int_equal(get_u32(xmm(0)), 0x11111111);
+    assert_int_equal(get_u32(xmm(0) + 4), 0x22222222);
+    assert_int_equal(get_u32(xmm(0) + 8), 0x55);
+    assert_int_equal(get_u32(xmm(1) + 4), 0);
+    assert_int_equal(get_u32(xmm(1) + 8), 0xffffffff);
+    set_u32(xmm(2) + 8, 0);
+    FX_DONE(FX_RUN(f, 0xc4, 0xe2, 0x71, 0x90, 0x04, 0x96));
+    assert_int_equal(get_u32(xmm(0) + 8), 0x11111111);
+    assert_int_equal(get_u32(xmm(1) + 8), 0);
+    FX_FAULT(FX_RUN(f, 0xc4, 0xe2, 0x71, 0x90, 0x04, 0x8e), VECTOR_UD, ~0u); /* index is mask */
+    fx_free(f);
+}
+
+/* XSAVES and XRSTORS exist, at CPL 0 only. */
+static void supervisor_states(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+
+    f->s.gpr[RAX] = 7;
+    f->s.gpr[RDX] = 0;
+    f->s.seg[SEG_SS].access |= FX_DPL(3);
+    FX_FAULT(FX_RUN(f, 0x0f, 0xc7, 0x2e), VECTOR_GP, 0); /* xsaves [rsi] */
+    FX_FAULT(FX_RUN(f, 0x0f, 0xc7, 0x1e), VECTOR_GP, 0); /* xrstors [rsi] */
+    fx_free(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refused_by_state), cmocka_unit_test(refused_by_feature),
+        cmocka_unit_test(numeric_errors),   cmocka_unit_test(x87_store),
+        cmocka_unit_test(masked_moves),     cmocka_unit_test(real_mode_environment),
+        cmocka_unit_test(gather),           cmocka_unit_test(supervisor_states),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
