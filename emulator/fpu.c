@@ -332,6 +332,8 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
     st = emu_native_run(e, &check); /* with nothing asked for: is the header sound? */
     if (st != EMU_DONE)
         return st;
+    if (requested(e) & e->state->xcr0 & XCR0_PKRU) /* state.pkru would not follow */
+        return EMU_UNIMPLEMENTED;
     u64 components = host_load(area + XSAVE_BV, 8), layout = host_load(area + XSAVE_COMP, 8);
     bool compact = layout & XCOMP_COMPACT;
     unsigned size =

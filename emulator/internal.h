@@ -142,7 +142,7 @@ enum opcode_group {
 struct insn {
     const struct opcode *op;
     u64 imm;  /* sign-extended; far pointer: the offset */
-    u64 imm2; /* far pointer: the selector; ENTER: the level; a second immediate */
+    u64 imm2; /* far pointer: the selector; ENTER: the level; a second immediate; native.c: code */
     u64 disp; /* sign-extended; moffs: the offset */
     u8 length;
     u8 mode;         /* enum emu_mode */
@@ -164,6 +164,10 @@ struct insn {
     u8 high_reg;     /* EVEX.R': 16 or 0, part of reg */
     bool zeroing;    /* EVEX.z */
     bool broadcast;  /* EVEX.b */
+    u8 operand;      /* native.c: bytes of the memory operand, 0: none */
+    bool stores;     /* ... and it is written */
+    u8 gpr;          /* native.c: the explicit general register, or GPR_NONE */
+    bool gpr_written;
     bool lock;
     bool opsize16; /* a 66 prefix is there */
     bool checked;  /* emulator.c, check(), has something to say to it */
@@ -539,6 +543,9 @@ void emu_pop_commit(struct emu *e, const struct insn *i, u64 bytes);
 
 /* ---- native.c: may x87, MMX, SSE, AVX state be used by this instruction?  Else #UD or #NM. --- */
 enum emu_status emu_check_vector(struct emu *e, const struct insn *i);
+
+/* For the decoder: what op_native() wants to know of the instruction. */
+void emu_native_prepare(struct insn *i);
 
 /* ---- branch.c: check a near target in CS (limit, canonical), then state.rip = it. ----------- */
 enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target);

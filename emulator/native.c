@@ -101,16 +101,17 @@ enum emu_status emu_vector_set(struct emu *e, unsigned reg, const void *buf)
 /* Which ModRM field names a general register: it becomes RSI.  `args` is op->arg. */
 enum gpr_field { GPR_FIELD_NONE, GPR_FIELD_REG, GPR_FIELD_RM };
 
-static enum gpr_field gpr_field(const struct insn *i, bool *first)
+static enum gpr_field gpr_field(const struct insn *i, bool *dest)
 {
     for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg) && i->op->arg[n] != 0; n++) {
         enum arg_letter l = ARG_LETTER(i->op->arg[n]);
-        *first = n == 0;
+        *dest = n == 0;
         if (l == ARG_G)
             return GPR_FIELD_REG;
         if (i->mod == 3 && (l == ARG_E || l == ARG_R))
             return GPR_FIELD_RM;
     }
+    *dest = false;
     return GPR_FIELD_NONE;
 }
 
@@ -167,8 +168,8 @@ static void emit_opcode(struct encoder *c, const struct insn *i, unsigned reg, u
 u64 emu_native_encode(const struct insn *i)
 {
     struct encoder c = {0};
-    bool first;
-    enum gpr_field gpr = gpr_field(i, &first);
+    bool dest;
+    enum gpr_field gpr = gpr_field(i, &dest);
     unsigned reg = gpr == GPR_FIELD_REG ? RSI : i->reg;
     unsigned rm = insn_is_memory(i) ? RDI : gpr == GPR_FIELD_RM ? RSI : i->rm;
 
@@ -183,6 +184,18 @@ u64 emu_native_encode(const struct insn *i)
     }
     emit(&c, 0xc3);
     return c.code;
+}
+
+void emu_native_prepare(struct insn *i)
+{
+    unsigned at, size = emu_memory_arg(i, &at);
+    enum gpr_field gpr = gpr_field(i, &i->gpr_written);
+
+    i->imm2 = emu_native_encode(i);
+    i->operand = (u8)size;
+    i->stores = size != 0 && (at == 0 && i->map != 0 ? !(i->op->sub & NATIVE_LOAD)
+                                                     : (i->op->sub & NATIVE_STORE) != 0);
+    i->gpr = gpr == GPR_FIELD_NONE ? GPR_NONE : gpr == GPR_FIELD_REG ? i->reg : i->rm;
 }
 
 /* ---- the generic instruction ------------------------------------------------------------ */
@@ -216,23 +229,20 @@ enum emu_status emu_vector_map(struct emu *e, const struct insn *i, unsigned siz
 static enum emu_status run_with_registers(struct emu *e, const struct insn *i, struct emu_native *n)
 {
     struct x86_state *s = e->state;
-    bool dest = false;
-    enum gpr_field gpr = gpr_field(i, &dest);
-    unsigned reg = gpr == GPR_FIELD_REG ? i->reg : i->rm;
 
-    n->code = emu_native_encode(i);
+    n->code = i->imm2;
     n->rax = s->gpr[RAX];
     n->rcx = s->gpr[RCX];
     n->rdx = s->gpr[RDX];
-    n->rsi = gpr == GPR_FIELD_NONE ? 0 : s->gpr[reg];
+    n->rsi = s->reg[i->gpr];
     n->flags = s->rflags & EMU_ARITH_FLAGS;
     enum emu_status st = emu_native_run(e, n);
     if (st != EMU_DONE)
         return st;
     s->gpr[RAX] = n->rax; /* FNSTSW AX */
     s->gpr[RCX] = n->rcx; /* PCMPESTRI */
-    if (gpr != GPR_FIELD_NONE && dest)
-        emu_set_gpr(e, reg, 8, n->rsi);
+    if (i->gpr_written)
+        emu_set_gpr(e, i->gpr, 8, n->rsi);
     if (n->flags != (s->rflags & EMU_ARITH_FLAGS))
         emu_set_rflags(e, (s->rflags & ~(u64)EMU_ARITH_FLAGS) | n->flags);
     return EMU_DONE;
@@ -241,16 +251,16 @@ static enum emu_status run_with_registers(struct emu *e, const struct insn *i, s
 enum emu_status op_native(struct emu *e, const struct insn *i)
 {
     _Alignas(64) u8 buf[64];
-    struct emu_native n = {.memory = buf};
+    struct emu_native n;
     struct emu_span span;
-    unsigned at, size = emu_memory_arg(i, &at);
-    bool x87 = i->map == 0,
-         store = at == 0 && !x87 ? !(i->op->sub & NATIVE_LOAD) : (i->op->sub & NATIVE_STORE) != 0;
+    unsigned size = i->operand;
+    bool store = i->stores;
     enum emu_status st = EMU_DONE;
 
-    if (i->opmask != 0 && size != 0)
-        return emu_opmask_move(e, i, size, store);
+    n.memory = buf;
     if (size != 0) {
+        if (i->opmask != 0)
+            return emu_opmask_move(e, i, size, store);
         st = waits(i) ? emu_native_wait(e) : EMU_DONE;
         if (st == EMU_DONE)
             st = emu_vector_map(e, i, size, store ? EMU_WRITE : EMU_READ, &span);
@@ -259,9 +269,9 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
     }
     if (st == EMU_DONE)
         st = run_with_registers(e, i, &n);
-    if (st == EMU_DONE && x87)
+    if (st == EMU_DONE && i->map == 0)
         st = emu_x87_after(e, i, &n, &store);
-    if (st == EMU_DONE && store && size != 0)
+    if (st == EMU_DONE && store)
         emu_span_write(e, &span, buf);
     return st;
 }

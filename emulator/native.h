@@ -10,6 +10,7 @@
 
 #define XCR0_SSE    BIT64(1)
 #define XCR0_AVX    (XCR0_SSE | BIT64(2))
+#define XCR0_PKRU   BIT64(9)
 #define XCR0_AVX512 (XCR0_AVX | BIT64(5) | BIT64(6) | BIT64(7))
 
 /* May the guest use YMM registers now? */
