@@ -216,6 +216,60 @@ static void gather(void **state)
     fx_free(f);
 }
 
+/* AVX-512 without a CPU that has it: what would run is as an assembler has it, the mask is ours. */
+static struct {
+    u64 mask, code[4];
+    unsigned runs;
+} fake;
+
+static u8 fake_run(void *ctx, struct emu_native *n)
+{
+    (void)ctx;
+    fake.code[fake.runs++ % 4] = n->code;
+    if ((n->code >> 32 & 0xc7) == 7 && (n->code & 0xffffff) == 0xf8e1c4) /* kmovq [rdi], k */
+        memcpy(n->memory, &fake.mask, 8);
+    else if ((n->code & 0xffffff) == 0x91f8c5) /* kmovw [rdi], k */
+        memcpy(n->memory, &fake.mask, 2);
+    else if ((n->code >> 32 & 0xff) == 0x7f) /* a store */
+        memset(n->memory, 0xab, 64);
+    return VECTOR_NONE;
+}
+
+static void opmask_moves(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+    struct emu_ops ops = *f->e.ops;
+
+    ops.run_native = fake_run;
+    f->e.ops = &ops;
+    FX_FAULT(FX_RUN(f, 0x62, 0x61, 0x7c, 0x0b, 0x10, 0x37), VECTOR_UD, ~0u); /* XCR0 says no */
+    f->s.xcr0 = 0xe7;
+    fake.runs = 0;
+    fake.mask = 5; /* elements 0 and 2 of vmovups xmm30{k3}, [rdi] */
+    FX_DONE(FX_RUN(f, 0x62, 0x61, 0x7c, 0x0b, 0x10, 0x37));
+    assert_int_equal(fake.code[0], 0xc31f91f8e1c4);   /* kmovq [rdi], k3 */
+    assert_int_equal(fake.code[1], 0xc337100b7c6162); /* vmovups xmm30{k3}, [rdi] */
+    assert_int_equal(f->mmio_count, 2);
+    assert_int_equal(f->mmio_log[1].gpa, FX_MMIO + 8);
+    fake.mask = BIT64(15) | BIT64(16); /* there are 16: vmovdqu32 [rdi + 40h]{k3}, zmm30 */
+    FX_DONE(FX_RUN(f, 0x62, 0x61, 0x7e, 0x4b, 0x7f, 0x77, 0x01));
+    assert_int_equal(fake.code[3], 0xc3377f4b7e6162);
+    assert_int_equal(f->mmio_count, 1);
+    assert_int_equal(f->mmio_log[0].gpa, FX_MMIO + 0x40 + 60);
+    assert_int_equal(f->mmio_log[0].value, 0xabababab);
+    f->e.features &= ~BIT64(EMU_HAS_AVX512BW); /* then by kmovw; and no vmovdqu8 */
+    FX_DONE(FX_RUN(f, 0x62, 0x61, 0x7e, 0x4b, 0x7f, 0x77, 0x01));
+    assert_int_equal(fake.code[0], 0xc31f91f8c5);
+    FX_FAULT(FX_RUN(f, 0x62, 0xe1, 0x7f, 0xa9, 0x6f, 0x0f), VECTOR_UD, ~0u);
+    f->e.features = ~BIT64(EMU_HAS_AVX512VL); /* then nothing but zmm */
+    FX_FAULT(FX_RUN(f, 0x62, 0x61, 0x7c, 0x0b, 0x10, 0x37), VECTOR_UD, ~0u);
+    f->s.gpr[RDI] += 32; /* vmovaps zmm5{k2}, [rdi] */
+    FX_FAULT(FX_RUN(f, 0x62, 0xf1, 0x7c, 0x4a, 0x28, 0x2f), VECTOR_GP, 0);
+    assert_int_equal(FX_RUN(f, 0x62, 0xf1, 0x7c, 0x48, 0x58, 0x07), EMU_UNIMPLEMENTED); /* vaddps */
+    fx_free(f);
+}
+
 /* XSAVES and XRSTORS exist, at CPL 0 only. */
 static void supervisor_states(void **state)
 {
@@ -237,6 +291,7 @@ int main(void)
         cmocka_unit_test(numeric_errors),   cmocka_unit_test(x87_store),
         cmocka_unit_test(masked_moves),     cmocka_unit_test(real_mode_environment),
         cmocka_unit_test(gather),           cmocka_unit_test(supervisor_states),
+        cmocka_unit_test(opmask_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
