@@ -157,7 +157,7 @@ static inline bool excluded_amd(const struct code_scan *s, bool mode64)
                (s->opcode == 0xff && (s->rex & 8) && (reg == 3 || reg == 5)) ||
                (s->opcode == 0x90 && s->rep == 0xf3 && (s->rex & 1)) ||
                (s->opcode == 0x63 && mode64 && s->opsize && !(s->rex & 8)); /* MOVSXD r16, m32 */
-    if (s->map == MAP_0F38 || s->map == MAP_0F3A) /* GFNI: CPUID may hide what the CPU then does all the same */
+    if (s->map == MAP_0F38 || s->map == MAP_0F3A) /* GFNI: does what CPUID hides */
         return s->opcode == 0xcf || (s->map == MAP_0F3A && s->opcode == 0xce);
     if (s->map != MAP_0F)
         return false;
