@@ -101,6 +101,10 @@ static enum status init_board(struct machine *m, const struct machine_host *host
     return board_init(&m->board, &config);
 }
 
+_Static_assert((int)REAL_MODE_AUTO == REAL_AUTO && (int)REAL_MODE_NATIVE == REAL_NATIVE &&
+                   (int)REAL_MODE_VM86 == REAL_VM86 && (int)REAL_MODE_EMULATE == REAL_EMULATE,
+               "the words of the configuration are those of the machine");
+
 static enum status create_vm(struct machine *m, const struct machine_host *host, unsigned id)
 {
     const struct vm_parts parts = {
@@ -108,6 +112,7 @@ static enum status create_vm(struct machine *m, const struct machine_host *host,
         .id = id,
         .vcpus = m->config->vcpus,
         .unrestricted = m->config->unrestricted != UNRESTRICTED_OFF,
+        .real_mode = (enum real_mode)m->config->real_mode,
         .bus = &m->board.bus,
         .intc = m->board.intc,
         .clock = &m->board.clock,

@@ -19,6 +19,7 @@
     X(UD, "ud")                       \
     X(FORCED, "forced")               \
     X(INVALID_STATE, "invalid-state") \
+    X(REAL_MODE, "real-mode")         \
     X(TASK_SWITCH, "task-switch")     \
     X(VMWARE_GP, "vmware-gp")         \
     X(WRITE_PROTECT, "write-protect") \

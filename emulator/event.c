@@ -329,13 +329,16 @@ static void note_payload(struct emu *e, const struct emu_event *event)
 
     if (event->type != EMU_EVENT_HARD_EXCEPTION)
         return;
-    if (event->vector == VECTOR_PF)
+    if (event->vector == VECTOR_PF) {
+        emu_need(e, STATE_LIVE);
         s->cr2 = event->payload;
+        s->dirty |= STATE_LIVE;
+    }
     if (event->vector == VECTOR_DB) {
-        emu_need(e, STATE_DR7);
+        emu_need(e, STATE_DR7 | STATE_LIVE);
         s->dr6 = (s->dr6 & ~0xfull) | event->payload;
         s->dr7 &= ~BIT64(13); /* GD */
-        s->dirty |= STATE_DR7;
+        s->dirty |= STATE_DR7 | STATE_LIVE;
     }
 }
 

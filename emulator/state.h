@@ -80,7 +80,9 @@ enum state_group {
     STATE_SYSENTER = BIT(14),
     STATE_CS_ACCESS = BIT(15), /* seg[SEG_CS].access; valid whenever STATE_SEG(SEG_CS) is */
     STATE_SEG0 = BIT(16),      /* STATE_SEG(SEG_ES) */
-    STATE_ALL = 0x00ffffff
+    STATE_LIVE = BIT(24),      /* what stays in the CPU while the guest runs: CR2, DR0-DR3, DR6 */
+    STATE_SEGMENTS = 0x00ff0000,
+    STATE_ALL = 0x01ffffff
 };
 #define STATE_SEG(seg) ((u32)STATE_SEG0 << (seg))
 /* What must be valid before emu_step() is called. */

@@ -319,7 +319,7 @@ enum emu_status op_mov_from_cr(struct emu *e, const struct insn *i)
     const struct x86_state *s = e->state;
     u64 value;
 
-    emu_need(e, i->reg == 3 ? STATE_CR3 : 0);
+    emu_need(e, i->reg == 3 ? STATE_CR3 : i->reg == 2 ? STATE_LIVE : 0);
     switch (i->reg) {
     case 0: value = s->cr0; break;
     case 2: value = s->cr2; break;
@@ -336,7 +336,9 @@ enum emu_status op_mov_to_cr(struct emu *e, const struct insn *i)
     u64 value = e->state->gpr[i->rm] & mask_bytes(natural(i));
 
     if (i->reg == 2) {
+        emu_need(e, STATE_LIVE);
         e->state->cr2 = value;
+        e->state->dirty |= STATE_LIVE;
         return EMU_DONE;
     }
     return e->ops->write_cr(e->ctx, i->reg, value);
@@ -382,7 +384,7 @@ static enum emu_status dr_check(struct emu *e, const struct insn *i, unsigned *d
             return emu_ud(e);
         *dr += 2;
     }
-    emu_need(e, STATE_DR7);
+    emu_need(e, STATE_DR7 | STATE_LIVE);
     if (e->state->dr7 & DR7_GD) {
         (void)emu_raise(e, VECTOR_DB, false, 0);
         e->event.payload = DR6_BD;
@@ -418,8 +420,10 @@ enum emu_status op_mov_to_dr(struct emu *e, const struct insn *i)
         s->dirty |= STATE_DR7;
     } else if (dr == 6) {
         s->dr6 = (value & DR6_WRITABLE) | DR6_ONES;
+        s->dirty |= STATE_LIVE;
     } else {
         s->dr[dr & 3] = value;
+        s->dirty |= STATE_LIVE;
     }
     return EMU_DONE;
 }

@@ -9,18 +9,20 @@
 
 #include "lib/format.h"
 #include "lib/types.h"
+#include "vmx/vcpu.h"
 
-struct vcpu;
-
+struct check_facts;
 struct check_rule {
     const char *name;    /* what must hold */
     const char *section; /* of SDM vol. 3C */
+    bool (*holds)(const struct check_facts *f);
 };
 
-/* The first broken rule, or NULL: VM entry will not refuse the state. */
-const struct check_rule *check_guest_state(struct vcpu *v);
+#define CHECK_RULES VCPU_RULES
+extern const struct check_rule check_rules[CHECK_RULES];
 
-static inline bool check_enterable(struct vcpu *v) { return check_guest_state(v) == NULL; }
+/* The number of the first broken rule, or -1: VM entry will not refuse the state. */
+int check_guest_state(struct vcpu *v);
 
 /* One line about why VM entry failed or would fail. */
 void check_explain(struct vcpu *v, char *buf, size_t cap);

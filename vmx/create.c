@@ -37,6 +37,19 @@ static enum status map_memory(struct vm *vm)
     return STATUS_OK;
 }
 
+/* What a guest without paging is run with where the CPU cannot run it so. */
+static enum status create_tables(struct vm *vm)
+{
+    if (vm->unrestricted && vm->real_mode != REAL_VM86)
+        return STATUS_OK;
+    enum status s = alloc_pages(SHAPE_TABLES_SIZE, "tables for real mode", &vm->tables);
+    if (s != STATUS_OK)
+        return s;
+    shape_fill_tables(vm->tables);
+    return ept_map(&vm->ept, GPA(SHAPE_TABLES), virt_to_phys(vm->tables), SHAPE_TABLES_SIZE,
+                   EPT_RIGHTS);
+}
+
 static enum status create_vcpus(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->parts.vcpus; i++) {
@@ -62,6 +75,8 @@ static enum status build(struct vm *vm)
     if (s == STATUS_OK)
         s = map_memory(vm);
     if (s == STATUS_OK)
+        s = create_tables(vm);
+    if (s == STATUS_OK)
         s = alloc_pages(PAGE_SIZE, "msr bitmap", &vm->msr_bitmap);
     if (s == STATUS_OK)
         s = alloc_pages(2 * PAGE_SIZE, "i/o bitmaps", &vm->io_bitmap);
@@ -80,8 +95,18 @@ enum status vm_create(struct vm *vm, const struct vmx_caps *caps, const struct v
     vm->parts = *parts;
     vm->id = parts->id;
     vm->unrestricted = parts->unrestricted && caps->unrestricted;
+    vm->real_mode = parts->real_mode;
+    if (vm->real_mode == REAL_AUTO)
+        vm->real_mode = vm->unrestricted ? REAL_NATIVE : REAL_VM86;
     str_copy(vm->name, sizeof(vm->name), parts->name);
     cpuid_policy_init(&vm->cpuid, caps, parts->tsc_hz, parts->vcpus);
+    if (vm->real_mode == REAL_NATIVE && !vm->unrestricted) {
+        log_error("vmx",
+                  "%s: not created: real-mode=native needs unrestricted guest, which %s; say "
+                  "real-mode=vm86 or emulate, or leave it out",
+                  vm->name, caps->unrestricted ? "is off" : "this CPU lacks");
+        return STATUS_ENOTSUP;
+    }
     enum status s = build(vm);
     if (s != STATUS_OK) {
         log_error("vmx", "%s: not created: %s", vm->name, status_text(s));
@@ -99,11 +124,13 @@ void vm_destroy(struct vm *vm)
     }
     vm->vcpu_count = 0;
     ept_destroy(&vm->ept);
+    if (vm->tables)
+        mem_free(virt_to_phys(vm->tables));
     if (vm->msr_bitmap)
         mem_free(virt_to_phys(vm->msr_bitmap));
     if (vm->io_bitmap)
         mem_free(virt_to_phys(vm->io_bitmap));
-    vm->msr_bitmap = vm->io_bitmap = NULL;
+    vm->msr_bitmap = vm->io_bitmap = vm->tables = NULL;
 }
 
 /* MTRRs as firmware leaves them: on, everything write-back, the video window uncached. */

@@ -280,7 +280,6 @@ enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
 static inline enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
 {
     vcpu_load_base(v);
-    v->state.cr2 = cr2_read();
     enum emu_status status = emu_step(&v->emu);
     v->emu.fault_gpa_valid = false;
     if (v->tracing)

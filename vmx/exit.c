@@ -99,25 +99,6 @@ enum exit_action exit_emulate(struct vcpu *v) { return emulate_one(v, EMU_INTERC
 /* VT-x, SMX and the like are not shown in CPUID, so their instructions do not exist. */
 enum exit_action exit_undefined(struct vcpu *v) { return inject_ud(v); }
 
-/* The debug registers are in the CPU itself; the emulator wants them in the state. */
-enum exit_action exit_mov_dr(struct vcpu *v)
-{
-    struct x86_state *s = &v->state;
-
-    s->dr[0] = dr0_read();
-    s->dr[1] = dr1_read();
-    s->dr[2] = dr2_read();
-    s->dr[3] = dr3_read();
-    s->dr6 = dr6_read();
-    enum exit_action action = emulate_one(v, EMU_INTERCEPT);
-    dr0_write(s->dr[0]);
-    dr1_write(s->dr[1]);
-    dr2_write(s->dr[2]);
-    dr3_write(s->dr[3]);
-    dr6_write(s->dr6);
-    return action;
-}
-
 /* Exit qualification for control-register accesses, SDM vol. 3C, table 27-3. */
 enum cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 
@@ -131,8 +112,10 @@ enum exit_action exit_cr_access(struct vcpu *v)
         return emulate_one(v, EMU_INTERCEPT);
     if (gpr == RSP)
         vcpu_load(v, STATE_RSP);
-    if (access == CR_MOV_FROM) { /* only of CR8 */
-        v->state.gpr[gpr] = v->vm->parts.intc.ops->read_cr8(v->vm->parts.intc.ctx, v->index);
+    if (access == CR_MOV_FROM) { /* of CR8, or of a CR3 that is not in the CPU (shape.h) */
+        v->state.gpr[gpr] = cr == 3
+                                ? v->state.cr3
+                                : v->vm->parts.intc.ops->read_cr8(v->vm->parts.intc.ctx, v->index);
         v->state.dirty |= gpr == RSP ? STATE_RSP : 0;
         return exit_retire(v);
     }

@@ -16,6 +16,7 @@
 
 #define INFO_NMI_UNBLOCK BIT(12)
 #define DR7_GD           BIT64(13)
+#define DR6_EXIT         0x600full /* what a #DB that exits tells, SDM vol. 3C, table 27-1 */
 
 /* An NMI that exits is the host's: its own handler runs, and its IRET opens NMIs again. */
 static void host_nmi(void) { __asm__ volatile("int $2" ::: "memory"); }
@@ -26,13 +27,34 @@ static void host_machine_check(void) { __asm__ volatile("int $18" ::: "memory");
 /* A #DB that exits has not written DR6 nor cleared DR7.GD yet (SDM vol. 3C, 27.1). */
 static enum exit_action reflect_debug(struct vcpu *v, struct emu_event *event)
 {
-    event->payload = vmread(VMCS_EXIT_QUALIFICATION) & 0x600full;
+    event->payload = vmread(VMCS_EXIT_QUALIFICATION) & DR6_EXIT;
     vcpu_load(v, STATE_DR7);
     v->state.dr7 &= ~DR7_GD;
     v->state.dirty |= STATE_DR7;
     if (event->type >= EMU_EVENT_SOFT_INT)
         event->ilen = (u8)vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
     return inject_fault(v, event);
+}
+
+/* Virtual-8086 mode stands in for real mode: deliver as real mode does, or emulate what caused it.
+ */
+static enum exit_action exception_in_vm86(struct vcpu *v, struct emu_event *event)
+{
+    /* Raised by what virtual-8086 mode forbids or checks and real mode does not, or by what both
+     * refuse: the emulator knows. */
+    static const u32 emulated = BIT(VECTOR_UD) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) |
+                                BIT(VECTOR_GP) | BIT(VECTOR_PF) | BIT(VECTOR_AC);
+
+    /* A fault within INT n, which has not been carried out: it is at CS:IP still. */
+    v->event.vector = VECTOR_NONE;
+    v->reinject = false;
+    if (emulated & BIT(event->vector))
+        return emulate_one(v, EMU_REAL_MODE);
+    if (event->vector == VECTOR_DB)
+        event->payload = vmread(VMCS_EXIT_QUALIFICATION) & DR6_EXIT;
+    event->ilen = (u8)vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
+    vcpu_load(v, STATE_BASE);
+    return emulate_finish(v, emu_deliver(&v->emu, event));
 }
 
 enum exit_action exit_exception_nmi(struct vcpu *v)
@@ -55,6 +77,8 @@ enum exit_action exit_exception_nmi(struct vcpu *v)
         v->state.interruptibility |= BLOCKED_BY_NMI;
         v->state.dirty |= STATE_INTERRUPTIBILITY;
     }
+    if (v->dress.shape == SHAPE_VM86)
+        return exception_in_vm86(v, &event);
     switch (event.vector) {
     case VECTOR_DB: return reflect_debug(v, &event);
     case VECTOR_AC: return inject_fault(v, &event);

@@ -38,6 +38,10 @@ static const struct cause causes[] = {
      "the CPU enters a guest only in states that SDM vol. 3C, 26.3.1 allows; until then every "
      "instruction is carried out here",
      "unrestricted guest (a CPU from Westmere on), or a loader that starts in protected mode"},
+    {TRACE_ANY, 1 + EMU_REAL_MODE, false, "real-mode instructions that virtual-8086 mode refuses",
+     "this CPU has no unrestricted guest, so real mode runs in virtual-8086 mode, where privileged "
+     "instructions and what needs other segment limits raise #GP",
+     "unrestricted guest (a CPU from Westmere on), or a loader that starts in protected mode"},
     {TRACE_ANY, 1 + EMU_TASK_SWITCH, false, "task switches",
      "VT-x never switches tasks by hardware inside a guest", "a kernel that switches in software"},
     {EXIT_IO, 0, false, "port accesses",

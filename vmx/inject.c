@@ -169,6 +169,11 @@ void inject_prepare(struct vcpu *v)
     vcpu_load(v, STATE_RFLAGS | STATE_INTERRUPTIBILITY);
     if (inject_take(v, &event))
         write_event(v, &event);
+    inject_windows(v);
+}
+
+void inject_windows(struct vcpu *v)
+{
     /* Without virtual NMIs the interrupt window has to do for the NMI. */
     bool nmi = v->nmi_pending && has_virtual_nmis(v);
     want_window(v, v->interrupt_waits && (!nmi || pending_vector(v) >= 0), nmi);

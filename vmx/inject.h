@@ -50,6 +50,9 @@ bool inject_take(struct vcpu *v, struct emu_event *event);
 /* Before entry, with work pending: put at most one event into the VMCS, ask for windows. */
 void inject_prepare(struct vcpu *v);
 
+/* Ask for an exit when an interrupt or NMI that waits can be taken. */
+void inject_windows(struct vcpu *v);
+
 /* True when an interrupt or NMI waits that would end HLT. */
 bool inject_wakes(struct vcpu *v);
 

@@ -27,9 +27,7 @@ bool vmx_loop(struct vcpu *v, bool launched);
 _Static_assert(offsetof(struct vcpu, on_exit) == VCPU_ON_EXIT, "entry.asm: VCPU_ON_EXIT");
 
 /* Groups whose change can make the state one that VM entry refuses, or make it valid again. */
-#define STATE_MODE                                                  \
-    (STATE_CR0 | STATE_CR4 | STATE_EFER | STATE_GDTR | STATE_IDTR | \
-     (STATE_ALL & ~(u32)(STATE_SEG0 - 1)))
+#define STATE_MODE (STATE_CR0 | STATE_CR4 | STATE_EFER | STATE_GDTR | STATE_IDTR | STATE_SEGMENTS)
 
 /* Host TSC at which the guest is to be left; the quantum's timer is always armed. */
 static u64 deadline_of(const struct vcpu *v) { return v->vm->parts.clock->first->deadline; }
@@ -141,16 +139,49 @@ static enum exit_action deliver_emulated(struct vcpu *v)
     vcpu_load(v, STATE_BASE);
     if (!inject_take(v, &event))
         return EXIT_CONTINUE;
+    /* A trap that was due is delivered or lost to this event; some CPUs do not clear it at an exit.
+     */
+    v->state.pending_debug = 0;
+    v->state.valid |= STATE_PENDING_DEBUG;
+    v->state.dirty |= STATE_PENDING_DEBUG;
     return emulate_finish(v, emu_deliver(&v->emu, &event));
+}
+
+static void book_broken(struct vcpu *v, int rule, u64 begin, u64 count)
+{
+    struct broken_stat *b = &v->broken[rule];
+
+    if (rule != v->broken_now) {
+        v->broken_now = rule;
+        v->stretch = 0;
+        v->stretch_begin = begin;
+        b->stretches++;
+    }
+    v->stretch += count;
+    b->instructions += count;
+    if (v->stretch > b->longest) {
+        b->longest = v->stretch;
+        b->longest_begin = v->stretch_begin;
+    }
+}
+
+/* In virtual-8086 mode VM entry would inject through a protected-mode IDT. */
+static bool deliver_real(struct vcpu *v)
+{
+    enum exit_action action = deliver_emulated(v);
+
+    inject_windows(v);
+    return action == EXIT_CONTINUE && v->requests == 0 && !(v->state.dirty & STATE_MODE);
 }
 
 /*
  * Execute in the emulator while the state cannot be entered, until that changes, something else is
  * to be done, or it is time.
  */
-static void run_emulated(struct vcpu *v)
+static void run_emulated(struct vcpu *v, int rule)
 {
     struct x86_state *s = &v->state;
+    u64 begin = s->seg[SEG_CS].base + s->rip, count = 0;
 
     if ((v->requests & REQUEST_EVENTS) && deliver_emulated(v) == EXIT_END)
         return;
@@ -158,15 +189,17 @@ static void run_emulated(struct vcpu *v)
         u32 before = s->dirty;
         s->dirty = 0;
         enum exit_action action = emulate_one(v, EMU_INVALID_STATE);
+        count++;
         u32 touched = s->dirty;
         s->dirty |= before;
         if (action == EXIT_END)
-            return;
+            break;
         if ((touched & (STATE_RFLAGS | STATE_INTERRUPTIBILITY)) && v->interrupt_waits)
             v->requests |= REQUEST_INTERRUPT;
         if (touched & STATE_MODE)
-            return;
+            break;
     }
+    book_broken(v, rule, begin, count);
 }
 
 #define HOT __attribute__((always_inline)) inline /* compiled once for each mode of tracing */
@@ -250,10 +283,18 @@ static bool prepare(struct vcpu *v)
     }
     if ((v->requests & ~(u32)REQUEST_EVENTS) && !serve_requests(v))
         return false;
-    if ((v->state.dirty & STATE_MODE) && !check_enterable(v)) {
-        run_emulated(v);
-        return false;
+    if (v->state.dirty & STATE_MODE) {
+        int broken = check_guest_state(v);
+        if (broken >= 0) {
+            run_emulated(v, broken);
+            return false;
+        }
+        v->broken_now = -1;
+        if (vcpu_change_shape(v))
+            return false;
     }
+    if (v->requests && v->dress.shape == SHAPE_VM86)
+        return deliver_real(v);
     if (v->requests)
         inject_prepare(v);
     return true;

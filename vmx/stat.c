@@ -5,6 +5,7 @@
 #include "vmx/stat.h"
 
 #include "lib/string.h"
+#include "vmx/check.h"
 #include "vmx/show.h"
 #include "vmx/trace.h"
 
@@ -159,6 +160,31 @@ static void show_rows(const struct vcpu *v, bool by_ticks, u64 limit, struct sin
                     by_ticks ? "top" : "emu", rows);
 }
 
+/* Why states could not be entered: the rules, the most instructions first. */
+static void show_rules(const struct vcpu *v, struct sink *out)
+{
+    u64 last = ~0ull;
+    int last_rule = -1;
+
+    sink_printf(out, "instructions stretches longest from     rule of SDM vol. 3C, 26.3.1\n");
+    for (;;) {
+        int best = -1;
+        for (int i = 0; i < CHECK_RULES; i++) {
+            u64 n = v->broken[i].instructions;
+            if (n && (n < last || (n == last && i > last_rule)) &&
+                (best < 0 || n > v->broken[best].instructions))
+                best = i;
+        }
+        if (best < 0)
+            return;
+        const struct broken_stat *b = &v->broken[best];
+        sink_printf(out, "%12llu %9llu %7llu %08llx %s\n", LL(b->instructions), LL(b->stretches),
+                    LL(b->longest), LL(b->longest_begin), check_rules[best].name);
+        last = b->instructions;
+        last_rule = best;
+    }
+}
+
 static enum status run_stat(struct shell *sh, int argc, char **argv)
 {
     struct vcpu *v = vm_selected(sh);
@@ -174,14 +200,19 @@ static enum status run_stat(struct shell *sh, int argc, char **argv)
         show_unclaimed(v, sh->out);
         return STATUS_OK;
     }
-    enum status s = shell_arg_choice(sh, 1, "emu|top|reset", &what);
+    enum status s = shell_arg_choice(sh, 1, "emu|top|rules|reset", &what);
     limit = what == 0 ? 30 : 10;
     if (s == STATUS_OK)
         s = shell_arg_u64(sh, 2, "a number of rows", 1, TRACE_ROWS, &limit);
     if (s != STATUS_OK)
         return s;
     if (what == 2) {
+        show_rules(v, sh->out);
+        return STATUS_OK;
+    }
+    if (what == 3) {
         memset(v->stat, 0, sizeof(v->stat));
+        memset(v->broken, 0, sizeof(v->broken));
         trace_clear(v);
         return STATUS_OK;
     }
@@ -191,9 +222,9 @@ static enum status run_stat(struct shell *sh, int argc, char **argv)
 }
 
 static const struct shell_command commands[] = {
-    {"stat", "[emu|top|reset [ROWS]]",
-     "exits; what was emulated, where and how often; the most expensive",
-     "stat\nstat emu\nstat top 5", run_stat, NULL},
+    {"stat", "[emu|top|rules|reset [ROWS]]",
+     "exits; what was emulated, where and how often; the most expensive; rules of entry broken",
+     "stat\nstat emu\nstat top 5\nstat rules", run_stat, NULL},
 };
 
 enum status stat_register(struct shell *sh, struct vm_list *list)

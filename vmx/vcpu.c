@@ -24,9 +24,6 @@ void vmx_exit(void);
 /* SDM vol. 3C, 24.4.1 and table 24-2: a segment register that is not usable. */
 #define ACCESS_UNUSABLE SEG_UNUSABLE
 
-/* #AC and #DB can be made to recur without end inside the CPU, so they must leave the guest. */
-#define EXCEPTION_BITMAP (BIT(VECTOR_AC) | BIT(VECTOR_DB) | BIT(VECTOR_MC))
-
 /* The caches are the host's business: CD and NW are shown to the guest but never reach the CPU. */
 #define CR0_CACHE (CR0_CD | CR0_NW)
 
@@ -35,7 +32,7 @@ static u64 owned_in_cr0(const struct vm *vm)
 {
     u64 owned = CR0_CACHE | CR0_NE | (~0ull << 32);
 
-    if (!vm->unrestricted)
+    if (!vm->unrestricted || vm->real_mode != REAL_NATIVE)
         owned |= CR0_PE | CR0_PG;
     return owned;
 }
@@ -44,8 +41,8 @@ static u64 owned_in_cr4(const struct vm *vm)
 {
     u64 owned = ~vm->cpuid.cr4_allowed;
 
-    if (!vm->unrestricted)
-        owned |= CR4_PAE;
+    if (!vm->unrestricted || vm->real_mode != REAL_NATIVE)
+        owned |= SHAPE_CR4;
     return owned;
 }
 
@@ -133,7 +130,7 @@ static void write_fixed_fields(struct vcpu *v)
     vmwrite(VMCS_MSR_BITMAP, host_page((u64)(uintptr_t)vm->msr_bitmap));
     vmwrite(VMCS_EPTP, vm->ept.pointer);
     vmwrite(VMCS_VMCS_LINK_POINTER, ~0ull);
-    vmwrite(VMCS_EXCEPTION_BITMAP, EXCEPTION_BITMAP);
+    vmwrite(VMCS_EXCEPTION_BITMAP, VCPU_EXCEPTIONS);
     vmwrite(VMCS_PAGE_FAULT_MASK, 0);
     vmwrite(VMCS_PAGE_FAULT_MATCH, 0);
     vmwrite(VMCS_CR3_TARGET_COUNT, 0);
@@ -226,13 +223,6 @@ void vcpu_set_state(struct vcpu *v, const struct x86_state *initial)
     v->interrupt_window = v->nmi_window = false;
     vcpu_control(v, PROC_INTERRUPT_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING, false);
     vmwrite(VMCS_ENTRY_INTERRUPTION_INFO, 0);
-    /* What lives in the CPU itself. */
-    dr0_write(initial->dr[0]);
-    dr1_write(initial->dr[1]);
-    dr2_write(initial->dr[2]);
-    dr3_write(initial->dr[3]);
-    dr6_write(initial->dr6);
-    cr2_write(initial->cr2);
     v->state.xcr0 = initial->xcr0 ? initial->xcr0 : 1;
     if (cpu_has(CPU_XSAVE))
         xsetbv(0, v->state.xcr0);
@@ -244,6 +234,26 @@ static void load_segment(struct segment *s, unsigned i)
     s->limit = vmread(VMCS_SEG_LIMIT(i));
     s->access = vmread(VMCS_SEG_ACCESS(i));
     s->base = vmread(VMCS_SEG_BASE(i));
+}
+
+static void load_live(struct x86_state *s)
+{
+    s->cr2 = cr2_read();
+    s->dr[0] = dr0_read();
+    s->dr[1] = dr1_read();
+    s->dr[2] = dr2_read();
+    s->dr[3] = dr3_read();
+    s->dr6 = dr6_read();
+}
+
+static void flush_live(const struct x86_state *s)
+{
+    cr2_write(s->cr2);
+    dr0_write(s->dr[0]);
+    dr1_write(s->dr[1]);
+    dr2_write(s->dr[2]);
+    dr3_write(s->dr[3]);
+    dr6_write(s->dr6);
 }
 
 static void load_rare(struct x86_state *s, u32 want)
@@ -264,6 +274,8 @@ static void load_rare(struct x86_state *s, u32 want)
         s->pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
     if (want & STATE_ACTIVITY)
         s->activity = (enum activity)vmread(VMCS_GUEST_ACTIVITY);
+    if (want & STATE_LIVE)
+        load_live(s);
     if (want & STATE_SYSENTER) {
         s->sysenter_cs = vmread(VMCS_GUEST_SYSENTER_CS);
         s->sysenter_esp = vmread(VMCS_GUEST_SYSENTER_ESP);
@@ -273,7 +285,7 @@ static void load_rare(struct x86_state *s, u32 want)
 
 #define STATE_RARE                                                                              \
     (STATE_GDTR | STATE_IDTR | STATE_PDPTE | STATE_DR7 | STATE_PENDING_DEBUG | STATE_ACTIVITY | \
-     STATE_SYSENTER)
+     STATE_SYSENTER | STATE_LIVE)
 
 void vcpu_load_groups(struct vcpu *v, u32 groups)
 {
@@ -281,6 +293,7 @@ void vcpu_load_groups(struct vcpu *v, u32 groups)
     u32 want = groups & ~s->valid;
 
     s->valid |= groups | (groups & STATE_SEG(SEG_CS) ? STATE_CS_ACCESS : 0);
+    want &= ~shape_kept(&v->dress);
     if (want & STATE_RIP)
         s->rip = vmread(VMCS_GUEST_RIP);
     if (want & STATE_RSP)
@@ -299,12 +312,14 @@ void vcpu_load_groups(struct vcpu *v, u32 groups)
         s->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
     if (want & STATE_CS_ACCESS)
         s->seg[SEG_CS].access = vmread(VMCS_GUEST_CS_ACCESS);
-    for (u32 segs = want / STATE_SEG0; segs; segs &= segs - 1) {
+    for (u32 segs = (want & STATE_SEGMENTS) / STATE_SEG0; segs; segs &= segs - 1) {
         unsigned i = (unsigned)__builtin_ctz(segs);
         load_segment(&s->seg[i], i);
     }
     if (want & STATE_RARE)
         load_rare(s, want);
+    if (unlikely(v->dress.shape == SHAPE_VM86))
+        shape_undress(&v->dress, want, s);
 }
 
 static void flush_segment(const struct segment *s, unsigned i)
@@ -321,9 +336,9 @@ void vcpu_show_cr0(struct vcpu *v)
     vmwrite(VMCS_CR0_SHADOW, v->state.cr0);
 }
 
-static void flush_control_registers(struct vcpu *v, u32 dirty)
+/* `s` is what the CPU is to run with; the guest reads what is in v->state. */
+static void flush_control_registers(struct vcpu *v, const struct x86_state *s, u32 dirty)
 {
-    const struct x86_state *s = &v->state;
     const struct vmx_caps *caps = v->vm->caps;
 
     if (dirty & STATE_CR0) {
@@ -334,8 +349,8 @@ static void flush_control_registers(struct vcpu *v, u32 dirty)
         vmwrite(VMCS_GUEST_CR0, ((s->cr0 & ~CR0_CACHE) | fixed1) & caps->cr0_fixed1);
     }
     if (dirty & STATE_CR4) {
-        v->cr4_shown = s->cr4 & v->cr4_owned;
-        vmwrite(VMCS_CR4_SHADOW, s->cr4);
+        v->cr4_shown = v->state.cr4 & v->cr4_owned;
+        vmwrite(VMCS_CR4_SHADOW, v->state.cr4);
         vmwrite(VMCS_GUEST_CR4, (s->cr4 | caps->cr4_fixed0) & caps->cr4_fixed1);
     }
     if (dirty & STATE_EFER) {
@@ -368,6 +383,8 @@ static void flush_rare(const struct x86_state *s, u32 dirty)
         vmwrite(VMCS_GUEST_DR7, s->dr7);
     if (dirty & STATE_PENDING_DEBUG)
         vmwrite(VMCS_GUEST_PENDING_DEBUG, s->pending_debug);
+    if (dirty & STATE_LIVE)
+        flush_live(s);
     if (dirty & STATE_SYSENTER) {
         vmwrite(VMCS_GUEST_SYSENTER_CS, (u32)s->sysenter_cs);
         vmwrite(VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
@@ -378,11 +395,8 @@ static void flush_rare(const struct x86_state *s, u32 dirty)
         vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
 }
 
-void vcpu_flush(struct vcpu *v)
+static void flush(struct vcpu *v, const struct x86_state *s, u32 dirty)
 {
-    struct x86_state *s = &v->state;
-    u32 dirty = s->dirty;
-
     if (dirty & STATE_RIP)
         vmwrite(VMCS_GUEST_RIP, s->rip);
     if (dirty & STATE_RSP)
@@ -393,17 +407,43 @@ void vcpu_flush(struct vcpu *v)
         vmwrite(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
     if (dirty & ~(u32)(STATE_RIP | STATE_RSP | STATE_RFLAGS | STATE_INTERRUPTIBILITY)) {
         if (dirty & (STATE_CR0 | STATE_CR4 | STATE_EFER))
-            flush_control_registers(v, dirty);
+            flush_control_registers(v, s, dirty);
         if (dirty & STATE_CR3)
             vmwrite(VMCS_GUEST_CR3, s->cr3);
-        for (u32 segs = (dirty & STATE_ALL) / STATE_SEG0; segs; segs &= segs - 1) {
+        for (u32 segs = (dirty & STATE_SEGMENTS) / STATE_SEG0; segs; segs &= segs - 1) {
             unsigned i = (unsigned)__builtin_ctz(segs);
             flush_segment(&s->seg[i], i);
         }
         if (dirty & STATE_RARE)
             flush_rare(s, dirty);
     }
-    s->dirty = 0;
+}
+
+void vcpu_flush(struct vcpu *v)
+{
+    struct x86_state dressed;
+
+    if (likely(v->dress.shape == SHAPE_DIRECT)) {
+        flush(v, &v->state, v->state.dirty);
+    } else {
+        shape_dress(&v->dress, v->dress.shape, &v->state, &dressed);
+        flush(v, &dressed, v->state.dirty);
+    }
+    v->state.dirty = 0;
+}
+
+bool vcpu_change_shape(struct vcpu *v)
+{
+    enum shape shape = shape_wanted(v->vm->unrestricted, v->vm->real_mode, &v->state);
+
+    if (shape == v->dress.shape)
+        return false;
+    v->dress.shape = (u8)shape;
+    v->state.dirty = STATE_ALL;
+    vmwrite(VMCS_EXCEPTION_BITMAP, shape == SHAPE_VM86 ? ~0u : VCPU_EXCEPTIONS);
+    vcpu_control(v, PROC_CR3_LOAD_EXITING | PROC_CR3_STORE_EXITING, shape != SHAPE_DIRECT);
+    vcpu_flush_tlb(v);
+    return true;
 }
 
 void vcpu_control(struct vcpu *v, u32 bit, bool on)

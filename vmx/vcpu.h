@@ -15,6 +15,7 @@
 #include "emulator/emulator.h"
 #include "lib/status.h"
 #include "lib/types.h"
+#include "vmx/shape.h"
 #include "vmx/vmcs.h"
 
 #define EXIT(number, name, handler) EXIT_##name = (number),
@@ -45,10 +46,22 @@ enum vcpu_request {
     REQUEST_EVENTS = REQUEST_INTERRUPT | REQUEST_NMI | REQUEST_EVENT
 };
 
+/* #AC and #DB can be made to recur without end inside the CPU, so they must leave the guest. */
+#define VCPU_EXCEPTIONS (BIT(VECTOR_AC) | BIT(VECTOR_DB) | BIT(VECTOR_MC))
+
 struct exit_stat {
     u64 count;
     u64 ticks; /* host TSC ticks from exit to the next entry */
     u64 most;
+};
+
+#define VCPU_RULES 33 /* rules of VM entry on guest state (check.h) */
+
+/* Instructions emulated because a rule of VM entry was broken, and how long at a time. */
+struct broken_stat {
+    u64 instructions, stretches;
+    u64 longest;       /* instructions */
+    u64 longest_begin; /* its first one's linear address */
 };
 
 struct vm;
@@ -81,8 +94,9 @@ struct vcpu {
     u32 proc_controls, entry_controls; /* what the VMCS holds */
     u64 cr0_owned, cr4_owned; /* guest/host masks (SDM vol. 3C, 24.6.6): changing these exits */
     u64 cr0_shown, cr4_shown; /* the guest's values of those bits */
-    u16 vpid;                 /* 0: VPIDs are not used */
-    struct bus_range *mmio;   /* the device page touched last, or NULL */
+    struct shaped dress;
+    u16 vpid;               /* 0: VPIDs are not used */
+    struct bus_range *mmio; /* the device page touched last, or NULL */
 
     struct emu emu;
     hpa_t vmcs;
@@ -97,6 +111,9 @@ struct vcpu {
         struct trace_record *record; /* the newest */
         u16 record_low; /* adding to it wraps around at the end of the ring of 64 KiB */
     };
+    struct broken_stat broken[VCPU_RULES];
+    int broken_now; /* rule number, or -1 */
+    u64 stretch, stretch_begin;
     u64 stepped; /* host TSC when the last step with state that cannot be entered began */
 };
 
@@ -127,7 +144,7 @@ static inline void vcpu_load_base(struct vcpu *v)
 {
     struct x86_state *s = &v->state;
 
-    if (unlikely(s->valid)) {
+    if (unlikely(s->valid | v->dress.shape)) {
         vcpu_load(v, STATE_BASE);
         return;
     }
@@ -145,6 +162,9 @@ static inline void vcpu_load_base(struct vcpu *v)
 
 /* Put changed groups into the VMCS. */
 void vcpu_flush(struct vcpu *v);
+
+/* Go over to the shape that the state needs; all of it must be valid.  False: nothing to do. */
+bool vcpu_change_shape(struct vcpu *v);
 
 /* Let the guest read state.cr0, of which only bits have changed that do not act. */
 void vcpu_show_cr0(struct vcpu *v);

@@ -13,6 +13,7 @@
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
 #include "vmx/ept.h"
+#include "vmx/shape.h"
 
 struct vcpu;
 
@@ -42,6 +43,7 @@ struct vm_parts {
     unsigned id;       /* from 1 */
     unsigned vcpus;    /* 1..VM_MAX_VCPUS */
     bool unrestricted; /* use unrestricted guest where the CPU has it */
+    enum real_mode real_mode;
     struct bus *bus;
     struct intc intc;
     struct clock *clock; /* counts host TSC ticks */
@@ -65,6 +67,8 @@ struct vm {
     const struct vmx_caps *caps;
     struct vm_parts parts;
     bool unrestricted;
+    enum real_mode real_mode; /* never AUTO */
+    u8 *tables;               /* identity page table and TSS (shape.h), or NULL */
     struct ept ept;
     u8 *msr_bitmap;                              /* one page */
     u8 *io_bitmap;                               /* two pages */

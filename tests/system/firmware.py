@@ -11,7 +11,7 @@ GRUB = "/usr/lib/grub/i386-pc"
 GUEST = f"{SEABIOS} kind=firmware mem=64M"
 KERNEL = "build/guests/instruction.elf"
 FLOPPY = 1440 * 1024
-CPUS = ["haswell", "skylake"]  # without unrestricted guest firmware still takes minutes
+CPUS = ["lynnfield", "haswell", "skylake"]
 
 
 def write(folder, image):

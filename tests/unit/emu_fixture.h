@@ -115,6 +115,10 @@ static inline void fx_copy_groups(struct x86_state *to, const struct x86_state *
     FX_GROUP(STATE_SYSENTER, sysenter_cs);
     FX_GROUP(STATE_SYSENTER, sysenter_esp);
     FX_GROUP(STATE_SYSENTER, sysenter_eip);
+    FX_GROUP(STATE_LIVE, cr2);
+    FX_GROUP(STATE_LIVE, dr6);
+    if (groups & STATE_LIVE)
+        memcpy(to->dr, from->dr, sizeof(to->dr));
     if (groups & STATE_PDPTE)
         memcpy(to->pdpte, from->pdpte, sizeof(to->pdpte));
     u32 cs_access = (groups & STATE_CS_ACCESS ? from : to)->seg[SEG_CS].access;
@@ -505,6 +509,9 @@ static inline void fx_settle(struct fixture *f)
     assert_int_equal(want.idtr.base, f->s.idtr.base);
     assert_int_equal(want.idtr.limit, f->s.idtr.limit);
     assert_int_equal(want.dr7, f->s.dr7);
+    assert_int_equal(want.cr2, f->s.cr2);
+    assert_int_equal(want.dr6, f->s.dr6);
+    assert_memory_equal(want.dr, f->s.dr, sizeof(want.dr));
     assert_int_equal(want.interruptibility, f->s.interruptibility);
     assert_int_equal(want.activity, f->s.activity);
     for (unsigned i = 0; i < SEG_COUNT; i++)
