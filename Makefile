@@ -172,6 +172,8 @@ $(HOST_LIB): $(HOST_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar crs $@ $^
 
+$(BUILD)/unit/test_uefi: private UNIT_CFLAGS += $(filter -D% -fshort% -isystem /usr/%,$(UEFI_CFLAGS))
+
 $(BUILD)/unit/%: tests/unit/%.c $(HOST_LIB) $(BUILD)/flags | $$(@D)/
 	$(call say,UNIT,$<)
 	$(Q)$(CC) $(UNIT_CFLAGS) $(DEPFLAGS) -o $@ $< $(HOST_LIB) -lcmocka
@@ -314,7 +316,7 @@ $(BUILD)/esp.img: $(BUILD)/vitrine.efi $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio 
 	$(call say,FAT,$@)
 	$(Q)$(PYTHON) tools/mkesp.py -o $@ $(BUILD)/vitrine.efi $(MODULES)
 
-test: bootable linux $(UNIT_BIN) $(GUEST_BIN) $(ORACLE_BIN) $(FUZZ_BIN) ## everything: check, unit tests, guests, whole boots
+test: bootable linux iso esp $(UNIT_BIN) $(GUEST_BIN) $(ORACLE_BIN) $(FUZZ_BIN) ## everything: check, unit tests, guests, whole boots
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) --build $(BUILD) $(TESTS)
 
 bench: ## cost of exits, boot time and size, beside KVM's

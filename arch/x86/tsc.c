@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The TSC's frequency.  Sources in order of trust: a measurement that is consistent, when CPUID
- * disagrees with it; CPUID or a hypervisor's leaf; the measurement alone; what the boot loader or
- * the user says; an assumption.
+ * disagrees with it; CPUID or a hypervisor's leaf; the measurement alone if it is; what the boot
+ * loader or the user says; an assumption.
  */
 #include "arch/x86/tsc.h"
 
@@ -50,6 +50,8 @@ static u64 pit_ticks(void)
     outb(PIT_COMMAND, PIT_CH2_ONESHOT);
     outb(PIT_CHANNEL2, PIT_COUNTS & 0xff);
     outb(PIT_CHANNEL2, PIT_COUNTS >> 8);
+    if (inb(PORT61) & PORT61_OUT2) /* low from the command on, where there is a PIT */
+        return 0;
     start = rdtsc_ordered();
     latest = start + PIT_PATIENCE;
     outb(PORT61, (u8)(port61 | PORT61_GATE2)); /* the gate starts it */
@@ -127,13 +129,14 @@ static u64 choose(u64 told, const char *source, u64 measured, bool steady, u64 f
                  measured ? "checked against the PIT" : "there is no PIT to check it");
         return told;
     }
-    if (measured) {
+    if (measured && (steady || !fallback)) {
         log_info("tsc", "%llu Hz measured against the PIT%s", m,
                  steady ? "" : ", whose runs differ: time may be inexact");
         return measured;
     }
     if (fallback) {
-        log_info("tsc", "%llu Hz by tsc-hz= on the command line", (unsigned long long)fallback);
+        log_info("tsc", "%llu Hz by tsc-hz= on the command line%s", (unsigned long long)fallback,
+                 measured ? ", as the PIT's runs differ" : "");
         return fallback;
     }
     log_error("tsc",

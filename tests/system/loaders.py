@@ -41,7 +41,19 @@ def refused(name, expect, config=None, args=(), **fields):
                 (["--config", config] if config else []) + ["README.md"], weight=6, **fields)
 
 
+# The images that make iso and make esp write, for QEMU as far as VT-x; the ISO also as on a stick.
+IMAGE = "timeout 90\nexpect cannot run guests\nexpect vitrine> \nsend poweroff 0\\r\nexpect status=0\n"
+IMAGES = [("iso", "cdrom", "bios"), ("iso", "cdrom", "ovmf"), ("iso", "disk", "bios"),
+          ("iso", "disk", "ovmf"), ("esp", "disk", "ovmf")]
+FILE = {"iso": "build/vitrine.iso", "esp": "build/esp.img"}
+
+
 TESTS = [
+    *(Boot(f"make {name} as a {medium} ({firmware})", script=IMAGE, weight=7, needs=[FILE[name]],
+           args=["--host", "qemu-tcg", "--boot", medium, "--firmware", firmware, FILE[name]],
+           expect=[r"Multiboot 2 by", r"module 0: \d+ KiB at .* guest=linux",
+                   r"module 1: \d+ KiB at .* initrd=linux"])
+      for name, medium, firmware in IMAGES),
     Boot("boot by the fast loader", files=FILES, script=SCRIPT, args=ARGS, weight=3,
          expect=[r"Multiboot 1 by vitrine fastboot, command line \"vitrine.elf log=debug"] + MODULES),
     Boot("boot by GRUB, Multiboot 1", files=FILES, script=SCRIPT, args=ARGS + ["--boot", "grub"],
@@ -51,6 +63,13 @@ TESTS = [
     Boot("boot by qemu -kernel", files=FILES, status=2,
          args=NO_VTX + ["--boot", "kernel"],
          expect=[r"Multiboot 1 by qemu"] + MODULES, weight=2),
+    Boot("tsc-hz= where there is no PIT", files=FILES, status=2, weight=2,
+         args=NO_VTX[:-3] + ["tsc-hz=1234567890", "--host", "qemu-tcg", "--boot", "kernel", "--qemu",
+                             "-M microvm,pit=off"],
+         expect=[r"tsc: 1234567890 Hz by tsc-hz= on the command line\n"]),
+    Boot("no way to measure time", files=FILES, status=2, weight=2,
+         args=NO_VTX + ["--boot", "kernel", "--qemu", "-M microvm,pit=off"],
+         expect=["tsc: no way to find the TSC's frequency .*; give it by tsc-hz="]),
     Boot("boot by GRUB under UEFI", files=FILES, status=2, weight=5,
          args=NO_VTX + ["--boot", "grub-efi"], expect=[r"Multiboot 2 by GRUB .* under UEFI"] +
          MODULES + ["caps: this virtual CPU has no VT-x"]),
