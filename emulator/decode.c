@@ -404,6 +404,7 @@ static bool check_operands(const struct insn *i)
                 return false;
             break;
         case ARG_D:
+        case ARG_K:
             if (i->reg > 7)
                 return false;
             break;
@@ -419,11 +420,22 @@ static bool check_evex(const struct insn *i)
     u32 flags = i->op->flags;
     bool masked = i->opmask != 0;
 
-    if (i->broadcast || (i->vlen == 3 && !(flags & OP_SCALAR)) || (masked && (flags & OP_NOMASK)))
+    if (i->mode != EMU_MODE_64 && (i->vvvv & 16))
+        return false;
+    if (i->broadcast || i->vlen == 3 || (masked && (flags & OP_NOMASK)))
         return false;
     /* Zeroing needs a mask, and a register to zero: the first operand is W when it may be memory.
      */
     return !i->zeroing || (masked && !(insn_is_memory(i) && ARG_LETTER(i->op->arg[0]) != ARG_V));
+}
+
+/* A gather: a SIB byte, and three different registers. */
+static bool check_vsib(const struct insn *i)
+{
+    unsigned mask = i->mode == EMU_MODE_64 ? i->vvvv : i->vvvv & 7;
+
+    return i->index != GPR_NONE && i->addrsize != 2 && i->reg != i->index && i->reg != mask &&
+           i->index != mask;
 }
 
 static bool check_mode(const struct insn *i)
@@ -441,8 +453,7 @@ static bool check_mode(const struct insn *i)
     if (!(flags & (OP_AVX | OP_GPRVEX | OP_VEX | OP_VEX3)) || (i->vex == 2 && !check_evex(i)))
         return false;
     if (((flags & OP_L0) && i->vlen != 0) || ((flags & OP_L1) && i->vlen != 1) ||
-        ((flags & OP_W0) && (i->rex & 8)) ||
-        ((flags & OP_VSIB) && (i->index == GPR_NONE || i->addrsize == 2)))
+        ((flags & OP_W0) && (i->rex & 8)) || ((flags & OP_VSIB) && !check_vsib(i)))
         return false;
     /* VEX.vvvv names no operand: it must be 1111b, SDM vol. 2A, 2.3.5.6. */
     bool named = (flags & OP_VEX3) != 0;
@@ -475,15 +486,27 @@ static bool is_opmask(const struct insn *i)
                            (i->opcode >= 0x90 && i->opcode <= 0x93) || (i->opcode & 0xfe) == 0x98);
 }
 
-/* The instruction itself where it is a move, else that entry. */
-static const struct opcode *avx512_entry(const struct insn *i)
+/* VMOVD, and KMOVD with a general register: outside 64-bit mode W does not make them VMOVQ, KMOVQ.
+ */
+static bool ignores_w(const struct insn *i)
 {
+    if (i->mode == EMU_MODE_64)
+        return false;
+    return i->vex == 2 ? i->opsize16 && (i->opcode | 16) == 0x7e
+                       : i->rep == 0xf2 && (i->opcode & 0xfe) == 0x92;
+}
+
+/* The instruction itself where it is a move, else that entry. */
+static const struct opcode *avx512_entry(struct insn *i)
+{
+    if (ignores_w(i))
+        i->rex &= (u8)~8;
     unsigned pp = i->rep == 0xf2 ? 3 : i->rep == 0xf3 ? 2 : i->opsize16, w = i->rex >> 3 & 1;
 
     for (const struct avx512_move *m = emu_avx512; m->op.handler != NULL; m++)
         if (m->opcode == i->opcode && m->vex == i->vex && m->pp == pp && m->map == i->map &&
-            (m->w == w || (m->w == 0 && i->mode != EMU_MODE_64 && (i->opcode | 16) == 0x7e)))
-            return &m->op; /* VMOVD: W is ignored outside 64-bit mode */
+            m->w == w)
+            return &m->op;
     bool shifts = i->opcode >= 0x70 && i->opcode <= 0x73;
     bool imm =
         i->map == 3 ||

@@ -120,8 +120,6 @@ enum emu_status op_gather(struct emu *e, const struct insn *i)
     const struct x86_state *s = e->state;
     enum emu_status st;
 
-    if (i->reg == i->index || i->reg == i->vvvv || i->index == i->vvvv)
-        return emu_ud(e);
     st = emu_vector_get(e, i->reg, dest);
     if (st == EMU_DONE)
         st = emu_vector_get(e, i->index, index);
