@@ -61,14 +61,14 @@ static enum emu_status end_map(struct emu *e, const struct insn *i, unsigned siz
     return emu_map_seg(e, end->seg, end_offset(e, i, end), size, access, &end->span);
 }
 
-/* How many of `n` elements from here on lie in this page of RAM, going up, inside the segment. */
-static u64 end_room(struct emu *e, const struct insn *i, unsigned size, enum emu_access access,
-                    const struct string_end *end, u64 n)
+/* How many of `n` elements from here on lie in this page, going up, inside the segment. */
+static u64 end_room_any(struct emu *e, const struct insn *i, unsigned size, enum emu_access access,
+                        const struct string_end *end, u64 n)
 {
     const struct emu_span *span = &end->span;
     gva_t gva;
 
-    if (n == 1 || (e->state->rflags & RFLAGS_DF) || span->host[0] == NULL || span->first != size)
+    if (n == 1 || (e->state->rflags & RFLAGS_DF) || span->first != size)
         return 1;
     u64 offset = end_offset(e, i, end);
     u64 room = (PAGE_SIZE - (span->gpa[0].v & PAGE_MASK)) / size;
@@ -82,6 +82,13 @@ static u64 end_room(struct emu *e, const struct insn *i, unsigned size, enum emu
         return n;
     e->event = saved;
     return 1;
+}
+
+/* The same, but single elements where it is a device's page. */
+static u64 end_room(struct emu *e, const struct insn *i, unsigned size, enum emu_access access,
+                    const struct string_end *end, u64 n)
+{
+    return end->span.host[0] != NULL ? end_room_any(e, i, size, access, end, n) : 1;
 }
 
 static void end_advance(struct emu *e, const struct insn *i, unsigned size, unsigned reg, u64 n)
@@ -121,6 +128,18 @@ static void host_stos(void *to, u64 value, unsigned size, u64 n)
     }
 }
 
+/* Elements between RAM and a device, or two devices, one by one within their pages. */
+static void device_movs(struct emu *e, struct emu_span *to, struct emu_span *from, u64 n)
+{
+    for (unsigned size = to->size; n-- > 0; to->gpa[0].v += size, from->gpa[0].v += size) {
+        emu_span_store(e, to, emu_span_load(e, from));
+        to->host[0] += to->host[0] != NULL ? size : 0;
+        from->host[0] += from->host[0] != NULL ? size : 0;
+    }
+}
+
+#define DEVICE_BURST 64u /* then pending events are looked at */
+
 static enum emu_status movs_step(struct emu *e, const struct insn *i, u64 *n)
 {
     unsigned size = i->size;
@@ -131,13 +150,12 @@ static enum emu_status movs_step(struct emu *e, const struct insn *i, u64 *n)
         st = end_map(e, i, size, EMU_WRITE, &to);
     if (st != EMU_DONE)
         return st;
-    *n = end_room(e, i, size, EMU_READ, &from, *n);
-    *n = end_room(e, i, size, EMU_WRITE, &to, *n);
-    if (*n > 1) {
+    *n = end_room_any(e, i, size, EMU_READ, &from, *n);
+    *n = end_room_any(e, i, size, EMU_WRITE, &to, *n);
+    if (*n > 1 && from.span.host[0] != NULL && to.span.host[0] != NULL)
         host_movs(to.span.host[0], from.span.host[0], size, *n);
-    } else {
-        emu_span_store(e, &to.span, emu_span_load(e, &from.span));
-    }
+    else
+        device_movs(e, &to.span, &from.span, *n = *n < DEVICE_BURST ? *n : DEVICE_BURST);
     end_advance(e, i, size, RSI, *n);
     end_advance(e, i, size, RDI, *n);
     return EMU_DONE;

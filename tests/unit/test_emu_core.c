@@ -389,6 +389,37 @@ static void rep_commits(void **state)
     fx_free(f);
 }
 
+/* To a device's page: each element one access, and events are looked at every 64. */
+static void rep_device(void **state)
+{
+    (void)state;
+    struct fixture *f = machine64(0);
+
+    for (unsigned i = 0; i < 100; i++)
+        fx_poke(f, 0xc000 + 4 * i, 4, 0x1000 + i);
+    f->s.gpr[RSI] = 0xc000;
+    f->s.gpr[RDI] = FX_MMIO;
+    f->s.gpr[RCX] = 100;
+    f->interrupt = true;
+    assert_int_equal(FX_RUN(f, 0xf3, 0xa5), EMU_RETRY);
+    assert_int_equal(f->s.gpr[RCX], 36);
+    assert_int_equal(f->s.gpr[RDI], FX_MMIO + 256);
+    assert_int_equal(f->mmio_count, 64);
+    assert_int_equal(f->mmio_log[31].gpa, FX_MMIO + 124);
+    assert_int_equal(f->mmio_log[31].value, 0x101f);
+    f->interrupt = false;
+    FX_DONE(FX_RUN(f, 0xf3, 0xa5));
+    assert_int_equal(f->s.gpr[RCX], 0);
+    assert_memory_equal(f->mmio, f->ram + 0xc000, 400);
+
+    f->s.gpr[RSI] = FX_MMIO; /* and back */
+    f->s.gpr[RDI] = 0xe000;
+    f->s.gpr[RCX] = 50;
+    FX_DONE(FX_RUN(f, 0xf3, 0x48, 0xa5));
+    assert_memory_equal(f->ram + 0xe000, f->mmio, 400);
+    fx_free(f);
+}
+
 static void string_shapes(void **state)
 {
     (void)state;
@@ -689,10 +720,11 @@ int main(void)
         cmocka_unit_test(stores_are_whole), cmocka_unit_test(nested_enter),
         cmocka_unit_test(device_accesses),  cmocka_unit_test(port_rights),
         cmocka_unit_test(port_strings),     cmocka_unit_test(rep_commits),
-        cmocka_unit_test(string_shapes),    cmocka_unit_test(straddling_lock),
-        cmocka_unit_test(exchanges),        cmocka_unit_test(decimal),
-        cmocka_unit_test(division),         cmocka_unit_test(vm86_flags),
-        cmocka_unit_test(vector_moves),     cmocka_unit_test(refused),
+        cmocka_unit_test(rep_device),       cmocka_unit_test(string_shapes),
+        cmocka_unit_test(straddling_lock),  cmocka_unit_test(exchanges),
+        cmocka_unit_test(decimal),          cmocka_unit_test(division),
+        cmocka_unit_test(vm86_flags),       cmocka_unit_test(vector_moves),
+        cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
