@@ -236,6 +236,8 @@ struct mux_hw console_open(enum hv_console choice, void (*fn)(void *ctx), void *
     return console_hw(hw);
 }
 
+u16 console_port(void) { return console.hw.uart ? console.hw.uart->base : 0; }
+
 void console_hand_over(struct sink *successor, enum log_level most)
 {
     const struct console_hw *hw = &console.hw;

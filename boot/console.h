@@ -22,6 +22,9 @@ void console_init_screen(const struct boot_framebuffer *fb, void *(*map)(hpa_t a
  * where there are none. */
 struct mux_hw console_open(enum hv_console choice, void (*fn)(void *ctx), void *ctx);
 
+/* The I/O port that it uses, 0: none. */
+u16 console_port(void);
+
 /* Let the multiplexer's sink take the place of the early ones on the log. */
 void console_hand_over(struct sink *successor, enum log_level most);
 

@@ -15,9 +15,11 @@
 #include "boot/commands.h"
 #include "boot/console.h"
 #include "boot/machine.h"
+#include "drivers/console/hw.h"
 #include "drivers/host/cmos.h"
 #include "lib/log.h"
 #include "vmx/commands.h"
+#include "vmx/gdbserver.h"
 #include "vmx/show.h"
 #include "vmx/trace.h"
 #include "vmx/vmx.h"
@@ -26,6 +28,9 @@
 #define END_NO_VTX   2
 #define END_NO_GUEST 3
 #define END_CRASHED  4
+
+#define GDB_BAUD  115200u
+#define GDB_SPINS 100000u /* bound on waiting for the port to have sent everything */
 
 /* How long the idle prompt sleeps between two looks at a port without interrupts. */
 #define IDLE_POLL_US 5000u
@@ -39,6 +44,9 @@ static struct hypervisor {
     struct vmx_caps caps;
     struct machine *machine[CONFIG_MAX_VMS];
     struct vm_list list;
+    struct gdbserver gdb;
+    struct console_hw gdb_hw;
+    struct uart16550 gdb_uart;
 } hypervisor;
 
 static u64 console_now_us(void *ctx)
@@ -51,6 +59,7 @@ static void poll_console(void *ctx)
 {
     struct hypervisor *h = ctx;
     mux_poll(&h->mux);
+    gdbserver_poll(&h->gdb);
 }
 
 static void drain_all(void)
@@ -86,6 +95,30 @@ static void start_console(struct hypervisor *h)
     if (commands_register(&h->shell, &h->list) != STATUS_OK ||
         boot_commands_register(&h->shell, h->machine) != STATUS_OK)
         log_error("shell", "some commands are missing: a name is taken twice");
+}
+
+/* GDB's port, if one was asked for. */
+static void start_gdb(struct hypervisor *h)
+{
+    struct uart16550 *u = &h->gdb_uart;
+    struct mux_hw hw;
+    bool wanted = h->config.hv.gdb != GDB_OFF, open = false;
+
+    if (wanted && console_port() == UART_COM2)
+        log_error("gdb", "COM2 is the console; say console=com1 or leave gdb= out");
+    else if (wanted && (uart_probe(u, port_io_native, UART_COM2) != STATUS_OK ||
+                        uart_init(u, GDB_BAUD) != STATUS_OK))
+        log_error("gdb", "there is no COM2 to serve GDB on");
+    else
+        open = wanted;
+    if (open) {
+        h->gdb_hw.uart = u;
+        h->gdb_hw.interrupts = irq_attach(UART_COM2_IRQ, poll_console, h) == STATUS_OK;
+        hw = console_hw(&h->gdb_hw);
+        log_info("gdb", "served on COM2, %u baud", GDB_BAUD);
+    }
+    if (gdbserver_init(&h->gdb, &h->list, &h->shell, open ? &hw : NULL) != STATUS_OK)
+        log_error("shell", "the command `gdb` is missing: its name is taken");
 }
 
 static void read_configuration(struct hypervisor *h, const struct boot_info *boot)
@@ -144,6 +177,7 @@ static void create_machines(struct hypervisor *h)
         }
         if (machine_create(&m, &host, vm, h->module, h->module_count, i + 1) != STATUS_OK)
             continue;
+        m->vm.debug.wait = h->gdb.open && h->config.hv.gdb == GDB_WAIT;
         h->machine[h->list.count] = m;
         h->list.vm[h->list.count++] = &m->vm;
     }
@@ -170,6 +204,9 @@ static void run_machine(struct hypervisor *h, unsigned i)
     focus(h, h->machine[i]->config->name);
     machine_run(h->machine[i]);
     focus(h, NULL);
+    poll_console(h); /* GDB is told, too */
+    for (u32 spins = 0; h->gdb.open && spins < GDB_SPINS && !uart_idle(&h->gdb_uart); spins++)
+        cpu_pause();
 }
 
 /* The status that stands for how a VM ended. */
@@ -197,7 +234,7 @@ static _Noreturn void serve_prompt(struct hypervisor *h)
     for (;;) {
         apic_timer_arm(rdtsc() + tsc_from_us(IDLE_POLL_US));
         cpu_wait();
-        mux_poll(&h->mux);
+        poll_console(h);
         for (unsigned i = 0; i < h->list.count; i++)
             if (h->list.vm[i]->end == VM_END_RESTART)
                 run_machine(h, i);
@@ -211,6 +248,7 @@ _Noreturn void hypervisor_run(const struct boot_info *boot)
 
     read_configuration(h, boot);
     start_console(h);
+    start_gdb(h);
     if (irq_attach_vector(IRQ_VECTOR_TIMER, timer_rang, NULL) != STATUS_OK)
         log_error("irq", "the timer's vector is taken");
     report_configuration(h);

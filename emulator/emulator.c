@@ -111,7 +111,7 @@ struct page_filler {
 static void page_note(void *ctx, const struct emu_walk_step *step)
 {
     struct page_filler *f = ctx;
-    const u64 *at = f->e->ops->ram(f->e->ctx, step->entry_at, EMU_READ);
+    const u64 *at = f->e->ops->ram(f->e->ctx, step->entry_at, EMU_READ | EMU_IMPLICIT);
 
     for (unsigned n = f->count++; n < LEVELS; n++) {
         f->page->at[n] = at;
@@ -151,7 +151,8 @@ static bool page_moves(const struct emu *e, struct cache_page *p)
 {
     const struct x86_state *s = e->state;
     u64 index = p->number >> 27 & 511;
-    const u64 *top = e->ops->ram(e->ctx, GPA((s->cr3 & PTE_ADDR) + 8 * index), EMU_READ);
+    const u64 *top =
+        e->ops->ram(e->ctx, GPA((s->cr3 & PTE_ADDR) + 8 * index), EMU_READ | EMU_IMPLICIT);
 
     if (top == NULL || *top != p->entry[0])
         return false;

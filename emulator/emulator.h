@@ -23,7 +23,8 @@
     X(TASK_SWITCH, "task-switch")     \
     X(VMWARE_GP, "vmware-gp")         \
     X(WRITE_PROTECT, "write-protect") \
-    X(INTERCEPT, "intercept")
+    X(INTERCEPT, "intercept")         \
+    X(DEBUG, "debug")
 
 enum emu_reason {
 #define X(name, text) EMU_##name,

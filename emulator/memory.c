@@ -216,7 +216,7 @@ walk_down(struct emu *e, struct walk *w, const struct paging *p, u32 *cause, con
 
     for (unsigned shift = p->top;; shift -= bits, step++) {
         gpa_t at = GPA(table + ((w->gva.v >> shift & (BIT(bits) - 1)) << entry_shift));
-        const void *host = e->ops->ram(e->ctx, at, EMU_READ);
+        const void *host = e->ops->ram(e->ctx, at, EMU_READ | EMU_IMPLICIT);
         unsigned page;
 
         if (unlikely(host == NULL)) {
@@ -294,7 +294,7 @@ static enum status walk_mark(struct emu *e, const struct walk *w, bool wide)
 
         if (want == s->entry)
             continue;
-        void *host = e->ops->ram(e->ctx, s->entry_at, EMU_WRITE);
+        void *host = e->ops->ram(e->ctx, s->entry_at, EMU_WRITE | EMU_IMPLICIT);
         if (host == NULL) /* tables in ROM: the CPU's write would be lost, too */
             continue;
         if (wide)

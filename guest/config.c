@@ -22,6 +22,7 @@ static const char *const real_modes[] = {"auto", "native", "vm86", "emulate", NU
 static const char *const consoles[] = {"auto", "com1",   "com2", "spcr",
                                        "pci",  "screen", "none", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const gdbs[] = {"off", "com2", "wait", NULL};
 static const char *const on_ends[] = {"prompt", "poweroff", "reset", NULL};
 
 #define CHOICE(name, type, member, list, help)                                \
@@ -38,6 +39,8 @@ static const struct option hv_options[] = {
            "say console=auto, com1, com2, spcr, pci, screen or none: where log and prompt go"),
     CHOICE("log", struct hv_config, log, log_levels,
            "say log=error, warn, info or debug: the most detailed lines shown"),
+    CHOICE("gdb", struct hv_config, gdb, gdbs,
+           "say gdb=off, com2 or wait: GDB on COM2, and whether guests wait for it"),
     CHOICE("on-end", struct hv_config, on_end, on_ends,
            "say on-end=prompt, poweroff or reset: what follows when the last guest has ended"),
     NUMBER("tsc-hz", OPTION_NUMBER, struct hv_config, tsc_hz, 1000000, 100000000000ull, 0,

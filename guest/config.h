@@ -39,11 +39,15 @@
  * The hypervisor's own command line has
  *
  *   console=auto|com1|com2|spcr|pci|screen|none   where log and prompt go: one serial port (of
- * those ACPI's SPCR table names, COM1, COM2, a PCI card), the screen and its keyboard, or (auto)
- * the first such port and the screen log=error|warn|info|debug        the most detailed log lines
- * shown (default info) tsc-hz=N                         the TSC's frequency, where the machine
- * cannot tell it on-end=prompt|poweroff|reset     what follows when the last guest has ended
- * (default prompt) mem= vcpus= unrestricted= real-mode=   defaults for guests that do not say
+ *                                    those ACPI's SPCR table names, COM1, COM2, a PCI card), the
+ *                                    screen and its keyboard, or (auto) the first such port and
+ *                                    the screen
+ *   log=error|warn|info|debug        the most detailed log lines shown (default info)
+ *   gdb=off|com2|wait                serve GDB on COM2; wait: guests stand still until it says
+ *                                    continue (or the prompt `resume`)
+ *   tsc-hz=N                         the TSC's frequency, where the machine cannot tell it
+ *   on-end=prompt|poweroff|reset     what follows when the last guest has ended (default prompt)
+ *   mem= vcpus= unrestricted= real-mode=   defaults for guests that do not say
  *
  * What cannot be meant is refused, with module, column, word and what to do; a refused module takes
  * no other guest with it, but a guest whose initrd or module is refused is refused too.
@@ -110,12 +114,14 @@ enum hv_console {
     CONSOLE_SCREEN,
     CONSOLE_NONE
 };
+enum hv_gdb { GDB_OFF, GDB_COM2, GDB_WAIT };
 enum hv_on_end { ON_END_PROMPT, ON_END_POWEROFF, ON_END_RESET };
 
 struct hv_config {
     u8 console; /* enum hv_console */
     u8 log;     /* enum log_level */
     u8 on_end;  /* enum hv_on_end */
+    u8 gdb;     /* enum hv_gdb */
     u64 tsc_hz; /* 0: not given */
 };
 

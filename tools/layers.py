@@ -18,7 +18,7 @@ ALLOWED = {
     "arch/x86": "lib",
     "drivers": "lib",
     "drivers/host": "lib arch/x86 drivers",
-    "drivers/console": "lib arch/x86 drivers drivers/host",
+    "drivers/console": "lib emulator arch/x86 drivers drivers/host",
     "drivers/model": "lib drivers",
     "vmx": "lib emulator arch/x86 drivers drivers/host drivers/console",
     "guest": "lib emulator drivers drivers/model",

@@ -9,6 +9,7 @@
 #include "arch/x86/tsc.h"
 #include "lib/string.h"
 #include "vmx/check.h"
+#include "vmx/debug_commands.h"
 #include "vmx/explain.h"
 #include "vmx/life.h"
 #include "vmx/show.h"
@@ -332,34 +333,6 @@ static enum status run_reset(struct shell *sh, int argc, char **argv)
     return end_vm(sh, VM_END_RESTART);
 }
 
-static enum status set_paused(struct shell *sh, enum vm_state from, enum vm_state to)
-{
-    struct vcpu *v = vm_selected(sh);
-
-    if (!v)
-        return STATUS_ENOENT;
-    if (v->vm->state != from)
-        return shell_fail(sh, -1, STATUS_EINVAL, "%s is not %s", v->vm->name,
-                          from == VM_RUNNING ? "running" : "paused");
-    v->vm->state = to;
-    v->requests |= REQUEST_STOP;
-    return STATUS_OK;
-}
-
-static enum status run_pause(struct shell *sh, int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    return set_paused(sh, VM_RUNNING, VM_PAUSED);
-}
-
-static enum status run_resume(struct shell *sh, int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    return set_paused(sh, VM_PAUSED, VM_RUNNING);
-}
-
 static const struct shell_command commands[] = {
     {"caps", "", "VT-x features of this CPU: present, absent, used instead", NULL, run_caps, NULL},
     {"vm", "[NAME]", "list virtual machines; select one", "vm linux", run_vm, complete_vm},
@@ -373,8 +346,6 @@ static const struct shell_command commands[] = {
     {"ept", "ADDR", "the EPT walk for a guest-physical address", "ept 0xfee00000", run_ept, NULL},
     {"dis", "[ADDR [COUNT]]", "disassemble, from RIP if not told otherwise", "dis\ndis 0x100000 4",
      run_dis, NULL},
-    {"pause", "", "stop the selected machine where it is", NULL, run_pause, NULL},
-    {"resume", "", "let it go on", NULL, run_resume, NULL},
     {"reset", "", "start the selected machine again from its images", NULL, run_reset, NULL},
     {"kill", "", "end the selected machine", NULL, run_kill, NULL},
 };
@@ -384,5 +355,7 @@ enum status commands_register(struct shell *sh, struct vm_list *list)
     enum status s = shell_register(sh, commands, ARRAY_SIZE(commands), list);
     if (s == STATUS_OK)
         s = stat_register(sh, list);
+    if (s == STATUS_OK)
+        s = debug_commands_register(sh, list);
     return s == STATUS_OK ? explain_register(sh, list) : s;
 }

@@ -8,6 +8,7 @@
 #include "arch/x86/memory.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "vmx/debug.h"
 #include "vmx/emulate.h"
 #include "vmx/life.h"
 #include "vmx/msr.h"
@@ -65,6 +66,7 @@ static enum status create_vcpus(struct vm *vm)
         if (s != STATUS_OK)
             return s;
         emulate_init(vm->vcpu[i]);
+        debug_init(vm->vcpu[i]);
     }
     return STATUS_OK;
 }

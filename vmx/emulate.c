@@ -8,6 +8,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/stub.h"
 #include "vmx/cr.h"
+#include "vmx/debug_points.h"
 #include "vmx/hypercall.h"
 #include "vmx/inject.h"
 #include "vmx/life.h"
@@ -33,6 +34,11 @@ static void *op_ram(void *ctx, gpa_t gpa, enum emu_access access)
     return NULL;
 }
 
+static void *op_ram_watched(void *ctx, gpa_t gpa, enum emu_access access)
+{
+    return debug_hides(ctx, gpa, access) ? NULL : op_ram(ctx, gpa, access);
+}
+
 /* An access to another device page than the last one: find it, and remember it. */
 static unsigned find_device(struct vcpu *v, u64 gpa)
 {
@@ -45,13 +51,18 @@ static unsigned find_device(struct vcpu *v, u64 gpa)
 
 static __attribute__((noinline)) u64 mmio_read_elsewhere(struct vcpu *v, gpa_t gpa, unsigned size)
 {
+    u64 value;
+
+    if (debug_access(v, gpa, size, &value, false))
+        return value;
     return bus_mmio_read(v->vm->parts.bus, find_device(v, gpa.v), v->index, gpa.v, size);
 }
 
 static __attribute__((noinline)) void mmio_write_elsewhere(struct vcpu *v, gpa_t gpa, unsigned size,
                                                            u64 value)
 {
-    bus_mmio_write(v->vm->parts.bus, find_device(v, gpa.v), v->index, gpa.v, size, value);
+    if (!debug_access(v, gpa, size, &value, true))
+        bus_mmio_write(v->vm->parts.bus, find_device(v, gpa.v), v->index, gpa.v, size, value);
 }
 
 /* A device may end the machine by an access; that sets REQUEST_STOP, which the run loop and
@@ -240,6 +251,8 @@ static __attribute__((noinline)) enum exit_action unimplemented(struct vcpu *v)
     char text[96], bytes[3 * sizeof(c->bytes) + 1];
     size_t n = 0;
 
+    if (debug_unknown(v))
+        return EXIT_CONTINUE;
     bytes[0] = 0;
     for (unsigned i = 0; i < c->length; i++)
         n += format_buf(bytes + n, sizeof(bytes) - n, "%02x ", c->bytes[i]);
@@ -277,14 +290,51 @@ enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
     return finish_special(v, status);
 }
 
-static inline enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
+static inline enum emu_status step(struct vcpu *v, enum emu_reason why)
 {
     vcpu_load_base(v);
     enum emu_status status = emu_step(&v->emu);
     v->emu.fault_gpa_valid = false;
     if (v->tracing)
         trace_emulated(v, why);
-    return emulate_finish(v, status);
+    return status;
+}
+
+static inline enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
+{
+    return emulate_finish(v, step(v, why));
+}
+
+bool emulate_known(struct vcpu *v, enum exit_action *action)
+{
+    enum emu_status status = step(v, EMU_DEBUG);
+
+    if (status == EMU_UNIMPLEMENTED)
+        return false;
+    *action = emulate_finish(v, status);
+    return true;
+}
+
+void emulate_watch(struct vcpu *v, bool on)
+{
+    v->debug.ops = ops;
+    v->debug.ops.ram = op_ram_watched;
+    v->emu.ops = on ? &v->debug.ops : &ops;
+}
+
+enum exit_action emulate_event(struct vcpu *v)
+{
+    struct emu_event event;
+
+    vcpu_load(v, STATE_BASE);
+    if (!inject_take(v, &event))
+        return EXIT_CONTINUE;
+    /* A trap that was due is delivered or lost to this event; some CPUs do not clear it at an exit.
+     */
+    v->state.pending_debug = 0;
+    v->state.valid |= STATE_PENDING_DEBUG;
+    v->state.dirty |= STATE_PENDING_DEBUG;
+    return emulate_finish(v, emu_deliver(&v->emu, &event));
 }
 
 enum exit_action emulate_one(struct vcpu *v, enum emu_reason why) { return run_emulator(v, why); }

@@ -21,6 +21,14 @@ enum exit_action emulate_one(struct vcpu *v, enum emu_reason why);
  */
 enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa);
 
+/* For a debugger: the same, but false when the emulator does not know the instruction. */
+bool emulate_known(struct vcpu *v, enum exit_action *action);
+/* Have accesses to memory with watchpoints told to debug_access(), or not. */
+void emulate_watch(struct vcpu *v, bool on);
+
+/* Deliver in software, since VM entry cannot: one event, if one may be taken now. */
+enum exit_action emulate_event(struct vcpu *v);
+
 /* Turn what the emulator said into what the run loop does. */
 enum exit_action emulate_finish(struct vcpu *v, enum emu_status status);
 

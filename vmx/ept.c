@@ -126,6 +126,43 @@ enum status ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, u64 size, u64 rights)
     return STATUS_OK;
 }
 
+/* Replace a large page by a table of the next smaller ones. */
+static enum status split(struct ept *e, u64 *entry, unsigned level)
+{
+    u64 *table, size = size_at(level - 1);
+    hpa_t at;
+
+    enum status s = new_table(e, &table, &at);
+    if (s != STATUS_OK)
+        return s;
+    u64 first = *entry & ~(level == 2 ? EPT_LARGE : 0ull);
+    for (unsigned i = 0; i < 512; i++)
+        table[i] = first + i * size;
+    *entry = at.v | EPT_RIGHTS;
+    return STATUS_OK;
+}
+
+enum status ept_protect(struct ept *e, gpa_t gpa, u64 rights)
+{
+    u64 *table = e->root;
+
+    for (unsigned level = LEVELS;; level--) {
+        u64 *entry = &table[index_at(gpa.v, level)];
+        if (level == 1) {
+            if (!(*entry & EPT_ADDRESS))
+                return STATUS_ENOENT;
+            *entry = (*entry & ~EPT_RIGHTS) | rights;
+            return STATUS_OK;
+        }
+        if (!(*entry & EPT_RIGHTS))
+            return STATUS_ENOENT;
+        enum status s = is_leaf(*entry, level) ? split(e, entry, level) : STATUS_OK;
+        if (s != STATUS_OK)
+            return s;
+        table = table_of(*entry);
+    }
+}
+
 u64 ept_lookup(const struct ept *e, gpa_t gpa, unsigned *level)
 {
     const u64 *table = e->root;

@@ -39,6 +39,12 @@ void ept_destroy(struct ept *e);
  */
 CHECKED enum status ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, u64 size, u64 rights);
 
+/*
+ * Change the rights of one mapped 4-KiB page (its larger page is split); 0 makes every access an
+ * EPT violation.  ENOENT: no memory is there.  ENOMEM.  ept_invalidate() has to follow.
+ */
+CHECKED enum status ept_protect(struct ept *e, gpa_t gpa, u64 rights);
+
 /* The entry that maps gpa, and at which level (1: 4 KiB, 2: 2 MiB, 3: 1 GiB); 0: none. */
 u64 ept_lookup(const struct ept *e, gpa_t gpa, unsigned *level);
 

@@ -99,6 +99,14 @@ enum exit_action exit_emulate(struct vcpu *v) { return emulate_one(v, EMU_INTERC
 /* VT-x, SMX and the like are not shown in CPUID, so their instructions do not exist. */
 enum exit_action exit_undefined(struct vcpu *v) { return inject_ud(v); }
 
+/* A guest that enables a debug register which a breakpoint is in takes it over. */
+enum exit_action exit_mov_dr(struct vcpu *v)
+{
+    v->debug.rearm = true;
+    v->requests |= REQUEST_DEBUG;
+    return emulate_one(v, EMU_INTERCEPT);
+}
+
 /* Exit qualification for control-register accesses, SDM vol. 3C, table 27-3. */
 enum cr_access { CR_MOV_TO, CR_MOV_FROM, CR_CLTS, CR_LMSW };
 
@@ -128,6 +136,12 @@ enum exit_action exit_cr_access(struct vcpu *v)
     if (v->emu.ops->write_cr(v, cr, value) != EMU_DONE)
         return inject_fault(v, &v->emu.event);
     return exit_retire(v);
+}
+
+enum exit_action exit_monitor_trap(struct vcpu *v)
+{
+    inject_recover(v);
+    return EXIT_CONTINUE;
 }
 
 enum exit_action exit_triple_fault(struct vcpu *v)

@@ -5,6 +5,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/irq.h"
 #include "lib/bits.h"
+#include "vmx/debug_points.h"
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
 #include "vmx/inject.h"
@@ -15,7 +16,6 @@
 #include "vmx/vmcs.h"
 
 #define INFO_NMI_UNBLOCK BIT(12)
-#define DR7_GD           BIT64(13)
 #define DR6_EXIT         0x600full /* what a #DB that exits tells, SDM vol. 3C, table 27-1 */
 
 /* An NMI that exits is the host's: its own handler runs, and its IRET opens NMIs again. */
@@ -24,13 +24,11 @@ static void host_nmi(void) { __asm__ volatile("int $2" ::: "memory"); }
 /* Machine checks are the host's too: its handler reports and stops. */
 static void host_machine_check(void) { __asm__ volatile("int $18" ::: "memory"); }
 
-/* A #DB that exits has not written DR6 nor cleared DR7.GD yet (SDM vol. 3C, 27.1). */
+/* A #DB that exits has not written DR6 nor cleared DR7.GD yet (SDM vol. 3C, 27.1): injection will.
+ */
 static enum exit_action reflect_debug(struct vcpu *v, struct emu_event *event)
 {
     event->payload = vmread(VMCS_EXIT_QUALIFICATION) & DR6_EXIT;
-    vcpu_load(v, STATE_DR7);
-    v->state.dr7 &= ~DR7_GD;
-    v->state.dirty |= STATE_DR7;
     if (event->type >= EMU_EVENT_SOFT_INT)
         event->ilen = (u8)vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
     return inject_fault(v, event);
@@ -77,8 +75,12 @@ enum exit_action exit_exception_nmi(struct vcpu *v)
         v->state.interruptibility |= BLOCKED_BY_NMI;
         v->state.dirty |= STATE_INTERRUPTIBILITY;
     }
+    if (unlikely(v->debug.armed | v->debug.native) && debug_exception(v, &event))
+        return EXIT_CONTINUE;
     if (v->dress.shape == SHAPE_VM86)
         return exception_in_vm86(v, &event);
+    if (unlikely(v->debug.native) && event.vector != VECTOR_DB)
+        return inject_fault(v, &event);
     switch (event.vector) {
     case VECTOR_DB: return reflect_debug(v, &event);
     case VECTOR_AC: return inject_fault(v, &event);

@@ -4,6 +4,7 @@
  * the emulator carries out the instruction.
  */
 #include "lib/bits.h"
+#include "vmx/debug_points.h"
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
 #include "vmx/inject.h"
@@ -22,6 +23,7 @@
 static __attribute__((noinline)) enum exit_action violation_special(struct vcpu *v, u64 q)
 {
     unsigned long long gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+    bool emulate = true;
 
     inject_recover(v);
     if ((q & EPT_Q_NMI_UNBLOCK) && !v->reinject) {
@@ -29,7 +31,10 @@ static __attribute__((noinline)) enum exit_action violation_special(struct vcpu 
         v->state.interruptibility |= BLOCKED_BY_NMI;
         v->state.dirty |= STATE_INTERRUPTIBILITY;
     }
-    if ((q & EPT_Q_LINEAR_VALID) && !(q & EPT_Q_TRANSLATED))
+    if (debug_violation(v, GPA(gpa), q, &emulate)) {
+        if (!emulate)
+            return EXIT_CONTINUE;
+    } else if ((q & EPT_Q_LINEAR_VALID) && !(q & EPT_Q_TRANSLATED))
         return vm_stop_with_report(v, "the guest's page tables lead to %#llx, where no memory is",
                                    gpa);
     if (q & EPT_Q_FETCH)
@@ -52,7 +57,7 @@ enum exit_action exit_ept_violation(struct vcpu *v)
     u64 q = vmread(VMCS_EXIT_QUALIFICATION);
 
     if (unlikely((q & (usual | EPT_Q_FETCH | EPT_Q_NMI_UNBLOCK)) != usual ||
-                 inject_was_interrupted()))
+                 inject_was_interrupted() || v->debug.native))
         return violation_special(v, q);
     return emulate_access(v, GVA(vmread(VMCS_GUEST_LINEAR_ADDRESS)),
                           GPA(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)));

@@ -12,6 +12,7 @@
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
+#define DR7_GD     BIT64(13)
 #define INFO_VALID BIT(31)
 #define INFO_ERROR BIT(11)
 
@@ -89,12 +90,18 @@ static void write_event(struct vcpu *v, struct emu_event *e)
 {
     struct x86_state *s = &v->state;
 
-    /* CR2 and DR6 are not part of injection (SDM vol. 3C, 26.6.1.2): they are set before. */
+    /* CR2, DR6 and DR7.GD are not part of injection (SDM vol. 3C, 26.6.1.2): they are set before.
+     */
     if (e->type == EMU_EVENT_HARD_EXCEPTION && !v->reinject) {
         if (e->vector == VECTOR_PF)
-            cr2_write(e->payload);
-        if (e->vector == VECTOR_DB)
-            dr6_write((dr6_read() & ~0xfull) | e->payload);
+            cr2_write(s->cr2 = e->payload);
+        if (e->vector == VECTOR_DB) {
+            u64 now = s->dirty & STATE_LIVE ? s->dr6 : dr6_read();
+            dr6_write(s->dr6 = (now & ~0xfull) | e->payload);
+            vcpu_load(v, STATE_DR7);
+            s->dr7 &= ~DR7_GD;
+            s->dirty |= STATE_DR7;
+        }
     }
     if (e->has_error) {
         vcpu_load(v, STATE_CR0);
@@ -117,7 +124,18 @@ static void write_event(struct vcpu *v, struct emu_event *e)
 
 static int pending_vector(const struct vcpu *v)
 {
+    if (v->debug.interrupt != DEBUG_NO_INTERRUPT)
+        return v->debug.interrupt;
     return v->vm->parts.intc.ops->pending(v->vm->parts.intc.ctx, v->index);
+}
+
+static u8 accept_vector(struct vcpu *v)
+{
+    const struct intc *intc = &v->vm->parts.intc;
+    u16 injected = v->debug.interrupt;
+
+    v->debug.interrupt = DEBUG_NO_INTERRUPT;
+    return injected != DEBUG_NO_INTERRUPT ? (u8)injected : intc->ops->accept(intc->ctx, v->index);
 }
 
 static bool has_virtual_nmis(const struct vcpu *v)
@@ -139,24 +157,22 @@ static void want_window(struct vcpu *v, bool interrupt, bool nmi)
 bool inject_take(struct vcpu *v, struct emu_event *event)
 {
     const struct x86_state *s = &v->state;
-    const struct intc *intc = &v->vm->parts.intc;
     u32 shadow = s->interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
-    bool taken = true;
+    bool taken = true, held = v->debug.steps || v->debug.native;
 
     v->requests &= ~(u32)REQUEST_EVENTS;
     if (v->event.vector != VECTOR_NONE) {
         *event = v->event;
         v->event.vector = VECTOR_NONE;
-    } else if (v->nmi_pending && !shadow && !(s->interruptibility & BLOCKED_BY_NMI)) {
+    } else if (!held && v->nmi_pending && !shadow && !(s->interruptibility & BLOCKED_BY_NMI)) {
         *event = (struct emu_event){.vector = VECTOR_NMI, .type = EMU_EVENT_NMI};
         v->nmi_pending = false;
-    } else if ((s->rflags & RFLAGS_IF) && !shadow && pending_vector(v) >= 0) {
-        *event = (struct emu_event){.vector = intc->ops->accept(intc->ctx, v->index),
-                                    .type = EMU_EVENT_EXTERNAL};
+    } else if (!held && (s->rflags & RFLAGS_IF) && !shadow && pending_vector(v) >= 0) {
+        *event = (struct emu_event){.vector = accept_vector(v), .type = EMU_EVENT_EXTERNAL};
     } else {
         taken = false;
     }
-    v->interrupt_waits = pending_vector(v) >= 0 || v->nmi_pending;
+    v->interrupt_waits = !held && (pending_vector(v) >= 0 || v->nmi_pending);
     if (taken && v->tracing)
         trace_event(v, event);
     return taken;

@@ -9,6 +9,7 @@
 #include "arch/x86/panic.h"
 #include "lib/log.h"
 #include "vmx/check.h"
+#include "vmx/debug.h"
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
 #include "vmx/inject.h"
@@ -21,13 +22,8 @@
 /* A guest never runs longer than this without being looked at, whatever it does. */
 #define QUANTUM_US 5000u
 
-bool vmx_loop(struct vcpu *v, bool launched);
-
 #define VCPU_ON_EXIT 0x230 /* where entry.asm looks for it */
 _Static_assert(offsetof(struct vcpu, on_exit) == VCPU_ON_EXIT, "entry.asm: VCPU_ON_EXIT");
-
-/* Groups whose change can make the state one that VM entry refuses, or make it valid again. */
-#define STATE_MODE (STATE_CR0 | STATE_CR4 | STATE_EFER | STATE_GDTR | STATE_IDTR | STATE_SEGMENTS)
 
 /* Host TSC at which the guest is to be left; the quantum's timer is always armed. */
 static u64 deadline_of(const struct vcpu *v) { return v->vm->parts.clock->first->deadline; }
@@ -59,7 +55,8 @@ static void wait_halted(struct vcpu *v)
 {
     u64 begin = rdtsc();
 
-    while (v->vm->end == VM_END_NONE && v->vm->state == VM_RUNNING && !inject_wakes(v)) {
+    while (v->vm->end == VM_END_NONE && v->vm->state == VM_RUNNING && !v->debug.held &&
+           !inject_wakes(v)) {
         sleep_until(deadline_of(v));
         clock_run(v->vm->parts.clock, rdtsc());
         poll_host(v);
@@ -71,12 +68,19 @@ static void wait_halted(struct vcpu *v)
     v->halt_ticks += rdtsc() - begin;
 }
 
+static bool stands_still(const struct vcpu *v)
+{
+    return v->vm->state == VM_PAUSED || v->debug.held;
+}
+
 static void wait_paused(struct vcpu *v)
 {
-    while (v->vm->end == VM_END_NONE && v->vm->state == VM_PAUSED) {
+    debug_park(v);
+    while (v->vm->end == VM_END_NONE && stands_still(v)) {
         sleep_until(rdtsc() + v->vm->parts.tsc_hz / 1000000 * QUANTUM_US);
         poll_host(v);
     }
+    debug_unpark(v);
 }
 
 static void flush_tlb(struct vcpu *v)
@@ -131,22 +135,6 @@ static bool serve_requests(struct vcpu *v)
     return true;
 }
 
-/* Deliver in software, since VM entry cannot: one event, if one may be taken now. */
-static enum exit_action deliver_emulated(struct vcpu *v)
-{
-    struct emu_event event;
-
-    vcpu_load(v, STATE_BASE);
-    if (!inject_take(v, &event))
-        return EXIT_CONTINUE;
-    /* A trap that was due is delivered or lost to this event; some CPUs do not clear it at an exit.
-     */
-    v->state.pending_debug = 0;
-    v->state.valid |= STATE_PENDING_DEBUG;
-    v->state.dirty |= STATE_PENDING_DEBUG;
-    return emulate_finish(v, emu_deliver(&v->emu, &event));
-}
-
 static void book_broken(struct vcpu *v, int rule, u64 begin, u64 count)
 {
     struct broken_stat *b = &v->broken[rule];
@@ -168,10 +156,11 @@ static void book_broken(struct vcpu *v, int rule, u64 begin, u64 count)
 /* In virtual-8086 mode VM entry would inject through a protected-mode IDT. */
 static bool deliver_real(struct vcpu *v)
 {
-    enum exit_action action = deliver_emulated(v);
+    enum exit_action action = emulate_event(v);
 
     inject_windows(v);
-    return action == EXIT_CONTINUE && v->requests == 0 && !(v->state.dirty & STATE_MODE);
+    return action == EXIT_CONTINUE && (v->requests & ~(u32)REQUEST_DEBUG) == 0 &&
+           !(v->state.dirty & STATE_MODE);
 }
 
 /*
@@ -183,7 +172,7 @@ static void run_emulated(struct vcpu *v, int rule)
     struct x86_state *s = &v->state;
     u64 begin = s->seg[SEG_CS].base + s->rip, count = 0;
 
-    if ((v->requests & REQUEST_EVENTS) && deliver_emulated(v) == EXIT_END)
+    if ((v->requests & REQUEST_EVENTS) && emulate_event(v) == EXIT_END)
         return;
     while (v->requests == 0 && (v->stepped = rdtsc()) < deadline_of(v)) {
         u32 before = s->dirty;
@@ -277,16 +266,23 @@ static bool prepare(struct vcpu *v)
         clock_run(v->vm->parts.clock, rdtsc());
         return false;
     }
-    if (v->vm->state == VM_PAUSED) {
+    if ((v->requests & REQUEST_DEBUG) && !debug_settle(v))
+        return false;
+    if (stands_still(v)) {
         wait_paused(v);
         return false;
     }
-    if ((v->requests & ~(u32)REQUEST_EVENTS) && !serve_requests(v))
+    if ((v->requests & ~(u32)(REQUEST_EVENTS | REQUEST_DEBUG)) && !serve_requests(v))
+        return false;
+    if ((v->requests & REQUEST_DEBUG) && !debug_serve(v))
         return false;
     if (v->state.dirty & STATE_MODE) {
         int broken = check_guest_state(v);
         if (broken >= 0) {
-            run_emulated(v, broken);
+            if (v->vm->debug.rows)
+                v->requests |= REQUEST_DEBUG; /* which emulates with an eye on them */
+            else
+                run_emulated(v, broken);
             return false;
         }
         v->broken_now = -1;
@@ -343,7 +339,8 @@ void vm_run(struct vm *vm)
     struct vcpu *v = vm->vcpu[0];
 
     vcpu_make_current(v);
-    vm->state = VM_RUNNING;
+    vm->state = vm->debug.wait ? VM_PAUSED : VM_RUNNING;
+    vm->debug.stop = (struct debug_stop){.cause = DEBUG_START};
     vm->started = v->exited = rdtsc();
     v->reason = EXIT_NONE;
     trace_idle(v);

@@ -219,6 +219,10 @@ void vcpu_set_state(struct vcpu *v, const struct x86_state *initial)
     v->state.valid = v->state.dirty = STATE_ALL;
     v->event.vector = VECTOR_NONE;
     v->requests = REQUEST_INTERRUPT | REQUEST_FLUSH_TLB;
+    if (v->vm->debug.rows) {
+        v->debug.rearm = true;
+        v->requests |= REQUEST_DEBUG;
+    }
     v->nmi_pending = v->interrupt_waits = v->reinject = false;
     v->interrupt_window = v->nmi_window = false;
     vcpu_control(v, PROC_INTERRUPT_WINDOW_EXITING | PROC_NMI_WINDOW_EXITING, false);
@@ -236,28 +240,37 @@ static void load_segment(struct segment *s, unsigned i)
     s->base = vmread(VMCS_SEG_BASE(i));
 }
 
-static void load_live(struct x86_state *s)
+/* Debug registers that breakpoints are in are not the guest's now. */
+static void load_live(struct vcpu *v)
 {
+    struct x86_state *s = &v->state;
+    const u64 dr[] = {dr0_read(), dr1_read(), dr2_read(), dr3_read()};
+
     s->cr2 = cr2_read();
-    s->dr[0] = dr0_read();
-    s->dr[1] = dr1_read();
-    s->dr[2] = dr2_read();
-    s->dr[3] = dr3_read();
+    for (unsigned n = 0; n < ARRAY_SIZE(dr); n++)
+        if (!(v->debug.armed & BIT(n)))
+            s->dr[n] = dr[n];
     s->dr6 = dr6_read();
 }
 
-static void flush_live(const struct x86_state *s)
+static void flush_live(const struct vcpu *v, const struct x86_state *s)
 {
+    u64 dr[4];
+
     cr2_write(s->cr2);
-    dr0_write(s->dr[0]);
-    dr1_write(s->dr[1]);
-    dr2_write(s->dr[2]);
-    dr3_write(s->dr[3]);
+    for (unsigned n = 0; n < ARRAY_SIZE(dr); n++)
+        dr[n] = v->debug.armed & BIT(n) ? v->debug.ours[n] : s->dr[n];
+    dr0_write(dr[0]);
+    dr1_write(dr[1]);
+    dr2_write(dr[2]);
+    dr3_write(dr[3]);
     dr6_write(s->dr6);
 }
 
-static void load_rare(struct x86_state *s, u32 want)
+static void load_rare(struct vcpu *v, u32 want)
 {
+    struct x86_state *s = &v->state;
+
     if (want & STATE_GDTR)
         s->gdtr = (struct table_reg){vmread(VMCS_GUEST_GDTR_BASE), vmread(VMCS_GUEST_GDTR_LIMIT)};
     if (want & STATE_IDTR)
@@ -269,13 +282,13 @@ static void load_rare(struct x86_state *s, u32 want)
         s->pdpte[3] = vmread(VMCS_GUEST_PDPTE3);
     }
     if (want & STATE_DR7)
-        s->dr7 = vmread(VMCS_GUEST_DR7);
+        s->dr7 = v->debug.armed ? v->debug.guest_dr7 : vmread(VMCS_GUEST_DR7);
     if (want & STATE_PENDING_DEBUG)
         s->pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
     if (want & STATE_ACTIVITY)
         s->activity = (enum activity)vmread(VMCS_GUEST_ACTIVITY);
     if (want & STATE_LIVE)
-        load_live(s);
+        load_live(v);
     if (want & STATE_SYSENTER) {
         s->sysenter_cs = vmread(VMCS_GUEST_SYSENTER_CS);
         s->sysenter_esp = vmread(VMCS_GUEST_SYSENTER_ESP);
@@ -317,7 +330,7 @@ void vcpu_load_groups(struct vcpu *v, u32 groups)
         load_segment(&s->seg[i], i);
     }
     if (want & STATE_RARE)
-        load_rare(s, want);
+        load_rare(v, want);
     if (unlikely(v->dress.shape == SHAPE_VM86))
         shape_undress(&v->dress, want, s);
 }
@@ -363,7 +376,17 @@ static void flush_control_registers(struct vcpu *v, const struct x86_state *s, u
     }
 }
 
-static void flush_rare(const struct x86_state *s, u32 dirty)
+/* Breakpoints of ours have the registers they are in to themselves. */
+static u64 dr7_with_ours(struct vcpu *v, u64 guest)
+{
+    v->debug.guest_dr7 = guest;
+    for (unsigned n = 0; n < 4; n++)
+        if (v->debug.armed & BIT(n))
+            guest = (guest & ~(3ull << 2 * n | 15ull << (16 + 4 * n))) | 2ull << 2 * n;
+    return guest;
+}
+
+static void flush_rare(struct vcpu *v, const struct x86_state *s, u32 dirty)
 {
     if (dirty & STATE_GDTR) {
         vmwrite(VMCS_GUEST_GDTR_BASE, s->gdtr.base);
@@ -380,11 +403,11 @@ static void flush_rare(const struct x86_state *s, u32 dirty)
         vmwrite(VMCS_GUEST_PDPTE3, s->pdpte[3]);
     }
     if (dirty & STATE_DR7)
-        vmwrite(VMCS_GUEST_DR7, s->dr7);
+        vmwrite(VMCS_GUEST_DR7, dr7_with_ours(v, s->dr7));
     if (dirty & STATE_PENDING_DEBUG)
         vmwrite(VMCS_GUEST_PENDING_DEBUG, s->pending_debug);
     if (dirty & STATE_LIVE)
-        flush_live(s);
+        flush_live(v, s);
     if (dirty & STATE_SYSENTER) {
         vmwrite(VMCS_GUEST_SYSENTER_CS, (u32)s->sysenter_cs);
         vmwrite(VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
@@ -415,7 +438,7 @@ static void flush(struct vcpu *v, const struct x86_state *s, u32 dirty)
             flush_segment(&s->seg[i], i);
         }
         if (dirty & STATE_RARE)
-            flush_rare(s, dirty);
+            flush_rare(v, s, dirty);
     }
 }
 

@@ -15,6 +15,7 @@
 #include "emulator/emulator.h"
 #include "lib/status.h"
 #include "lib/types.h"
+#include "vmx/debug_state.h"
 #include "vmx/shape.h"
 #include "vmx/vmcs.h"
 
@@ -42,12 +43,16 @@ enum vcpu_request {
     REQUEST_FLUSH_TLB = BIT(5),
     REQUEST_EVENT = BIT(6), /* vcpu.event is to be injected */
     REQUEST_HALTED = BIT(7),
-    REQUEST_POLL = BIT(8), /* the console has something */
+    REQUEST_POLL = BIT(8),  /* the console has something */
+    REQUEST_DEBUG = BIT(9), /* see debug.h */
     REQUEST_EVENTS = REQUEST_INTERRUPT | REQUEST_NMI | REQUEST_EVENT
 };
 
 /* #AC and #DB can be made to recur without end inside the CPU, so they must leave the guest. */
 #define VCPU_EXCEPTIONS (BIT(VECTOR_AC) | BIT(VECTOR_DB) | BIT(VECTOR_MC))
+
+/* Groups whose change can make the state one that VM entry refuses, or make it valid again. */
+#define STATE_MODE (STATE_CR0 | STATE_CR4 | STATE_EFER | STATE_GDTR | STATE_IDTR | STATE_SEGMENTS)
 
 struct exit_stat {
     u64 count;
@@ -114,6 +119,7 @@ struct vcpu {
     struct broken_stat broken[VCPU_RULES];
     int broken_now; /* rule number, or -1 */
     u64 stretch, stretch_begin;
+    struct vcpu_debug debug;
     u64 stepped; /* host TSC when the last step with state that cannot be entered began */
 };
 
@@ -159,6 +165,10 @@ static inline void vcpu_load_base(struct vcpu *v)
     s->cr4 = (vmread(VMCS_GUEST_CR4) & ~v->cr4_owned) | v->cr4_shown;
     s->seg[SEG_CS].access = vmread(VMCS_GUEST_CS_ACCESS);
 }
+
+/* vmx/entry.asm: enter, and again after every exit as long as v->on_exit says so.  True: the entry
+ * itself failed. */
+bool vmx_loop(struct vcpu *v, bool launched);
 
 /* Put changed groups into the VMCS. */
 void vcpu_flush(struct vcpu *v);

@@ -12,6 +12,7 @@
 #include "drivers/gmem.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
+#include "vmx/debug_state.h"
 #include "vmx/ept.h"
 #include "vmx/shape.h"
 
@@ -84,7 +85,8 @@ struct vm {
     u32 end_code;       /* status of a debug-exit */
     char end_text[200]; /* why, for people */
     u64 started, ran;   /* host TSC of vm_run(); ticks of earlier runs */
-    u64 msr_denied;     /* accesses answered with #GP because nobody knows the MSR */
+    struct vm_debug debug;
+    u64 msr_denied; /* accesses answered with #GP because nobody knows the MSR */
     u32 msr_denied_last;
 };
 

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Debian's GDB: source-level on a test guest that itself uses debug registers and TF (and passes its
+tests all the same), and by symbols of /proc/kallsyms on Linux."""
+from dataclasses import dataclass
+
+from harness import Boot, linux
+
+
+@dataclass
+class Session(Boot):
+    """A Boot with GDB: `commands` are typed there once the output has `ready`."""
+    ready: str = "running: "
+    commands: str = ""
+
+    def line(self, folder):
+        self.files = {"commands": self.commands.encode(), **self.files}
+        line = super().line(folder)
+        return ["tests/gdb_session.py", self.ready, f"{folder}/commands", *line[1:]]
+
+
+GUEST = """\
+file build/guests/debug.elf
+target remote 127.0.0.1:{port}
+printf "at %#lx, cr0 %#lx\\n", $pc, $cr0
+info threads
+hbreak guest_main
+continue
+backtrace 1
+info registers rip cs cr3 efer xmm15
+break run_test
+continue
+finish
+clear run_test
+step
+stepi
+x/i $pc
+watch run
+rwatch failed
+continue
+print run
+continue
+delete
+monitor break
+tbreak test_from_cpl3
+continue
+backtrace 3
+set var current_failed = 1
+set var current_failed = 0
+monitor vm
+monitor nonsense
+detach
+"""
+
+LINUX = """\
+file {symbols}
+target remote 127.0.0.1:{port}
+break *do_sys_openat2
+continue
+backtrace 1
+print/x $cs
+x/s $rsi
+delete
+stepi
+stepi
+info registers rip cr3
+watch -l *(long *)($rsp - 8)
+continue
+delete
+kill
+"""
+NAMES = "do_sys_openat2|do_filp_open|path_openat|vfs_read"
+
+TESTS = [
+    *(Session(f"gdb: source-level session ({cpu})", cpu=cpu, commands=GUEST, timeout=150, weight=20,
+              args=["--hv-append", "gdb=wait", "build/guests/debug.elf"],
+              expect=[r"at 0x10000c, cr0 0x11", r"\* 1 +Thread 1 \(guest CPU 0\)",
+                      r"^Breakpoint 1, guest_main \(\)", r"#0  guest_main \(\) at \S*guest",
+                      r"^rip +0x\w+ +0x\w+ <guest_main", r"^cs +0x8 ", r"^cr3 +0x[1-9a-f]",
+                      r"^efer +0x[45]00 ", r"^xmm15 ", r"^Breakpoint 2, run_test",
+                      r"^Hardware watchpoint 3: run$", r"^Hardware read watchpoint 4: failed",
+                      r"^Hardware watchpoint 3: run\n\nOld value = \d+\nNew value = \d+",
+                      r"^\$\d+ = \d+", r"^Hardware read watchpoint 4: failed\n\nValue = 0",
+                      r"^no breakpoints or watchpoints", r"^Temporary breakpoint \d+, test_from_cpl3", r"#1 .* run_test",
+                      r"expected a command, got \"nonsense\"",
+                      r"^--- the guest's side", r"^\d+ passed, 0 failed"],
+              reject=[r"panic", r"[Ee]rror in sourced", r"[Ww]arning: .*description"])
+      for cpu in ("haswell", "lynnfield")),
+    Session("gdb: Linux by /proc/kallsyms", commands=LINUX, timeout=300, weight=50,
+            ready="symbols are told",
+            args=linux(args=["--hv-append", "gdb=com2"]),
+            script="timeout 240\nexpect guest:/# \n"
+                   f"send grep -E ' ({NAMES})$' /proc/kallsyms; echo symbols are ''told\\r\n"
+                   "expect symbols are told\r\nexpect guest:/# \npause 6\n"
+                   "send while :; do cat /etc/passwd; sleep 1; done\\r\nexpect killed by GDB\n",
+            expect=[r"^Breakpoint 1, 0x\w+ in do_sys_openat2 \(\)", r"#0  0x\w+ in do_sys_openat2",
+                    r"^\$1 = 0x10$", r"\"/", r"do_sys_openat2\+\d", r"^rip +0xffffffff8\w+ ",
+                    r"^cr3 +0x[1-9a-f]", r"^Hardware watchpoint 2", r"Old value = ",
+                    r"killed by GDB"],
+            reject=[r"panic", r"[Ee]rror in sourced"]),
+]
