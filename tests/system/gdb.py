@@ -80,7 +80,8 @@ TESTS = [
                       r"^Hardware watchpoint 3: run$", r"^Hardware read watchpoint 4: failed",
                       r"^Hardware watchpoint 3: run\n\nOld value = \d+\nNew value = \d+",
                       r"^\$\d+ = \d+", r"^Hardware read watchpoint 4: failed\n\nValue = 0",
-                      r"^no breakpoints or watchpoints", r"^Temporary breakpoint \d+, test_from_cpl3", r"#1 .* run_test",
+                      r"^no breakpoints or watchpoints",
+                      r"^Temporary breakpoint \d+, test_from_cpl3", r"#1 .* run_test",
                       r"expected a command, got \"nonsense\"",
                       r"^--- the guest's side", r"^\d+ passed, 0 failed"],
               reject=[r"panic", r"[Ee]rror in sourced", r"[Ww]arning: .*description"])
@@ -93,7 +94,7 @@ TESTS = [
                    "expect symbols are told\r\nexpect guest:/# \npause 6\n"
                    "send while :; do cat /etc/passwd; sleep 1; done\\r\nexpect killed by GDB\n",
             expect=[r"^Breakpoint 1, 0x\w+ in do_sys_openat2 \(\)", r"#0  0x\w+ in do_sys_openat2",
-                    r"^\$1 = 0x10$", r"\"/", r"do_sys_openat2\+\d", r"^rip +0xffffffff8\w+ ",
+                    r"^\$1 = 0x10$", r"\"/", r"^rip +0xffffffff8\w+ +0x\w+ <do_sys_openat2\+7>",
                     r"^cr3 +0x[1-9a-f]", r"^Hardware watchpoint 2", r"Old value = ",
                     r"killed by GDB"],
             reject=[r"panic", r"[Ee]rror in sourced"]),
