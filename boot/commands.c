@@ -4,6 +4,7 @@
  */
 #include "boot/commands.h"
 
+#include "arch/x86/cpus.h"
 #include "arch/x86/irq.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/memory.h"
@@ -16,6 +17,14 @@ static enum status run_mem(struct shell *sh, int argc, char **argv)
     (void)argc;
     (void)argv;
     mem_report(sh->out);
+    return STATUS_OK;
+}
+
+static enum status run_cpus(struct shell *sh, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    cpus_show(sh->out);
     return STATUS_OK;
 }
 
@@ -33,7 +42,9 @@ static enum status run_devs(struct shell *sh, int argc, char **argv)
 
     for (unsigned i = 0; i < CONFIG_MAX_VMS && machines[i]; i++)
         if (argc < 2 || strcmp(machines[i]->config->name, argv[1]) == 0) {
+            vm_lock(&machines[i]->vm);
             board_show(&machines[i]->board, sh->out);
+            vm_unlock(&machines[i]->vm);
             return STATUS_OK;
         }
     return shell_fail(sh, argc > 1 ? 1 : -1, STATUS_ENOENT,
@@ -75,6 +86,7 @@ static enum status run_poweroff(struct shell *sh, int argc, char **argv)
 
 static const struct shell_command commands[] = {
     {"mem", "", "physical memory: who has how much", NULL, run_mem, NULL},
+    {"cpus", "", "the machine's CPUs: which are in use", NULL, run_cpus, NULL},
     {"irq", "", "host interrupts: counts by vector", NULL, run_irq, NULL},
     {"devs", "[VM]", "a guest's devices, register by register", "devs", run_devs, NULL},
     {"time", "",

@@ -257,6 +257,7 @@ boot_stack_top  equ percpu_boot_stacks + 0x9000 ; a guard page and STACK_SIZE fu
 
 section .bss
         align   4096
+global boot_pml4
 boot_pml4:       resb 4096
 boot_pdpt:       resb 4096
 boot_pdpt_image: resb 4096

@@ -6,11 +6,13 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpus.h"
 #include "arch/x86/irq.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/panic.h"
+#include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
 #include "boot/commands.h"
 #include "boot/console.h"
@@ -20,6 +22,7 @@
 #include "lib/log.h"
 #include "vmx/commands.h"
 #include "vmx/gdbserver.h"
+#include "vmx/select.h"
 #include "vmx/show.h"
 #include "vmx/trace.h"
 #include "vmx/vmx.h"
@@ -47,7 +50,10 @@ static struct hypervisor {
     struct gdbserver gdb;
     struct console_hw gdb_hw;
     struct uart16550 gdb_uart;
+    bool running; /* guests may be started */
 } hypervisor;
+
+static void start_elsewhere(struct hypervisor *h);
 
 static u64 console_now_us(void *ctx)
 {
@@ -55,11 +61,18 @@ static u64 console_now_us(void *ctx)
     return tsc_now_us();
 }
 
+/* Keys, and what the commands of the prompt looked at; all of that is CPU 0's. */
 static void poll_console(void *ctx)
 {
     struct hypervisor *h = ctx;
+
+    if (cpu_number() != 0)
+        return;
     mux_poll(&h->mux);
     gdbserver_poll(&h->gdb);
+    vm_let_go(&h->list);
+    if (h->running)
+        start_elsewhere(h);
 }
 
 static void drain_all(void)
@@ -68,9 +81,15 @@ static void drain_all(void)
     console_drain();
 }
 
+/* Behind this nobody else runs, and nothing waits for a lock that a stopped CPU holds. */
+static void stop_others(void)
+{
+    cpus_stop_others();
+    mux_enter_panic(&hypervisor.mux);
+}
+
 static void post_mortem(void)
 {
-    mux_enter_panic(&hypervisor.mux);
     if (hypervisor.config.hv.on_end == ON_END_PROMPT)
         shell_run_polled(&hypervisor.shell);
 }
@@ -89,6 +108,8 @@ static void start_console(struct hypervisor *h)
     shell_init(&h->shell, &h->mux.prompt_out, &h->mux, 80);
     struct mux_prompt prompt = shell_prompt(&h->shell);
     mux_set_prompt(&h->mux, &prompt);
+    panic_set_stop_others(stop_others);
+    panic_attach(cpus_report_stopped);
     panic_attach(vmx_panic_report);
     panic_attach(trace_panic_report);
     panic_set_post_mortem(post_mortem);
@@ -144,6 +165,29 @@ static void report_configuration(const struct hypervisor *h)
         log_error("config", "%u more errors", c->error_count - CONFIG_MAX_ERRORS);
 }
 
+/* On one of the other CPUs: VT-x as on the first, or percpu.vmx stays NULL. */
+static void join(void *ctx)
+{
+    const struct hypervisor *h = ctx;
+    struct vmx_caps caps;
+
+    if (caps_probe(&caps) != STATUS_OK || !caps_equal(&caps, &h->caps))
+        log_error("vmx", "VT-x is not the same here as on CPU 0: no guest runs on this CPU");
+    else if (vmx_enable(&caps) != STATUS_OK)
+        log_error("vmx", "no guest runs on this CPU, for the reason above");
+}
+
+static void join_all(struct hypervisor *h)
+{
+    for (unsigned n = 1; n < cpu_count(); n++) {
+        if (!cpus_online(n))
+            continue;
+        cpus_run(n, join, h);
+        while (!cpus_idle(n))
+            cpu_pause();
+    }
+}
+
 static bool start_vtx(struct hypervisor *h)
 {
     if (caps_probe(&h->caps) != STATUS_OK || vmx_enable(&h->caps) != STATUS_OK) {
@@ -151,6 +195,7 @@ static bool start_vtx(struct hypervisor *h)
         return false;
     }
     h->list.caps = &h->caps;
+    join_all(h);
     log_info("vmx", "VT-x is on: EPT%s%s%s%s; `caps` shows every feature",
              h->caps.unrestricted ? ", unrestricted guest" : ", no unrestricted guest",
              caps_has(&h->caps, CAP_PROC2, PROC2_VPID) ? ", VPID" : "",
@@ -181,9 +226,6 @@ static void create_machines(struct hypervisor *h)
         h->machine[h->list.count] = m;
         h->list.vm[h->list.count++] = &m->vm;
     }
-    if (h->list.count > 1)
-        log_info("vmx", "%u guests and one CPU in use: they run one after the other",
-                 h->list.count);
 }
 
 /* Give the keys to a guest, or to the prompt (NULL). */
@@ -198,15 +240,73 @@ static void focus(struct hypervisor *h, const char *guest)
         log_warn("console", "no terminal for %s: %s", guest ? guest : "the prompt", status_text(s));
 }
 
-static void run_machine(struct hypervisor *h, unsigned i)
+static bool is_taken(const struct hypervisor *h, unsigned cpu)
 {
-    h->list.selected = i;
-    focus(h, h->machine[i]->config->name);
-    machine_run(h->machine[i]);
-    focus(h, NULL);
-    poll_console(h); /* GDB is told, too */
-    for (u32 spins = 0; h->gdb.open && spins < GDB_SPINS && !uart_idle(&h->gdb_uart); spins++)
-        cpu_pause();
+    for (unsigned i = 0; i < h->list.count; i++)
+        for (unsigned k = 0; k < h->list.vm[i]->vcpu_count && h->machine[i]->placed; k++)
+            if (h->list.vm[i]->host[k] == cpu)
+                return true;
+    return false;
+}
+
+/* Choose the host CPUs of a machine, from `first` on; false when there are not enough now. */
+static bool place(struct hypervisor *h, struct machine *m, unsigned first)
+{
+    unsigned got = 0, want = m->vm.vcpu_count;
+
+    for (unsigned n = first; n < cpu_count() && got < want; n++)
+        if (cpus_online(n) && percpu_get(n)->vmx && cpus_idle(n) && !is_taken(h, n))
+            m->vm.host[got++] = n;
+    if (got == want) {
+        m->vm.shared = want > 1 || m->vm.host[0] != 0;
+        m->placed = true;
+    } else if (!m->told && first == 0) {
+        m->told = true;
+        log_info(m->config->name,
+                 "waits for %u CPUs, of which %u are free: it runs when others end", want, got);
+    }
+    return m->placed;
+}
+
+static void run_elsewhere(void *ctx)
+{
+    struct machine *m = ctx;
+
+    machine_run(m);
+    atomic_store(&m->done, true);
+}
+
+/* Take the CPUs of those that have ended, and start what waits; `first` is the first CPU to use.
+ * The machine that is to run here comes back. */
+static struct machine *start_waiting(struct hypervisor *h, unsigned first)
+{
+    for (unsigned i = 0; i < h->list.count; i++)
+        if (atomic_exchange(&h->machine[i]->done, false))
+            h->machine[i]->placed = false;
+    for (unsigned i = 0; i < h->list.count; i++) {
+        struct machine *m = h->machine[i];
+        bool waits = m->vm.state == VM_READY || m->vm.end == VM_END_RESTART;
+        if (m->placed || !waits)
+            continue;
+        if (!place(h, m, first))
+            return NULL;
+        if (m->vm.host[0] == 0) {
+            h->list.selected = i;
+            return m;
+        }
+        cpus_run(m->vm.host[0], run_elsewhere, m);
+    }
+    return NULL;
+}
+
+static void start_elsewhere(struct hypervisor *h) { (void)start_waiting(h, 1); }
+
+static bool any_runs(const struct hypervisor *h)
+{
+    for (unsigned i = 0; i < h->list.count; i++)
+        if (h->machine[i]->placed)
+            return true;
+    return false;
 }
 
 /* The status that stands for how a VM ended. */
@@ -228,17 +328,25 @@ static void run_scripts(struct hypervisor *h)
     }
 }
 
-/* No guest runs: serve the prompt, and start again what `reset` asks for. */
-static _Noreturn void serve_prompt(struct hypervisor *h)
+/* Run guests, here and elsewhere, and serve the prompt; until none runs or, with `on`, for ever. */
+static void serve(struct hypervisor *h, bool on)
 {
-    for (;;) {
-        apic_timer_arm(rdtsc() + tsc_from_us(IDLE_POLL_US));
-        cpu_wait();
-        poll_console(h);
-        for (unsigned i = 0; i < h->list.count; i++)
-            if (h->list.vm[i]->end == VM_END_RESTART)
-                run_machine(h, i);
-    }
+    do {
+        struct machine *m = start_waiting(h, 0);
+        if (m) {
+            focus(h, m->config->name);
+            run_elsewhere(m);
+            focus(h, NULL);
+            poll_console(h); /* GDB is told, too */
+            for (u32 spins = 0; h->gdb.open && spins < GDB_SPINS && !uart_idle(&h->gdb_uart);
+                 spins++)
+                cpu_pause();
+        } else if (on || any_runs(h)) {
+            apic_timer_arm(rdtsc() + tsc_from_us(IDLE_POLL_US));
+            cpu_wait();
+            poll_console(h);
+        }
+    } while (on || any_runs(h));
 }
 
 _Noreturn void hypervisor_run(const struct boot_info *boot)
@@ -258,15 +366,17 @@ _Noreturn void hypervisor_run(const struct boot_info *boot)
         status = END_NO_VTX;
     shell_start(&h->shell);
     run_scripts(h);
-    for (unsigned i = 0; i < h->list.count; i++) {
-        run_machine(h, i);
+    vm_let_go(&h->list);
+    h->running = true;
+    serve(h, false);
+    for (unsigned i = 0; i < h->list.count; i++)
         status = end_status(h->list.vm[i]);
-    }
     if (h->list.count == 0 && status != END_NO_VTX)
         log_warn("boot", "no guest to run; the README says how to give one as a module");
     if (h->config.hv.on_end == ON_END_RESET)
         machine_reboot();
     if (h->config.hv.on_end == ON_END_POWEROFF)
         machine_end(status);
-    serve_prompt(h);
+    serve(h, true);
+    __builtin_unreachable();
 }

@@ -5,6 +5,7 @@
 #include "boot/machine.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpus.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/tsc.h"
 #include "guest/address.h"
@@ -24,7 +25,10 @@ static u64 read_tsc(void *source)
 static void wake_uart(void *ctx)
 {
     struct machine *m = ctx;
+
+    vm_lock(&m->vm);
     vuart_poll(&m->board.uart);
+    vm_unlock(&m->vm);
 }
 
 /* Memory for one range, aligned for the largest EPT pages that can be had. */
@@ -116,6 +120,7 @@ static enum status create_vm(struct machine *m, const struct machine_host *host,
         .bus = &m->board.bus,
         .intc = m->board.intc,
         .clock = &m->board.clock,
+        .cpu_clock = m->board.cpu_clock,
         .mem = &m->mem,
         .tsc_hz = tsc_hz(),
         .poll = host->poll,
@@ -127,21 +132,25 @@ static enum status create_vm(struct machine *m, const struct machine_host *host,
 /* Put the images into memory and the first CPU at their entry. */
 static enum status load(struct machine *m)
 {
-    struct x86_state state;
     struct load_error error;
 
     enum status s =
-        guest_build(m->config, m->modules, m->module_count, true, &m->mem, &state, &error);
+        guest_build(m->config, m->modules, m->module_count, true, &m->mem, &m->vm.start, &error);
     if (s == STATUS_OK && m->config->kind == IMAGE_FIRMWARE)
         s = firmware_furnish(&m->board.firmware, m->config, m->modules, &error);
     if (s != STATUS_OK) {
         log_error(m->config->name, "not started: %s", error.text);
-        return s;
     }
-    vcpu_make_current(m->vm.vcpu[0]);
-    vcpu_power_on(m->vm.vcpu[0]);
-    vcpu_set_state(m->vm.vcpu[0], &state);
-    return STATUS_OK;
+    return s;
+}
+
+/* So that the prompt can show it before it runs. */
+static void show_ready(struct vm *vm)
+{
+    vcpu_make_current(vm->vcpu[0]);
+    vcpu_power_on(vm->vcpu[0]);
+    vcpu_set_state(vm->vcpu[0], &vm->start);
+    vcpu_release(vm->vcpu[0]);
 }
 
 static void destroy(struct machine *m)
@@ -173,9 +182,11 @@ enum status machine_create(struct machine **out, const struct machine_host *host
 {
     hpa_t at;
 
-    if (config->vcpus != 1) {
-        log_error(config->name, "vcpus=%u: guests run on one CPU so far; leave vcpus= out",
-                  config->vcpus);
+    if (config->vcpus > cpus_online_count()) {
+        log_error(config->name,
+                  "vcpus=%u, but %u CPUs are in use (see `cpus`), and each runs one: "
+                  "give it vcpus=%u at most",
+                  config->vcpus, cpus_online_count(), cpus_online_count());
         return STATUS_ENOTSUP;
     }
     enum status s = mem_alloc(sizeof(struct machine), PAGE_SIZE, "machine", &at);
@@ -191,6 +202,7 @@ enum status machine_create(struct machine **out, const struct machine_host *host
         destroy(m);
         return s;
     }
+    show_ready(&m->vm);
     *out = m;
     return STATUS_OK;
 }
@@ -207,11 +219,20 @@ static enum status restart(struct machine *m)
     return load(m);
 }
 
+static bool restarted(struct machine *m)
+{
+    if (restart(m) == STATUS_OK)
+        return true;
+    m->vm.state = VM_ENDED;
+    m->vm.end = VM_END_ERROR; /* no more of that until `reset` */
+    return false;
+}
+
 void machine_run(struct machine *m)
 {
     const struct vm *vm = &m->vm;
 
-    if (vm->end != VM_END_NONE && restart(m) != STATUS_OK)
+    if (vm->end != VM_END_NONE && !restarted(m))
         return;
     for (;;) {
         log_info(m->config->name, "running: %llu MiB, %u virtual CPU%s%s, entered at tsc=%#llx",
@@ -223,7 +244,7 @@ void machine_run(struct machine *m)
         log_info(m->config->name, "ended: %s", vm->end_text);
         if (vm->end != VM_END_RESET && vm->end != VM_END_RESTART)
             return;
-        if (restart(m) != STATUS_OK)
+        if (!restarted(m))
             return;
     }
 }

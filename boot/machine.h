@@ -21,6 +21,9 @@ struct machine {
     struct cpu_port port;
     struct board board;
     struct vm vm;
+    bool told;         /* that it waits for CPUs */
+    bool placed;       /* its host CPUs are its own: vm.host[] */
+    _Atomic bool done; /* machine_run() has returned, CPU 0 has not taken note of it yet */
 };
 
 /* What all machines share. */
@@ -41,7 +44,8 @@ CHECKED enum status machine_create(struct machine **out, const struct machine_ho
                                    const struct vm_config *config, const struct image *modules,
                                    unsigned module_count, unsigned id);
 
-/* Run it until its life ends other than by a reset; how it ended is in m->vm. */
+/* Run it on the CPUs of vm.host[], of which this is the first, until its life ends other than by a
+ * reset; how it ended is in m->vm. */
 void machine_run(struct machine *m);
 
 #endif

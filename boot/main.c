@@ -128,6 +128,7 @@ static void init_cpus(void)
     apic_timer_init();
     apic_report();
     mtrr_init();
+    cpus_start();
 }
 
 _Noreturn void boot_main(u32 magic, u32 info)

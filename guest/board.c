@@ -110,6 +110,10 @@ enum status board_reset(struct board *b)
     bus_init(&b->bus);
     clock_init(&b->clock, b->config.read, b->config.source, b->config.hz);
     s = create_controllers(b);
+    for (unsigned i = 1; i < b->config.vcpus && s == STATUS_OK; i++) {
+        clock_init(&b->cpu_clock[i], b->config.read, b->config.source, b->config.hz);
+        vlapic_set_clock(&b->lapics, i, &b->cpu_clock[i]);
+    }
     if (s == STATUS_OK)
         s = create_devices(b);
     if (s == STATUS_OK)

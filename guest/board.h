@@ -21,6 +21,7 @@
 #include "drivers/model/vrtc.h"
 #include "drivers/model/vsys.h"
 #include "drivers/model/vuart.h"
+#include "guest/config.h"
 #include "guest/firmware.h"
 #include "lib/format.h"
 #include "lib/status.h"
@@ -41,7 +42,8 @@ struct board_config {
 
 struct board {
     struct bus bus;
-    struct clock clock;
+    struct clock clock;                       /* of the devices and of CPU 0 */
+    struct clock cpu_clock[CONFIG_MAX_VCPUS]; /* [n], n > 0: of CPU n's local APIC */
     struct intc intc;
     struct board_config config;
     u64 built; /* tick of board_init() */

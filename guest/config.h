@@ -22,7 +22,7 @@
  *   kind=auto|flat|multiboot|linux|firmware   what the module is (auto: by its content, never
  *                                    flat nor firmware: a BIOS, 64 KiB to 16 MiB)
  *   mem=SIZE                         memory: whole pages, 1M to 1024G (default 256M)
- *   vcpus=N                          virtual CPUs, 1 to 8 (default 1)
+ *   vcpus=N                          virtual CPUs, 1 to 8 (default 1), each on a CPU of its own
  *   unrestricted=auto|on|off         use the CPU's unrestricted guest mode (auto: if it has it)
  *   real-mode=auto|native|vm86|emulate   how real-mode code runs (auto: native if unrestricted)
  *   mode=auto|16|32|64               flat: the CPU mode at entry (auto: 16);

@@ -183,3 +183,11 @@ void caps_show(const struct vmx_caps *c, struct sink *out)
             sink_printf(out, "%s\n", f->need == NEED_MUST ? "MISSING" : "absent, not needed");
     }
 }
+
+bool caps_equal(const struct vmx_caps *a, const struct vmx_caps *b)
+{
+    return a->revision == b->revision && memcmp(a->bits, b->bits, sizeof(a->bits)) == 0 &&
+           memcmp(a->must, b->must, sizeof(a->must)) == 0 && a->cr0_fixed0 == b->cr0_fixed0 &&
+           a->cr0_fixed1 == b->cr0_fixed1 && a->cr4_fixed0 == b->cr4_fixed0 &&
+           a->cr4_fixed1 == b->cr4_fixed1 && a->preemption_shift == b->preemption_shift;
+}

@@ -46,6 +46,9 @@ struct vmx_caps {
  */
 CHECKED enum status caps_probe(struct vmx_caps *caps);
 
+/* Two CPUs with the same VT-x: one VMCS fits both. */
+bool caps_equal(const struct vmx_caps *a, const struct vmx_caps *b);
+
 static inline bool caps_has(const struct vmx_caps *caps, enum cap_set set, u64 mask)
 {
     return (caps->bits[set] & mask) == mask;

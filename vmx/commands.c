@@ -50,22 +50,32 @@ static void show_times(const struct vm *vm, struct sink *out)
 
     if (vm->vcpu_count == 0)
         return;
-    const struct vcpu *v = vm->vcpu[0];
-    u64 count = vcpu_exits(v, &host);
-    sink_printf(out, "%llu exits in %llu ms, of which halted %llu, in Vitrine %llu\n", LL(count),
-                LL(tsc_to_us(total) / 1000), LL(tsc_to_us(v->halt_ticks) / 1000),
-                LL(tsc_to_us(host - v->halt_ticks) / 1000));
+    for (unsigned i = 0; i < vm->vcpu_count; i++) {
+        const struct vcpu *v = vm->vcpu[i];
+        u64 count = vcpu_exits(v, &host);
+        if (vm->vcpu_count > 1)
+            sink_printf(out, "\n    vCPU %u on CPU %u: ", i, vm->host[i]);
+        sink_printf(out, "%llu exits in %llu ms, of which halted %llu, in Vitrine %llu", LL(count),
+                    LL(tsc_to_us(total) / 1000), LL(tsc_to_us(v->halt_ticks) / 1000),
+                    LL(tsc_to_us(host - v->halt_ticks) / 1000));
+    }
+    sink_printf(out, "\n");
 }
 
 static enum status run_vm(struct shell *sh, int argc, char **argv)
 {
     static const char *const states[] = {"ready", "running", "paused", "ended"};
-    const struct vm_list *list = sh->ctx;
+    struct vm_list *list = sh->ctx;
+    u64 cpu = 0;
 
     if (argc > 1) {
         enum status s = select_vm(sh, argv[1]);
+        if (s == STATUS_OK && argc > 2)
+            s = shell_arg_u64(sh, 2, "the number of one of its virtual CPUs", 0,
+                              list->vm[list->selected]->vcpu_count - 1, &cpu);
         if (s != STATUS_OK)
             return s;
+        list->cpu = (unsigned)cpu;
     }
     for (unsigned i = 0; i < list->count; i++) {
         const struct vm *vm = list->vm[i];
@@ -314,7 +324,7 @@ static enum status end_vm(struct shell *sh, enum vm_end how)
         return shell_fail(sh, -1, STATUS_EINVAL, "%s has already ended: %s", v->vm->name,
                           v->vm->end_text);
     if (v->vm->state == VM_ENDED)
-        v->vm->end = VM_END_NONE;
+        atomic_flag_clear(&v->vm->finished);
     vm_finish(v->vm, how, 0, "%s", vm_end_text(how));
     return STATUS_OK;
 }
@@ -335,7 +345,8 @@ static enum status run_reset(struct shell *sh, int argc, char **argv)
 
 static const struct shell_command commands[] = {
     {"caps", "", "VT-x features of this CPU: present, absent, used instead", NULL, run_caps, NULL},
-    {"vm", "[NAME]", "list virtual machines; select one", "vm linux", run_vm, complete_vm},
+    {"vm", "[NAME [CPU]]", "list virtual machines; select one, and its virtual CPU",
+     "vm linux\nvm linux 1", run_vm, complete_vm},
     {"regs", "", "registers of the selected machine's CPU", NULL, run_regs, NULL},
     {"vmcs", "[FIELD|check]", "VMCS fields, or the rules of VM entry",
      "vmcs\nvmcs guest_cr\nvmcs check", run_vmcs, complete_vmcs},

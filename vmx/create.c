@@ -144,42 +144,43 @@ void vm_reset_registers(struct vm *vm)
         vm->mtrr_fixed[i] = 0x0606060606060606ull;
     vm->mtrr_fixed[2] = 0; /* A0000H-BFFFFH */
     vm->end = VM_END_NONE;
+    atomic_flag_clear(&vm->finished);
     vm->end_text[0] = 0;
     vm->state = VM_READY;
 }
 
 /* What devices do. */
 
-static void port_kick(void *ctx, unsigned cpu)
+/* By the CPU itself, as almost always, or by another. */
+static void request(void *ctx, unsigned cpu, u32 what)
 {
-    struct vm *vm = ctx;
+    const struct vm *vm = ctx;
+
     if (cpu < vm->vcpu_count)
-        vm->vcpu[cpu]->requests |= REQUEST_INTERRUPT;
+        vcpu_request(vm->vcpu[cpu], what);
 }
+
+static void port_kick(void *ctx, unsigned cpu) { request(ctx, cpu, REQUEST_INTERRUPT); }
 
 static void port_nmi(void *ctx, unsigned cpu)
 {
-    struct vm *vm = ctx;
-    if (cpu >= vm->vcpu_count)
-        return;
-    vm->vcpu[cpu]->nmi_pending = true;
-    vm->vcpu[cpu]->requests |= REQUEST_NMI;
+    const struct vm *vm = ctx;
+
+    if (cpu < vm->vcpu_count)
+        atomic_store(&vm->vcpu[cpu]->nmi_pending, true);
+    request(ctx, cpu, REQUEST_NMI);
 }
 
-static void port_init(void *ctx, unsigned cpu)
-{
-    struct vm *vm = ctx;
-    if (cpu < vm->vcpu_count)
-        vm->vcpu[cpu]->requests |= REQUEST_INIT;
-}
+static void port_init(void *ctx, unsigned cpu) { request(ctx, cpu, REQUEST_INIT); }
 
 static void port_sipi(void *ctx, unsigned cpu, u8 vector)
 {
-    struct vm *vm = ctx;
+    const struct vm *vm = ctx;
+
     if (cpu >= vm->vcpu_count)
         return;
     vm->vcpu[cpu]->sipi_vector = vector;
-    vm->vcpu[cpu]->requests |= REQUEST_SIPI;
+    request(ctx, cpu, REQUEST_SIPI);
 }
 
 static void port_machine(void *ctx, enum machine_event event, u32 code, const char *by)

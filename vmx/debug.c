@@ -91,7 +91,7 @@ void debug_pause(struct vm *vm)
         struct vcpu_debug *d = &vm->vcpu[i]->debug;
         d->steps = 0;
         d->until = DEBUG_NONE;
-        vm->vcpu[i]->requests |= REQUEST_STOP | REQUEST_INTERRUPT; /* which a step held back */
+        vcpu_request(vm->vcpu[i], REQUEST_STOP | REQUEST_INTERRUPT); /* which a step held back */
     }
 }
 
@@ -192,7 +192,7 @@ bool debug_serve(struct vcpu *v)
         bool closed = debug_page_closed(v->vm, page);
         if (valid && !closed && !here && !d->steps)
             break;
-        if ((v->requests & ~mine) || rdtsc() >= v->vm->parts.clock->first->deadline)
+        if ((v->requests & ~mine) || rdtsc() >= v->clock->first->deadline)
             return false;
         enum exit_action action = EXIT_CONTINUE;
         if (v->interrupt_waits)

@@ -61,7 +61,7 @@ static void notice(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->vcpu_count; i++) {
         vm->vcpu[i]->debug.rearm = true;
-        vm->vcpu[i]->requests |= REQUEST_DEBUG;
+        vcpu_request(vm->vcpu[i], REQUEST_DEBUG);
     }
 }
 

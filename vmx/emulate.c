@@ -161,7 +161,7 @@ static void op_invalidate(void *ctx, bool all, gva_t gva)
 static bool op_interrupted(void *ctx)
 {
     const struct vcpu *v = ctx;
-    return v->requests != 0 || rdtsc() >= clock_next(v->vm->parts.clock);
+    return v->requests != 0 || rdtsc() >= clock_next(v->clock);
 }
 
 static enum emu_status write_xcr0(struct vcpu *v, u64 value)
@@ -293,7 +293,9 @@ enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
 static inline enum emu_status step(struct vcpu *v, enum emu_reason why)
 {
     vcpu_load_base(v);
+    vm_lock(v->vm); /* over the whole instruction: a locked one on a device's page is one access */
     enum emu_status status = emu_step(&v->emu);
+    vm_unlock(v->vm);
     v->emu.fault_gpa_valid = false;
     if (v->tracing)
         trace_emulated(v, why);
@@ -334,7 +336,15 @@ enum exit_action emulate_event(struct vcpu *v)
     v->state.pending_debug = 0;
     v->state.valid |= STATE_PENDING_DEBUG;
     v->state.dirty |= STATE_PENDING_DEBUG;
-    return emulate_finish(v, emu_deliver(&v->emu, &event));
+    return emulate_delivery(v, &event);
+}
+
+enum exit_action emulate_delivery(struct vcpu *v, const struct emu_event *event)
+{
+    vm_lock(v->vm); /* the stack may be a device's */
+    enum emu_status status = emu_deliver(&v->emu, event);
+    vm_unlock(v->vm);
+    return emulate_finish(v, status);
 }
 
 enum exit_action emulate_one(struct vcpu *v, enum emu_reason why) { return run_emulator(v, why); }

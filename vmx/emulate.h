@@ -28,6 +28,8 @@ void emulate_watch(struct vcpu *v, bool on);
 
 /* Deliver in software, since VM entry cannot: one event, if one may be taken now. */
 enum exit_action emulate_event(struct vcpu *v);
+/* Deliver an event in software (emu_deliver), and finish. */
+enum exit_action emulate_delivery(struct vcpu *v, const struct emu_event *event);
 
 /* Turn what the emulator said into what the run loop does. */
 enum exit_action emulate_finish(struct vcpu *v, enum emu_status status);

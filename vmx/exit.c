@@ -68,7 +68,10 @@ enum exit_action exit_rdmsr(struct vcpu *v)
     u64 *gpr = v->state.gpr;
     u64 value;
 
-    if (!msr_read(v, (u32)gpr[RCX], &value))
+    vm_lock(v->vm);
+    bool good = msr_read(v, (u32)gpr[RCX], &value);
+    vm_unlock(v->vm);
+    if (!good)
         return inject_gp(v);
     gpr[RAX] = (u32)value;
     gpr[RDX] = value >> 32;
@@ -79,7 +82,10 @@ enum exit_action exit_wrmsr(struct vcpu *v)
 {
     const u64 *gpr = v->state.gpr;
 
-    if (!msr_write(v, (u32)gpr[RCX], gpr[RDX] << 32 | (u32)gpr[RAX]))
+    vm_lock(v->vm);
+    bool good = msr_write(v, (u32)gpr[RCX], gpr[RDX] << 32 | (u32)gpr[RAX]);
+    vm_unlock(v->vm);
+    if (!good)
         return inject_gp(v);
     return exit_retire(v);
 }
@@ -133,7 +139,10 @@ enum exit_action exit_cr_access(struct vcpu *v)
         if (emu_mode(&v->state) != EMU_MODE_64)
             value = (u32)value;
     }
-    if (v->emu.ops->write_cr(v, cr, value) != EMU_DONE)
+    vm_lock(v->vm);
+    enum emu_status status = v->emu.ops->write_cr(v, cr, value);
+    vm_unlock(v->vm);
+    if (status != EMU_DONE)
         return inject_fault(v, &v->emu.event);
     return exit_retire(v);
 }

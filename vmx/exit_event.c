@@ -126,9 +126,11 @@ enum exit_action exit_task_switch(struct vcpu *v)
     v->event.vector = VECTOR_NONE;
     v->reinject = false;
     vcpu_load(v, STATE_ALL);
+    vm_lock(v->vm);
     enum emu_status status =
         emu_task_switch(&v->emu, (u16)q, (enum emu_task_source)bits_get(q, 31, 30),
                         by_gate ? &cause : NULL, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
+    vm_unlock(v->vm);
     if (v->tracing)
         trace_emulated(v, EMU_TASK_SWITCH);
     return emulate_finish(v, status);

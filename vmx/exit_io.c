@@ -55,12 +55,14 @@ enum exit_action exit_io(struct vcpu *v)
 
     if (unlikely(q & IO_STRING))
         return emulate_one(v, EMU_PIO);
+    vm_lock(v->vm);
     if (q & IO_IN) {
         u32 value = bus_port_read(bus, v->index, IO_PORT(q), IO_SIZE(q)) & mask;
         *rax = mask == 0xffffffff ? value : (*rax & ~(u64)mask) | value;
     } else {
         bus_port_write(bus, v->index, IO_PORT(q), IO_SIZE(q), (u32)*rax & mask);
     }
+    vm_unlock(v->vm);
     enum exit_action action = exit_retire(v);
     u64 dr7 = vmread(VMCS_GUEST_DR7);
     if (unlikely(dr7 & DR7_ENABLED))

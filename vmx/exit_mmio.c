@@ -46,7 +46,7 @@ static __attribute__((noinline)) enum exit_action violation_special(struct vcpu 
         v->event.vector = VECTOR_NONE;
         v->reinject = false;
         vcpu_load(v, STATE_BASE);
-        return emulate_finish(v, emu_deliver(&v->emu, &event));
+        return emulate_delivery(v, &event);
     }
     return emulate_one(v, EMU_MMIO);
 }

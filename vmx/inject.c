@@ -161,6 +161,7 @@ bool inject_take(struct vcpu *v, struct emu_event *event)
     bool taken = true, held = v->debug.steps || v->debug.native;
 
     v->requests &= ~(u32)REQUEST_EVENTS;
+    vm_lock(v->vm);
     if (v->event.vector != VECTOR_NONE) {
         *event = v->event;
         v->event.vector = VECTOR_NONE;
@@ -173,6 +174,7 @@ bool inject_take(struct vcpu *v, struct emu_event *event)
         taken = false;
     }
     v->interrupt_waits = !held && (pending_vector(v) >= 0 || v->nmi_pending);
+    vm_unlock(v->vm);
     if (taken && v->tracing)
         trace_event(v, event);
     return taken;

@@ -4,6 +4,7 @@
  */
 #include "vmx/life.h"
 
+#include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "vmx/check.h"
 #include "vmx/show.h"
@@ -13,40 +14,46 @@ void vm_finish(struct vm *vm, enum vm_end how, u32 code, const char *fmt, ...)
 {
     va_list ap;
 
-    if (vm->end != VM_END_NONE)
+    if (atomic_flag_test_and_set(&vm->finished))
         return;
-    vm->end = how;
     vm->end_code = code;
     va_start(ap, fmt);
     format_vbuf(vm->end_text, sizeof(vm->end_text), fmt, ap);
     va_end(ap);
-    for (unsigned i = 0; i < vm->vcpu_count; i++) {
-        vm->vcpu[i]->requests |= REQUEST_STOP;
-        trace_life(vm->vcpu[i], vm_end_text(how));
+    vm->end = how;
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        vcpu_post(vm->vcpu[i], REQUEST_STOP);
+    struct vcpu *v = this_cpu()->vcpu;
+    if (v && v->vm == vm) {
+        v->requests |= REQUEST_STOP;
+        trace_life(v, vm_end_text(how));
     }
 }
 
 /* A sink that makes log lines. */
+struct report {
+    struct sink sink;
+    size_t used;
+    char line[200];
+};
+
 static void log_text(struct sink *self, const char *text, size_t len)
 {
-    static char line[200];
-    static size_t used;
+    struct report *r = container_of(self, struct report, sink);
 
-    (void)self;
     for (size_t i = 0; i < len; i++) {
-        if (text[i] == '\n' || used == sizeof(line) - 1) {
-            line[used] = 0;
-            log_error("vmx", "%s", line);
-            used = 0;
+        if (text[i] == '\n' || r->used == sizeof(r->line)) {
+            log_error("vmx", "%.*s", (int)r->used, r->line);
+            r->used = 0;
         }
         if (text[i] != '\n')
-            line[used++] = text[i];
+            r->line[r->used++] = text[i];
     }
 }
 
 enum exit_action vm_stop_with_report(struct vcpu *v, const char *fmt, ...)
 {
-    static struct sink report = {log_text};
+    struct report report = {.sink.write = log_text};
     char why[200], rule[160];
     va_list ap;
 
@@ -55,10 +62,10 @@ enum exit_action vm_stop_with_report(struct vcpu *v, const char *fmt, ...)
     va_end(ap);
     vm_finish(v->vm, VM_END_ERROR, 0, "%s", why);
     log_error(v->vm->name, "stopped: %s", why);
-    vcpu_show(v, &report);
+    vcpu_show(v, &report.sink);
     check_explain(v, rule, sizeof(rule));
     log_error(v->vm->name, "%s", rule);
-    trace_show(v, TRACE_LAST, &report);
+    trace_show(v, TRACE_LAST, &report.sink);
     return EXIT_END;
 }
 

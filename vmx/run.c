@@ -6,6 +6,7 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpus.h"
 #include "arch/x86/panic.h"
 #include "lib/log.h"
 #include "vmx/check.h"
@@ -14,6 +15,7 @@
 #include "vmx/exit.h"
 #include "vmx/inject.h"
 #include "vmx/life.h"
+#include "vmx/stop.h"
 #include "vmx/trace.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
@@ -26,15 +28,21 @@
 _Static_assert(offsetof(struct vcpu, on_exit) == VCPU_ON_EXIT, "entry.asm: VCPU_ON_EXIT");
 
 /* Host TSC at which the guest is to be left; the quantum's timer is always armed. */
-static u64 deadline_of(const struct vcpu *v) { return v->vm->parts.clock->first->deadline; }
+static u64 deadline_of(const struct vcpu *v) { return v->clock->first->deadline; }
 
 static void quantum_over(void *dev, u64 deadline)
 {
     struct vcpu *v = dev;
 
     v->requests |= REQUEST_POLL;
-    clock_arm(v->vm->parts.clock, &v->quantum,
-              deadline + v->vm->parts.tsc_hz / 1000000 * QUANTUM_US);
+    clock_arm(v->clock, &v->quantum, deadline + v->vm->parts.tsc_hz / 1000000 * QUANTUM_US);
+}
+
+static void run_clock(struct vcpu *v)
+{
+    vm_lock(v->vm);
+    clock_run(v->clock, rdtsc());
+    vm_unlock(v->vm);
 }
 
 static void poll_host(struct vcpu *v)
@@ -43,28 +51,29 @@ static void poll_host(struct vcpu *v)
     v->vm->parts.poll(v->vm->parts.poll_ctx);
 }
 
-static void sleep_until(u64 deadline)
+/* Sleep until then, or until something is posted: what comes with interrupts off ends it at once.
+ */
+static void nap_until(struct vcpu *v, u64 deadline)
 {
-    apic_timer_arm(deadline);
-    cpu_wait();
-    apic_timer_disarm();
+    if (atomic_load(&v->posted) == 0) {
+        apic_timer_arm(deadline);
+        cpu_wait();
+        apic_timer_disarm();
+    }
+    poll_host(v);
 }
 
-/* The guest has executed HLT: sleep until something wakes it. */
-static void wait_halted(struct vcpu *v)
+/* The guest has executed HLT: sleep, and see whether something woke it. */
+static void nap_halted(struct vcpu *v)
 {
     u64 begin = rdtsc();
 
-    while (v->vm->end == VM_END_NONE && v->vm->state == VM_RUNNING && !v->debug.held &&
-           !inject_wakes(v)) {
-        sleep_until(deadline_of(v));
-        clock_run(v->vm->parts.clock, rdtsc());
-        poll_host(v);
-    }
     if (inject_wakes(v)) {
         v->requests = (v->requests & ~(u32)REQUEST_HALTED) | REQUEST_INTERRUPT;
         v->state.activity = ACTIVITY_ACTIVE;
+        return;
     }
+    nap_until(v, deadline_of(v));
     v->halt_ticks += rdtsc() - begin;
 }
 
@@ -76,10 +85,8 @@ static bool stands_still(const struct vcpu *v)
 static void wait_paused(struct vcpu *v)
 {
     debug_park(v);
-    while (v->vm->end == VM_END_NONE && stands_still(v)) {
-        sleep_until(rdtsc() + v->vm->parts.tsc_hz / 1000000 * QUANTUM_US);
-        poll_host(v);
-    }
+    while (v->vm->end == VM_END_NONE && stands_still(v) && !atomic_load(&v->vm->stopping))
+        nap_until(v, rdtsc() + v->vm->parts.tsc_hz / 1000000 * QUANTUM_US);
     debug_unpark(v);
 }
 
@@ -112,7 +119,23 @@ static void serve_init(struct vcpu *v)
     s.cr0 = (s.cr0 & ~(CR0_CD | CR0_NW)) | (v->state.cr0 & (CR0_CD | CR0_NW));
     s.xcr0 = v->state.xcr0;
     vcpu_set_state(v, &s);
+    v->waits_for_sipi = v->index != 0;
+    vm_lock(v->vm);
     v->vm->parts.intc.ops->reset(v->vm->parts.intc.ctx, v->index);
+    vm_unlock(v->vm);
+}
+
+/* SDM vol. 3A, 8.4.3: real mode at the page that the vector names. */
+static void serve_sipi(struct vcpu *v)
+{
+    struct x86_state *s = &v->state;
+
+    vcpu_load(v, STATE_RIP | STATE_SEG(SEG_CS));
+    s->seg[SEG_CS].selector = (u16)(v->sipi_vector << 8);
+    s->seg[SEG_CS].base = (u64)v->sipi_vector << 12;
+    s->rip = 0;
+    s->dirty |= STATE_RIP | STATE_SEG(SEG_CS);
+    v->waits_for_sipi = false;
 }
 
 /* What waits but for events; false: look again before going on. */
@@ -124,10 +147,14 @@ static bool serve_requests(struct vcpu *v)
     }
     if (v->requests & REQUEST_INIT)
         serve_init(v);
+    if (v->waits_for_sipi && (v->requests & REQUEST_SIPI))
+        serve_sipi(v);
     /* A start-up IPI is ignored by a CPU that runs; REQUEST_STOP was only to come here. */
     v->requests &= ~(u32)(REQUEST_SIPI | REQUEST_STOP);
+    if (v->waits_for_sipi)
+        return false;
     if (v->requests & REQUEST_HALTED) {
-        wait_halted(v);
+        nap_halted(v);
         return false;
     }
     if (v->requests & REQUEST_FLUSH_TLB)
@@ -262,14 +289,24 @@ static bool exited_filtered(struct vcpu *v) { return exited(v, TRACE_FILTERED); 
  */
 static bool prepare(struct vcpu *v)
 {
-    if (rdtsc() >= deadline_of(v)) {
-        clock_run(v->vm->parts.clock, rdtsc());
+    if (atomic_load(&v->posted))
+        v->requests |= atomic_exchange(&v->posted, 0);
+    if (atomic_load(&v->vm->stopping)) {
+        vcpu_park(v);
         return false;
     }
     if ((v->requests & REQUEST_DEBUG) && !debug_settle(v))
         return false;
     if (stands_still(v)) {
         wait_paused(v);
+        return false;
+    }
+    if (rdtsc() >= deadline_of(v)) {
+        run_clock(v);
+        return false;
+    }
+    if (v->waits_for_sipi && !(v->requests & (REQUEST_SIPI | REQUEST_INIT | REQUEST_POLL))) {
+        nap_until(v, deadline_of(v));
         return false;
     }
     if ((v->requests & ~(u32)(REQUEST_EVENTS | REQUEST_DEBUG)) && !serve_requests(v))
@@ -325,34 +362,71 @@ static void enter(struct vcpu *v)
      * ends the stay at once. */
     ready_to_enter(v, now, deadline > now ? deadline : now);
     v->on_exit = on_exit[v->tracing];
-    if (vmx_loop(v, v->launched)) {
+    bool launched = v->launched;
+    v->launched = true; /* until vcpu_release(), which a command at the prompt may need */
+    if (vmx_loop(v, launched)) {
+        v->launched = launched;
         v->reason = EXIT_NONE; /* there was none */
         trace_idle(v);
         enter_failed(v);
-    } else {
-        v->launched = true;
     }
 }
 
-void vm_run(struct vm *vm)
+/* Begin (again) as after power-on; not before others have let go of it. */
+static void begin(struct vcpu *v)
 {
-    struct vcpu *v = vm->vcpu[0];
+    struct x86_state s;
 
+    while (atomic_load(&v->vm->stopping))
+        vcpu_park(v);
     vcpu_make_current(v);
-    vm->state = vm->debug.wait ? VM_PAUSED : VM_RUNNING;
-    vm->debug.stop = (struct debug_stop){.cause = DEBUG_START};
-    vm->started = v->exited = rdtsc();
+    x86_state_reset(&s);
+    vcpu_power_on(v);
+    vcpu_set_state(v, v->index ? &s : &v->vm->start);
+    atomic_store(&v->posted, 0);
+    v->waits_for_sipi = v->index != 0;
+    v->exited = rdtsc();
     v->reason = EXIT_NONE;
     trace_idle(v);
     trace_life(v, "starts");
     v->quantum.fire = quantum_over;
     v->quantum.dev = v;
-    clock_arm(vm->parts.clock, &v->quantum, vm->started);
+    vm_lock(v->vm);
+    clock_arm(v->clock, &v->quantum, v->exited);
+    vm_unlock(v->vm);
+}
+
+/* The life of a virtual CPU on the host CPU that is its own meanwhile. */
+static void run_vcpu(void *vcpu)
+{
+    struct vcpu *v = vcpu;
+    struct vm *vm = v->vm;
+
+    atomic_store(&v->active, true);
+    begin(v);
     while (vm->end == VM_END_NONE)
         if (prepare(v))
             enter(v);
     book_slowly(v, rdtsc() - v->exited);
-    clock_disarm(vm->parts.clock, &v->quantum);
+    vm_lock(vm);
+    clock_disarm(v->clock, &v->quantum);
+    vm_unlock(vm);
+    vcpu_release(v);
+    atomic_store(&v->active, false);
+    atomic_fetch_sub(&vm->running, 1);
+}
+
+void vm_run(struct vm *vm)
+{
+    vm->state = vm->debug.wait ? VM_PAUSED : VM_RUNNING;
+    vm->debug.stop = (struct debug_stop){.cause = DEBUG_START};
+    vm->started = rdtsc();
+    atomic_store(&vm->running, vm->vcpu_count);
+    for (unsigned i = 1; i < vm->vcpu_count; i++)
+        cpus_run(vm->host[i], run_vcpu, vm->vcpu[i]);
+    run_vcpu(vm->vcpu[0]);
+    while (atomic_load(&vm->running)) /* they have been told, and come within a quantum */
+        cpu_pause();
     vm->state = VM_ENDED;
     vm->ran += rdtsc() - vm->started;
 }

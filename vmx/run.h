@@ -7,7 +7,10 @@
 
 struct vm;
 
-/* Run vCPU 0 on this CPU until the VM ends; vm->end says how. */
+/*
+ * Run until the VM ends; vm->end says how.  vCPU 0 runs here, vCPU n, n > 0, on CPU vm->host[n],
+ * which must be online and without work; vm->host[0] is this CPU.
+ */
 void vm_run(struct vm *vm);
 
 #endif

@@ -17,9 +17,18 @@ struct vm_list {
     struct vm *vm[COMMANDS_MAX_VMS];
     unsigned count;
     unsigned selected;
+    unsigned cpu;     /* which of its virtual CPUs */
+    struct vm *held;  /* stopped, so that it can be looked at ... */
+    struct vcpu *own; /* ... by the CPU that was running this one, or none */
 };
 
-/* The selected VM's first CPU with its VMCS current, or NULL after saying why. */
+/*
+ * The selected virtual CPU, with its VMCS current, or NULL after saying why.  A machine that runs
+ * on other CPUs is held meanwhile: vm_let_go() must follow.
+ */
 struct vcpu *vm_selected(struct shell *sh);
+
+/* The command is done: what was held goes on. */
+void vm_let_go(struct vm_list *list);
 
 #endif

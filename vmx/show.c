@@ -56,9 +56,9 @@ void vcpu_show(struct vcpu *v, struct sink *out)
     sink_printf(out, "RIP %016llx  RFLAGS %08llx  CPL %u  %s mode\n", LL(s->rip), LL(s->rflags),
                 s->seg[SEG_SS].access >> SEG_DPL_SHIFT & 3, modes[emu_mode(s)]);
     sink_printf(out, "CR0 %08llx  CR2 %016llx  CR3 %016llx  CR4 %08llx  EFER %04llx\n", LL(s->cr0),
-                LL(cr2_read()), LL(s->cr3), LL(s->cr4), LL(s->efer));
+                LL(s->cr2), LL(s->cr3), LL(s->cr4), LL(s->efer));
     show_segments(s, out);
-    sink_printf(out, "DR6 %08llx DR7 %08llx  interruptibility %x%s\n", LL(dr6_read()), LL(s->dr7),
+    sink_printf(out, "DR6 %08llx DR7 %08llx  interruptibility %x%s\n", LL(s->dr6), LL(s->dr7),
                 s->interruptibility, v->requests & REQUEST_HALTED ? "  halted" : "");
     unsigned got = vcpu_peek_code(v, s->rip, code, sizeof(code));
     if (got && emu_disassemble(code, got, emu_mode(s), s->rip, text, sizeof(text), NULL, NULL))

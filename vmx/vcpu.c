@@ -5,6 +5,7 @@
 #include "vmx/vcpu.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/cpus.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/mtrr.h"
@@ -143,6 +144,25 @@ static void write_fixed_fields(struct vcpu *v)
     vmwrite(VMCS_CR4_MASK, v->cr4_owned);
 }
 
+static void clear_vmcs(const struct vcpu *v)
+{
+    bool failed;
+
+    __asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(v->vmcs) : "memory");
+    invariant(!failed);
+}
+
+/* On this CPU: what the VMCS says of the host is the CPU's own. */
+static void load_vmcs(struct vcpu *v)
+{
+    bool failed;
+
+    __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(v->vmcs) : "memory");
+    invariant(!failed);
+    this_cpu()->vcpu = v;
+    write_host_state();
+}
+
 enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
 {
     hpa_t cache;
@@ -150,6 +170,8 @@ enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
     memset(v, 0, sizeof(*v));
     v->vm = vm;
     v->index = index;
+    v->state.xcr0 = 1;
+    v->clock = index ? &vm->parts.cpu_clock[index] : vm->parts.clock;
     v->has_preemption_timer = caps_has(vm->caps, CAP_PIN, PIN_PREEMPTION_TIMER);
     v->preemption_shift = vm->caps->preemption_shift;
     enum status s = vmx_alloc_region(vm->caps, "vmcs", &v->vmcs);
@@ -161,25 +183,18 @@ enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
     v->emu.cache = phys_to_virt(cache);
     emu_cache_init(v->emu.cache);
 
-    bool failed;
-    __asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(v->vmcs) : "memory");
-    invariant(!failed);
-    vcpu_make_current(v);
+    clear_vmcs(v);
+    load_vmcs(v);
     s = write_controls(v);
-    if (s == STATUS_OK) {
-        write_host_state();
+    if (s == STATUS_OK)
         write_fixed_fields(v);
-    }
     return s;
 }
 
 void vcpu_destroy(struct vcpu *v)
 {
-    bool failed;
-
     if (v->vmcs.v) {
-        __asm__ volatile("vmclear %1" : "=@ccbe"(failed) : "m"(v->vmcs) : "memory");
-        invariant(!failed);
+        clear_vmcs(v);
         mem_free(v->vmcs);
     }
     if (v->emu.cache)
@@ -190,11 +205,36 @@ void vcpu_destroy(struct vcpu *v)
 
 void vcpu_make_current(struct vcpu *v)
 {
-    bool failed;
+    struct vcpu *before = this_cpu()->vcpu;
 
-    __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(v->vmcs) : "memory");
-    invariant(!failed);
-    this_cpu()->vcpu = v;
+    if (before == v)
+        return;
+    if (before)
+        vcpu_release(before);
+    load_vmcs(v);
+    if (cpu_has(CPU_XSAVE))
+        xsetbv(0, v->state.xcr0);
+    v->state.dirty |= STATE_LIVE;
+    v->requests |= REQUEST_FLUSH_TLB; /* it may have been elsewhere meanwhile */
+}
+
+void vcpu_release(struct vcpu *v)
+{
+    if (this_cpu()->vcpu != v)
+        return;
+    vcpu_load(v, STATE_ALL);
+    clear_vmcs(v);
+    v->launched = false;
+    this_cpu()->vcpu = NULL;
+}
+
+void vcpu_post(struct vcpu *v, u32 requests)
+{
+    unsigned host = v->vm->host[v->index];
+
+    atomic_fetch_or(&v->posted, requests);
+    if (atomic_load(&v->active) && host != cpu_number())
+        cpus_kick(host);
 }
 
 void vcpu_power_on(struct vcpu *v)

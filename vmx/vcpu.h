@@ -10,6 +10,7 @@
 #ifndef VMX_VCPU_H
 #define VMX_VCPU_H
 
+#include "arch/x86/percpu.h"
 #include "drivers/bus.h"
 #include "drivers/clock.h"
 #include "emulator/emulator.h"
@@ -79,16 +80,21 @@ struct vcpu {
     struct vm *vm;
     unsigned index; /* within its VM; also its APIC ID */
     bool launched;
-    u32 requests;
+    u32 requests;       /* by its own CPU */
+    _Atomic u32 posted; /* by others, with an interrupt behind; collected on the slow path */
 
     u32 reason;             /* of the last exit: the whole exit-reason field */
     bool reinject;          /* the last exit interrupted the delivery of `event` */
     struct emu_event event; /* to be injected at the next entry; VECTOR_NONE: none */
-    bool nmi_pending;
+    _Atomic bool nmi_pending;
     bool interrupt_waits;              /* an interrupt or NMI could not be taken yet */
     bool interrupt_window, nmi_window; /* asked for in the VMCS */
     u8 sipi_vector;
+    bool waits_for_sipi; /* SDM vol. 3A, 8.4.2; not by the activity state: we wait outside */
 
+    _Atomic bool active; /* in its loop on host CPU vm->host[index] */
+    _Atomic bool parked; /* ... and out of everything: see vm_stop_all() */
+    struct clock *clock;
     struct timer quantum; /* the longest stay in the guest */
     bool has_preemption_timer;
     u8 preemption_shift; /* it counts TSC >> shift */
@@ -134,8 +140,26 @@ void vcpu_power_on(struct vcpu *v);
 /* Begin (again) with these registers; also clears pending events. */
 void vcpu_set_state(struct vcpu *v, const struct x86_state *initial);
 
-/* Make its VMCS current on this CPU. */
+/*
+ * Make it this CPU's: its VMCS current, what lives in the CPU itself loaded.  The one before is
+ * released.  It must be nobody else's: not active, or parked.
+ */
 void vcpu_make_current(struct vcpu *v);
+
+/* Take all of its state out of this CPU, if it is there, so that any CPU can make it current. */
+void vcpu_release(struct vcpu *v);
+
+/* From any CPU: a request, looked at before the guest runs on. */
+void vcpu_post(struct vcpu *v, u32 requests);
+
+/* The same where v may be this CPU's own, as it almost always is. */
+static inline void vcpu_request(struct vcpu *v, u32 requests)
+{
+    if (likely(this_cpu()->vcpu == v))
+        v->requests |= requests;
+    else
+        vcpu_post(v, requests);
+}
 
 /* Bring groups (enum state_group) that are not valid yet into v->state. */
 void vcpu_load_groups(struct vcpu *v, u32 groups);

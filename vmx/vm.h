@@ -10,6 +10,8 @@
 #include "drivers/clock.h"
 #include "drivers/cpuport.h"
 #include "drivers/gmem.h"
+#include "emulator/state.h"
+#include "lib/lock.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
 #include "vmx/debug_state.h"
@@ -47,7 +49,8 @@ struct vm_parts {
     enum real_mode real_mode;
     struct bus *bus;
     struct intc intc;
-    struct clock *clock; /* counts host TSC ticks */
+    struct clock *clock;     /* of the devices and of vCPU 0: counts host TSC ticks */
+    struct clock *cpu_clock; /* [n], n > 0: of vCPU n */
     const struct gmem *mem;
     u64 tsc_hz;
     /* Called between exits when the console or a host timer asks, and while the guest idles. */
@@ -80,6 +83,19 @@ struct vm {
     struct vcpu *vcpu[VM_MAX_VCPUS];
     unsigned vcpu_count;
 
+    unsigned host[VM_MAX_VCPUS]; /* the host CPU for each vCPU, when it runs */
+    struct x86_state start;      /* of vCPU 0 */
+
+    /* The board lock: who calls into the devices or the interrupt controller holds it.  A machine
+     * that one host CPU has to itself does without. */
+    struct lock lock;
+    bool shared;
+    u64 locked_next; /* the devices' next deadline when the lock was taken */
+
+    _Atomic bool stopping;    /* vm_stop_all() */
+    _Atomic unsigned running; /* vCPUs that are in their loop */
+    atomic_flag finished;     /* vm_finish() */
+
     enum vm_state state;
     enum vm_end end;
     u32 end_code;       /* status of a debug-exit */
@@ -89,5 +105,26 @@ struct vm {
     u64 msr_denied; /* accesses answered with #GP because nobody knows the MSR */
     u32 msr_denied_last;
 };
+
+/* The devices' next deadline came nearer while another CPU than vCPU 0's held the lock. */
+void vm_deadline_moved(struct vm *vm);
+
+static inline void vm_lock(struct vm *vm)
+{
+    if (unlikely(vm->shared)) {
+        lock_take(&vm->lock);
+        vm->locked_next = clock_next(vm->parts.clock);
+    }
+}
+
+static inline void vm_unlock(struct vm *vm)
+{
+    if (unlikely(vm->shared)) {
+        bool moved = clock_next(vm->parts.clock) < vm->locked_next;
+        lock_release(&vm->lock);
+        if (moved)
+            vm_deadline_moved(vm);
+    }
+}
 
 #endif

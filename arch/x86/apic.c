@@ -193,8 +193,9 @@ void apic_timer_init(void)
     if (!apic.present)
         return;
     apic.tsc_deadline = cpu_has(CPU_TSC_DEADLINE);
-    if (!apic.tsc_deadline)
+    if (!apic.tsc_deadline && apic.timer_hz == 0)
         apic.timer_hz = measure_timer();
+    apic_write(APIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
     if (!apic.tsc_deadline && apic.timer_hz == 0) {
         log_warn("apic", "the APIC timer does not count: there is no host timer");
         return;

@@ -19,6 +19,7 @@
 
 struct panic_state {
     atomic_uint entered;
+    const struct percpu *by;
     unsigned reporter_count;
     void (*reporter[PANIC_REPORTERS])(struct sink *s);
     void (*post_mortem)(void);
@@ -67,16 +68,16 @@ bool panic_in_progress(void)
     return atomic_load_explicit(&panic_state.entered, memory_order_relaxed) != 0;
 }
 
-static void print_code_address(struct sink *s, u64 address)
+void panic_print_address(struct sink *s, u64 address)
 {
     u64 offset;
     const char *name = symbol_find(address, &offset);
 
     if (name)
-        sink_printf(s, "%#llx %s+%#llx", (unsigned long long)address, name,
+        sink_printf(s, "%#llx %s+%#llx\n", (unsigned long long)address, name,
                     (unsigned long long)offset);
     else
-        sink_printf(s, "%#llx (not in the image's code)", (unsigned long long)address);
+        sink_printf(s, "%#llx (not in the image's code)\n", (unsigned long long)address);
 }
 
 /* True when a saved frame pointer and return address can be read at rbp. */
@@ -112,8 +113,7 @@ static u64 frameless_caller(const struct trap_frame *f)
 static void print_frame(struct sink *s, unsigned depth, u64 rip)
 {
     sink_printf(s, "  #%u ", depth);
-    print_code_address(s, rip);
-    sink_printf(s, "\n");
+    panic_print_address(s, rip);
 }
 
 /* From rip and, when not 0, its frameless caller, up the chain of frames. */
@@ -194,9 +194,12 @@ static void panic_enter(void)
 {
     cpu_cli();
     if (atomic_fetch_add(&panic_state.entered, 1) != 0) {
+        if (panic_state.by != this_cpu())
+            machine_halt(); /* two at once: the first one reports */
         log_error("panic", "another panic during the report: giving up");
         machine_end(PANIC_STATUS);
     }
+    panic_state.by = this_cpu();
     if (panic_state.stop_others)
         panic_state.stop_others();
 }

@@ -28,6 +28,9 @@ void panic_set_stop_others(void (*stop)(void));
 /* True once a panic has begun on any CPU. */
 bool panic_in_progress(void);
 
+/* A code address with its symbol, and a new line. */
+void panic_print_address(struct sink *s, u64 address);
+
 /* Backtrace of the caller, or from a frame pointer and an instruction address (0: none). */
 void backtrace_print(struct sink *s, u64 rip, u64 rbp);
 

@@ -9,6 +9,7 @@
 
 #include "lib/status.h"
 #include "lib/types.h"
+#include <stdatomic.h>
 
 /* Selectors in every CPU's GDT. */
 #define SELECTOR_CODE 0x08u
@@ -54,6 +55,14 @@ struct percpu {
     u64 *stub_write;     /* arch/x86/stub.c: its page of code, here to write … */
     const u64 *stub_run; /* … and here to execute */
     u64 stub_at;         /* the stub that runs now and may fault; 0: none */
+
+    /* arch/x86/cpus.c */
+    _Atomic bool online;
+    void (*_Atomic work)(void *ctx); /* NULL: none */
+    void *work_ctx;
+    u64 tsc_behind;       /* ticks by which its TSC was seen behind CPU 0's, or CPU 0's behind it */
+    _Atomic bool stopped; /* stands still after a panic */
+    u64 stopped_rip;
 };
 
 /* This CPU's. */

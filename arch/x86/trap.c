@@ -102,8 +102,12 @@ static bool trap_fixup(struct trap_frame *frame)
 
 static void trap_nmi(const struct trap_frame *frame)
 {
-    if (panic_in_progress())
-        machine_halt(); /* another CPU panicked and wants this one to stand still */
+    if (panic_in_progress()) { /* another CPU panicked and wants this one to stand still */
+        struct percpu *p = this_cpu();
+        p->stopped_rip = frame->rip;
+        atomic_store(&p->stopped, true);
+        machine_halt();
+    }
     if (!trap_nmi_handler)
         panic_trap(frame, "NMI that nobody expects: a hardware error, or a watchdog");
     trap_nmi_handler();

@@ -161,7 +161,7 @@ void vlapic_lint(void *set, unsigned pin, bool level)
 u32 vlapic_timer_count(const struct vlapic *l)
 {
     unsigned shift = timer_shift(l);
-    u64 now = clock_now(l->set->clock);
+    u64 now = clock_now(l->clock);
     u64 left = l->expiry - now;
 
     if (!l->counting)
@@ -178,7 +178,7 @@ u32 vlapic_timer_count(const struct vlapic *l)
 
 static void timer_stop(struct vlapic *l)
 {
-    clock_disarm(l->set->clock, &l->timer);
+    clock_disarm(l->clock, &l->timer);
     l->counting = false;
     l->deadline = 0;
 }
@@ -186,7 +186,7 @@ static void timer_stop(struct vlapic *l)
 static void timer_fire(void *dev, u64 deadline)
 {
     struct vlapic *l = dev;
-    struct clock *c = l->set->clock;
+    struct clock *c = l->clock;
     u64 period = (u64)l->reg[TIMER_INITIAL] << timer_shift(l);
 
     if (timer_mode(l) == TIMER_PERIODIC && l->counting && period != 0) {
@@ -206,8 +206,8 @@ static void timer_start(struct vlapic *l, u32 count)
         return;
     }
     l->counting = true;
-    l->expiry = clock_now(l->set->clock) + ((u64)count << timer_shift(l));
-    clock_arm(l->set->clock, &l->timer, l->expiry);
+    l->expiry = clock_now(l->clock) + ((u64)count << timer_shift(l));
+    clock_arm(l->clock, &l->timer, l->expiry);
 }
 
 static void write_timer_initial(struct vlapic *l, u32 value)
@@ -238,11 +238,11 @@ static void write_lvt_timer(struct vlapic *l, u32 value)
         timer_stop(l);
 }
 
-static u64 tsc_now(const struct vlapic *l) { return clock_now(l->set->clock) + l->tsc_offset; }
+static u64 tsc_now(const struct vlapic *l) { return clock_now(l->clock) + l->tsc_offset; }
 
 static void write_deadline(struct vlapic *l, u64 value)
 {
-    u64 now = clock_now(l->set->clock), left = value - tsc_now(l);
+    u64 now = clock_now(l->clock), left = value - tsc_now(l);
 
     if (timer_mode(l) != TIMER_TSC_DEADLINE)
         return;
@@ -254,7 +254,7 @@ static void write_deadline(struct vlapic *l, u64 value)
         return;
     }
     l->deadline = value;
-    clock_arm(l->set->clock, &l->timer, left > CLOCK_NEVER - now ? CLOCK_NEVER : now + left);
+    clock_arm(l->clock, &l->timer, left > CLOCK_NEVER - now ? CLOCK_NEVER : now + left);
 }
 
 /* --- Interrupt messages, 10.6 ----------------------------------------------------------------- */
@@ -790,13 +790,13 @@ enum status vlapic_init(struct vlapic_set *s, const struct vlapic_config *config
         return STATUS_EINVAL;
     memset(s, 0, sizeof *s);
     s->config = *config;
-    s->clock = c;
     s->port = port;
     for (unsigned i = 0; i < config->cpus; i++) {
         struct vlapic *l = &s->lapic[i];
 
         l->cpu = (u8)i;
         l->set = s;
+        l->clock = c;
         l->ready = -1;
         l->timer.fire = timer_fire;
         l->timer.dev = l;
@@ -835,6 +835,11 @@ void vlapic_virtual_wire(struct vlapic_set *s)
     write_svr(l, SVR_ENABLE | 0xff);
     write_lint0(l, (u32)APIC_EXTINT << 8);
     write_lint1(l, (u32)APIC_NMI << 8);
+}
+
+void vlapic_set_clock(struct vlapic_set *s, unsigned cpu, struct clock *c)
+{
+    s->lapic[cpu].clock = c;
 }
 
 bool vlapic_enabled(const struct vlapic_set *s, unsigned cpu) { return enabled(&s->lapic[cpu]); }

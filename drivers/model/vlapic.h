@@ -48,6 +48,7 @@ struct vlapic {
     u64 expiry;     /* tick at which the counter is next 0 */
     bool counting;
     struct timer timer;
+    struct clock *clock;
     struct vlapic_set *set;
 };
 
@@ -61,7 +62,6 @@ struct vlapic_set {
     struct vlapic lapic[VLAPIC_MAX_CPUS];
     struct vlapic_config config;
     unsigned next_lowest; /* where the next lowest-priority arbitration starts */
-    struct clock *clock;
     const struct cpu_port *port;
     u8 (*inta)(void *pic); /* 8259: interrupt acknowledge */
     void *pic;
@@ -84,6 +84,9 @@ void vlapic_power_on(struct vlapic_set *s);
 
 /* Set CPU 0 up as firmware leaves it: software-enabled, LINT0 ExtINT (the 8259), LINT1 NMI. */
 void vlapic_virtual_wire(struct vlapic_set *s);
+
+/* This CPU's timer runs on a clock of its own, of the same rate; before the timer is used. */
+void vlapic_set_clock(struct vlapic_set *s, unsigned cpu, struct clock *c);
 
 /* For the run loop. */
 struct intc vlapic_intc(struct vlapic_set *s);
