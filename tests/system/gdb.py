@@ -68,6 +68,20 @@ continue
 delete
 kill
 """
+TWO = """\
+file build/guests/smp.elf
+target remote 127.0.0.1:{port}
+info threads
+hbreak guest_main
+continue
+info threads
+thread 2
+info registers rip cr0
+thread 1
+info registers rip cr0
+delete
+detach
+"""
 NAMES = "do_sys_openat2|do_filp_open|path_openat|vfs_read"
 
 TESTS = [
@@ -86,6 +100,13 @@ TESTS = [
                       r"^--- the guest's side", r"^\d+ passed, 0 failed"],
               reject=[r"panic", r"[Ee]rror in sourced", r"[Ww]arning: .*description"])
       for cpu in ("haswell", "lynnfield")),
+    Session("gdb: two CPUs as threads", commands=TWO, timeout=100, weight=15,
+            args=["--smp", "2", "--hv-append", "gdb=wait", "build/guests/smp.elf vcpus=2"],
+            expect=[r"\* 1 +Thread 1 \(guest CPU 0\)", r"^  2 +Thread 2 \(guest CPU 1\)",
+                    r"^Thread 1 hit Breakpoint 1, guest_main", r"Switching to thread 2",
+                    r"^rip +0xfff0 ", r"Switching to thread 1", r"^rip +0x\w+ +0x\w+ <guest_main>",
+                    r"^cr0 +0x8", r"detached", r"^\d+ passed, 0 failed"],
+            reject=[r"panic", r"[Ee]rror in sourced"]),
     Session("gdb: Linux by /proc/kallsyms", commands=LINUX, timeout=300, weight=50,
             ready="symbols are told",
             args=linux(args=["--hv-append", "gdb=com2"]),
