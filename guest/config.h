@@ -24,7 +24,8 @@
  *   mem=SIZE                         memory: whole pages, 1M to 1024G (default 256M)
  *   vcpus=N                          virtual CPUs, 1 to 8 (default 1), each on a CPU of its own
  *   unrestricted=auto|on|off         use the CPU's unrestricted guest mode (auto: if it has it)
- *   real-mode=auto|native|vm86|emulate   how real-mode code runs (auto: native if unrestricted)
+ *   real-mode=auto|native|vm86|emulate   how real-mode code runs
+ *                                    (auto: native if unrestricted, else vm86)
  *   mode=auto|16|32|64               flat: the CPU mode at entry (auto: 16);
  *                                    linux: which entry point (auto: 64 if kernel and VM have it)
  *   load=ADDR  entry=ADDR            flat: where it goes and starts (default 0x7c00; entry: load)
