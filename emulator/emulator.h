@@ -96,8 +96,9 @@ struct emu_ops {
     void (*load)(void *ctx, u32 groups);
 
     /*
-     * The host address of guest-physical `gpa` for an access (EMU_READ, EMU_WRITE or EMU_FETCH),
-     * good to the end of its 4-KiB page; NULL when the page is not RAM or not so accessible (MMIO).
+     * The host address of guest-physical `gpa` for an access (EMU_READ, EMU_WRITE or EMU_FETCH,
+     * with EMU_IMPLICIT when it is to a paging table), good to the end of its 4-KiB page; NULL when
+     * the page is not RAM or not so accessible (MMIO).
      */
     void *(*ram)(void *ctx, gpa_t gpa, enum emu_access access);
 

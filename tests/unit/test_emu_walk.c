@@ -421,7 +421,7 @@ static u64 race_at, race_value;
 static void *racing_ram(void *ctx, gpa_t gpa, enum emu_access access)
 {
     struct fixture *f = ctx;
-    if (access == EMU_WRITE && gpa.v == race_at && race_value != 0) {
+    if ((access & EMU_WRITE) && gpa.v == race_at && race_value != 0) {
         fx_poke(f, race_at, 8, race_value);
         race_value = 0;
     }
