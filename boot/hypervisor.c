@@ -331,7 +331,7 @@ static void run_scripts(struct hypervisor *h)
 /* Run guests, here and elsewhere, and serve the prompt; until none runs or, with `on`, for ever. */
 static void serve(struct hypervisor *h, bool on)
 {
-    do {
+    for (;;) {
         struct machine *m = start_waiting(h, 0);
         if (m) {
             focus(h, m->config->name);
@@ -345,8 +345,10 @@ static void serve(struct hypervisor *h, bool on)
             apic_timer_arm(rdtsc() + tsc_from_us(IDLE_POLL_US));
             cpu_wait();
             poll_console(h);
+        } else {
+            return; /* decided here: poll_console() takes CPUs back, but starts nothing on CPU 0 */
         }
-    } while (on || any_runs(h));
+    }
 }
 
 _Noreturn void hypervisor_run(const struct boot_info *boot)

@@ -46,6 +46,10 @@ TESTS = [
     Boot("Linux on two CPUs", args=[*TWO, *linux(SHOW)[:-1], f"{VMLINUZ} vcpus=2"], timeout=300,
          needs=[VMLINUZ, INITRAMFS], weight=60, reject=[r"panic", r"BUG:", r"stall", r"unstable"],
          expect=[r"^2$", r"RES: +[1-9]\d* +[1-9]", r"CAL: +[1-9]\d* +[1-9]", r"end status=0"]),
+    Boot("two guests, one CPU: one after the other", timeout=60, weight=3,
+         args=["--guest-mem", "64M", "build/guests/counts.elf", "build/guests/cpuid.elf"],
+         expect=[r"guest0: ended: debug-exit", r"guest1: running", r"guest1: ended: debug-exit",
+                 r"end status=0"]),
     Boot("two guests at once, both spinning", args=two_guests("spin", "spin"), script=BOTH, status=9,
          timeout=90, weight=8, reject=[r"panic"]),
 ]
