@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Debian's SeaBIOS as a guest: it posts on the serial console, boots a floppy image given as a
 module, through GRUB on it a kernel, and by an option ROM Linux at its 16-bit entry."""
+import re
 import subprocess
 
 from harness import Boot, INITRAMFS, LINUX_ARGS, ROOT, VMLINUZ, ladder
@@ -52,6 +53,11 @@ class FloppyBoot(Boot):
         self.build(folder)
         return super().line(folder)
 
+    def judge(self, status, text):
+        """SeaBIOS mirrors the screen from its timer interrupt, and sets the cursor again wherever
+        that finds it, within a word too: what counts is the text as a terminal shows it."""
+        return super().judge(status, re.sub(r"\n?\x1b\[\d+;\d+H|\x1b\[[\d;]*m", "", text))
+
 
 def floppy(name, build, cpu, **fields):
     test = FloppyBoot(f"{name} ({cpu})", cpu=cpu, timeout=60, weight=5, needs=[SEABIOS, GRUB],
@@ -86,7 +92,7 @@ TESTS = [
              expect=[r"Booting from Floppy", r"boot sector on the screen", r"the timer ticks",
                      r"the last sector", r"end status=0"]) for cpu in CPUS],
     *[floppy("SeaBIOS, GRUB, Multiboot", grub, cpu,
-             expect=[r"GRUB is here", r"length = 0x9fc00, available RAM",
+             expect=[r"Welcome to GRUB", r"GRUB is here", r"length = 0x9fc00, available RAM",
                      r"[1-9]\d* passed, 0 failed", r"end status=0"]) for cpu in CPUS],
     *ladder("SeaBIOS, Linux by its 16-bit entry", CPUS, timeout=120, weight=30,
             needs=[SEABIOS, LINUX_ROM, VMLINUZ, INITRAMFS],
