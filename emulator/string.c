@@ -133,8 +133,10 @@ static void device_movs(struct emu *e, struct emu_span *to, struct emu_span *fro
 {
     for (unsigned size = to->size; n-- > 0; to->gpa[0].v += size, from->gpa[0].v += size) {
         emu_span_store(e, to, emu_span_load(e, from));
-        to->host[0] += to->host[0] != NULL ? size : 0;
-        from->host[0] += from->host[0] != NULL ? size : 0;
+        if (to->host[0] != NULL)
+            to->host[0] += size;
+        if (from->host[0] != NULL)
+            from->host[0] += size;
     }
 }
 
