@@ -261,7 +261,7 @@ void console_drain(void)
     struct uart16550 *u = console.hw.uart ? console.hw.uart : &console.early;
 
     if (console.hw.screen)
-        terminal_show(console.hw.screen);
+        (void)terminal_show(console.hw.screen, console.hw.screen->rows);
     for (u32 i = 0; (console.hw.uart || console.early_present) && i < SPINS && !uart_idle(u); i++)
         cpu_pause();
 }

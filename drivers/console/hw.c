@@ -5,6 +5,8 @@
  */
 #include "drivers/console/hw.h"
 
+#define ROWS_AT_ONCE 2
+
 static u32 hw_send(void *ctx, const u8 *bytes, u32 n)
 {
     const struct console_hw *h = ctx;
@@ -26,19 +28,27 @@ static int hw_receive(void *ctx)
 
 static void hw_want_send(void *ctx, bool on)
 {
-    const struct console_hw *h = ctx;
+    struct console_hw *h = ctx;
 
-    if (h->interrupts)
-        uart_enable_interrupts(h->uart, true, on);
-    if (h->screen && !on)
-        terminal_show(h->screen);
+    h->sending = on;
+    if (h->interrupts) /* which come for the screen, too: see hw_acknowledge() */
+        uart_enable_interrupts(h->uart, true, on || (h->screen && terminal_stale(h->screen)));
+    else if (h->screen && !on)
+        (void)terminal_show(h->screen, h->screen->rows);
 }
 
+/* A guest waits meanwhile, so the screen is drawn in pieces, each on an interrupt of its own. */
 static bool hw_acknowledge(void *ctx)
 {
-    const struct console_hw *h = ctx;
+    struct console_hw *h = ctx;
+    bool more = h->interrupts && uart_acknowledge(h->uart);
 
-    return h->interrupts && uart_acknowledge(h->uart);
+    if (!more && h->interrupts && h->screen && !h->sending &&
+        terminal_show(h->screen, ROWS_AT_ONCE)) {
+        uart_enable_interrupts(h->uart, true, false);
+        uart_enable_interrupts(h->uart, true, true);
+    }
+    return more;
 }
 
 struct mux_hw console_hw(struct console_hw *h)

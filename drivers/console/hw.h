@@ -14,6 +14,7 @@
 struct console_hw {
     struct uart16550 *uart;  /* NULL: none */
     bool interrupts;         /* the port's interrupt is routed and leads to mux_poll() */
+    bool sending;            /* bytes wait for the port: the screen is drawn later */
     struct terminal *screen; /* NULL: none */
     struct i8042 *keyboard;  /* NULL: none */
 };

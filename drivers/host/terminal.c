@@ -6,6 +6,7 @@
 
 #include "lib/string.h"
 
+#define CHUNK     8u /* cells, one to a byte of a word */
 #define TAB_WIDTH 8
 #define CAN       0x18
 #define ESC       0x1b
@@ -37,7 +38,7 @@ static void new_line(struct terminal *t)
     clear(t, last, last + t->columns);
     touch(t, 0, t->rows);
     if (++t->scrolled >= t->rows / 2) /* what rushes by is to be seen rushing by */
-        terminal_show(t);
+        (void)terminal_show(t, t->rows);
 }
 
 static void put(struct terminal *t, u8 c)
@@ -105,28 +106,48 @@ void terminal_put(struct terminal *t, const char *text, size_t n)
         byte(t, (u8)text[i]);
 }
 
-void terminal_show(struct terminal *t)
+/* Most of a scrolled screen looks as before: it is passed over CHUNK cells at a time. */
+static void show_chunk(struct terminal *t, unsigned row, unsigned x, unsigned cursor)
+{
+    unsigned n = t->columns - x < CHUNK ? t->columns - x : CHUNK, at = row * t->columns + x;
+    u64 want = 0, shown = 0;
+
+    if (n == CHUNK) { /* without a call */
+        memcpy(&want, t->want + at, CHUNK);
+        memcpy(&shown, t->shown + at, CHUNK);
+    } else {
+        memcpy(&want, t->want + at, n);
+        memcpy(&shown, t->shown + at, n);
+    }
+    for (; want != shown; want >>= 8, shown >>= 8, x++, at++) {
+        if ((u8)want == (u8)shown)
+            continue;
+        t->draw(t, row, x, (u8)want, at == cursor);
+        t->shown[at] = (u8)want;
+    }
+}
+
+bool terminal_show(struct terminal *t, unsigned rows)
 {
     unsigned column = t->column < t->columns ? t->column : t->columns - 1u;
     unsigned cursor = t->row * (unsigned)t->columns + column;
 
     if (!t->columns)
-        return;
+        return false;
     if (cursor != t->cursor) { /* both cells look different now */
         t->shown[t->cursor] = t->shown[cursor] = 0;
         touch(t, t->cursor / t->columns, t->cursor / t->columns + 1);
         touch(t, t->row, t->row + 1u);
         t->cursor = cursor;
     }
-    for (unsigned row = t->dirty_from; row < t->dirty_to; row++) {
-        for (unsigned i = row * t->columns, x = 0; x < t->columns; x++, i++) {
-            if (t->want[i] != t->shown[i])
-                t->draw(t, row, x, t->want[i], i == cursor);
-            t->shown[i] = t->want[i];
-        }
-    }
+    for (; rows != 0 && t->dirty_from < t->dirty_to; rows--, t->dirty_from++)
+        for (unsigned x = 0; x < t->columns; x += CHUNK)
+            show_chunk(t, t->dirty_from, x, cursor);
+    if (t->dirty_from < t->dirty_to)
+        return true;
     t->dirty_from = t->rows;
     t->dirty_to = t->scrolled = 0;
+    return false;
 }
 
 static void sink_write(struct sink *self, const char *text, size_t len)
@@ -134,7 +155,7 @@ static void sink_write(struct sink *self, const char *text, size_t len)
     struct terminal *t = container_of(self, struct terminal, sink);
 
     terminal_put(t, text, len);
-    terminal_show(t);
+    (void)terminal_show(t, t->rows);
 }
 
 void terminal_init(struct terminal *t, unsigned columns, unsigned rows)
@@ -148,5 +169,5 @@ void terminal_init(struct terminal *t, unsigned columns, unsigned rows)
     memset(t->shown, 0, sizeof(t->shown));
     clear(t, 0, columns * rows);
     touch(t, 0, rows);
-    terminal_show(t);
+    (void)terminal_show(t, t->rows);
 }

@@ -32,6 +32,11 @@ void terminal_init(struct terminal *t, unsigned columns, unsigned rows);
 
 /* Take n bytes; they need not be visible before terminal_show(). */
 void terminal_put(struct terminal *t, const char *text, size_t n);
-void terminal_show(struct terminal *t);
+
+/* Draw what differs on at most that many rows; true when there is more to be drawn. */
+bool terminal_show(struct terminal *t, unsigned rows);
+
+/* Something is to be drawn. */
+static inline bool terminal_stale(const struct terminal *t) { return t->dirty_from < t->dirty_to; }
 
 #endif

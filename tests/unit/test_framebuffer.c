@@ -126,7 +126,11 @@ static void moving(void **state)
     see(19, "aX!", 3);
     terminal_put(&fb.terminal, "\033[H\033[2Jlater", 12);
     see(0, "line 31", -1);
-    terminal_show(&fb.terminal);
+    assert_true(terminal_show(&fb.terminal, 1)); /* in pieces */
+    see(0, "later", 5);
+    see(1, "line 32", -1);
+    assert_false(terminal_show(&fb.terminal, fb.terminal.rows - 1u));
+    assert_false(terminal_stale(&fb.terminal));
     see(0, "later", 5);
     see(19, "", -1);
     sink_printf(&fb.terminal.sink, "\033[H%053dnext", 0);
