@@ -63,7 +63,7 @@ UNIT_CFLAGS   := $(filter-out -Wconversion,$(HOST_CFLAGS))
 LIBC_NAMES    := memcpy memmove memset memcmp strlen strcmp strncmp strchr
 $(BUILD)/host/lib/string.c.o: private HOST_CFLAGS += -fno-builtin $(foreach f,$(LIBC_NAMES),-D$(f)=lib_$(f))
 
-.PHONY: all help run iso esp signed unit test check bench size setup clean linux bootable guests
+.PHONY: all help run iso esp signed unit test check coverage bench size setup clean linux bootable guests
 
 # The Debian packages for what was asked for are there before anything else happens.
 GOALS := $(or $(MAKECMDGOALS),all)
@@ -71,7 +71,7 @@ ifeq ($(VITRINE_SETUP)$(filter-out clean help,$(GOALS)),)
 SETUP :=
 else ifndef VITRINE_SETUP
 SETUP := build $(if $(filter run iso esp test bench,$(GOALS)),run) \
-         $(if $(filter unit check test,$(GOALS)),test)
+         $(if $(filter unit check test coverage,$(GOALS)),test)
 $(shell tools/setup $(SETUP) >&2)
 ifneq ($(.SHELLSTATUS),0)
 $(error packages are missing)
@@ -318,6 +318,8 @@ $(BUILD)/esp.img: $(BUILD)/vitrine.efi $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio 
 
 test: bootable linux iso esp $(UNIT_BIN) $(GUEST_BIN) $(ORACLE_BIN) $(FUZZ_BIN) ## everything: check, unit tests, guests, whole boots
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) --build $(BUILD) $(TESTS)
+
+coverage: ## what of the emulator the host tests execute, by line and branch
 
 bench: ## cost of exits, boot time and size, beside KVM's
 include tests/bench/bench.mk

@@ -244,7 +244,8 @@ static const u8 hostcpu_greg[GPR_COUNT] = {
 #define UC_STRICT_RESTORE_SS_FLAG 4u
 #define UC_SIGCONTEXT_SS_FLAG     2u
 
-/* Copy what XSTATE_BV names of x87, SSE and AVX state; the rest becomes initial, as it is then. */
+/* Copy what XSTATE_BV names of x87, SSE and AVX state; the rest becomes initial, as it is then, and
+ * so does AVX-512 state, whatever the C library has left there. */
 static inline void hostcpu_copy_xsave(u8 *to, const u8 *from)
 {
     static const struct {
@@ -257,7 +258,7 @@ static inline void hostcpu_copy_xsave(u8 *to, const u8 *from)
     u64 have, bv;
     memcpy(&have, from + XSAVE_BV, 8);
     memcpy(&bv, to + XSAVE_BV, 8);
-    bv |= XSTATE_X87 | XSTATE_SSE | XSTATE_AVX;
+    bv = (bv & ~(u64)XSTATE_TESTED) | XSTATE_X87 | XSTATE_SSE | XSTATE_AVX;
     memcpy(to + XSAVE_BV, &bv, 8);
     memcpy(to + XSAVE_MXCSR, from + XSAVE_MXCSR, 4);
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
