@@ -170,8 +170,8 @@ enum emu_status op_xchg_acc(struct emu *e, const struct insn *i)
 
     if (i->rm == RAX)
         return EMU_DONE;
-    emu_set_gpr(e, i->rm, i->size, gpr[RAX]);
-    emu_set_gpr(e, RAX, i->size, v);
+    emu_set_gpr(e, i->rm, i->opsize, gpr[RAX]);
+    emu_set_gpr(e, RAX, i->opsize, v);
     return EMU_DONE;
 }
 

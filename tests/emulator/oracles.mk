@@ -7,7 +7,7 @@
 
 ORACLE_BIN   := $(patsubst tests/emulator/%.c,$(BUILD)/oracle/%,$(wildcard tests/emulator/*.c))
 BENCH_BIN    := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
-FUZZ_BIN     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
+FUZZ_BIN     := $(BUILD)/fuzz/emulator $(BUILD)/fuzz/storm
 
 # As in the hypervisor: nothing of ours touches x87 or SSE registers.
 FAST_CFLAGS  := -std=gnu17 -O2 -g -fno-strict-aliasing -fno-common $(WARNINGS) -I.
@@ -42,6 +42,10 @@ $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/fast/emulator.a | $$(@D)/
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_OBJ) | $$(@D)/
 	$(call say,FUZZ,$<)
 	$(Q)clang $(FUZZ_CFLAGS) -fsanitize=fuzzer $(DEPFLAGS) -o $@ $< $(FUZZ_OBJ)
+
+$(BUILD)/fuzz/storm: tests/fuzz/storm.c tests/fuzz/emulator.c $(HOST_LIB) | $(BUILD)/fuzz/
+	$(call say,FUZZ,$<)
+	$(Q)$(CC) $(HOST_CFLAGS) $(DEPFLAGS) -o $@ $(filter %.c,$^) $(HOST_LIB)
 
 # Coverage is counted by clang; no sanitizers, whose checks would count as branches.
 COVER        := $(BUILD)/coverage

@@ -526,6 +526,10 @@ static void exchanges(void **state)
     f->s.gpr[RAX] = 0xff00000003;
     FX_DONE(FX_RUN(f, 0x0f, 0xc1, 0xc0)); /* xadd eax, eax: the sum stays */
     assert_int_equal(f->s.gpr[RAX], 6);
+    f->s.gpr[R8] = 0x3333333344444444;
+    FX_DONE(FX_RUN(f, 0xf3, 0x41, 0x90)); /* pause with REX.B: xchg r8d, eax */
+    assert_int_equal(f->s.gpr[RAX], 0x44444444);
+    assert_int_equal(f->s.gpr[R8], 6);
     f->s.gpr[RBX] = 0xc008; /* cmpxchg16b wants 16-byte alignment */
     FX_FAULT(FX_RUN(f, 0x48, 0x0f, 0xc7, 0x0b), VECTOR_GP, 0);
     f->s.gpr[RBX] = 0xc010;
