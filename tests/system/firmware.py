@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Debian's SeaBIOS as a guest: it posts on the serial console, boots a floppy image given as a
-module, through GRUB on it a kernel, and by an option ROM Linux at its 16-bit entry."""
+module, through GRUB on it a kernel or Memtest86+, and by an option ROM Linux and iPXE at their
+16-bit entries."""
 import re
+import shutil
 import subprocess
 
 from harness import Boot, INITRAMFS, LINUX_ARGS, ROOT, VMLINUZ, ladder
@@ -9,10 +11,14 @@ from harness import Boot, INITRAMFS, LINUX_ARGS, ROOT, VMLINUZ, ladder
 SEABIOS = "/usr/share/seabios/bios-256k.bin"
 LINUX_ROM = "/usr/share/qemu/linuxboot_dma.bin"  # loads a kernel from fw_cfg
 GRUB = "/usr/lib/grub/i386-pc"
-GUEST = f"{SEABIOS} kind=firmware mem=64M"
+FIRMWARE = f"{SEABIOS} kind=firmware"
+GUEST = f"{FIRMWARE} mem=64M"
 KERNEL = "build/guests/instruction.elf"
 FLOPPY = 1440 * 1024
 CPUS = ["lynnfield", "haswell", "skylake"]
+MEMTEST, IPXE = "/boot/memtest86+x64.bin", "/boot/ipxe.lkrn"
+# Ways to run without unrestricted guest: in virtual-8086 mode as far as that goes, and all emulated.
+NO_UNRESTRICTED = {"lynnfield": "", "skylake": "unrestricted=off real-mode=emulate"}
 
 
 def write(folder, image):
@@ -29,20 +35,29 @@ def boot_sector(folder):
     write(folder, image + b"the last sector\r\n".ljust(512, b"\0"))
 
 
-def grub(folder):
-    """GRUB with a Multiboot kernel in its memory disk: boot.img and core.img side by side."""
-    with open(f"{folder}/grub.cfg", "w", encoding="ascii") as file:
-        file.write("echo GRUB is here\nlsmmap\nmultiboot (memdisk)/kernel\nboot\n")
-    subprocess.run(["strip", "-o", f"{folder}/kernel", f"{ROOT}/{KERNEL}"], check=True)
+def grub(folder, file=f"{ROOT}/{KERNEL}", modules=("multiboot", "lsmmap"),
+         script="lsmmap\nmultiboot (memdisk)/kernel\n"):
+    """GRUB with `file` as (memdisk)/kernel and a script that loads it: boot.img and core.img side
+    by side."""
+    with open(f"{folder}/grub.cfg", "w", encoding="ascii") as config:
+        config.write(f"echo GRUB is here\n{script}boot\n")
+    if file.endswith(".elf"):
+        subprocess.run(["strip", "-o", f"{folder}/kernel", file], check=True)
+    else:
+        shutil.copy(file, f"{folder}/kernel")
     subprocess.run(["tar", "-cf", "memdisk.tar", "kernel"], cwd=folder, check=True)
     subprocess.run(["grub-mkimage", "-O", "i386-pc", "-d", GRUB, "-p", "(memdisk)",
                     "-m", "memdisk.tar", "-c", "grub.cfg", "-o", "core.img", "biosdisk", "memdisk",
-                    "tar", "multiboot", "echo", "lsmmap", "normal"], cwd=folder, check=True)
+                    "tar", "echo", "normal", *modules], cwd=folder, check=True)
     image = b""
     for path in f"{GRUB}/boot.img", f"{folder}/core.img":
-        with open(path, "rb") as file:
-            image += file.read()
+        with open(path, "rb") as part:
+            image += part.read()
     write(folder, image.ljust(FLOPPY, b"\0"))
+
+
+def memtest(folder):
+    grub(folder, MEMTEST, ["linux16"], "linux16 (memdisk)/kernel console=ttyS0,115200\n")
 
 
 class FloppyBoot(Boot):
@@ -59,9 +74,10 @@ class FloppyBoot(Boot):
         return super().judge(status, re.sub(r"\n?\x1b\[\d+;\d+H|\x1b\[[\d;]*m", "", text))
 
 
-def floppy(name, build, cpu, **fields):
-    test = FloppyBoot(f"{name} ({cpu})", cpu=cpu, timeout=60, weight=5, needs=[SEABIOS, GRUB],
-                      args=["--boot-module", "{tmp}/floppy.img floppy=guest", GUEST], **fields)
+def floppy(name, build, cpu, needs=(), words="mem=64M", **fields):
+    test = FloppyBoot(f"{name} ({cpu})", cpu=cpu, timeout=60, weight=5, needs=[SEABIOS, GRUB, *needs],
+                      args=["--boot-module", "{tmp}/floppy.img floppy=guest", f"{FIRMWARE} {words}"],
+                      **fields)
     test.build = build
     return test
 
@@ -76,6 +92,31 @@ send stat\\r
 expect vitrine>
 send log\\r
 expect No bootable device
+expect vitrine>
+send poweroff 0\\r
+expect end status=0
+"""
+
+# Both go on until they are told to end.  The BIOS keeps 15 keys for a slow reader.
+MEMTEST_RUNS = """\
+timeout 40
+expect Memtest86\\+ v
+expect \\[Address test
+expect \\[Moving inversions
+expect Pass:  0
+send \\x1d
+expect vitrine>
+send poweroff 0\\r
+expect end status=0
+"""
+IPXE_RUNS = """\
+timeout 50
+expect Press Ctrl-B for the iPXE command line
+send \\x02
+expect iPXE>
+send show version\\r
+expect version:string = \\S
+send \\x1d
 expect vitrine>
 send poweroff 0\\r
 expect end status=0
@@ -102,6 +143,17 @@ TESTS = [
                   f"{SEABIOS} kind=firmware mem=256M"],
             expect=[r"Booting from ROM", r"DMI: .*BIOS", r"RSDP 0x00000000000F", r"end status=0"],
             reject=[r"ACPI (Error|Warning|BIOS Error)", r"panic"]),
+    *[floppy("SeaBIOS, GRUB, Memtest86+", memtest, cpu, needs=[MEMTEST], words=f"mem=8M {words}",
+             script=MEMTEST_RUNS, expect=[r"GRUB is here", r"Errors: 0"],
+             reject=[r"Errors: +[1-9]", r"Unexpected [Ii]nterrupt"])
+      for cpu, words in NO_UNRESTRICTED.items()],
+    # iPXE collects noise from the clock's interrupt for seconds: let them be shorter.
+    *[Boot(f"SeaBIOS, iPXE by its 16-bit entry ({cpu})", cpu=cpu, timeout=60, weight=8,
+           needs=[SEABIOS, LINUX_ROM, IPXE], script=IPXE_RUNS,
+           args=["--ips", "20000000", "--boot-module", f"{LINUX_ROM} rom=guest",
+                 "--boot-module", f"{IPXE} kernel=guest", f"{GUEST} {words}"],
+           expect=[r"iPXE initialising devices\.\.\.ok", r"Open Source Network Boot Firmware"])
+      for cpu, words in {**NO_UNRESTRICTED, "haswell": ""}.items()],
     Boot("SeaBIOS is no firmware by itself", args=[f"{SEABIOS} mem=64M"], status=3, weight=2,
          needs=[SEABIOS], expect=[r"no Multiboot 1 header"]),
     Boot("firmware and a broken floppy", args=["--boot-module", "{tmp}/floppy floppy=guest", GUEST],
