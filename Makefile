@@ -283,6 +283,11 @@ $(LINUX)/busybox: | $(LINUX)/
 	$(call say,GET,"Debian's busybox-static")
 	$(Q)tools/fetch busybox $@
 
+# For tools/run --host nested.
+$(LINUX)/kvm: $(LINUX)/vmlinuz
+	$(call say,GET,"its KVM modules")
+	$(Q)tools/fetch kvm $@
+
 $(LINUX)/%: tools/initramfs/%.asm | $(LINUX)/
 	$(call say,NASM,$<)
 	$(Q)$(NASM) -f bin -Werror -o $@ $<
@@ -292,7 +297,7 @@ $(LINUX)/initramfs.cpio: tools/mkinitramfs.py $(LINUX)/busybox $(LINUX)/first \
 	$(call say,CPIO,$@)
 	$(Q)$(PYTHON) tools/mkinitramfs.py -o $@
 
-linux: $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio
+linux: $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio $(LINUX)/kvm
 bootable: $(BUILD)/vitrine.elf $(BUILD)/vitrine.efi $(BUILD)/loader.bin
 
 run: bootable linux ## Debian's kernel under Vitrine, to a shell (without a terminal: a script)
@@ -316,13 +321,13 @@ $(BUILD)/esp.img: $(BUILD)/vitrine.efi $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio 
 	$(call say,FAT,$@)
 	$(Q)$(PYTHON) tools/mkesp.py -o $@ $(BUILD)/vitrine.efi $(MODULES)
 
-test: bootable linux iso esp $(UNIT_BIN) $(GUEST_BIN) $(ORACLE_BIN) $(FUZZ_BIN) ## everything: check, unit tests, guests, whole boots
+include tests/bench/bench.mk
+test: bootable linux iso esp $(UNIT_BIN) $(GUEST_BIN) $(BENCH_GUEST) $(ORACLE_BIN) $(FUZZ_BIN) ## everything: check, unit tests, guests, whole boots
 	$(Q)$(PYTHON) tests/run.py --jobs $(JOBS) --build $(BUILD) $(TESTS)
 
 coverage: ## what of the emulator the host tests execute, by line and branch
 
 bench: ## cost of exits, boot time and size, beside KVM's
-include tests/bench/bench.mk
 
 size: $(BUILD)/vitrine.elf ## size of the image, lines of code by folder
 	$(Q)tools/size

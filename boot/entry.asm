@@ -12,6 +12,8 @@
 MULTIBOOT_HEADER_MAGIC           equ 0x1badb002
 MULTIBOOT_PAGE_ALIGN             equ 1 << 0
 MULTIBOOT_MEMORY_INFO            equ 1 << 1
+MULTIBOOT_AOUT_KLUDGE            equ 1 << 16 ; addresses in the header: QEMU takes no 64-bit ELF file
+MULTIBOOT_HEADER_FLAGS           equ MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO | MULTIBOOT_AOUT_KLUDGE
 MULTIBOOT_BOOTLOADER_MAGIC       equ 0x2badb002
 MULTIBOOT2_HEADER_MAGIC          equ 0xe85250d6
 MULTIBOOT_ARCHITECTURE_I386      equ 0
@@ -37,14 +39,15 @@ LSR_THRE equ 0x20
 section .multiboot progbits alloc noexec nowrite align=8
 
 ; What boot/uefi reads at the very beginning: memory taken from LOAD on, and where to enter.
-extern image_memory
+extern image_memory, image_load_end, image_load_bss_end
         dd      image_memory, boot_entry
 
         align   8
 multiboot_header:
         dd      MULTIBOOT_HEADER_MAGIC
-        dd      MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO
-        dd      -(MULTIBOOT_HEADER_MAGIC + (MULTIBOOT_PAGE_ALIGN | MULTIBOOT_MEMORY_INFO))
+        dd      MULTIBOOT_HEADER_FLAGS
+        dd      -(MULTIBOOT_HEADER_MAGIC + MULTIBOOT_HEADER_FLAGS)
+        dd      multiboot_header, boot_image_start, image_load_end, image_load_bss_end, boot_entry
 
         align   8
 multiboot2_header:
@@ -82,8 +85,7 @@ boot_entry:
 .loader_known:
         call    require_long_mode
         call    build_page_tables
-        mov     eax, cr4
-        or      eax, CR4_PAE
+        mov     eax, CR4_PAE            ; and nothing that was left on, as LA57 and PCIDE
         mov     cr4, eax
         mov     eax, phys(boot_pml4)
         mov     cr3, eax
