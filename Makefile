@@ -217,7 +217,7 @@ TEST_C      := $(wildcard tests/*/*.c tests/guests/*/*.c)
 KERNEL_C    := $(filter %.c,$(KERNEL_SRC) $(UEFI_SRC))
 HEADERS     += $(wildcard boot/uefi/*.h)
 FORMATTED   := $(KERNEL_C) $(HEADERS) $(TEST_C) $(wildcard tests/*/*.h tests/guests/*/*.h)
-PYTHON_SRC  := $(wildcard tools/*.py tests/*.py tests/*/*.py) tools/run tools/size
+PYTHON_SRC  := $(wildcard tools/*.py tests/*.py tests/*/*.py) tools/run tools/size tools/trace
 SHELL_SRC   := tools/setup tools/fetch $(wildcard tools/*/*.sh) .ci/run
 # comparePointers: the linker's symbols are objects of their own to it.  constStatement: it takes
 # loop conditions for statements; -Wunused-value is right about those.
@@ -303,9 +303,16 @@ $(LINUX)/initramfs.cpio: tools/mkinitramfs.py $(LINUX)/busybox $(LINUX)/first \
 linux: $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio $(LINUX)/kvm
 bootable: $(BUILD)/vitrine.elf $(BUILD)/vitrine.efi $(BUILD)/loader.bin
 
-run: bootable linux ## Debian's kernel under Vitrine, to a shell (without a terminal: a script)
+run: bootable linux ## Debian's kernel under Vitrine, to a shell (without a terminal: a script; REPORT=x.html: and a report)
+ifneq ($(REPORT),)
+	$(call say,RUN,"Linux by a script for $(REPORT)")
+	$(Q)tools/run --quiet --log $(BUILD)/report.txt --script tools/report.script \
+	  --append "$(LINUX_ARGS)" --initrd $(LINUX)/initramfs.cpio $(LINUX)/vmlinuz
+	$(Q)tools/trace $(BUILD)/report.txt --html $(REPORT)
+else
 	$(Q)if [ -t 0 ] && [ -t 1 ]; then script=; else script="--script tests/system/shell.script"; fi; \
 	  tools/run $$script --append "$(LINUX_ARGS)" --initrd $(LINUX)/initramfs.cpio $(LINUX)/vmlinuz
+endif
 
 MODULES = "$(LINUX)/vmlinuz guest=linux -- $(LINUX_ARGS)" "$(LINUX)/initramfs.cpio initrd=linux"
 iso: $(BUILD)/vitrine.iso ## an image for CD or stick: GRUB for BIOS and UEFI, the Linux guest

@@ -12,15 +12,7 @@
 
 #define APIC_PAGE 0xfee00ull /* SDM vol. 3A, 10.4.1 */
 
-/* Why instructions leave the guest; the first that fits a record is its cause. */
-struct cause {
-    u32 reason;   /* exit reason or trace_kind; TRACE_ANY */
-    unsigned why; /* 1 + enum emu_reason; 0: not the emulator, or any */
-    bool apic;    /* only for the local APIC's page */
-    const char *what, *because, *avoid;
-};
-
-static const struct cause causes[] = {
+const struct cause explain_causes[EXPLAIN_CAUSES] = {
     {TRACE_ANY, 1 + EMU_MMIO, true, "local APIC registers by memory",
      "no memory is mapped at the APIC's page, so that each access leaves the guest; the CPU tells "
      "the address but not the operation, so the instruction has to be read and carried out",
@@ -65,9 +57,9 @@ static const struct cause causes[] = {
      "nothing: they are rare"},
 };
 
-static const struct cause *cause_of(const struct trace_record *r)
+const struct cause *explain_cause(const struct trace_record *r)
 {
-    const struct cause *c = causes;
+    const struct cause *c = explain_causes;
 
     while ((c->reason != TRACE_ANY && c->reason != r->reason) ||
            (c->why != TRACE_ANY && c->why != r->why) || (c->apic && r->address >> 12 != APIC_PAGE))
@@ -114,7 +106,7 @@ static void explain_access(const struct vcpu *v, const struct trace_record *r, c
 
 static void explain_record(const struct vcpu *v, const struct trace_record *r, struct sink *out)
 {
-    const struct cause *c = cause_of(r);
+    const struct cause *c = explain_cause(r);
     char text[200];
 
     trace_instruction(v, r, text, sizeof(text));
@@ -133,13 +125,13 @@ static void explain_run(const struct vcpu *v, struct sink *out)
 {
     struct {
         u64 count, ticks;
-    } sum[ARRAY_SIZE(causes)] = {{0}};
+    } sum[EXPLAIN_CAUSES] = {{0}};
     const struct trace_row *row;
     u64 total = 0, ticks = 0;
 
     for (unsigned n = 0; (row = trace_row(v->trace, n)); n++) {
         const struct trace_record r = trace_sample(row);
-        u64 c = (u64)(cause_of(&r) - causes);
+        u64 c = (u64)(explain_cause(&r) - explain_causes);
         sum[c].count += row->count;
         sum[c].ticks += row->ticks;
         total += row->count;
@@ -147,16 +139,16 @@ static void explain_run(const struct vcpu *v, struct sink *out)
     }
     sink_printf(out, "%llu instructions needed Vitrine, %llu ticks; not counting waits in HLT:\n",
                 LL(total), LL(ticks));
-    for (unsigned i = 0; i < ARRAY_SIZE(causes); i++) {
+    for (unsigned i = 0; i < EXPLAIN_CAUSES; i++) {
         if (!sum[i].count)
             continue;
-        sink_printf(out, "\n%llu x %s, %llu ticks each", LL(sum[i].count), causes[i].what,
+        sink_printf(out, "\n%llu x %s, %llu ticks each", LL(sum[i].count), explain_causes[i].what,
                     LL(sum[i].ticks / sum[i].count));
-        if (causes[i].reason != EXIT_HLT && ticks)
+        if (explain_causes[i].reason != EXIT_HLT && ticks)
             sink_printf(out, ", %llu %% of these ticks", LL(sum[i].ticks * 100 / ticks));
         sink_printf(out, "\n");
-        print_wrapped(out, "why", causes[i].because);
-        print_wrapped(out, "avoid", causes[i].avoid);
+        print_wrapped(out, "why", explain_causes[i].because);
+        print_wrapped(out, "avoid", explain_causes[i].avoid);
     }
 }
 
@@ -232,11 +224,15 @@ static enum status run_trace(struct shell *sh, int argc, char **argv)
 
     if (!v)
         return STATUS_ENOENT;
-    enum status s = shell_arg_choice(sh, 1, "on|off|dump|tail|filter", &what);
+    enum status s = shell_arg_choice(sh, 1, "on|off|dump|tail|filter|save", &what);
     if (s != STATUS_OK)
         return s;
     if (what == 4)
         return set_filter(sh, v, argc, argv);
+    for (unsigned i = 0; what == 5 && i < v->vm->vcpu_count; i++)
+        trace_save(v->vm->vcpu[i], sh->out);
+    if (what == 5)
+        return STATUS_OK;
     if (what < 2) {
         trace_switch(v, what == 0, NULL);
         return STATUS_OK;
@@ -249,7 +245,7 @@ static enum status run_trace(struct shell *sh, int argc, char **argv)
 }
 
 static const struct shell_command commands[] = {
-    {"trace", "on|off|dump|tail|filter [N|off|reason|addr|vm [WHAT [LAST]]]",
+    {"trace", "on|off|dump|tail|filter|save [N|off|reason|addr|vm [WHAT [LAST]]]",
      "what happened last: exits, emulated instructions, events",
      "trace tail 8\ntrace filter reason IO\ntrace filter addr 0xfee00000 0xfee00fff\n"
      "trace filter off",

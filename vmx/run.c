@@ -35,6 +35,7 @@ static void quantum_over(void *dev, u64 deadline)
     struct vcpu *v = dev;
 
     v->requests |= REQUEST_POLL;
+    trace_tick(v);
     clock_arm(v->clock, &v->quantum, deadline + v->vm->parts.tsc_hz / 1000000 * QUANTUM_US);
 }
 

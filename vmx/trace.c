@@ -88,6 +88,9 @@ void trace_clear(struct vcpu *v)
     memset(t->row, 0, sizeof(t->row));
     memset(t->lost, 0, sizeof(t->lost));
     memset(t->quiet, 0, sizeof(t->quiet));
+    t->slice[0] = (struct trace_slice){.tsc = rdtsc(), .halted = v->halt_ticks};
+    t->slices = 1;
+    t->slice_ticks = 0;
     for (unsigned i = 0; i < TRACE_ROWS; i++)
         t->row[i].cause = ~0ull; /* an empty row is no exit's */
 }
@@ -273,6 +276,29 @@ void trace_life(struct vcpu *v, const char *what)
 {
     if (v->tracing)
         add(v, TRACE_LIFE, 0)->address = (u64)(uintptr_t)what;
+}
+
+void trace_tick(struct vcpu *v)
+{
+    struct trace *t = v->trace;
+    struct trace_slice *s = t->slice, now = {.tsc = rdtsc(), .halted = v->halt_ticks};
+
+    if (!v->tracing || now.tsc - s[t->slices - 1].tsc < t->slice_ticks)
+        return;
+    if (t->slices == TRACE_SLICES) {
+        t->slices /= 2;
+        t->slice_ticks = (now.tsc - s[0].tsc) / t->slices;
+        for (unsigned i = 0; i < t->slices; i++)
+            s[i] = s[2 * i];
+    }
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
+        now.count[i] = (u32)v->stat[i].count;
+        now.ticks += i == EXIT_HLT ? 0 : v->stat[i].ticks;
+    }
+    now.count[EXIT_NONE] = 0;
+    for (unsigned i = 0; i < VCPU_RULES; i++)
+        now.count[EXIT_NONE] += (u32)v->broken[i].instructions;
+    s[t->slices++] = now;
 }
 
 void trace_filter(struct vcpu *v, struct trace_record *r)

@@ -55,6 +55,7 @@ _Static_assert(sizeof(struct trace_record) == 64, "a power of two, see vcpu.reco
 #define TRACE_RECORDS (64 * KiB / sizeof(struct trace_record))
 #define TRACE_ROWS    2048u
 #define TRACE_LAST    64u /* records in a report */
+#define TRACE_SLICES  256u
 
 /* Exits that are alike in cause, RIP and register, counted. */
 struct trace_row {
@@ -73,6 +74,12 @@ struct trace_filter {
 };
 #define TRACE_ANY (~0u)
 
+/* The exit counters at one time: what happened over time, at no cost to an exit. */
+struct trace_slice {
+    u64 tsc, ticks, halted;       /* ticks: of all exits but HLT, whose waits are `halted` */
+    u32 count[EXIT_REASON_COUNT]; /* modulo 2^32; EXIT_NONE: instructions emulated in steps */
+};
+
 struct trace {
     struct trace_row row[TRACE_ROWS];          /* first: its address is one instruction less */
     struct trace_record record[TRACE_RECORDS]; /* aligned to its size */
@@ -81,6 +88,9 @@ struct trace {
     struct trace_filter filter;
     struct trace_record *exit; /* of the exit being handled, when it is not the newest record */
     struct trace_record none;  /* stands for it when there is no exit */
+    struct trace_slice slice[TRACE_SLICES];
+    unsigned slices;
+    u64 slice_ticks; /* at least so long */
 };
 
 CHECKED enum status trace_create(struct vcpu *v);
@@ -97,6 +107,8 @@ void trace_idle(struct vcpu *v);
 void trace_emulated(struct vcpu *v, enum emu_reason why);
 void trace_event(struct vcpu *v, const struct emu_event *event);
 void trace_life(struct vcpu *v, const char *what); /* a static string */
+/* Time has passed: perhaps begin another slice.  When all are in use each two become one. */
+void trace_tick(struct vcpu *v);
 /* Drop the record again when the filter does not want it. */
 void trace_filter(struct vcpu *v, struct trace_record *r);
 
@@ -105,6 +117,8 @@ struct trace_record *trace_at(const struct vcpu *v, unsigned n);
 /* One line; the last n of them, oldest first. */
 void trace_print(const struct vcpu *v, const struct trace_record *r, struct sink *out);
 void trace_show(const struct vcpu *v, unsigned n, struct sink *out);
+/* All that is known of a virtual CPU as checked lines for tools/trace, which describes them. */
+void trace_save(const struct vcpu *v, struct sink *out);
 /* For panic_attach(). */
 void trace_panic_report(struct sink *out);
 

@@ -34,6 +34,8 @@ void machine_halt(void)
 
 void machine_end(int status)
 {
+    if (machine.drain) /* a full ring would drop the line */
+        machine.drain();
     log_info("vitrine", "end status=%d", status);
     if (machine.drain)
         machine.drain();

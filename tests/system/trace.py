@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: MIT
 """Trace, statistics and explanations against the guest `counts`, which makes known numbers of
 exits, and against each other."""
+import os
 import re
+import subprocess
+import tempfile
 
 from dataclasses import dataclass
 
-from harness import Boot
+from harness import Boot, Command, ROOT
 
 GUEST = "build/guests/counts.elf"
 COMMANDS = ["stat", "stat emu 200", "stat top 3", "trace tail 4", "explain", "explain why"]
 SCRIPT = ("timeout 60\nexpect ended: \nsend \\r\nexpect vitrine> \n" +
-          "".join(f"send {command}\\r\nexpect vitrine> \n" for command in COMMANDS) +
+          "".join(f"send {command}\\r\nexpect vitrine> \n" for command in COMMANDS) + "{SAVE}"
           "send poweroff 0\\r\nexpect end status=0\n")
 
 
@@ -19,7 +22,8 @@ class Adds(Boot):
     """Also: every exit counter is the sum of its rows in the table, but for exits by events."""
 
     def judge(self, status, text):
-        return super().judge(status, text) or self.sums(text)
+        return super().judge(status, text) or self.sums(text) or \
+            ("trace save" in self.script and self.saved(text))
 
     @staticmethod
     def sums(text):
@@ -37,10 +41,36 @@ class Adds(Boot):
         total = f"{sum(told.values()) + events} exits: {sum(told.values())} by instructions"
         return None if total in table else f"no {total!r}"
 
+    @staticmethod
+    def saved(text):
+        """tools/trace tells of the save what the prompt told."""
+        with tempfile.TemporaryDirectory() as folder:
+            capture = os.path.join(folder, "capture")
+            with open(capture, "w", encoding="utf-8") as file:
+                file.write(text)
+            done = subprocess.run(
+                ["tools/trace", capture, "--folded", "-", "--text", f"{capture}.txt"], cwd=ROOT,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+            if done.returncode:
+                return done.stdout
+            with open(f"{capture}.txt", encoding="utf-8") as file:
+                said = file.read()
+        for count, ticks, name in re.findall(r"(?m)^([A-Z_]{2,}) +(\d+) +(\d+) +\d+ +\d+$", text):
+            if not re.search(rf"(?m)^{count} +{ticks} exits +{name} ticks ", said):
+                return f"tools/trace does not say {ticks} exits by {count}"
+        tail = re.findall(r"(?m)^\[.*?\] \S+ +(.*)$", text.split("trace tail 4\n")[1])[:4]
+        if tail != (last := re.findall(r"(?m)^\[.*?\] \S+ +(.*)$", said)[-4:]):
+            return f"the prompt: {tail}; tools/trace: {last}"
+        stacks = done.stdout.splitlines()
+        for what in ("IO;pic-master mask;", "EPT_VIOLATION;mmio;lapic TPR;", "CPUID;", "RDMSR;apic-base"):
+            if not any(f";{what}" in stack for stack in stacks):
+                return f"no stack of {what}"
+        return None
+
 
 TESTS = [
     Adds(f"trace and statistics ({cpu})", cpu=cpu, args=["--hv-append", "on-end=prompt", GUEST],
-         script=SCRIPT, timeout=60, weight=3, reject=[r"panic", r"trace was off", r"table is full"],
+         script=SCRIPT.replace("{SAVE}", save), timeout=60, weight=3 + len(save), reject=[r"panic", r"trace was off", r"table is full"],
          expect=[r"^CPUID +701 ", r"^RDMSR +503 ",
                  r"^ *3001 +\d+ IO +[0-9a-f]+ +pic-master mask +in al, 0x21",
                  r"^ *2003 +\d+ mmio +[0-9a-f]+ +lapic TPR +mov dword",
@@ -52,8 +82,9 @@ TESTS = [
                  r"LIFE +guest debug-exit",
                  r"out 0xf4, eax\n +did +wrote 0 to debug-exit \+0 \(port 0xf4\)",
                  r"3012 x local APIC registers by memory", r"avoid +x2APIC mode"])
-    for cpu in ("lynnfield", "haswell")
+    for cpu, save in (("lynnfield", ""), ("haswell", "send trace save\\r\nexpect vitrine> \n"))
 ] + [
+    Command("tools/trace", ["python3", "tests/trace_tool.py"], parts=True, weight=6),
     Boot("trace: filter and off", args=["--hv-append", "on-end=prompt", "--boot-module",
                                         "{tmp}/module script", GUEST],
          files={"module": b"trace filter reason RDMSR\n"}, timeout=60, weight=3,

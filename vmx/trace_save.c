@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Trace and statistics of a virtual CPU as lines for tools/trace.  Each is
+ *
+ *     ~KIND|WORD|WORD ... *CCCC
+ *
+ * with numbers in hexadecimal and a checksum of this line and all before it: the upper half of
+ * the 32-bit FNV-1a of their text from the first "~" to the last "*".  Lines of others may stand
+ * between them.  The kinds, in their order:
+ *
+ *     V version, VM, number of the vCPU, TSC now, its Hz, start of the VM's life
+ *     F NAME:BYTES of each field of a record; the first one wider than 8 bytes is a byte string
+ *     E number of an exit reason, its name, exits, of these not by an instruction, ticks, most
+ *     Y number of a reason to emulate (from 1), its name
+ *     C number of a cause, what it is, why, what would avoid it
+ *     R a row: count, ticks, reason, why, RIP, port or address, code, cause, register, instruction
+ *     S a slice: TSC, ticks, ticks halted, REASON:COUNT ...
+ *     N address of a text, the text (as in the address of LIFE)
+ *     L a record, oldest first: its fields, empty when as in the one before
+ *     Z how many lines there were before this one
+ */
+#include "vmx/explain.h"
+#include "vmx/show.h"
+#include "vmx/trace.h"
+
+#include "arch/x86/cpu.h"
+#include "arch/x86/tsc.h"
+#include "lib/string.h"
+
+#define LL(x) ((unsigned long long)(x))
+
+#define FNV_BASIS 2166136261u
+#define FNV_PRIME 16777619u
+
+struct saver {
+    struct sink sink;
+    struct sink *out;
+    u32 sum;
+    unsigned lines;
+};
+
+static void write_summed(struct sink *self, const char *text, size_t len)
+{
+    struct saver *s = container_of(self, struct saver, sink);
+
+    for (size_t i = 0; i < len; i++)
+        s->sum = (s->sum ^ (u8)text[i]) * FNV_PRIME;
+    s->out->write(s->out, text, len);
+}
+
+static void end_line(struct saver *s)
+{
+    sink_printf(&s->sink, "*");
+    sink_printf(s->out, "%04x\n", s->sum >> 16);
+    s->lines++;
+}
+
+#define LINE(s, ...) (sink_printf(&(s)->sink, __VA_ARGS__), end_line(s))
+
+static void put_bytes(struct saver *s, const u8 *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sink_printf(&s->sink, "%02x", bytes[i]);
+}
+
+static const struct field {
+    const char *name;
+    u8 at, size;
+} fields[] = {
+#define FIELD(name)                                                                       \
+    {                                                                                     \
+#name, offsetof(struct trace_record, name), sizeof((struct trace_record){0}.name) \
+    }
+    FIELD(tsc),   FIELD(rip),  FIELD(ticks),  FIELD(mode),    FIELD(io),
+    FIELD(width), FIELD(why),  FIELD(length), FIELD(address), FIELD(value),
+    FIELD(flags), FIELD(port), FIELD(reason), FIELD(bytes),
+#undef FIELD
+};
+
+/* Without what is left in it of older ones, and a plain port access like an emulated one. */
+static struct trace_record cleaned(const struct trace_record *r)
+{
+    struct trace_record c = *r;
+    enum bus_space space;
+    bool write;
+
+    if (trace_access(r, &space, &c.address, &write)) {
+        c.value = trace_value(r);
+        c.io = r->why || space == BUS_MSR ? r->io : write ? EMU_IO_OUT : EMU_IO_IN;
+    } else if (r->reason < TRACE_STEP && r->reason != EXIT_CPUID) {
+        c.address = c.value = 0;
+    }
+    c.length = r->why ? r->length : 0;
+    memset(c.bytes + c.length, 0, sizeof(c.bytes) - c.length);
+    return c;
+}
+
+static void save_record(struct saver *s, const struct trace_record *r,
+                        const struct trace_record *before)
+{
+    sink_printf(&s->sink, "~L");
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {
+        const u8 *at = (const u8 *)r + fields[i].at;
+        u64 value = 0;
+        sink_printf(&s->sink, "|");
+        if (memcmp(at, (const u8 *)before + fields[i].at, fields[i].size) == 0)
+            continue;
+        if (fields[i].size > sizeof(value)) {
+            put_bytes(s, at, fields[i].size);
+            continue;
+        }
+        memcpy(&value, at, fields[i].size);
+        sink_printf(&s->sink, "%llx", LL(value));
+    }
+    end_line(s);
+}
+
+static void save_records(struct saver *s, const struct vcpu *v)
+{
+    struct trace_record record, before = {0};
+
+    sink_printf(&s->sink, "~F");
+    for (unsigned i = 0; i < ARRAY_SIZE(fields); i++)
+        sink_printf(&s->sink, "|%s:%x", fields[i].name, fields[i].size);
+    end_line(s);
+    for (unsigned n = TRACE_RECORDS; n-- > 0; before = record) {
+        const struct trace_record *r = trace_at(v, n);
+        if (!r)
+            continue;
+        record = cleaned(r);
+        if (r->reason == TRACE_LIFE)
+            LINE(s, "~N|%llx|%s", LL(r->address), (const char *)(uintptr_t)r->address);
+        save_record(s, &record, &before);
+    }
+}
+
+static void save_rows(struct saver *s, const struct vcpu *v)
+{
+    char instruction[96], name[48];
+    const struct trace_row *row;
+
+    for (unsigned n = 0; (row = trace_row(v->trace, n)); n++) {
+        const struct trace_record sample = trace_sample(row), r = cleaned(&sample);
+        if (!row->count)
+            continue;
+        trace_instruction(v, &sample, instruction, sizeof(instruction));
+        trace_register(v, &sample, name, sizeof(name));
+        sink_printf(&s->sink, "~R|%llx|%llx|%x|%x|%llx|%llx|", LL(row->count), LL(row->ticks),
+                    r.reason, r.why, LL(r.rip), LL(r.address));
+        put_bytes(s, sample.bytes, sample.length);
+        LINE(s, "|%x|%s|%s", (unsigned)(explain_cause(&sample) - explain_causes), name,
+             instruction);
+    }
+}
+
+static void save_slices(struct saver *s, const struct vcpu *v)
+{
+    for (const struct trace_slice *t = v->trace->slice; t < v->trace->slice + v->trace->slices;
+         t++) {
+        sink_printf(&s->sink, "~S|%llx|%llx|%llx", LL(t->tsc), LL(t->ticks), LL(t->halted));
+        for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
+            if (t->count[i])
+                sink_printf(&s->sink, "|%x:%x", i, t->count[i]);
+        end_line(s);
+    }
+}
+
+void trace_save(const struct vcpu *v, struct sink *out)
+{
+    struct saver s = {{write_summed}, out, FNV_BASIS, 0};
+
+    LINE(&s, "~V|1|%s|%x|%llx|%llx|%llx", v->vm->name, v->index, LL(rdtsc()), LL(tsc_hz()),
+         LL(v->vm->started));
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
+        if (v->stat[i].count && i != EXIT_NONE)
+            LINE(&s, "~E|%x|%s|%llx|%llx|%llx|%llx", i, exit_reason_name(i), LL(v->stat[i].count),
+                 LL(v->trace->quiet[i]), LL(v->stat[i].ticks), LL(v->stat[i].most));
+    for (unsigned i = 0; i < EMU_REASON_COUNT; i++)
+        LINE(&s, "~Y|%x|%s", i + 1, emu_reason_text(i));
+    for (unsigned i = 0; i < EXPLAIN_CAUSES; i++)
+        LINE(&s, "~C|%x|%s|%s|%s", i, explain_causes[i].what, explain_causes[i].because,
+             explain_causes[i].avoid);
+    save_rows(&s, v);
+    save_slices(&s, v);
+    save_records(&s, v);
+    LINE(&s, "~Z|%x", s.lines);
+}
