@@ -517,6 +517,34 @@ enum emu_status emu_skip(struct emu *e)
     return st;
 }
 
+bool emu_take_forced(struct emu *e)
+{
+    static const u8 prefix[] = {0x0f, 0x0b, 'k', 'v', 'm'};
+    struct fetch f;
+
+    if (fetch_begin(e, &f) != EMU_DONE || f.limit < sizeof(prefix))
+        return false;
+    while (f.have < sizeof(prefix))
+        if (fetch_more(e, &f, sizeof(prefix)) != EMU_DONE)
+            return false;
+    if (memcmp(f.bytes, prefix, sizeof(prefix)) != 0)
+        return false;
+    move_on(e->state, f.mode == EMU_MODE_64, sizeof(prefix));
+    e->state->dirty |= STATE_RIP;
+    return true;
+}
+
+bool emu_at_port_access(struct emu *e)
+{
+    struct insn local;
+    const struct insn *i;
+
+    if (fetch(e, &local, &i) != EMU_DONE)
+        return false;
+    emu_handler h = i->op->handler;
+    return h == op_in || h == op_out || h == op_ins || h == op_outs;
+}
+
 const char *emu_reason_text(enum emu_reason r)
 {
     static const char *const text[] = {

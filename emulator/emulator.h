@@ -206,8 +206,7 @@ struct emu {
     void *ctx;
     u64 features;         /* BIT64(EMU_HAS_*) */
     u8 phys_bits;         /* MAXPHYADDR of the guest, 32..52 */
-    bool forced_prefix;   /* recognise ud2; "kvm" */
-    bool vmware_ports;    /* ports 0x5658/0x5659 skip the TSS bitmap */
+    bool vmware_ports;    /* ports 5658H and 5659H need neither IOPL nor the TSS's bitmap */
     bool fault_gpa_valid; /* the access that caused the exit: fault_gva is at fault_gpa, no walk */
     gva_t fault_gva;
     gpa_t fault_gpa;
@@ -241,6 +240,15 @@ static inline bool emu_is_plain(const struct emu *e, enum emu_status st)
 
 /* Advance over the instruction at CS:RIP as if it had been executed (TF, RF, shadow: retired). */
 enum emu_status emu_skip(struct emu *e);
+
+/*
+ * After a #UD: is at CS:RIP the prefix 0F 0B 6B 76 6D (UD2; "kvm") that asks for the instruction
+ * behind it to be emulated?  RIP is then moved past it.  STATE_BASE must be valid.
+ */
+bool emu_take_forced(struct emu *e);
+
+/* After a #GP(0): is the instruction at CS:RIP one that accesses a port?  Nothing is changed. */
+bool emu_at_port_access(struct emu *e);
 
 /*
  * Retire an instruction of `length` bytes that was carried out elsewhere: RIP, RF, TF, shadow.

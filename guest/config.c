@@ -22,6 +22,8 @@ static const char *const real_modes[] = {"auto", "native", "vm86", "emulate", NU
 static const char *const consoles[] = {"auto", "com1",   "com2", "spcr",
                                        "pci",  "screen", "none", NULL};
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const uds[] = {"guest", "forced", "emulate", NULL};
+static const char *const off_on[] = {"off", "on", NULL};
 static const char *const gdbs[] = {"off", "com2", "wait", NULL};
 static const char *const on_ends[] = {"prompt", "poweroff", "reset", NULL};
 
@@ -48,7 +50,7 @@ static const struct option hv_options[] = {
 };
 
 /* The first VM_DEFAULTS of them may also stand on the hypervisor's command line. */
-#define VM_DEFAULTS 4
+#define VM_DEFAULTS 6
 static const struct option vm_options[] = {
     NUMBER("mem", OPTION_SIZE, struct vm_config, mem, LAYOUT_MEM_MIN, LAYOUT_MEM_MAX, PAGE_SIZE,
            "give whole 4-KiB pages from 1M to 1024G, for example mem=256M"),
@@ -58,6 +60,10 @@ static const struct option vm_options[] = {
            "say unrestricted=auto, on or off"),
     CHOICE("real-mode", struct vm_config, real_mode, real_modes,
            "say real-mode=auto, native, vm86 or emulate"),
+    CHOICE("ud", struct vm_config, ud, uds,
+           "say ud=guest, forced or emulate: what becomes of instructions the CPU does not know"),
+    CHOICE("vmware-ports", struct vm_config, vmware_ports, off_on,
+           "say vmware-ports=on or off: ports 0x5658 and 0x5659 for programs at any level"),
     CHOICE("kind", struct vm_config, kind, kinds,
            "say kind=auto, flat, multiboot, linux or firmware"),
     CHOICE("mode", struct vm_config, mode, modes, "say mode=auto, 16, 32 or 64"),

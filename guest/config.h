@@ -26,6 +26,10 @@
  *   unrestricted=auto|on|off         use the CPU's unrestricted guest mode (auto: if it has it)
  *   real-mode=auto|native|vm86|emulate   how real-mode code runs
  *                                    (auto: native if unrestricted, else vm86)
+ *   ud=guest|forced|emulate          undefined opcodes: the guest's own #UD; but what the prefix
+ *                                    UD2 "kvm" stands before is emulated; and so is what the CPU
+ *                                    lacks and the emulator has (MOVBE, BMI2, ADX, RDPID)
+ *   vmware-ports=off|on              IN and OUT at 0x5658 and 0x5659 need no privilege
  *   mode=auto|16|32|64               flat: the CPU mode at entry (auto: 16);
  *                                    linux: which entry point (auto: 64 if kernel and VM have it)
  *   load=ADDR  entry=ADDR            flat: where it goes and starts (default 0x7c00; entry: load)
@@ -48,7 +52,7 @@
  *                                    continue (or the prompt `resume`)
  *   tsc-hz=N                         the TSC's frequency, where the machine cannot tell it
  *   on-end=prompt|poweroff|reset     what follows when the last guest has ended (default prompt)
- *   mem= vcpus= unrestricted= real-mode=   defaults for guests that do not say
+ *   mem= vcpus= unrestricted= real-mode= ud= vmware-ports=   defaults for guests that do not say
  *
  * What cannot be meant is refused, with module, column, word and what to do; a refused module takes
  * no other guest with it, but a guest whose initrd or module is refused is refused too.
@@ -70,6 +74,7 @@
 
 enum vm_unrestricted { UNRESTRICTED_AUTO, UNRESTRICTED_ON, UNRESTRICTED_OFF };
 enum vm_real_mode { REAL_MODE_AUTO, REAL_MODE_NATIVE, REAL_MODE_VM86, REAL_MODE_EMULATE };
+enum vm_ud { UD_GUEST, UD_FORCED, UD_EMULATE };
 enum vm_mode { VM_MODE_AUTO, VM_MODE_16, VM_MODE_32, VM_MODE_64 };
 
 /* FILE_PLAIN: initrd or module, as the guest's kind wants it. */
@@ -98,6 +103,8 @@ struct vm_config {
     u8 unrestricted; /* enum vm_unrestricted */
     u8 real_mode;    /* enum vm_real_mode */
     u8 mode;         /* enum vm_mode */
+    u8 ud;           /* enum vm_ud */
+    u8 vmware_ports; /* 1: on */
     u32 vcpus;
     u64 mem;                           /* bytes */
     u64 load, entry;                   /* flat only; CONFIG_UNSET when not given */

@@ -50,6 +50,7 @@ struct builder {
     u64 tsc_hz;
     u32 host_basic, host_extended; /* highest leaves */
     unsigned vcpus;
+    bool emulates_ud;
 };
 
 static struct cpuid_regs host_leaf(const struct builder *b, u32 leaf, u32 subleaf)
@@ -92,7 +93,7 @@ static void add_basic(struct builder *b)
     add(b, 0, 0, r);
 
     r = host_leaf(b, 1, 0);
-    r.ecx = (r.ecx & LEAF1_ECX) | LEAF1_ECX_OURS;
+    r.ecx = (r.ecx & LEAF1_ECX) | LEAF1_ECX_OURS | (b->emulates_ud ? BIT(22) : 0); /* MOVBE */
     r.edx &= LEAF1_EDX;
     r.ebx = (r.ebx & 0xff00) | b->vcpus << 16; /* CLFLUSH line; the APIC ID comes in later */
     if (b->vcpus > 1)
@@ -118,7 +119,11 @@ static void add_basic(struct builder *b)
         r.ebx &= ~BIT(10);
     if (!caps_has(b->caps, CAP_PROC2, PROC2_RDTSCP))
         r.ecx &= ~BIT(22);
-    r.ebx |= BIT(1); /* IA32_TSC_ADJUST is ours */
+    else if (b->emulates_ud)
+        r.ecx |= BIT(22); /* RDPID */
+    r.ebx |= BIT(1);      /* IA32_TSC_ADJUST is ours */
+    if (b->emulates_ud)   /* BMI2, ADX */
+        r.ebx |= BIT(8) | BIT(19);
     add(b, 7, 0, r);
     for (u32 i = 0; i < 3; i++)
         add(b, 0xb, i, (struct cpuid_regs){0})->dynamic = true;
@@ -284,14 +289,15 @@ static void derive(struct cpuid_policy *p)
 }
 
 void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 tsc_hz,
-                       unsigned vcpus)
+                       unsigned vcpus, bool emulates_ud)
 {
     struct builder b = {.policy = p,
                         .caps = caps,
                         .tsc_hz = tsc_hz,
                         .host_basic = cpuid(0, 0).eax,
                         .host_extended = cpuid(BIT(31), 0).eax,
-                        .vcpus = vcpus};
+                        .vcpus = vcpus,
+                        .emulates_ud = emulates_ud};
 
     memset(p, 0, sizeof(*p));
     p->count = 1;

@@ -32,8 +32,9 @@ struct cpuid_policy {
     unsigned vcpus;
 };
 
+/* emulates_ud: also announce what the emulator has where the CPU says #UD. */
 void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 tsc_hz,
-                       unsigned vcpus);
+                       unsigned vcpus, bool emulates_ud);
 
 /* The entry of a leaf; unless it is special, its reg is the answer. */
 static inline const struct cpuid_entry *cpuid_find(const struct cpuid_policy *p, u32 leaf)

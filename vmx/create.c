@@ -101,7 +101,7 @@ enum status vm_create(struct vm *vm, const struct vmx_caps *caps, const struct v
     if (vm->real_mode == REAL_AUTO)
         vm->real_mode = vm->unrestricted ? REAL_NATIVE : REAL_VM86;
     str_copy(vm->name, sizeof(vm->name), parts->name);
-    cpuid_policy_init(&vm->cpuid, caps, parts->tsc_hz, parts->vcpus);
+    cpuid_policy_init(&vm->cpuid, caps, parts->tsc_hz, parts->vcpus, parts->emulates_ud);
     if (vm->real_mode == REAL_NATIVE && !vm->unrestricted) {
         log_error("vmx",
                   "%s: not created: real-mode=native needs unrestricted guest, which %s; say "

@@ -200,7 +200,8 @@ bool debug_serve(struct vcpu *v)
         u64 rip = v->state.rip;
         if ((v->requests & REQUEST_EVENTS) && !(d->steps && v->event.vector == VECTOR_NONE))
             action = emulate_event(v); /* which is a step, too, if one is delivered */
-        if (action == EXIT_CONTINUE && v->state.rip == rip && !emulate_known(v, &action)) {
+        if (action == EXIT_CONTINUE && v->state.rip == rip &&
+            !emulate_known(v, EMU_DEBUG, &action)) {
             if (!valid) /* nobody can execute it: that is reported */
                 action = emulate_one(v, EMU_DEBUG);
             else

@@ -242,6 +242,7 @@ void emulate_init(struct vcpu *v)
     v->emu.ctx = v;
     v->emu.features = v->vm->cpuid.features;
     v->emu.phys_bits = v->vm->cpuid.phys_bits;
+    v->emu.vmware_ports = v->vm->parts.vmware_ports;
 }
 
 static __attribute__((noinline)) enum exit_action unimplemented(struct vcpu *v)
@@ -307,9 +308,9 @@ static inline enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
     return emulate_finish(v, step(v, why));
 }
 
-bool emulate_known(struct vcpu *v, enum exit_action *action)
+bool emulate_known(struct vcpu *v, enum emu_reason why, enum exit_action *action)
 {
-    enum emu_status status = step(v, EMU_DEBUG);
+    enum emu_status status = step(v, why);
 
     if (status == EMU_UNIMPLEMENTED)
         return false;

@@ -21,8 +21,8 @@ enum exit_action emulate_one(struct vcpu *v, enum emu_reason why);
  */
 enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa);
 
-/* For a debugger: the same, but false when the emulator does not know the instruction. */
-bool emulate_known(struct vcpu *v, enum exit_action *action);
+/* The same, but false when the emulator does not know the instruction. */
+bool emulate_known(struct vcpu *v, enum emu_reason why, enum exit_action *action);
 /* Have accesses to memory with watchpoints told to debug_access(), or not. */
 void emulate_watch(struct vcpu *v, bool on);
 

@@ -46,13 +46,40 @@ static enum exit_action exception_in_vm86(struct vcpu *v, struct emu_event *even
     /* A fault within INT n, which has not been carried out: it is at CS:IP still. */
     v->event.vector = VECTOR_NONE;
     v->reinject = false;
-    if (emulated & BIT(event->vector))
-        return emulate_one(v, EMU_REAL_MODE);
+    if (emulated & BIT(event->vector)) {
+        vcpu_load(v, STATE_BASE);
+        bool forced = event->vector == VECTOR_UD && v->vm->parts.forced && emu_take_forced(&v->emu);
+        return emulate_one(v, forced ? EMU_FORCED : EMU_REAL_MODE);
+    }
     if (event->vector == VECTOR_DB)
         event->payload = vmread(VMCS_EXIT_QUALIFICATION) & DR6_EXIT;
     event->ilen = (u8)vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
     vcpu_load(v, STATE_BASE);
     return emulate_finish(v, emu_deliver(&v->emu, event));
+}
+
+/* Undefined to the CPU: to be emulated if the guest asks for it by the prefix, or this VM for what
+ * its CPU lacks; else the guest's. */
+static enum exit_action undefined_opcode(struct vcpu *v, const struct emu_event *event)
+{
+    enum exit_action action;
+    bool forced;
+
+    vcpu_load(v, STATE_BASE);
+    forced = emu_take_forced(&v->emu);
+    if ((forced || v->vm->parts.emulates_ud) &&
+        emulate_known(v, forced ? EMU_FORCED : EMU_UD, &action))
+        return action;
+    return inject_fault(v, event);
+}
+
+/* A program's IN or OUT at the ports that are open to all, or the guest's own #GP. */
+static enum exit_action protection(struct vcpu *v, const struct emu_event *event)
+{
+    vcpu_load(v, STATE_BASE);
+    if (event->error == 0 && !v->reinject && emu_at_port_access(&v->emu))
+        return emulate_one(v, EMU_VMWARE_GP);
+    return inject_fault(v, event);
 }
 
 enum exit_action exit_exception_nmi(struct vcpu *v)
@@ -84,6 +111,8 @@ enum exit_action exit_exception_nmi(struct vcpu *v)
     switch (event.vector) {
     case VECTOR_DB: return reflect_debug(v, &event);
     case VECTOR_AC: return inject_fault(v, &event);
+    case VECTOR_UD: return undefined_opcode(v, &event);
+    case VECTOR_GP: return protection(v, &event);
     default:
         return vm_stop_with_report(v, "exception %u was intercepted, and nobody asked for it",
                                    event.vector);

@@ -122,6 +122,13 @@ static void write_host_state(void)
     vmwrite(VMCS_HOST_RIP, (u64)(uintptr_t)vmx_exit);
 }
 
+/* #AC and #DB can be made to recur without end inside the CPU, so they must leave the guest. */
+static u32 exceptions(const struct vm *vm)
+{
+    return BIT(VECTOR_AC) | BIT(VECTOR_DB) | BIT(VECTOR_MC) |
+           (vm->parts.forced ? BIT(VECTOR_UD) : 0) | (vm->parts.vmware_ports ? BIT(VECTOR_GP) : 0);
+}
+
 static void write_fixed_fields(struct vcpu *v)
 {
     struct vm *vm = v->vm;
@@ -131,7 +138,7 @@ static void write_fixed_fields(struct vcpu *v)
     vmwrite(VMCS_MSR_BITMAP, host_page((u64)(uintptr_t)vm->msr_bitmap));
     vmwrite(VMCS_EPTP, vm->ept.pointer);
     vmwrite(VMCS_VMCS_LINK_POINTER, ~0ull);
-    vmwrite(VMCS_EXCEPTION_BITMAP, VCPU_EXCEPTIONS);
+    vmwrite(VMCS_EXCEPTION_BITMAP, exceptions(vm));
     vmwrite(VMCS_PAGE_FAULT_MASK, 0);
     vmwrite(VMCS_PAGE_FAULT_MATCH, 0);
     vmwrite(VMCS_CR3_TARGET_COUNT, 0);
@@ -503,7 +510,7 @@ bool vcpu_change_shape(struct vcpu *v)
         return false;
     v->dress.shape = (u8)shape;
     v->state.dirty = STATE_ALL;
-    vmwrite(VMCS_EXCEPTION_BITMAP, shape == SHAPE_VM86 ? ~0u : VCPU_EXCEPTIONS);
+    vmwrite(VMCS_EXCEPTION_BITMAP, shape == SHAPE_VM86 ? ~0u : exceptions(v->vm));
     vcpu_control(v, PROC_CR3_LOAD_EXITING | PROC_CR3_STORE_EXITING, shape != SHAPE_DIRECT);
     vcpu_flush_tlb(v);
     return true;

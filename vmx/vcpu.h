@@ -49,9 +49,6 @@ enum vcpu_request {
     REQUEST_EVENTS = REQUEST_INTERRUPT | REQUEST_NMI | REQUEST_EVENT
 };
 
-/* #AC and #DB can be made to recur without end inside the CPU, so they must leave the guest. */
-#define VCPU_EXCEPTIONS (BIT(VECTOR_AC) | BIT(VECTOR_DB) | BIT(VECTOR_MC))
-
 /* Groups whose change can make the state one that VM entry refuses, or make it valid again. */
 #define STATE_MODE (STATE_CR0 | STATE_CR4 | STATE_EFER | STATE_GDTR | STATE_IDTR | STATE_SEGMENTS)
 

@@ -47,6 +47,9 @@ struct vm_parts {
     unsigned vcpus;    /* 1..VM_MAX_VCPUS */
     bool unrestricted; /* use unrestricted guest where the CPU has it */
     enum real_mode real_mode;
+    bool forced;       /* emulate what the prefix UD2 "kvm" stands before */
+    bool emulates_ud;  /* ... and instructions that the CPU lacks and the emulator has */
+    bool vmware_ports; /* ports 5658H and 5659H at any level */
     struct bus *bus;
     struct intc intc;
     struct clock *clock;     /* of the devices and of vCPU 0: counts host TSC ticks */

@@ -289,7 +289,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     u8 head = take8(&in);
     enum fuzz_mode mode = head % FUZZ_MODES;
     g.emu.cache = head & 0x80 ? cache : NULL;
-    g.emu.forced_prefix = (head & 0x40) != 0;
+    g.emu.vmware_ports = (head & 0x20) != 0;
     u8 code[15];
     take(&in, code, sizeof(code));
     set_control(&in, &g.state, mode);
@@ -311,6 +311,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
         g.state.rip = (u16)(g.state.rip - g.state.seg[SEG_CS].base);
     put(&g, g.state.seg[SEG_CS].base + g.state.rip, code, sizeof(code));
     check_text(&g, code, emu_mode(&g.state));
+    if (head & 0x40)
+        (void)(emu_at_port_access(&g.emu) || emu_take_forced(&g.emu) || emu_skip(&g.emu));
     for (unsigned i = 0; i < STEPS && g.state.activity == ACTIVITY_ACTIVE; i++) {
         struct x86_state before = g.state;
         g.emu.event.vector = VECTOR_NONE;

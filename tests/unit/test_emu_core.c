@@ -89,6 +89,46 @@ static void skip_and_retire(void **state)
     fx_free(f);
 }
 
+/* KVM's EMULTYPE_TRAP_UD_FORCED and VMWARE_GP: what is at CS:RIP? */
+static void forced_prefix(void **state)
+{
+    (void)state;
+    struct fixture *f = machine64(3);
+    static const u8 code[] = {0x0f, 0x0b, 'k', 'v', 'm', 0x48, 0xff, 0xc0, 0x0f, 0x0b, 'k', 'v'};
+
+    memcpy(f->ram + 0x8ffe, code, sizeof(code)); /* over a page border */
+    f->s.rip = 0x8ffe;
+    assert_true(emu_take_forced(&f->e));
+    assert_int_equal(f->s.rip, 0x9003);
+    assert_false(emu_take_forced(&f->e));
+    f->s.rip = 0x9006;
+    assert_false(emu_take_forced(&f->e)); /* cut short */
+    f->s.rip = 0x8ffe;
+    unmap(f, 0x9000);
+    assert_false(emu_take_forced(&f->e)); /* the #UD stands: nothing was executed */
+    assert_int_equal(f->s.rip, 0x8ffe);
+    fx_free(f);
+
+    f = fx_new();
+    memcpy(f->ram + FX_CODE, code, sizeof(code));
+    f->s.seg[SEG_CS].limit = FX_CODE + 3;
+    assert_false(emu_take_forced(&f->e));
+    f->s.seg[SEG_CS].limit = 0xffff;
+    assert_true(emu_take_forced(&f->e));
+    static const u8 yes[][3] = {{0xec}, {0xe7, 0x10}, {0xf3, 0x66, 0x6d}, {0xf3, 0x6e}};
+    for (unsigned n = 0; n < ARRAY_SIZE(yes); n++) {
+        memcpy(f->ram + FX_CODE, yes[n], 3);
+        f->s.rip = FX_CODE;
+        assert_true(emu_at_port_access(&f->e));
+        assert_int_equal(f->s.rip, FX_CODE);
+    }
+    memcpy(f->ram + FX_CODE, (const u8[]){0xf4}, 1);
+    assert_false(emu_at_port_access(&f->e));
+    f->s.rip = 0x10000; /* beyond CS */
+    assert_false(emu_at_port_access(&f->e));
+    fx_free(f);
+}
+
 /* ---- fetch ------------------------------------------------------------------------------------
  */
 
@@ -718,17 +758,17 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(single_step),      cmocka_unit_test(shadows),
-        cmocka_unit_test(skip_and_retire),  cmocka_unit_test(fetch_faults),
-        cmocka_unit_test(caches),           cmocka_unit_test(features),
-        cmocka_unit_test(stores_are_whole), cmocka_unit_test(nested_enter),
-        cmocka_unit_test(device_accesses),  cmocka_unit_test(port_rights),
-        cmocka_unit_test(port_strings),     cmocka_unit_test(rep_commits),
-        cmocka_unit_test(rep_device),       cmocka_unit_test(string_shapes),
-        cmocka_unit_test(straddling_lock),  cmocka_unit_test(exchanges),
-        cmocka_unit_test(decimal),          cmocka_unit_test(division),
-        cmocka_unit_test(vm86_flags),       cmocka_unit_test(vector_moves),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(single_step),     cmocka_unit_test(shadows),
+        cmocka_unit_test(skip_and_retire), cmocka_unit_test(forced_prefix),
+        cmocka_unit_test(fetch_faults),    cmocka_unit_test(caches),
+        cmocka_unit_test(features),        cmocka_unit_test(stores_are_whole),
+        cmocka_unit_test(nested_enter),    cmocka_unit_test(device_accesses),
+        cmocka_unit_test(port_rights),     cmocka_unit_test(port_strings),
+        cmocka_unit_test(rep_commits),     cmocka_unit_test(rep_device),
+        cmocka_unit_test(string_shapes),   cmocka_unit_test(straddling_lock),
+        cmocka_unit_test(exchanges),       cmocka_unit_test(decimal),
+        cmocka_unit_test(division),        cmocka_unit_test(vm86_flags),
+        cmocka_unit_test(vector_moves),    cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
