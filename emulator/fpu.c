@@ -334,10 +334,10 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
         return st;
     if (requested(e) & e->state->xcr0 & XCR0_PKRU) /* state.pkru would not follow */
         return EMU_UNIMPLEMENTED;
-    u64 components = host_load(area + XSAVE_BV, 8), layout = host_load(area + XSAVE_COMP, 8);
+    u64 layout = host_load(area + XSAVE_COMP, 8);
     bool compact = layout & XCOMP_COMPACT;
-    unsigned size =
-        area_size(e, compact ? layout : components & requested(e) & e->state->xcr0, compact);
+    /* Of the plain form CPUs touch all that is asked for (SDM vol. 1, 13.13 leaves it open). */
+    unsigned size = area_size(e, compact ? layout : requested(e) & e->state->xcr0, compact);
     if (size > XSAVE_MAX)
         return EMU_UNIMPLEMENTED;
     st = map_area(e, i, 64, size, EMU_READ, &span);

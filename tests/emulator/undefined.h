@@ -150,12 +150,12 @@ static inline bool excluded_amd(const struct code_scan *s, bool mode64)
     unsigned reg = s->modrm >> 3 & 7;
     if (mode64 && excluded_near_branch(s))
         return true;
-    if (s->map == MAP_VEX) /* GFNI again */
-        return (s->opcode & 0xfe) == 0xce;
-    if (s->map == MAP_ONE) /* LOOPcc with F2/F3; m16:64; PAUSE or XCHG R8 */
+    if (s->map == MAP_VEX) /* GFNI again; opmask registers whose VEX.R says 8 and up: ignored */
+        return (s->opcode & 0xfe) == 0xce ||
+               (s->opcode >= 0x90 && s->opcode <= 0x93 && !(s->vex & 0x80));
+    if (s->map == MAP_ONE) /* LOOPcc with F2/F3; m16:64 */
         return (s->rep != 0 && (s->opcode & 0xfc) == 0xe0) ||
                (s->opcode == 0xff && (s->rex & 8) && (reg == 3 || reg == 5)) ||
-               (s->opcode == 0x90 && s->rep == 0xf3 && (s->rex & 1)) ||
                (s->opcode == 0x63 && mode64 && s->opsize && !(s->rex & 8)); /* MOVSXD r16, m32 */
     if (s->map == MAP_0F38 || s->map == MAP_0F3A) /* GFNI: does what CPUID hides */
         return s->opcode == 0xcf || (s->map == MAP_0F3A && s->opcode == 0xce);
