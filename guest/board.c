@@ -30,6 +30,17 @@ static void set_isa(void *board, unsigned irq, bool level)
     vioapic_set(&b->ioapic, irq == IRQ_PIT ? GSI_PIT : irq, level);
 }
 
+/* Any line, for a test. */
+static void set_line(void *board, unsigned line, bool level)
+{
+    struct board *b = board;
+
+    if (line < 16)
+        set_isa(b, line, level);
+    else
+        vioapic_set(&b->ioapic, line, level);
+}
+
 static struct irqline isa_line(struct board *b, unsigned irq)
 {
     return (struct irqline){set_isa, b, irq};
@@ -97,7 +108,7 @@ static enum status create_devices(struct board *b)
     if (s == STATUS_OK)
         s = vpci_init(&b->pci, &b->bus, c->port);
     if (s == STATUS_OK)
-        s = vsys_init(&b->sys, &b->bus, c->port);
+        s = vsys_init(&b->sys, &b->bus, c->port, (struct irqline){set_line, b, 0});
     if (s == STATUS_OK && c->firmware)
         s = firmware_init(&b->firmware, &b->bus, c->firmware, c->memory);
     return s;

@@ -54,12 +54,23 @@ static void exit_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 v
         s->port->machine(s->port->ctx, MACHINE_DEBUG_EXIT, (u32)value, "debug-exit port");
 }
 
-enum status vsys_init(struct vsys *s, struct bus *b, const struct cpu_port *port)
+static void line_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+{
+    struct irqline line = ((struct vsys *)dev)->line;
+
+    (void)cpu, (void)size;
+    line.pin += (unsigned)offset;
+    irqline_set(&line, value != 0);
+}
+
+enum status vsys_init(struct vsys *s, struct bus *b, const struct cpu_port *port,
+                      struct irqline line)
 {
     enum status status;
 
     memset(s, 0, sizeof *s);
     s->port = port;
+    s->line = line;
     s->port92 = PORT92_A20;
     status = bus_add_port8(b, "port92", 0x92, 1, port92_read, port92_write, s);
     if (status == STATUS_OK)
@@ -68,6 +79,9 @@ enum status vsys_init(struct vsys *s, struct bus *b, const struct cpu_port *port
         status = bus_add_port8(b, "delay", 0xed, 1, byte_read, byte_write, &s->delay);
     if (status == STATUS_OK)
         status = bus_add_port(b, "debug-exit", VSYS_DEBUG_EXIT, 4, exit_read, exit_write, s);
+    if (status == STATUS_OK)
+        status =
+            bus_add_port(b, "test-lines", VSYS_LINES, VSYS_LINE_COUNT, exit_read, line_write, s);
     return status;
 }
 

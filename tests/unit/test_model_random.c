@@ -84,7 +84,7 @@ static void build(u64 hz)
     assert_ok(vpm_init(&pm, &fake_bus, &fake_clock, 0x600, isa_line(9), true, &recorder));
     assert_ok(vkbd_init(&kbd, &fake_bus, isa_line(1), &recorder));
     assert_ok(vpci_init(&pci, &fake_bus, &recorder));
-    assert_ok(vsys_init(&sys, &fake_bus, &recorder));
+    assert_ok(vsys_init(&sys, &fake_bus, &recorder, (struct irqline){0}));
     vlapic_virtual_wire(&lapics);
     intc = vlapic_intc(&lapics);
 }

@@ -6,12 +6,13 @@
 #include "drivers/model/vsys.h"
 
 static struct vsys sys;
+static struct line lines[VSYS_LINE_COUNT];
 
 static int setup(void **state)
 {
     (void)state;
     fake_start(1000000);
-    assert_ok(vsys_init(&sys, &fake_bus, &recorder));
+    assert_ok(vsys_init(&sys, &fake_bus, &recorder, LINE(lines)));
     return 0;
 }
 
@@ -63,12 +64,29 @@ static void byte_ports(void **state)
     assert_non_null(strstr(shown, "POST code    55"));
 }
 
+/* A write sets the level of the line that has the port's number. */
+static void test_lines(void **state)
+{
+    (void)state;
+    for (u16 n = 0; n < VSYS_LINE_COUNT; n++) {
+        wr(VSYS_LINES + n, 4, 1);
+        assert_true(lines[n].level);
+        wr(VSYS_LINES + n, 1, 1);
+        wr(VSYS_LINES + n, 4, 0);
+        assert_false(lines[n].level);
+        assert_int_equal(lines[n].rises, 1);
+    }
+    wr(VSYS_LINES + VSYS_LINE_COUNT, 1, 1);
+    assert_int_equal(rd(VSYS_LINES + VSYS_LINE_COUNT, 1), 0xff);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(resets, setup),
         cmocka_unit_test_setup(debug_exit, setup),
         cmocka_unit_test_setup(byte_ports, setup),
+        cmocka_unit_test_setup(test_lines, setup),
     };
 
     return cmocka_run_group_tests_name("vsys", tests, NULL, NULL);
