@@ -211,7 +211,9 @@ static void run_emulated(struct vcpu *v, int rule)
         s->dirty |= before;
         if (action == EXIT_END)
             break;
-        if ((touched & (STATE_RFLAGS | STATE_INTERRUPTIBILITY)) && v->interrupt_waits)
+        /* Arithmetic changes RFLAGS too: with IF clear nothing more can be taken. */
+        if (v->interrupt_waits && ((touched & STATE_INTERRUPTIBILITY) ||
+                                   ((touched & STATE_RFLAGS) && (s->rflags & RFLAGS_IF))))
             v->requests |= REQUEST_INTERRUPT;
         if (touched & STATE_MODE)
             break;
