@@ -199,7 +199,7 @@ static bool start_vtx(struct hypervisor *h)
     log_info("vmx", "VT-x is on: EPT%s%s%s%s; `caps` shows every feature",
              h->caps.unrestricted ? ", unrestricted guest" : ", no unrestricted guest",
              caps_has(&h->caps, CAP_PROC2, PROC2_VPID) ? ", VPID" : "",
-             caps_has(&h->caps, CAP_PIN, PIN_PREEMPTION_TIMER) ? ", preemption timer" : "",
+             h->caps.preemption_timer ? ", preemption timer" : ", APIC timer",
              caps_has(&h->caps, CAP_EPT, EPT_PAGE_1G) ? ", 1-GiB pages" : "");
     return true;
 }

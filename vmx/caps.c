@@ -5,6 +5,7 @@
  */
 #include "vmx/caps.h"
 
+#include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/trap.h"
@@ -89,6 +90,20 @@ static void read_msrs(struct vmx_caps *c)
     c->cr4_fixed0 = rdmsr(MSR_IA32_VMX_CR4_FIXED0);
     c->cr4_fixed1 = rdmsr(MSR_IA32_VMX_CR4_FIXED1);
     c->unrestricted = caps_has(c, CAP_PROC2, PROC2_UNRESTRICTED_GUEST);
+    /* A hypervisor below sets a timer of its own at every entry for it; ours is set when it
+     * changes. */
+    c->preemption_timer =
+        caps_has(c, CAP_PIN, PIN_PREEMPTION_TIMER) && !(has_hypervisor() && apic_timer_present());
+}
+
+/* What ends a guest's stay in the CPU. */
+static bool has_timer(const struct vmx_caps *c)
+{
+    if (c->preemption_timer || apic_timer_present())
+        return true;
+    log_error("caps", "MISSING: a timer, needed: the CPU has neither a VMX-preemption timer nor an "
+                      "APIC timer that counts, so a guest could run for ever");
+    return false;
 }
 
 static void log_missing(const struct feature *f)
@@ -134,7 +149,7 @@ enum status caps_probe(struct vmx_caps *c)
     if (s != STATUS_OK)
         return s;
     read_msrs(c);
-    if (!has_ept(c))
+    if (!has_ept(c) || !has_timer(c))
         return STATUS_ENOTSUP;
 
     unsigned missing = 0;
@@ -172,9 +187,10 @@ void caps_show(const struct vmx_caps *c, struct sink *out)
         bool has = (c->bits[f->set] & BIT64(f->bit)) != 0;
         size_t len = strlen(f->name);
         sink_printf(out, "  %s %s ", f->name, dots + (len < 40 ? len : 40));
-        if (f->set == CAP_PROC2 && BIT64(f->bit) == PROC2_UNRESTRICTED_GUEST && has &&
-            !c->unrestricted)
-            sink_printf(out, "present, switched off by option (%s)\n", f->other);
+        bool spared =
+            f->set == CAP_PIN && BIT64(f->bit) == PIN_PREEMPTION_TIMER && !c->preemption_timer;
+        if (has && spared)
+            sink_printf(out, "present, not used below a hypervisor (%s)\n", f->other);
         else if (has)
             sink_printf(out, "present%s\n", f->need == NEED_OFF ? ", not used" : "");
         else if (f->need == NEED_WANT)

@@ -36,8 +36,9 @@ struct vmx_caps {
     u64 bits[CAP_SET_COUNT]; /* for control sets: the bits that may be 1 */
     u32 must[CAP_EPT];       /* for control sets: the bits that must be 1 */
     u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
-    u8 preemption_shift; /* the preemption timer counts TSC >> shift */
-    bool unrestricted;   /* in use: present, and not switched off by option */
+    u8 preemption_shift;   /* the preemption timer counts TSC >> shift */
+    bool preemption_timer; /* in use; else the host's APIC timer */
+    bool unrestricted;     /* in use: present, and not switched off by option */
 };
 
 /*

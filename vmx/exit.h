@@ -32,13 +32,12 @@ __attribute__((noinline)) enum exit_action exit_retire_special(struct vcpu *v);
 static inline enum exit_action exit_retire(struct vcpu *v)
 {
     struct x86_state *s = &v->state;
-    u64 rip = vmread(VMCS_GUEST_RIP), rflags = vmread(VMCS_GUEST_RFLAGS);
+    u64 rip = s->rip, rflags = vmread(VMCS_GUEST_RFLAGS);
     u64 next = rip + vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
 
     if (unlikely(emu_retire_is_special(rflags, vmread(VMCS_GUEST_INTERRUPTIBILITY), rip, next)))
         return exit_retire_special(v);
     s->rip = next;
-    s->valid |= STATE_RIP;
     s->dirty |= STATE_RIP;
     return EXIT_CONTINUE;
 }

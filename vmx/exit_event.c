@@ -122,6 +122,7 @@ enum exit_action exit_exception_nmi(struct vcpu *v)
 enum exit_action exit_external_interrupt(struct vcpu *v)
 {
     irq_dispatch((u8)vmread(VMCS_EXIT_INTERRUPTION_INFO));
+    v->armed = 0; /* it may have been the timer, early */
     v->requests |= REQUEST_POLL;
     return EXIT_CONTINUE;
 }

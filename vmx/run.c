@@ -60,6 +60,7 @@ static void nap_until(struct vcpu *v, u64 deadline)
         apic_timer_arm(deadline);
         cpu_wait();
         apic_timer_disarm();
+        v->armed = 0;
     }
     poll_host(v);
 }
@@ -237,10 +238,10 @@ static HOT void book(struct vcpu *v, u64 ticks)
 /* The last steps before entry: timer, and changed state into the VMCS. */
 static HOT void ready_to_enter(struct vcpu *v, u64 now, u64 deadline)
 {
-    if (likely(v->has_preemption_timer)) /* fits, since the quantum bounds it */
+    if (likely(v->preemption_timer)) /* fits, since the quantum bounds it */
         vmwrite(VMCS_PREEMPTION_TIMER, (u32)((deadline - now) >> v->preemption_shift) + 1);
-    else
-        apic_timer_arm(deadline);
+    else if (unlikely(v->armed != deadline))
+        apic_timer_arm(v->armed = deadline);
     if (likely(v->state.dirty == STATE_RIP)) {
         vmwrite(VMCS_GUEST_RIP, v->state.rip);
         v->state.dirty = 0;
@@ -256,10 +257,11 @@ static HOT void ready_to_enter(struct vcpu *v, u64 now, u64 deadline)
 static HOT bool exited(struct vcpu *v, enum trace_mode tracing)
 {
     v->exited = rdtsc();
-    v->state.valid = 0;
     u32 reason = v->reason = vmread(VMCS_EXIT_REASON);
+    u64 rip = v->state.rip = vmread(VMCS_GUEST_RIP);
+    v->state.valid = STATE_RIP;
     if (tracing)
-        trace_begin(v, reason);
+        trace_begin(v, reason, rip);
     (void)exit_dispatch(v);
     if (unlikely(v->requests | (v->state.dirty & STATE_MODE)))
         return false;

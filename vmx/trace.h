@@ -148,21 +148,26 @@ static inline struct trace_row *trace_home(struct trace *t, u64 rip, u64 detail)
     return (struct trace_row *)(void *)((u8 *)t + offset);
 }
 
-/* VMREAD straight into the record: 8 bytes. */
-#define trace_vmread(field, at) \
-    __asm__ volatile("vmread %1, %0" : "=m"(*(u64(*)[1])(at)) : "r"((u64)(field).encoding) : "cc")
+/* The usual exits whose qualification is always 0 (SDM vol. 3C, 27.2.1): a VMREAD less is worth
+ * having below another hypervisor. */
+#define TRACE_UNQUALIFIED                                                                \
+    (BIT64(EXIT_EXTERNAL_INTERRUPT) | BIT64(EXIT_INTERRUPT_WINDOW) | BIT64(EXIT_CPUID) | \
+     BIT64(EXIT_HLT) | BIT64(EXIT_VMCALL) | BIT64(EXIT_RDMSR) | BIT64(EXIT_WRMSR) |      \
+     BIT64(EXIT_PREEMPTION_TIMER))
 
-/* After an exit; v->exited and v->reason are set. */
-static inline void trace_begin(struct vcpu *v, u32 reason)
+/* After an exit; v->exited is set. */
+static inline void trace_begin(struct vcpu *v, u32 reason, u64 rip)
 {
     v->record_low = (u16)(v->record_low + sizeof(struct trace_record));
     struct trace_record *r = v->record;
 
     r->tsc = v->exited;
     r->fresh = 0;
-    trace_vmread(VMCS_GUEST_RIP, &r->rip);
-    trace_vmread(VMCS_EXIT_QUALIFICATION, &r->cause);
+    r->rip = rip;
+    r->qualification = 0;
     r->reason = reason;
+    if (!(TRACE_UNQUALIFIED & BIT64(reason % 64)))
+        r->qualification = (u32)vmread(VMCS_EXIT_QUALIFICATION);
 }
 
 /* Before the next entry; false: trace_end_other() has to follow. */

@@ -53,14 +53,15 @@ static enum status write_controls(struct vcpu *v)
 {
     const struct vmx_caps *caps = v->vm->caps;
     u32 pin, proc, proc2, exit, entry;
+    u32 pin_want = PIN_VIRTUAL_NMIS | (caps->preemption_timer ? (u32)PIN_PREEMPTION_TIMER : 0);
     u32 proc2_want =
         PROC2_RDTSCP | PROC2_VPID | PROC2_WBINVD_EXITING | PROC2_INVPCID | PROC2_XSAVES;
 
     if (v->vm->unrestricted)
         proc2_want |= PROC2_UNRESTRICTED_GUEST;
     enum status s[] = {
-        caps_control(caps, CAP_PIN, PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING,
-                     PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER, &pin),
+        caps_control(caps, CAP_PIN, PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING, pin_want,
+                     &pin),
         caps_control(caps, CAP_PROC,
                      PROC_HLT_EXITING | PROC_MWAIT_EXITING | PROC_RDPMC_EXITING |
                          PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING | PROC_IO_BITMAPS |
@@ -167,6 +168,7 @@ static void load_vmcs(struct vcpu *v)
     __asm__ volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(v->vmcs) : "memory");
     invariant(!failed);
     this_cpu()->vcpu = v;
+    v->armed = 0;
     write_host_state();
 }
 
@@ -179,7 +181,7 @@ enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
     v->index = index;
     v->state.xcr0 = 1;
     v->clock = index ? &vm->parts.cpu_clock[index] : vm->parts.clock;
-    v->has_preemption_timer = caps_has(vm->caps, CAP_PIN, PIN_PREEMPTION_TIMER);
+    v->preemption_timer = vm->caps->preemption_timer;
     v->preemption_shift = vm->caps->preemption_shift;
     enum status s = vmx_alloc_region(vm->caps, "vmcs", &v->vmcs);
     if (s != STATUS_OK)

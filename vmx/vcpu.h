@@ -2,10 +2,11 @@
  *
  * One virtual CPU: its architectural state, its VMCS, and what waits to be done to it.
  *
- * While the guest runs, part of the state is in the VMCS.  After an exit nothing of that is read
- * until somebody needs it: vcpu_load() brings groups into `state`, vcpu_flush() puts changed groups
- * back before the next entry.  CR2, DR0-DR3, DR6, XCR0, the FPU and the passed-through MSRs stay in
- * the CPU itself, which the hypervisor does not use; they change hands when a CPU changes its vCPU.
+ * While the guest runs, part of the state is in the VMCS.  After an exit nothing of that but RIP is
+ * read until somebody needs it: vcpu_load() brings groups into `state`, vcpu_flush() puts changed
+ * groups back before the next entry.  CR2, DR0-DR3, DR6, XCR0, the FPU and the passed-through MSRs
+ * stay in the CPU itself, which the hypervisor does not use; they change hands when a CPU changes
+ * its vCPU.
  */
 #ifndef VMX_VCPU_H
 #define VMX_VCPU_H
@@ -92,12 +93,13 @@ struct vcpu {
     _Atomic bool active; /* in its loop on host CPU vm->host[index] */
     _Atomic bool parked; /* ... and out of everything: see vm_stop_all() */
     struct clock *clock;
-    struct timer quantum; /* the longest stay in the guest */
-    bool has_preemption_timer;
-    u8 preemption_shift; /* it counts TSC >> shift */
-    u64 tsc_offset;      /* guest TSC = host TSC + tsc_offset */
-    u64 tsc_adjust;      /* IA32_TSC_ADJUST as the guest sees it */
-    u64 misc_enable;     /* IA32_MISC_ENABLE as the guest sees it */
+    struct timer quantum;  /* the longest stay in the guest */
+    bool preemption_timer; /* as in vmx_caps, near at hand */
+    u8 preemption_shift;
+    u64 armed; /* the deadline that the host's APIC timer is set to, where that is used; 0: none */
+    u64 tsc_offset;  /* guest TSC = host TSC + tsc_offset */
+    u64 tsc_adjust;  /* IA32_TSC_ADJUST as the guest sees it */
+    u64 misc_enable; /* IA32_MISC_ENABLE as the guest sees it */
     u64 mcg_status;
     u32 proc_controls, entry_controls; /* what the VMCS holds */
     u64 cr0_owned, cr4_owned; /* guest/host masks (SDM vol. 3C, 24.6.6): changing these exits */
@@ -171,12 +173,11 @@ static inline void vcpu_load_base(struct vcpu *v)
 {
     struct x86_state *s = &v->state;
 
-    if (unlikely(s->valid | v->dress.shape)) {
+    if (unlikely((s->valid & ~(u32)STATE_RIP) | v->dress.shape)) {
         vcpu_load(v, STATE_BASE);
         return;
     }
     s->valid = STATE_BASE;
-    s->rip = vmread(VMCS_GUEST_RIP);
     s->gpr[RSP] = vmread(VMCS_GUEST_RSP);
     s->rflags = vmread(VMCS_GUEST_RFLAGS);
     s->efer = vmread(VMCS_GUEST_EFER);
