@@ -273,6 +273,8 @@ $(CHECK)/cppcheck/%.ok: % $(BUILD)/flags | $$(@D)/
 # --- Booting ----------------------------------------------------------------------------------
 
 LINUX_ARGS := console=ttyS0,115200 quiet
+LINUX_GUEST = --append "$(LINUX_ARGS)" --initrd $(LINUX)/initramfs.cpio --symbols $(LINUX)/System.map \
+              $(LINUX)/vmlinuz
 
 $(BUILD)/loader.bin: tools/fastboot/loader.asm | $(BUILD)/
 	$(call say,NASM,$<)
@@ -281,6 +283,10 @@ $(BUILD)/loader.bin: tools/fastboot/loader.asm | $(BUILD)/
 $(LINUX)/vmlinuz: | $(LINUX)/
 	$(call say,GET,"Debian's linux-image-cloud-amd64")
 	$(Q)tools/fetch kernel $@
+
+$(LINUX)/System.map: $(LINUX)/vmlinuz tools/kallsyms.py
+	$(call say,SYM,$@)
+	$(Q)tools/kallsyms.py $< >$@ || : >$@
 
 $(LINUX)/busybox: | $(LINUX)/
 	$(call say,GET,"Debian's busybox-static")
@@ -300,18 +306,18 @@ $(LINUX)/initramfs.cpio: tools/mkinitramfs.py $(LINUX)/busybox $(LINUX)/first \
 	$(call say,CPIO,$@)
 	$(Q)$(PYTHON) tools/mkinitramfs.py -o $@
 
-linux: $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio $(LINUX)/kvm
+linux: $(LINUX)/vmlinuz $(LINUX)/initramfs.cpio $(LINUX)/kvm $(LINUX)/System.map
 bootable: $(BUILD)/vitrine.elf $(BUILD)/vitrine.efi $(BUILD)/loader.bin
 
 run: bootable linux ## Debian's kernel under Vitrine, to a shell (without a terminal: a script; REPORT=x.html: and a report)
 ifneq ($(REPORT),)
 	$(call say,RUN,"Linux by a script for $(REPORT)")
 	$(Q)tools/run --quiet --log $(BUILD)/report.txt --script tools/report.script \
-	  --append "$(LINUX_ARGS)" --initrd $(LINUX)/initramfs.cpio $(LINUX)/vmlinuz
+	  $(LINUX_GUEST)
 	$(Q)tools/trace $(BUILD)/report.txt --html $(REPORT)
 else
 	$(Q)if [ -t 0 ] && [ -t 1 ]; then script=; else script="--script tests/system/shell.script"; fi; \
-	  tools/run $$script --append "$(LINUX_ARGS)" --initrd $(LINUX)/initramfs.cpio $(LINUX)/vmlinuz
+	  tools/run $$script $(LINUX_GUEST)
 endif
 
 MODULES = "$(LINUX)/vmlinuz guest=linux -- $(LINUX_ARGS)" "$(LINUX)/initramfs.cpio initrd=linux"

@@ -9,10 +9,12 @@
 #include "arch/x86/memory.h"
 #include "arch/x86/tsc.h"
 #include "guest/address.h"
+#include "guest/symbols.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "vmx/create.h"
 #include "vmx/run.h"
+#include "vmx/symbol.h"
 #include "vmx/vcpu.h"
 
 static u64 read_tsc(void *source)
@@ -156,12 +158,42 @@ static void show_ready(struct vm *vm)
     vcpu_release(vm->vcpu[0]);
 }
 
+/* The table of symbols=NAME, or else of the guest's own image, if it has one. */
+static void read_symbols(struct machine *m)
+{
+    const struct vm_config *c = m->config;
+    unsigned f = c->file_count - 1;
+    struct load_error error;
+    struct symbols table;
+
+    while (f > 0 && c->file[f].role != FILE_SYMBOLS)
+        f--;
+    const struct image *image = &m->modules[c->file[f].module];
+    if (f == 0 && !image_is_elf(image))
+        return;
+    enum status s = guest_symbols_measure(image, &table, &error);
+    if (s == STATUS_OK) {
+        (void)format_buf(error.text, sizeof(error.text), "no memory for %u", table.count);
+        s = mem_alloc(table.count * sizeof(u64), PAGE_SIZE, "guest symbols", &m->symbols);
+    }
+    if (s == STATUS_OK) {
+        guest_symbols_fill(image, phys_to_virt(m->symbols), &table);
+        vm_set_symbols(&m->vm, &table);
+        log_info(c->name, "%u symbols", table.count);
+    } else if (f) {
+        log_error(c->name, "boot module %u, its symbols: %s; the guest goes on without",
+                  c->file[f].module + 1, error.text);
+    }
+}
+
 static void destroy(struct machine *m)
 {
     vm_destroy(&m->vm);
     for (unsigned i = 0; i < ARRAY_SIZE(m->backing); i++)
         if (m->backing[i].v)
             mem_free(m->backing[i]);
+    if (m->symbols.v)
+        mem_free(m->symbols);
     mem_free(virt_to_phys(m));
 }
 
@@ -205,6 +237,7 @@ enum status machine_create(struct machine **out, const struct machine_host *host
         destroy(m);
         return s;
     }
+    read_symbols(m);
     show_ready(&m->vm);
     *out = m;
     return STATUS_OK;
@@ -219,6 +252,8 @@ static enum status restart(struct machine *m)
     if (s != STATUS_OK)
         return s;
     vm_reset_registers(&m->vm);
+    if (m->vm.slide == SLIDE_FOUND)
+        m->vm.slide = SLIDE_UNKNOWN;
     return load(m);
 }
 

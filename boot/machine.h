@@ -17,6 +17,7 @@ struct machine {
     unsigned module_count;
     struct gmem mem;
     hpa_t backing[3]; /* of the RAM ranges and the ROM; 0: none */
+    hpa_t symbols;    /* ... and of the symbols' index */
     struct chardev uart;
     struct cpu_port port;
     struct board board;

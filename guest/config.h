@@ -11,7 +11,8 @@
  *   [FILE] floppy=NAME                                floppy disk image for firmware guest NAME
  *   [FILE] kernel=NAME [-- COMMAND LINE]              Linux kernel for it, which an option ROM ...
  *   [FILE] rom=NAME                                   ... (linuxboot_dma.bin) loads
- *   [FILE] symbols=NAME                               symbol table of guest NAME
+ *   [FILE] symbols=NAME                               symbol table of guest NAME: ELF, System.map or
+ *                                    /proc/kallsyms (without: that of the image, if it is ELF)
  *   [FILE] script                                     shell commands, run after start-up
  *
  * FILE is the module's file name, which some boot loaders (QEMU) put in front and others (GRUB 2)

@@ -151,10 +151,11 @@ class Reader:
     def line_C(self, _, what, why, avoid):
         self.run.causes.append((what, why, avoid))
 
-    def line_R(self, count, ticks, reason, why, rip, address, code, cause, register, instruction):
+    def line_R(self, count, ticks, reason, why, rip, address, code, cause, register, instruction,
+               symbol=""):
         row = Row(int(count, 16), int(ticks, 16), self.reason(reason), self.why[int(why, 16)],
                   int(rip, 16), int(address, 16), bytes.fromhex(code), int(cause, 16), register,
-                  instruction)
+                  instruction, symbol)
         _ = self.run.causes[row.cause]
         self.run.rows.append(row)
         self.rows[row.rip, row.reason, row.why, row.address] = row

@@ -8,12 +8,14 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
 #include "lib/string.h"
+#include "vmx/address.h"
 #include "vmx/check.h"
 #include "vmx/debug_commands.h"
 #include "vmx/explain.h"
 #include "vmx/life.h"
 #include "vmx/show.h"
 #include "vmx/stat.h"
+#include "vmx/symbol.h"
 #include "vmx/vcpu.h"
 #include "vmx/vmcs.h"
 
@@ -204,7 +206,7 @@ static enum status dump(struct shell *sh, int argc, bool physical)
 
     if (!v)
         return STATUS_ENOENT;
-    enum status s = shell_arg_u64(sh, 1, "an address", 0, ~0ull, &address);
+    enum status s = address_arg(sh, v, 1, "an address", &address);
     if (s == STATUS_OK && argc > 2)
         s = shell_arg_size(sh, 2, "a number of bytes", 1, 64 * KiB, &count);
     if (s != STATUS_OK)
@@ -248,7 +250,7 @@ static enum status run_walk(struct shell *sh, int argc, char **argv)
     (void)argv;
     if (!v)
         return STATUS_ENOENT;
-    enum status s = shell_arg_u64(sh, 1, "a guest-linear address", 0, ~0ull, &address);
+    enum status s = address_arg(sh, v, 1, "a guest-linear address", &address);
     if (s != STATUS_OK)
         return s;
     vcpu_load(v, STATE_BASE | STATE_PDPTE | STATE_SEG(SEG_CS));
@@ -289,7 +291,7 @@ static enum status run_dis(struct shell *sh, int argc, char **argv)
     address = v->state.rip;
     enum status s = STATUS_OK;
     if (argc > 1)
-        s = shell_arg_u64(sh, 1, "an address in CS", 0, ~0ull, &address);
+        s = address_arg(sh, v, 1, "an address in CS", &address);
     if (s == STATUS_OK && argc > 2)
         s = shell_arg_u64(sh, 2, "a number of instructions", 1, 1000, &count);
     if (s != STATUS_OK)
@@ -298,11 +300,15 @@ static enum status run_dis(struct shell *sh, int argc, char **argv)
     u64 base = mode == EMU_MODE_64 ? 0 : v->state.seg[SEG_CS].base;
     for (u64 i = 0; i < count; i++) {
         u8 code[15] = {0};
-        char text[96];
+        char text[160], name[96];
         unsigned got = 0;
         while (got < sizeof(code) && peek(v, base + address + got, false, &code[got]))
             got++;
-        unsigned length = emu_disassemble(code, got, mode, address, text, sizeof(text), NULL, NULL);
+        unsigned length =
+            emu_disassemble(code, got, mode, address, text, sizeof(text), vm_symbol, v->vm);
+        const char *label = vm_symbol_text(v->vm, address, name, sizeof(name));
+        if (i == 0 ? label[0] : label[0] && !strchr(label, '+'))
+            sink_printf(sh->out, "%s:\n", label + 1);
         sink_printf(sh->out, "%016llx  ", LL(address));
         for (unsigned j = 0; j < 10; j++)
             sink_printf(sh->out, j < length ? "%02x" : "  ", j < length ? code[j] : 0);
@@ -350,13 +356,15 @@ static const struct shell_command commands[] = {
     {"regs", "", "registers of the selected machine's CPU", NULL, run_regs, NULL},
     {"vmcs", "[FIELD|check]", "VMCS fields, or the rules of VM entry",
      "vmcs\nvmcs guest_cr\nvmcs check", run_vmcs, complete_vmcs},
-    {"x", "ADDR [BYTES]", "memory by guest-linear address", "x 0xffffffff81000000 32", run_x, NULL},
-    {"xp", "ADDR [BYTES]", "memory by guest-physical address", "xp 0x1000", run_xp, NULL},
+    {"x", "ADDR [BYTES]", "memory by guest-linear address", "x 0xffffffff81000000 32", run_x,
+     address_complete},
+    {"xp", "ADDR [BYTES]", "memory by guest-physical address", "xp 0x1000", run_xp,
+     address_complete},
     {"walk", "ADDR", "the guest's page walk for a linear address", "walk 0xffffffff81000000",
-     run_walk, NULL},
+     run_walk, address_complete},
     {"ept", "ADDR", "the EPT walk for a guest-physical address", "ept 0xfee00000", run_ept, NULL},
     {"dis", "[ADDR [COUNT]]", "disassemble, from RIP if not told otherwise", "dis\ndis 0x100000 4",
-     run_dis, NULL},
+     run_dis, address_complete},
     {"reset", "", "start the selected machine again from its images", NULL, run_reset, NULL},
     {"kill", "", "end the selected machine", NULL, run_kill, NULL},
 };
@@ -364,6 +372,8 @@ static const struct shell_command commands[] = {
 enum status commands_register(struct shell *sh, struct vm_list *list)
 {
     enum status s = shell_register(sh, commands, ARRAY_SIZE(commands), list);
+    if (s == STATUS_OK)
+        s = address_register(sh, list);
     if (s == STATUS_OK)
         s = stat_register(sh, list);
     if (s == STATUS_OK)

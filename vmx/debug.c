@@ -15,6 +15,7 @@
 #include "vmx/exit.h"
 #include "vmx/inject.h"
 #include "vmx/show.h"
+#include "vmx/symbol.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
@@ -59,15 +60,15 @@ static void say_where(struct vcpu *v, enum debug_cause cause, u16 point)
 {
     static const char *const why[] = {"paused", "stepped", "point", "exit", "waits"};
     u8 code[15];
-    char text[96] = "(no instruction can be read)", number[8] = "";
+    char text[160] = "(no instruction can be read)", number[8] = "", name[96];
 
     if (cause == DEBUG_POINT)
         format_buf(number, sizeof(number), " %u", point);
     unsigned got = vcpu_peek_code(v, v->state.rip, code, sizeof(code));
-    (void)emu_disassemble(code, got, emu_mode(&v->state), v->state.rip, text, sizeof(text), NULL,
-                          NULL);
-    log_info(v->vm->name, "CPU %u stands (%s%s) at %#llx: %s", v->index, why[cause], number,
-             LL(v->state.rip), text);
+    (void)emu_disassemble(code, got, emu_mode(&v->state), v->state.rip, text, sizeof(text),
+                          vm_symbol, v->vm);
+    log_info(v->vm->name, "CPU %u stands (%s%s) at %#llx%s: %s", v->index, why[cause], number,
+             LL(v->state.rip), vm_symbol_text(v->vm, v->state.rip, name, sizeof(name)), text);
 }
 
 void debug_stop(struct vcpu *v, enum debug_cause cause, u16 point)

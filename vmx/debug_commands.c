@@ -7,9 +7,11 @@
 
 #include "arch/x86/cpu.h"
 #include "lib/string.h"
+#include "vmx/address.h"
 #include "vmx/debug.h"
 #include "vmx/inject.h"
 #include "vmx/show.h"
+#include "vmx/symbol.h"
 
 #define LL(x) ((unsigned long long)(x))
 
@@ -125,9 +127,11 @@ static void complete_until(struct shell *sh, int argc, char **argv, struct compl
     }
 }
 
-static void list_points(struct shell *sh, const struct vm_debug *d)
+static void list_points(struct shell *sh, const struct vm *vm)
 {
+    const struct vm_debug *d = &vm->debug;
     u16 last = 0;
+    char name[96];
 
     for (unsigned i = 0; i < d->rows; i++) {
         const struct debug_point *p = &d->point[i];
@@ -140,6 +144,8 @@ static void list_points(struct shell *sh, const struct vm_debug *d)
                     p->physical ? "physical " : "", LL(p->at));
         if (p->size > 1)
             sink_printf(sh->out, " %llu bytes", LL(p->size));
+        if (!p->physical)
+            sink_printf(sh->out, "%s", vm_symbol_text(vm, p->at, name, sizeof(name)));
         sink_printf(sh->out, "  hits %llu  by %s%s\n", LL(p->hits),
                     p->slot != DEBUG_NO_SLOT ? "debug register"
                     : p->gpa == DEBUG_NONE   ? "nothing: the guest has all debug registers"
@@ -176,10 +182,10 @@ static enum status run_break(struct shell *sh, int argc, char **argv)
     if (!v)
         return STATUS_EINVAL;
     if (argc < 2) {
-        list_points(sh, &v->vm->debug);
+        list_points(sh, v->vm);
         return STATUS_OK;
     }
-    enum status s = shell_arg_u64(sh, 1, "a linear address of code", 0, ~0ull, &wanted.at);
+    enum status s = address_arg(sh, v, 1, "a linear address of code", &wanted.at);
     return s == STATUS_OK ? add(sh, v, &wanted) : s;
 }
 
@@ -194,7 +200,7 @@ static enum status run_watch(struct shell *sh, int argc, char **argv)
     (void)argc;
     if (!v)
         return STATUS_EINVAL;
-    enum status s = shell_arg_u64(sh, 1, "an address", 0, ~0ull, &wanted.at);
+    enum status s = address_arg(sh, v, 1, "an address", &wanted.at);
     if (s == STATUS_OK)
         s = shell_arg_size(sh, 2, "a number of bytes", 1, BIT64(40), &wanted.size);
     if (s == STATUS_OK)
@@ -287,11 +293,11 @@ static const struct shell_command commands[] = {
     {"until", "exit REASON", "run to behind the next exit for that reason", "until exit cpuid",
      run_until, complete_until},
     {"break", "[ADDR]", "pause before an instruction; list breakpoints and watchpoints",
-     "break 0xffffffff81000000\nbreak", run_break, NULL},
+     "break 0xffffffff81000000\nbreak", run_break, address_complete},
     {"watch", "ADDR [BYTES [w|r|rw]]", "pause behind an access to guest-linear memory",
-     "watch 0xffff888000001000 4K rw", run_watch, NULL},
+     "watch 0xffff888000001000 4K rw", run_watch, address_complete},
     {"watchp", "ADDR [BYTES [w|r|rw]]", "the same by guest-physical address", "watchp 0x1000 8 w",
-     run_watch, NULL},
+     run_watch, address_complete},
     {"delete", "NUMBER|all", "remove a breakpoint or watchpoint", "delete 1", run_delete, NULL},
     {"inject", "nmi|interrupt|exception [VECTOR [CODE [ADDR]]]",
      "deliver an event as soon as the CPU takes it",

@@ -6,6 +6,7 @@
 
 #include "lib/string.h"
 #include "vmx/show.h"
+#include "vmx/symbol.h"
 #include "vmx/trace.h"
 
 #define LL(x) ((unsigned long long)(x))
@@ -107,10 +108,12 @@ static void explain_access(const struct vcpu *v, const struct trace_record *r, c
 static void explain_record(const struct vcpu *v, const struct trace_record *r, struct sink *out)
 {
     const struct cause *c = explain_cause(r);
-    char text[200];
+    char text[200], name[96];
 
     trace_instruction(v, r, text, sizeof(text));
-    sink_printf(out, "%016llx  %s\n", LL(r->rip), text[0] ? text : "(bytes not kept)");
+    sink_printf(out, "%016llx%s  %s\n", LL(r->rip),
+                vm_symbol_text(v->vm, r->rip, name, sizeof(name)),
+                text[0] ? text : "(bytes not kept)");
     explain_access(v, r, text, sizeof(text));
     print_wrapped(out, "did", text);
     format_buf(text, sizeof(text), "%s%s%s", trace_reason_name(r), r->why ? ", " : "",

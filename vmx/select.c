@@ -7,6 +7,7 @@
 #include "arch/x86/panic.h"
 #include "arch/x86/percpu.h"
 #include "vmx/stop.h"
+#include "vmx/symbol.h"
 
 struct vcpu *vm_selected(struct shell *sh)
 {
@@ -34,6 +35,7 @@ struct vcpu *vm_selected(struct shell *sh)
         }
         vcpu_make_current(v);
     }
+    vm_find_slide(v);
     return v;
 }
 

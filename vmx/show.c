@@ -7,6 +7,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/percpu.h"
 #include "lib/string.h"
+#include "vmx/symbol.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
@@ -41,18 +42,20 @@ unsigned vcpu_peek_code(struct vcpu *v, u64 rip, u8 *bytes, unsigned want)
     return want;
 }
 
+const char *const gpr_names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                 "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+
 void vcpu_show(struct vcpu *v, struct sink *out)
 {
-    static const char *const names[] = {"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI",
-                                        "R8",  "R9",  "R10", "R11", "R12", "R13", "R14", "R15"};
     static const char *const modes[] = {"real", "virtual-8086", "16-bit", "32-bit", "64-bit"};
     const struct x86_state *s = &v->state;
     u8 code[15];
-    char text[96];
+    char text[160], name[96];
 
+    vm_find_slide(v);
     vcpu_load(v, STATE_ALL);
     for (unsigned i = 0; i < GPR_COUNT; i++)
-        sink_printf(out, "%-3s %016llx%s", names[i], LL(s->gpr[i]), i % 4 == 3 ? "\n" : "  ");
+        sink_printf(out, "%-3s %016llx%s", gpr_names[i], LL(s->gpr[i]), i % 4 == 3 ? "\n" : "  ");
     sink_printf(out, "RIP %016llx  RFLAGS %08llx  CPL %u  %s mode\n", LL(s->rip), LL(s->rflags),
                 s->seg[SEG_SS].access >> SEG_DPL_SHIFT & 3, modes[emu_mode(s)]);
     sink_printf(out, "CR0 %08llx  CR2 %016llx  CR3 %016llx  CR4 %08llx  EFER %04llx\n", LL(s->cr0),
@@ -61,8 +64,9 @@ void vcpu_show(struct vcpu *v, struct sink *out)
     sink_printf(out, "DR6 %08llx DR7 %08llx  interruptibility %x%s\n", LL(s->dr6), LL(s->dr7),
                 s->interruptibility, v->requests & REQUEST_HALTED ? "  halted" : "");
     unsigned got = vcpu_peek_code(v, s->rip, code, sizeof(code));
-    if (got && emu_disassemble(code, got, emu_mode(s), s->rip, text, sizeof(text), NULL, NULL))
-        sink_printf(out, "at RIP: %s\n", text);
+    if (got &&
+        emu_disassemble(code, got, emu_mode(s), s->rip, text, sizeof(text), vm_symbol, v->vm))
+        sink_printf(out, "at RIP: %s%s\n", text, vm_symbol_text(v->vm, s->rip, name, sizeof(name)));
     else
         sink_printf(out, "at RIP: no instruction can be read\n");
 }

@@ -13,6 +13,9 @@ void vcpu_show(struct vcpu *v, struct sink *out);
 /* Copy code at CS:rip without side effects; how many bytes could be read. */
 unsigned vcpu_peek_code(struct vcpu *v, u64 rip, u8 *bytes, unsigned want);
 
+/* "rax" to "r15", in the order of enum gpr. */
+extern const char *const gpr_names[];
+
 const char *exit_reason_name(u32 basic_reason);
 
 /* For panic_attach(): the current virtual CPU's registers and last exit. */

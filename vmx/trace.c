@@ -11,6 +11,7 @@
 #include "lib/bits.h"
 #include "lib/string.h"
 #include "vmx/show.h"
+#include "vmx/symbol.h"
 
 #define LL(x) ((unsigned long long)(x))
 
@@ -381,7 +382,7 @@ void trace_instruction(const struct vcpu *v, const struct trace_record *r, char 
         mode = known ? row->code & 15 : 0;
     }
     if (length &&
-        !emu_disassemble(bytes, length, (enum emu_mode)mode, r->rip, out, cap, NULL, NULL))
+        !emu_disassemble(bytes, length, (enum emu_mode)mode, r->rip, out, cap, vm_symbol, v->vm))
         out[0] = 0;
 }
 
@@ -407,7 +408,7 @@ const char *trace_reason_name(const struct trace_record *r)
 void trace_print(const struct vcpu *v, const struct trace_record *r, struct sink *out)
 {
     u64 us = tsc_now_us() - tsc_to_us(rdtsc() - r->tsc), address;
-    char instruction[96], name[48];
+    char instruction[160], name[96];
     enum bus_space space;
     bool write;
 
@@ -418,8 +419,10 @@ void trace_print(const struct vcpu *v, const struct trace_record *r, struct sink
         return;
     }
     trace_instruction(v, r, instruction, sizeof(instruction));
+    if (!vm_symbol(v->vm, r->rip, name, sizeof(name)))
+        format_buf(name, sizeof(name), "%016llx", LL(r->rip));
+    sink_printf(out, "%s %s", name, instruction);
     trace_register(v, r, name, sizeof(name));
-    sink_printf(out, "%016llx %s", LL(r->rip), instruction);
     if (r->reason == TRACE_EVENT)
         sink_printf(out, "vector %llu, type %llu, error or address %#llx", LL(r->address & 0xff),
                     LL(r->address >> 8), LL(r->value));

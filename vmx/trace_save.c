@@ -13,7 +13,8 @@
  *     E number of an exit reason, its name, exits, of these not by an instruction, ticks, most
  *     Y number of a reason to emulate (from 1), its name
  *     C number of a cause, what it is, why, what would avoid it
- *     R a row: count, ticks, reason, why, RIP, port or address, code, cause, register, instruction
+ *     R a row: count, ticks, reason, why, RIP, port or address, code, cause, register, instruction,
+ *       symbol at RIP
  *     S a slice: TSC, ticks, ticks halted, REASON:COUNT ...
  *     N address of a text, the text (as in the address of LIFE)
  *     L a record, oldest first: its fields, empty when as in the one before
@@ -21,6 +22,7 @@
  */
 #include "vmx/explain.h"
 #include "vmx/show.h"
+#include "vmx/symbol.h"
 #include "vmx/trace.h"
 
 #include "arch/x86/cpu.h"
@@ -136,7 +138,7 @@ static void save_records(struct saver *s, const struct vcpu *v)
 
 static void save_rows(struct saver *s, const struct vcpu *v)
 {
-    char instruction[96], name[48];
+    char instruction[160], name[48], symbol[96];
     const struct trace_row *row;
 
     for (unsigned n = 0; (row = trace_row(v->trace, n)); n++) {
@@ -148,8 +150,10 @@ static void save_rows(struct saver *s, const struct vcpu *v)
         sink_printf(&s->sink, "~R|%llx|%llx|%x|%x|%llx|%llx|", LL(row->count), LL(row->ticks),
                     r.reason, r.why, LL(r.rip), LL(r.address));
         put_bytes(s, sample.bytes, sample.length);
-        LINE(s, "|%x|%s|%s", (unsigned)(explain_cause(&sample) - explain_causes), name,
-             instruction);
+        if (!vm_symbol(v->vm, r.rip, symbol, sizeof(symbol)))
+            symbol[0] = 0;
+        LINE(s, "|%x|%s|%s|%s", (unsigned)(explain_cause(&sample) - explain_causes), name,
+             instruction, symbol);
     }
 }
 

@@ -12,6 +12,7 @@
 #include "drivers/gmem.h"
 #include "emulator/state.h"
 #include "lib/lock.h"
+#include "lib/symbols.h"
 #include "vmx/caps.h"
 #include "vmx/cpuid.h"
 #include "vmx/debug_state.h"
@@ -21,6 +22,9 @@
 struct vcpu;
 
 #define VM_MAX_VCPUS 16
+
+/* How far the guest has slid from its symbol table: as told, or by its anchor (symbol.h). */
+enum vm_slide { SLIDE_FIXED, SLIDE_UNKNOWN, SLIDE_FOUND };
 
 enum vm_state { VM_READY, VM_RUNNING, VM_PAUSED, VM_ENDED };
 
@@ -105,6 +109,9 @@ struct vm {
     char end_text[200]; /* why, for people */
     u64 started, ran;   /* host TSC of vm_run(); ticks of earlier runs */
     struct vm_debug debug;
+    struct symbols symbols; /* none: count is 0 */
+    u64 anchor;             /* in the table */
+    enum vm_slide slide;
     u64 msr_denied; /* accesses answered with #GP because nobody knows the MSR */
     u32 msr_denied_last;
 };

@@ -38,9 +38,9 @@ struct mux_prompt {
 
 #define MUX_PROMPT     (-1) /* a focus */
 #define MUX_GUESTS     8
-#define MUX_RING       8192 /* bytes on their way to the terminal */
-#define MUX_GUEST_PART 1024 /* of it: what guests may fill, so that log and prompt stay swift */
-#define MUX_LINE       160  /* characters of a guest's current line that are kept */
+#define MUX_RING       16384 /* bytes on their way to the terminal: a report of a death fits */
+#define MUX_GUEST_PART 1024  /* of it: what guests may fill, so that log and prompt stay swift */
+#define MUX_LINE       160   /* characters of a guest's current line that are kept */
 
 struct mux_guest {
     const char *name;

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from harness import Boot, INITRAMFS, LINUX_ARGS, ROOT, VMLINUZ, ladder, linux
 
+SYMBOLS = "build/linux/System.map"
 NEEDS = [VMLINUZ, INITRAMFS]
 with open(f"{ROOT}/tests/system/shell.script", encoding="utf-8") as file:
     SHELL = file.read()
@@ -63,7 +64,8 @@ class Clocks(Boot):
 
 
 TESTS = [
-    *ladder("Linux to its shell", args=linux(), script=SHELL, reject=COMPLAINTS, needs=NEEDS,
+    *ladder("Linux to its shell", script=SHELL, reject=COMPLAINTS, needs=[*NEEDS, SYMBOLS],
+            args=[*linux(args=["--symbols", SYMBOLS]), "--append", LINUX_ARGS.replace("nokaslr ", "")],
             timeout=300, weight=40),
     Boot("Linux types and prints at once", args=linux(), script=BUSY, needs=NEEDS, timeout=200,
          weight=35),

@@ -315,7 +315,7 @@ static void test_lost_lines(void **state)
     budget = 0;
     for (int i = 0; i < 1000; i++)
         log_info("t", "line %d", i);
-    assert_true(mux.log_lost > 500 && mux.log_lost < 900);
+    assert_true(mux.log_lost > 100 && mux.log_lost < 900);
     calls = 0;
     log_info("t", "one more");
     assert_true(calls < 8); /* it did not wait */
