@@ -13,6 +13,7 @@
 #define TSS_LIMIT       (IO_MAP + 0x2000)
 #define ACCESS_TSS_BUSY 0x8bu
 #define ACCESS_VM86     0xf3u
+#define LIMIT_VM86      0xffffu
 
 /* A page of 4 MiB: present, writable, user, accessed, dirty (SDM vol. 3A, table 4-4). */
 #define PDE_4M 0xe7u
@@ -39,10 +40,11 @@ enum shape shape_wanted(bool unrestricted, enum real_mode real_mode, const struc
     return real_mode == REAL_VM86 ? SHAPE_VM86 : SHAPE_DIRECT;
 }
 
-/* What real mode does with such a segment, virtual-8086 mode does too. */
+/* What real mode does with such a segment, virtual-8086 mode does too, or refuses for going beyond
+ * 64 KiB (big real mode): that exits, and is emulated with the limit that the segment has. */
 static bool is_plain(const struct segment *g, unsigned seg)
 {
-    return g->base == (u64)g->selector << 4 && g->limit == 0xffff && (g->access & SEG_P) &&
+    return g->base == (u64)g->selector << 4 && g->limit >= LIMIT_VM86 && (g->access & SEG_P) &&
            (g->access & SEG_S) && (seg == SEG_CS || (g->access & 0xe) == 2) &&
            !((seg == SEG_CS || seg == SEG_SS) && (g->access & SEG_DB));
 }
@@ -64,8 +66,11 @@ void shape_dress(struct shaped *d, enum shape shape, const struct x86_state *s,
     d->iopl = s->rflags & RFLAGS_IOPL;
     for (unsigned i = 0; i <= SEG_GS; i++) {
         d->access[i] = s->seg[i].access;
-        if (is_plain(&s->seg[i], i))
+        d->limit[i] = s->seg[i].limit;
+        if (is_plain(&s->seg[i], i)) {
             out->seg[i].access = ACCESS_VM86;
+            out->seg[i].limit = LIMIT_VM86;
+        }
     }
     out->seg[SEG_LDTR] = (struct segment){.access = SEG_UNUSABLE};
     out->seg[SEG_TR] = (struct segment){
@@ -90,6 +95,8 @@ void shape_undress(const struct shaped *d, u32 loaded, struct x86_state *s)
     if (loaded & STATE_RFLAGS)
         s->rflags = (s->rflags & ~(u64)(RFLAGS_VM | RFLAGS_IOPL)) | d->iopl;
     for (unsigned i = 0; i <= SEG_GS; i++)
-        if (loaded & STATE_SEG(i))
+        if (loaded & STATE_SEG(i)) {
             s->seg[i].access = d->access[i];
+            s->seg[i].limit = d->limit[i];
+        }
 }

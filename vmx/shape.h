@@ -7,8 +7,9 @@
  *
  * In virtual-8086 mode IOPL is 3, so CLI, STI, PUSHF, POPF and IRET run natively; INT n goes
  * through the vector table at 0 by CR4.VME; every exception exits and is delivered in software;
- * what is privileged raises #GP and is emulated.  What the guest could notice: PUSHF and INT n show
- * IOPL 3, and POPF does not change it.  `real-mode=emulate` has no such difference.
+ * what is privileged raises #GP and is emulated, and so is what goes beyond 64 KiB in a segment
+ * that is larger (big real mode).  What the guest could notice: PUSHF and INT n show IOPL 3, and
+ * POPF does not change it.  `real-mode=emulate` has no such difference.
  */
 #ifndef VMX_SHAPE_H
 #define VMX_SHAPE_H
@@ -29,7 +30,7 @@ enum shape {
 struct shaped {
     u8 shape; /* enum shape */
     u64 iopl;
-    u32 access[SEG_GS + 1];
+    u32 access[SEG_GS + 1], limit[SEG_GS + 1];
 };
 
 /* Bits of CR4 that are not what the guest wants while it is dressed up. */

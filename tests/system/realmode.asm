@@ -193,10 +193,13 @@ start:  cli
         mov bx, 8
         mov fs, bx
         mov gs, bx
+        mov ss, bx
         and al, ~1
         mov cr0, eax
         jmp 0:.unreal
 .unreal:
+        xor bx, bx
+        mov ss, bx
         trap 1
         mov edi, BIG
         mov dword [fs:edi], 0x600dcafe
@@ -212,6 +215,19 @@ start:  cli
         mov dx, 0x100
         mov gs, dx
         mov eax, [gs:edi - 0x1000]
+        mov [gs:0xfffd], edi            ; beyond 64 KiB with its last byte
+        mov ax, [dword fs:0x10ffd]
+        mov ecx, [fs:0xfffe]
+        add cx, [gs:0xffff]
+        mov ebp, BIG
+        mov bx, [ebp + 2]               ; by SS
+        xchg [ebp], ax
+        lea esi, [edi - 4]
+        mov cx, 3
+        a32 fs lodsw
+        push word [fs:edi]
+        pop word [gs:edi]
+        bt [fs:edi], cx
         trap 0
         mov eax, cr0                    ; back to the usual limits
         or al, 1
@@ -219,12 +235,14 @@ start:  cli
         mov bx, 16
         mov fs, bx
         mov gs, bx
+        mov ss, bx
         and al, ~1
         mov cr0, eax
         jmp 0:.usual
 .usual: xor bx, bx
         mov fs, bx
         mov gs, bx
+        mov ss, bx
         trap 1
         mov bp, .after7
         mov eax, [fs:edi]
