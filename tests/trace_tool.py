@@ -14,8 +14,8 @@ import zlib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VM = 'a<b>&"c"'  # whatever a name has, it may not become markup
-FIELDS = ["tsc:8", "rip:8", "ticks:4", "io:1", "why:1", "length:1", "address:8", "value:8",
-          "reason:4", "bytes:f"]
+FIELDS = ["tsc:8", "rip:8", "ticks:4", "io:1", "why:1", "address:8", "value:8", "reason:2", "code:10"]
+MMIO_CODE = "8937".ljust(30, "0") + "42"
 BODY = [
     f"~V|1|{VM}|0|{5000:x}|{1000000:x}|{1000:x}",
     "~E|c|HLT|1|0|3e8|3e8", "~E|1e|IO|3|0|12c|80", "~E|30|EPT_VIOLATION|2|0|190|d0",
@@ -28,9 +28,9 @@ BODY = [
     "~S|fa0|200|1f4|1e:3|30:2|34:4|c:1",
     "~F|" + "|".join(FIELDS),
     # A field is empty when it is as in the record before.
-    "~N|7|starts", "~L|3e8||||||7||102|", "~L|44c|ffffffff81000020|64|3|0|0|21|fb|1e|",
-    "~L|4b0|||||||fa||", "~L|578|ffffffff81000010|c8|2|1|2|fee000b0|0|30|" + "8937".ljust(30, "0"),
-    "~L|600||0||0|0|ec||101|", "~L|640|ffffffff81000030|3e8|0||0|0||c|" + 30 * "0"]
+    "~N|7|starts", "~L|3e8|||||7||102|", "~L|44c|ffffffff81000020|64|3|0|21|fb|1e|",
+    "~L|4b0||||||fa||", f"~L|578|ffffffff81000010|c8|2|1|fee000b0|0|30|{MMIO_CODE}",
+    "~L|600||0||0|ec||101|", f"~L|640|ffffffff81000030|3e8|0||0||c|{'0' * 32}"]
 
 
 def sealed(lines, end=True):
@@ -155,7 +155,7 @@ def test_html_of_little(tool):
 def test_several(tool):
     """Two saves of one vCPU and one of another: records join, counters are the last ones."""
     later = [line.replace("~E|1e|IO|3|", "~E|1e|IO|9|") for line in BODY[:18]] + \
-        ["~L|578|ffffffff81000020|63|3|0|0|21|f0|1e|"]
+        ["~L|578|ffffffff81000020|63|3|0|21|f0|1e|"]
     other = [BODY[0].replace("|0|", "|1|", 1)] + BODY[1:]
     text = tool.good(text="".join(capture(sealed(x)) for x in (BODY, other, later)))
     first, second = text.split("vCPU 1")
@@ -183,7 +183,7 @@ def test_refusals(tool):
             (BODY[:1] + BODY[10:11], r"capture:5: line R is not as expected"),
             (BODY[:1] + BODY[18:20], r"a record before the line F"),
             (BODY[:1] + ["~F|tsc:8|rip:8"], r"records have no ticks, io, why"),
-            (BODY[:18] + ["~L|1|2"], r"a record of 2 fields, expected 10"),
+            (BODY[:18] + ["~L|1|2"], r"a record of 2 fields, expected 9"),
             (BODY[:18] + BODY[19:], r"capture:23: line L is not as expected")):
         tool.refused(sealed(lines), pattern)
     tool.refused(sealed(BODY + ["~Z|1"], end=False), rf"1 lines|{len(BODY)} lines, expected 1")

@@ -11,7 +11,7 @@ STEP, EVENT, LIFE = 0x100, 0x101, 0x102  # enum trace_kind
 KINDS = {STEP: "STEP", EVENT: "EVENT", LIFE: "LIFE"}
 STEPS = 35  # the slices' number for instructions emulated in steps (EXIT_NONE)
 READS, WRITES = (1, 3), (2, 4)  # enum emu_io
-NEEDED = ("tsc", "rip", "ticks", "io", "why", "address", "value", "reason")
+NEEDED = ("tsc", "rip", "ticks", "io", "why", "address", "value", "reason", "code")
 
 
 class TraceError(Exception):
@@ -74,7 +74,7 @@ class Record:
     io: int
     address: int
     value: int
-    bytes: bytes
+    code: bytes
     text: str     # of LIFE
     row: Row = None
 
@@ -173,6 +173,8 @@ class Reader:
         missing = [name for name in NEEDED if name not in self.last]
         if missing:
             raise TraceError(f"records have no {', '.join(missing)}")
+        if dict(self.fields)["code"] != 16:
+            raise TraceError("a record's code is not of 16 bytes")
 
     def line_N(self, address, text):
         self.texts[int(address, 16)] = text
@@ -190,7 +192,7 @@ class Reader:
         key = f["rip"], reason, why
         self.run.records.append(Record(
             f["tsc"], f["rip"], f["ticks"], reason, why, f["io"], f["address"], f["value"],
-            f.get("bytes", b"")[:f.get("length", 0)],
+            f["code"][:f["code"][15] & 15],  # struct emu_code
             self.texts[f["address"]] if reason == "LIFE" else "",
             self.rows.get((*key, f["address"]), self.rows.get(key))))
 

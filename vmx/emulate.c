@@ -291,29 +291,24 @@ enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
     return finish_special(v, status);
 }
 
-static inline enum emu_status step(struct vcpu *v, enum emu_reason why)
+static inline enum emu_status step(struct vcpu *v)
 {
     vcpu_load_base(v);
     vm_lock(v->vm); /* over the whole instruction: a locked one on a device's page is one access */
     enum emu_status status = emu_step(&v->emu);
     vm_unlock(v->vm);
     v->emu.fault_gpa_valid = false;
-    if (v->tracing)
-        trace_emulated(v, why);
     return status;
-}
-
-static inline enum exit_action run_emulator(struct vcpu *v, enum emu_reason why)
-{
-    return emulate_finish(v, step(v, why));
 }
 
 bool emulate_known(struct vcpu *v, enum emu_reason why, enum exit_action *action)
 {
-    enum emu_status status = step(v, why);
+    enum emu_status status = step(v);
 
     if (status == EMU_UNIMPLEMENTED)
         return false;
+    if (v->tracing)
+        trace_emulated(v, why);
     *action = emulate_finish(v, status);
     return true;
 }
@@ -348,12 +343,21 @@ enum exit_action emulate_delivery(struct vcpu *v, const struct emu_event *event)
     return emulate_finish(v, status);
 }
 
-enum exit_action emulate_one(struct vcpu *v, enum emu_reason why) { return run_emulator(v, why); }
+enum exit_action emulate_usual(struct vcpu *v) { return emulate_finish(v, step(v)); }
+
+enum exit_action emulate_one(struct vcpu *v, enum emu_reason why)
+{
+    enum emu_status status = step(v);
+
+    if (v->tracing)
+        trace_emulated(v, why);
+    return emulate_finish(v, status);
+}
 
 enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa)
 {
     v->emu.fault_gva = gva;
     v->emu.fault_gpa = gpa;
     v->emu.fault_gpa_valid = true;
-    return run_emulator(v, EMU_MMIO);
+    return emulate_usual(v);
 }

@@ -12,8 +12,10 @@
 /* Set up v->emu. */
 void emulate_init(struct vcpu *v);
 
-/* Emulate the instruction at CS:RIP, counting it under `why`. */
+/* Emulate the instruction at CS:RIP, telling the trace why. */
 enum exit_action emulate_one(struct vcpu *v, enum emu_reason why);
+/* The same for the reason that exits like this one usually have, which the trace knows. */
+enum exit_action emulate_usual(struct vcpu *v);
 
 /*
  * The access that caused the exit was to linear address gva at gpa: the emulator need not walk the

@@ -22,6 +22,20 @@ enum exit_action (*const exit_table[EXIT_REASON_COUNT])(struct vcpu *v) = {
 #undef EXIT
 };
 
+static enum exit_action cpuid_traced(struct vcpu *v)
+{
+    v->record->address = v->state.gpr[RAX]; /* behind it RAX is another */
+    return exit_cpuid(v);
+}
+
+#define exit_cpuid cpuid_traced
+enum exit_action (*const exit_table_traced[EXIT_REASON_COUNT])(struct vcpu *v) = {
+#define EXIT(number, name, handler) [number] = (handler),
+#include "vmx/exits.def"
+#undef EXIT
+};
+#undef exit_cpuid
+
 enum exit_action exit_retire_special(struct vcpu *v)
 {
     vcpu_load(v, STATE_RIP | STATE_RFLAGS | STATE_INTERRUPTIBILITY | STATE_CR0 | STATE_EFER |
@@ -53,7 +67,6 @@ enum exit_action exit_cpuid(struct vcpu *v)
     u64 *gpr = v->state.gpr;
     const struct cpuid_entry *e = cpuid_find(&v->vm->cpuid, (u32)gpr[RAX]);
 
-    v->record->address = gpr[RAX]; /* for the trace; behind it RAX is another */
     if (unlikely(e->special))
         return cpuid_special(v);
     gpr[RAX] = e->reg[0];
@@ -96,11 +109,11 @@ enum exit_action exit_hlt(struct vcpu *v)
     return exit_retire(v);
 }
 
-enum exit_action exit_vmcall(struct vcpu *v) { return emulate_one(v, EMU_INTERCEPT); }
+enum exit_action exit_vmcall(struct vcpu *v) { return emulate_usual(v); }
 
 /* Instructions whose effect the emulator knows; they are too rare to be decoded from exit fields.
  */
-enum exit_action exit_emulate(struct vcpu *v) { return emulate_one(v, EMU_INTERCEPT); }
+enum exit_action exit_emulate(struct vcpu *v) { return emulate_usual(v); }
 
 /* VT-x, SMX and the like are not shown in CPUID, so their instructions do not exist. */
 enum exit_action exit_undefined(struct vcpu *v) { return inject_ud(v); }
@@ -110,7 +123,7 @@ enum exit_action exit_mov_dr(struct vcpu *v)
 {
     v->debug.rearm = true;
     v->requests |= REQUEST_DEBUG;
-    return emulate_one(v, EMU_INTERCEPT);
+    return emulate_usual(v);
 }
 
 /* Exit qualification for control-register accesses, SDM vol. 3C, table 27-3. */

@@ -14,15 +14,23 @@
 #undef EXIT
 
 extern enum exit_action (*const exit_table[EXIT_REASON_COUNT])(struct vcpu *v);
+/* The same for when the trace is on: handlers that write down what is lost behind them. */
+extern enum exit_action (*const exit_table_traced[EXIT_REASON_COUNT])(struct vcpu *v);
 
 /* Call the handler of the exit that has just happened; v->reason is set. */
-static inline enum exit_action exit_dispatch(struct vcpu *v)
+static inline enum exit_action exit_dispatch_by(struct vcpu *v,
+                                                enum exit_action (*const table[])(struct vcpu *v))
 {
     u32 reason = v->reason & 0xffff;
 
     if (unlikely(reason >= EXIT_REASON_COUNT))
         return exit_unexpected(v);
-    return exit_table[reason](v);
+    return table[reason](v);
+}
+
+static inline enum exit_action exit_dispatch(struct vcpu *v)
+{
+    return exit_dispatch_by(v, exit_table);
 }
 
 /* The rest of exit_retire(), when there is more to do than to go on. */

@@ -9,6 +9,7 @@
 #include "vmx/exit.h"
 #include "vmx/inject.h"
 #include "vmx/life.h"
+#include "vmx/trace.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
@@ -25,6 +26,7 @@ static __attribute__((noinline)) enum exit_action violation_special(struct vcpu 
     unsigned long long gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
     bool emulate = true;
 
+    trace_special(v, q);
     inject_recover(v);
     if ((q & EPT_Q_NMI_UNBLOCK) && !v->reinject) {
         vcpu_load(v, STATE_INTERRUPTIBILITY);

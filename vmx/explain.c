@@ -86,18 +86,17 @@ static void explain_access(const struct vcpu *v, const struct trace_record *r, c
                            size_t cap)
 {
     enum bus_space space;
-    u64 address;
     bool write;
     char name[48];
 
-    if (trace_access(r, &space, &address, &write)) {
+    if (trace_access(r, &space, &write)) {
         trace_register(v, r, name, sizeof(name));
-        format_buf(out, cap, "%s %#llx %s %s (%s %#llx)", write ? "wrote" : "read",
-                   LL(trace_value(r)), write ? "to" : "from", name,
+        format_buf(out, cap, "%s %#llx %s %s (%s %#llx)", write ? "wrote" : "read", LL(r->value),
+                   write ? "to" : "from", name,
                    space == BUS_MMIO   ? "memory"
                    : space == BUS_PORT ? "port"
                                        : "MSR",
-                   LL(address));
+                   LL(r->address));
     } else if (r->reason == EXIT_CPUID) {
         format_buf(out, cap, "asked for leaf %#x", (u32)r->address);
     } else {
@@ -170,10 +169,10 @@ static enum status run_explain(struct shell *sh, int argc, char **argv)
         shell_arg_u64(sh, 1, "why, or which from the last (1)", 1, TRACE_RECORDS, &back);
     if (s != STATUS_OK)
         return s;
-    const struct trace_record *r;
-    for (unsigned n = 0; (r = trace_at(v, n)); n++)
-        if (trace_is_instruction(r) && --back == 0) {
-            explain_record(v, r, sh->out);
+    struct trace_record r;
+    for (unsigned n = 0; trace_read(v, n, &r); n++)
+        if (trace_is_instruction(&r) && --back == 0) {
+            explain_record(v, &r, sh->out);
             return STATUS_OK;
         }
     return shell_fail(sh, -1, STATUS_ENOENT, "the trace has no such instruction%s",
@@ -183,7 +182,7 @@ static enum status run_explain(struct shell *sh, int argc, char **argv)
 static enum status find_reason(struct shell *sh, int arg, const char *name, u32 *reason)
 {
     for (*reason = 0; *reason < TRACE_LIFE; ++*reason) {
-        const struct trace_record r = {.reason = *reason};
+        const struct trace_record r = {.reason = (u16)*reason};
         if (strcmp(trace_reason_name(&r), name) == 0)
             return STATUS_OK;
     }

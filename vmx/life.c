@@ -65,6 +65,7 @@ enum exit_action vm_stop_with_report(struct vcpu *v, const char *fmt, ...)
     vcpu_show(v, &report.sink);
     check_explain(v, rule, sizeof(rule));
     log_error(v->vm->name, "%s", rule);
+    (void)trace_keep(v);
     trace_show(v, TRACE_LAST, &report.sink);
     return EXIT_END;
 }

@@ -235,21 +235,6 @@ static HOT void book(struct vcpu *v, u64 ticks)
         stat->most = ticks;
 }
 
-/* The last steps before entry: timer, and changed state into the VMCS. */
-static HOT void ready_to_enter(struct vcpu *v, u64 now, u64 deadline)
-{
-    if (likely(v->preemption_timer)) /* fits, since the quantum bounds it */
-        vmwrite(VMCS_PREEMPTION_TIMER, (u32)((deadline - now) >> v->preemption_shift) + 1);
-    else if (unlikely(v->armed != deadline))
-        apic_timer_arm(v->armed = deadline);
-    if (likely(v->state.dirty == STATE_RIP)) {
-        vmwrite(VMCS_GUEST_RIP, v->state.rip);
-        v->state.dirty = 0;
-    } else {
-        vcpu_flush(v);
-    }
-}
-
 /*
  * After every exit: handle it, and say whether to enter at once.  What takes longer than that is
  * left to prepare().
@@ -262,23 +247,21 @@ static HOT bool exited(struct vcpu *v, enum trace_mode tracing)
     v->state.valid = STATE_RIP;
     if (tracing)
         trace_begin(v, reason, rip);
-    (void)exit_dispatch(v);
+    (void)exit_dispatch_by(v, tracing ? exit_table_traced : exit_table);
     if (unlikely(v->requests | (v->state.dirty & STATE_MODE)))
-        return false;
+        return tracing && trace_keep(v);
     u64 now = rdtsc(), deadline = deadline_of(v);
     if (unlikely(now >= deadline))
-        return false;
+        return tracing && trace_keep(v);
     u64 ticks = now - v->exited;
     book(v, ticks);
-    bool recorded = !tracing || trace_end(v, v->record, ticks);
-    if (likely(recorded)) {
-        ready_to_enter(v, now, deadline);
-    } else { /* compiled twice, so that nothing has to be kept over a call */
-        ready_to_enter(v, now, deadline);
-        trace_end_other(v, v->record);
-    }
-    if (tracing == TRACE_FILTERED)
-        trace_filter(v, v->record);
+    if (!tracing)
+        return vcpu_ready(v, now, deadline);
+    struct trace_record *r = v->record;
+    if (tracing == TRACE_ALL)
+        return trace_end[(u8)r->reason](v, now, deadline, ticks, r);
+    (void)trace_end[(u8)r->reason](v, now, deadline, ticks, r);
+    trace_filter(v, r);
     return true;
 }
 
@@ -365,7 +348,7 @@ static void enter(struct vcpu *v)
     book_slowly(v, now - v->exited);
     /* An event may be in the VMCS already, so there is no way back: a deadline that has just passed
      * ends the stay at once. */
-    ready_to_enter(v, now, deadline > now ? deadline : now);
+    (void)vcpu_ready(v, now, deadline > now ? deadline : now);
     v->on_exit = on_exit[v->tracing];
     bool launched = v->launched;
     v->launched = true; /* until vcpu_release(), which a command at the prompt may need */
@@ -413,6 +396,7 @@ static void run_vcpu(void *vcpu)
         if (prepare(v))
             enter(v);
     book_slowly(v, rdtsc() - v->exited);
+    trace_idle(v);
     vm_lock(vm);
     clock_disarm(v->clock, &v->quantum);
     vm_unlock(vm);

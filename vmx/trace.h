@@ -22,50 +22,69 @@ enum trace_kind {
     TRACE_LIFE          /* address points to a static string */
 };
 
+/*
+ * What the way of an exit writes down of it.  The rest is in the row that it was counted in, and
+ * trace_read() puts both together.
+ */
 struct trace_record {
     u64 tsc; /* host TSC of the exit; 0: no record */
     u64 rip;
+    u32 ticks;            /* from exit to entry, at most ~0; 0: it is still being handled */
+    u8 io, width;         /* of the device access, as in struct emu_record */
+    struct emu_code code; /* the instruction */
+    u64 address;          /* port, guest-physical address or MSR; CPUID leaf */
     union {
+        u64 value; /* read or written there; EVENT: error code and payload */
         struct {
-            u32 ticks; /* from exit to entry, at most ~0 */
+            u32 value_low, value_high;
+        };
+    };
+    union {
+        u64 cause;
+        struct {
             union {
+                u32 qualification; /* its lower half; MSR */
                 struct {
-                    u8 mode, io, width; /* as in struct emu_record, when why is not 0 */
-                    u8 why;             /* 1 + enum emu_reason; 0: not the emulator's work */
+                    u16 flags, port; /* when the reason is IO */
                 };
-                u32 how;
+            };
+            union {
+                u32 exit; /* the exit reason whole: why is 0 then */
+                struct {
+                    u16 reason; /* its basic part, perhaps with TRACE_SPECIAL; enum trace_kind */
+                    u8 why;     /* 1 + enum emu_reason; 0: not the emulator's work */
+                };
             };
         };
-        u64 fresh; /* 0 when an exit has just happened */
-    };
-    u8 bytes[15], length; /* of the instruction, when why is not 0 */
-    u64 address;          /* device register when io; MSR; CPUID leaf */
-    u64 value;            /* read or written there; EVENT: error code and payload */
-    union {
-        struct {
-            u16 flags, port; /* the qualification when reason is IO */
-            u32 reason;      /* whole exit reason, or enum trace_kind */
-        };
-        u32 qualification;
-        u64 cause;
     };
 };
 _Static_assert(sizeof(struct trace_record) == 64, "a power of two, see vcpu.record_low");
 
+/* In a reason: count it in the long way, since it is not what the reason usually stands for. */
+#define TRACE_SPECIAL 0x80u
+
 #define TRACE_RECORDS (64 * KiB / sizeof(struct trace_record))
 #define TRACE_ROWS    2048u
-#define TRACE_LAST    64u /* records in a report */
+#define TRACE_REASONS (EXIT_REASON_COUNT + 1) /* the last one: steps */
+#define TRACE_LAST    64u                     /* records in a report */
 #define TRACE_SLICES  256u
 
 /* Exits that are alike in cause, RIP and register, counted. */
 struct trace_row {
-    u64 rip, cause, address; /* cause: ~0 in its lower half when the address tells more */
-    u32 how;
-    u8 code; /* length << 4 | enum emu_mode of bytes */
-    u8 bytes[15];
+    u64 key; /* made of those; 0 with count 0: free */
+    u64 rip, address;
+    union {
+        u64 cause;
+        struct {
+            u32 qualification; /* when why is not 0: io | width << 8 */
+            u16 reason;
+            u8 why;
+        };
+    };
+    struct emu_code code;
     u64 count, ticks;
 };
-_Static_assert(sizeof(struct trace_row) == 64, "a power of two, for trace_home()");
+_Static_assert(sizeof(struct trace_row) == 64, "a power of two, for row_at() in trace.c");
 
 /* A record is kept when its reason is this one and an address of it, or RIP, is in the range. */
 struct trace_filter {
@@ -83,8 +102,8 @@ struct trace_slice {
 struct trace {
     struct trace_row row[TRACE_ROWS];          /* first: its address is one instruction less */
     struct trace_record record[TRACE_RECORDS]; /* aligned to its size */
-    struct trace_row lost[256];                /* by reason: what found no free row; steps at 0 */
-    u64 quiet[256];                            /* exits that no instruction of the guest's caused */
+    struct trace_row lost[TRACE_REASONS];      /* by reason: what found no free row */
+    u64 quiet[TRACE_REASONS];                  /* exits that no instruction of the guest's caused */
     struct trace_filter filter;
     struct trace_record *exit; /* of the exit being handled, when it is not the newest record */
     struct trace_record none;  /* stands for it when there is no exit */
@@ -103,7 +122,7 @@ void trace_clear(struct vcpu *v);
 
 /* There is no exit being handled. */
 void trace_idle(struct vcpu *v);
-/* The emulator has carried out (or tried) an instruction; the exit's record is completed. */
+/* The emulator has carried out (or tried) an instruction, not for the exit's usual reason. */
 void trace_emulated(struct vcpu *v, enum emu_reason why);
 void trace_event(struct vcpu *v, const struct emu_event *event);
 void trace_life(struct vcpu *v, const char *what); /* a static string */
@@ -112,8 +131,8 @@ void trace_tick(struct vcpu *v);
 /* Drop the record again when the filter does not want it. */
 void trace_filter(struct vcpu *v, struct trace_record *r);
 
-/* The n-th newest record, from 0; NULL past the oldest. */
-struct trace_record *trace_at(const struct vcpu *v, unsigned n);
+/* A whole copy of the n-th newest record, from 0; false past the oldest. */
+bool trace_read(const struct vcpu *v, unsigned n, struct trace_record *r);
 /* One line; the last n of them, oldest first. */
 void trace_print(const struct vcpu *v, const struct trace_record *r, struct sink *out);
 void trace_show(const struct vcpu *v, unsigned n, struct sink *out);
@@ -122,38 +141,28 @@ void trace_save(const struct vcpu *v, struct sink *out);
 /* For panic_attach(). */
 void trace_panic_report(struct sink *out);
 
-/* The record's place on the bus; false: it did not access a device or MSR. */
-bool trace_access(const struct trace_record *r, enum bus_space *space, u64 *address, bool *write);
-/* What it read or wrote there. */
-u64 trace_value(const struct trace_record *r);
+/* The rest is about whole copies. */
+
+/* Row number n of all, the lost ones last; NULL past the end. */
+const struct trace_row *trace_row(const struct trace *t, unsigned n);
+/* A record like those counted in the row. */
+struct trace_record trace_sample(const struct trace_row *row);
+/* It accessed a device or MSR (r->address, r->value): where, and did it write? */
+bool trace_access(const struct trace_record *r, enum bus_space *space, bool *write);
 /* Its instruction in Intel syntax, and the register it accessed, each "" when there is none. */
 void trace_instruction(const struct vcpu *v, const struct trace_record *r, char *out, size_t cap);
 void trace_register(const struct vcpu *v, const struct trace_record *r, char *out, size_t cap);
 const char *trace_reason_name(const struct trace_record *r);
 /* True when an instruction of the guest's caused it. */
 bool trace_is_instruction(const struct trace_record *r);
-/* A record that looks like those counted in the row. */
-struct trace_record trace_sample(const struct trace_row *row);
-/* Row number n of all, the lost ones last; NULL past the end. */
-const struct trace_row *trace_row(const struct trace *t, unsigned n);
 
+/*
+ * An exit takes the long way to its entry: before anything else happens, complete its record, but
+ * for the time it took.  Always false.
+ */
+bool trace_keep(struct vcpu *v);
 /* For an exit that took the long way to its entry. */
 void trace_end_slowly(struct vcpu *v, u64 ticks);
-/* The rest of trace_end(). */
-void trace_end_other(struct vcpu *v, struct trace_record *r);
-
-static inline struct trace_row *trace_home(struct trace *t, u64 rip, u64 detail)
-{
-    u64 offset = (rip + detail) * sizeof(struct trace_row) % sizeof(t->row);
-    return (struct trace_row *)(void *)((u8 *)t + offset);
-}
-
-/* The usual exits whose qualification is always 0 (SDM vol. 3C, 27.2.1): a VMREAD less is worth
- * having below another hypervisor. */
-#define TRACE_UNQUALIFIED                                                                \
-    (BIT64(EXIT_EXTERNAL_INTERRUPT) | BIT64(EXIT_INTERRUPT_WINDOW) | BIT64(EXIT_CPUID) | \
-     BIT64(EXIT_HLT) | BIT64(EXIT_VMCALL) | BIT64(EXIT_RDMSR) | BIT64(EXIT_WRMSR) |      \
-     BIT64(EXIT_PREEMPTION_TIMER))
 
 /* After an exit; v->exited is set. */
 static inline void trace_begin(struct vcpu *v, u32 reason, u64 rip)
@@ -162,26 +171,22 @@ static inline void trace_begin(struct vcpu *v, u32 reason, u64 rip)
     struct trace_record *r = v->record;
 
     r->tsc = v->exited;
-    r->fresh = 0;
     r->rip = rip;
-    r->qualification = 0;
-    r->reason = reason;
-    if (!(TRACE_UNQUALIFIED & BIT64(reason % 64)))
-        r->qualification = (u32)vmread(VMCS_EXIT_QUALIFICATION);
+    r->exit = reason;
 }
 
-/* Before the next entry; false: trace_end_other() has to follow. */
-static inline bool trace_end(struct vcpu *v, struct trace_record *r, u64 ticks)
+/* The exit being handled is not what its reason usually stands for. */
+static inline void trace_special(struct vcpu *v, u64 qualification)
 {
-    struct trace_row *row = trace_home(v->trace, r->rip, r->port);
-
-    r->ticks = (u32)ticks;
-    if (unlikely(row->rip != r->rip || row->cause != r->cause))
-        return false;
-    r->value = v->state.gpr[RAX];
-    row->count++;
-    row->ticks += ticks;
-    return true;
+    v->record->qualification = (u32)qualification;
+    v->record->reason |= TRACE_SPECIAL;
 }
+
+/*
+ * By a record's reason, TRACE_SPECIAL included: what the exit did is completed and counted, and the
+ * vCPU made ready to be entered; always true.
+ */
+typedef bool trace_end_fn(struct vcpu *v, u64 now, u64 deadline, u64 ticks, struct trace_record *r);
+extern trace_end_fn *const trace_end[256];
 
 #endif

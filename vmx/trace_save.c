@@ -9,7 +9,7 @@
  * between them.  The kinds, in their order:
  *
  *     V version, VM, number of the vCPU, TSC now, its Hz, start of the VM's life
- *     F NAME:BYTES of each field of a record; the first one wider than 8 bytes is a byte string
+ *     F NAME:BYTES of each field of a record; `code` has the instruction's bytes, length and mode
  *     E number of an exit reason, its name, exits, of these not by an instruction, ticks, most
  *     Y number of a reason to emulate (from 1), its name
  *     C number of a cause, what it is, why, what would avoid it
@@ -73,29 +73,10 @@ static const struct field {
     {                                                                                     \
 #name, offsetof(struct trace_record, name), sizeof((struct trace_record){0}.name) \
     }
-    FIELD(tsc),   FIELD(rip),  FIELD(ticks),  FIELD(mode),    FIELD(io),
-    FIELD(width), FIELD(why),  FIELD(length), FIELD(address), FIELD(value),
-    FIELD(flags), FIELD(port), FIELD(reason), FIELD(bytes),
+    FIELD(tsc),     FIELD(rip),   FIELD(ticks),         FIELD(io),     FIELD(width), FIELD(why),
+    FIELD(address), FIELD(value), FIELD(qualification), FIELD(reason), FIELD(code),
 #undef FIELD
 };
-
-/* Without what is left in it of older ones, and a plain port access like an emulated one. */
-static struct trace_record cleaned(const struct trace_record *r)
-{
-    struct trace_record c = *r;
-    enum bus_space space;
-    bool write;
-
-    if (trace_access(r, &space, &c.address, &write)) {
-        c.value = trace_value(r);
-        c.io = r->why || space == BUS_MSR ? r->io : write ? EMU_IO_OUT : EMU_IO_IN;
-    } else if (r->reason < TRACE_STEP && r->reason != EXIT_CPUID) {
-        c.address = c.value = 0;
-    }
-    c.length = r->why ? r->length : 0;
-    memset(c.bytes + c.length, 0, sizeof(c.bytes) - c.length);
-    return c;
-}
 
 static void save_record(struct saver *s, const struct trace_record *r,
                         const struct trace_record *before)
@@ -125,14 +106,13 @@ static void save_records(struct saver *s, const struct vcpu *v)
     for (unsigned i = 0; i < ARRAY_SIZE(fields); i++)
         sink_printf(&s->sink, "|%s:%x", fields[i].name, fields[i].size);
     end_line(s);
-    for (unsigned n = TRACE_RECORDS; n-- > 0; before = record) {
-        const struct trace_record *r = trace_at(v, n);
-        if (!r)
+    for (unsigned n = TRACE_RECORDS; n-- > 0;) {
+        if (!trace_read(v, n, &record))
             continue;
-        record = cleaned(r);
-        if (r->reason == TRACE_LIFE)
-            LINE(s, "~N|%llx|%s", LL(r->address), (const char *)(uintptr_t)r->address);
+        if (record.reason == TRACE_LIFE)
+            LINE(s, "~N|%llx|%s", LL(record.address), (const char *)(uintptr_t)record.address);
         save_record(s, &record, &before);
+        before = record;
     }
 }
 
@@ -142,18 +122,18 @@ static void save_rows(struct saver *s, const struct vcpu *v)
     const struct trace_row *row;
 
     for (unsigned n = 0; (row = trace_row(v->trace, n)); n++) {
-        const struct trace_record sample = trace_sample(row), r = cleaned(&sample);
+        const struct trace_record r = trace_sample(row);
         if (!row->count)
             continue;
-        trace_instruction(v, &sample, instruction, sizeof(instruction));
-        trace_register(v, &sample, name, sizeof(name));
+        trace_instruction(v, &r, instruction, sizeof(instruction));
+        trace_register(v, &r, name, sizeof(name));
         sink_printf(&s->sink, "~R|%llx|%llx|%x|%x|%llx|%llx|", LL(row->count), LL(row->ticks),
                     r.reason, r.why, LL(r.rip), LL(r.address));
-        put_bytes(s, sample.bytes, sample.length);
+        put_bytes(s, r.code.bytes, r.code.length);
         if (!vm_symbol(v->vm, r.rip, symbol, sizeof(symbol)))
             symbol[0] = 0;
-        LINE(s, "|%x|%s|%s|%s", (unsigned)(explain_cause(&sample) - explain_causes), name,
-             instruction, symbol);
+        LINE(s, "|%x|%s|%s|%s", (unsigned)(explain_cause(&r) - explain_causes), name, instruction,
+             symbol);
     }
 }
 

@@ -4,6 +4,7 @@
  */
 #include "vmx/vcpu.h"
 
+#include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/cpus.h"
 #include "arch/x86/memory.h"
@@ -502,6 +503,16 @@ void vcpu_flush(struct vcpu *v)
         flush(v, &dressed, v->state.dirty);
     }
     v->state.dirty = 0;
+}
+
+bool vcpu_ready_otherwise(struct vcpu *v, u64 now, u64 deadline)
+{
+    if (v->preemption_timer)
+        vmwrite(VMCS_PREEMPTION_TIMER, (u32)((deadline - now) >> v->preemption_shift) + 1);
+    else if (v->armed != deadline)
+        apic_timer_arm(v->armed = deadline);
+    vcpu_flush(v);
+    return true;
 }
 
 bool vcpu_change_shape(struct vcpu *v)

@@ -195,6 +195,19 @@ bool vmx_loop(struct vcpu *v, bool launched);
 /* Put changed groups into the VMCS. */
 void vcpu_flush(struct vcpu *v);
 
+/* The last steps before entry: timer, and changed state into the VMCS; always true. */
+bool vcpu_ready_otherwise(struct vcpu *v, u64 now, u64 deadline);
+static inline bool vcpu_ready(struct vcpu *v, u64 now, u64 deadline)
+{
+    if (unlikely(!v->preemption_timer || v->state.dirty != STATE_RIP))
+        return vcpu_ready_otherwise(v, now, deadline);
+    /* It fits, since the quantum bounds it. */
+    vmwrite(VMCS_PREEMPTION_TIMER, (u32)((deadline - now) >> v->preemption_shift) + 1);
+    vmwrite(VMCS_GUEST_RIP, v->state.rip);
+    v->state.dirty = 0;
+    return true;
+}
+
 /* Go over to the shape that the state needs; all of it must be valid.  False: nothing to do. */
 bool vcpu_change_shape(struct vcpu *v);
 
