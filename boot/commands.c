@@ -36,19 +36,33 @@ static enum status run_irq(struct shell *sh, int argc, char **argv)
     return STATUS_OK;
 }
 
+static const char *const devices[] = {
+#define X(name, show, member) (name),
+    BOARD_DEVICES(X)
+#undef X
+};
+
 static enum status run_devs(struct shell *sh, int argc, char **argv)
 {
-    struct machine **machines = sh->ctx;
+    const struct host_view *h = sh->ctx;
 
-    for (unsigned i = 0; i < CONFIG_MAX_VMS && machines[i]; i++)
-        if (argc < 2 || strcmp(machines[i]->config->name, argv[1]) == 0) {
-            vm_lock(&machines[i]->vm);
-            board_show(&machines[i]->board, sh->out);
-            vm_unlock(&machines[i]->vm);
-            return STATUS_OK;
-        }
-    return shell_fail(sh, argc > 1 ? 1 : -1, STATUS_ENOENT,
-                      "expected the name of a virtual machine (vm lists them)");
+    if (h->list->selected >= h->list->count)
+        return shell_fail(sh, -1, STATUS_ENOENT, "there is no virtual machine");
+    struct machine *m = h->machine[h->list->selected];
+    vm_lock(&m->vm);
+    bool found = board_show(&m->board, argc > 1 ? argv[1] : NULL, sh->out);
+    vm_unlock(&m->vm);
+    return found ? STATUS_OK
+                 : shell_fail(sh, 1, STATUS_ENOENT,
+                              "expected a device that this machine has (Tab lists them)");
+}
+
+static void complete_devs(struct shell *sh, int argc, char **argv, struct completions *c)
+{
+    (void)sh;
+    (void)argv;
+    for (unsigned i = 0; argc == 2 && i < ARRAY_SIZE(devices); i++)
+        completions_add(c, devices[i]);
 }
 
 static enum status run_time(struct shell *sh, int argc, char **argv)
@@ -88,7 +102,8 @@ static const struct shell_command commands[] = {
     {"mem", "", "physical memory: who has how much", NULL, run_mem, NULL},
     {"cpus", "", "the machine's CPUs: which are in use", NULL, run_cpus, NULL},
     {"irq", "", "host interrupts: counts by vector", NULL, run_irq, NULL},
-    {"devs", "[VM]", "a guest's devices, register by register", "devs", run_devs, NULL},
+    {"devs", "[DEVICE]", "the selected machine's devices, register by register",
+     "devs\ndevs ioapic", run_devs, complete_devs},
     {"time", "",
      "how long this machine is up, beside its battery-backed clock (waits for its tick)", NULL,
      run_time, NULL},
@@ -97,7 +112,7 @@ static const struct shell_command commands[] = {
      NULL},
 };
 
-enum status boot_commands_register(struct shell *sh, struct machine **machines)
+enum status boot_commands_register(struct shell *sh, struct host_view *view)
 {
-    return shell_register(sh, commands, ARRAY_SIZE(commands), machines);
+    return shell_register(sh, commands, ARRAY_SIZE(commands), view);
 }

@@ -7,8 +7,14 @@
 
 #include "boot/machine.h"
 #include "drivers/console/shell.h"
+#include "vmx/select.h"
 
-/* machines: CONFIG_MAX_VMS pointers, NULL where there is none. */
-CHECKED enum status boot_commands_register(struct shell *sh, struct machine **machines);
+/* What they look at: machine[n] is that of list->vm[n]. */
+struct host_view {
+    struct machine *machine[CONFIG_MAX_VMS];
+    struct vm_list *list;
+};
+
+CHECKED enum status boot_commands_register(struct shell *sh, struct host_view *view);
 
 #endif

@@ -45,8 +45,8 @@ static struct hypervisor {
     struct image module[BOOT_MAX_MODULES];
     unsigned module_count;
     struct vmx_caps caps;
-    struct machine *machine[CONFIG_MAX_VMS];
     struct vm_list list;
+    struct host_view view;
     struct gdbserver gdb;
     struct console_hw gdb_hw;
     struct uart16550 gdb_uart;
@@ -102,6 +102,7 @@ static void start_console(struct hypervisor *h)
     struct mux_hw hw = console_open((enum hv_console)h->config.hv.console, poll_console, h);
 
     hw.now_us = console_now_us;
+    h->view.list = &h->list;
     mux_init(&h->mux, &hw);
     console_hand_over(&h->mux.log_out, (enum log_level)h->config.hv.log);
     machine_set_drain(drain_all);
@@ -114,7 +115,7 @@ static void start_console(struct hypervisor *h)
     panic_attach(trace_panic_report);
     panic_set_post_mortem(post_mortem);
     if (commands_register(&h->shell, &h->list) != STATUS_OK ||
-        boot_commands_register(&h->shell, h->machine) != STATUS_OK)
+        boot_commands_register(&h->shell, &h->view) != STATUS_OK)
         log_error("shell", "some commands are missing: a name is taken twice");
 }
 
@@ -223,7 +224,7 @@ static void create_machines(struct hypervisor *h)
         if (machine_create(&m, &host, vm, h->module, h->module_count, i + 1) != STATUS_OK)
             continue;
         m->vm.debug.wait = h->gdb.open && h->config.hv.gdb == GDB_WAIT;
-        h->machine[h->list.count] = m;
+        h->view.machine[h->list.count] = m;
         h->list.vm[h->list.count++] = &m->vm;
     }
 }
@@ -243,7 +244,7 @@ static void focus(struct hypervisor *h, const char *guest)
 static bool is_taken(const struct hypervisor *h, unsigned cpu)
 {
     for (unsigned i = 0; i < h->list.count; i++)
-        for (unsigned k = 0; k < h->list.vm[i]->vcpu_count && h->machine[i]->placed; k++)
+        for (unsigned k = 0; k < h->list.vm[i]->vcpu_count && h->view.machine[i]->placed; k++)
             if (h->list.vm[i]->host[k] == cpu)
                 return true;
     return false;
@@ -281,10 +282,10 @@ static void run_elsewhere(void *ctx)
 static struct machine *start_waiting(struct hypervisor *h, unsigned first)
 {
     for (unsigned i = 0; i < h->list.count; i++)
-        if (atomic_exchange(&h->machine[i]->done, false))
-            h->machine[i]->placed = false;
+        if (atomic_exchange(&h->view.machine[i]->done, false))
+            h->view.machine[i]->placed = false;
     for (unsigned i = 0; i < h->list.count; i++) {
-        struct machine *m = h->machine[i];
+        struct machine *m = h->view.machine[i];
         bool waits = m->vm.state == VM_READY || m->vm.end == VM_END_RESTART;
         if (m->placed || !waits)
             continue;
@@ -304,7 +305,7 @@ static void start_elsewhere(struct hypervisor *h) { (void)start_waiting(h, 1); }
 static bool any_runs(const struct hypervisor *h)
 {
     for (unsigned i = 0; i < h->list.count; i++)
-        if (h->machine[i]->placed)
+        if (h->view.machine[i]->placed)
             return true;
     return false;
 }

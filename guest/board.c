@@ -147,18 +147,17 @@ enum status board_init(struct board *b, const struct board_config *config)
     return board_reset(b);
 }
 
-void board_show(const struct board *b, struct sink *out)
+bool board_show(const struct board *b, const char *device, struct sink *out)
 {
-    vlapic_show(&b->lapics, out);
-    vioapic_show(&b->ioapic, out);
-    vpic_show(&b->pic, out);
-    vpit_show(&b->pit, out);
-    vrtc_show(&b->rtc, out);
-    vuart_show(&b->uart, out);
-    vkbd_show(&b->kbd, out);
-    vpm_show(&b->pm, out);
-    vpci_show(&b->pci, out);
-    vsys_show(&b->sys, out);
-    if (b->config.firmware)
-        vfwcfg_show(&b->firmware.fwcfg, out);
+    bool found = false;
+
+#define X(name, show, member)                                                                   \
+    if ((!device || strcmp(device, name) == 0) &&                                               \
+        (b->config.firmware || (const void *)&b->member != (const void *)&b->firmware.fwcfg)) { \
+        show(&b->member, out);                                                                  \
+        found = true;                                                                           \
+    }
+    BOARD_DEVICES(X)
+#undef X
+    return found;
 }

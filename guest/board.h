@@ -72,7 +72,21 @@ CHECKED enum status board_init(struct board *b, const struct board_config *confi
  * of day goes on.  Range numbers on the bus stay what they were. */
 CHECKED enum status board_reset(struct board *b);
 
-/* Every device's state, for the shell. */
-void board_show(const struct board *b, struct sink *out);
+/* The devices by name: X(name, member, function that shows it). */
+#define BOARD_DEVICES(X)              \
+    X("lapic", vlapic_show, lapics)   \
+    X("ioapic", vioapic_show, ioapic) \
+    X("pic", vpic_show, pic)          \
+    X("pit", vpit_show, pit)          \
+    X("rtc", vrtc_show, rtc)          \
+    X("uart", vuart_show, uart)       \
+    X("kbd", vkbd_show, kbd)          \
+    X("pm", vpm_show, pm)             \
+    X("pci", vpci_show, pci)          \
+    X("sys", vsys_show, sys)          \
+    X("fwcfg", vfwcfg_show, firmware.fwcfg)
+
+/* A device's state in words, or (NULL) that of all; false: there is none of that name. */
+bool board_show(const struct board *b, const char *device, struct sink *out);
 
 #endif

@@ -11,8 +11,7 @@
  *   [FILE] floppy=NAME                                floppy disk image for firmware guest NAME
  *   [FILE] kernel=NAME [-- COMMAND LINE]              Linux kernel for it, which an option ROM ...
  *   [FILE] rom=NAME                                   ... (linuxboot_dma.bin) loads
- *   [FILE] symbols=NAME                               symbol table of guest NAME: ELF, System.map or
- *                                    /proc/kallsyms (without: that of the image, if it is ELF)
+ *   [FILE] symbols=NAME                               its symbol table: ELF, or text as System.map
  *   [FILE] script                                     shell commands, run after start-up
  *
  * FILE is the module's file name, which some boot loaders (QEMU) put in front and others (GRUB 2)

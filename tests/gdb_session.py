@@ -9,18 +9,14 @@ Exit status: gdb's; 124 when READY does not come.
 """
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+from harness import free_port
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def symbols(text, path):

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -148,6 +149,11 @@ class Boot(Command):
                 file.write(self.script)
             line += ["--script", path]
         return line
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def ladder(name, cpus=None, **fields):

@@ -11,6 +11,7 @@
 #include "vmx/address.h"
 #include "vmx/check.h"
 #include "vmx/debug_commands.h"
+#include "vmx/examine.h"
 #include "vmx/explain.h"
 #include "vmx/life.h"
 #include "vmx/show.h"
@@ -169,157 +170,6 @@ static void complete_vmcs(struct shell *sh, int argc, char **argv, struct comple
         completions_add(c, vmcs_fields[i].name);
 }
 
-/* Read one byte of the guest without side effects. */
-static bool peek(struct vcpu *v, u64 address, bool physical, u8 *byte)
-{
-    struct emu_event fault;
-    gpa_t gpa = GPA(address);
-
-    if (!physical &&
-        emu_translate(&v->emu, GVA(address), EMU_IMPLICIT, &gpa, &fault, NULL, NULL) != STATUS_OK)
-        return false;
-    return gmem_read(v->vm->parts.mem, gpa, byte, 1) == STATUS_OK;
-}
-
-static void dump_line(struct shell *sh, struct vcpu *v, u64 address, u64 count, bool physical)
-{
-    char ascii[17];
-
-    sink_printf(sh->out, "%016llx ", LL(address));
-    for (u64 i = 0; i < 16; i++) {
-        u8 byte = 0;
-        bool ok = i < count && peek(v, address + i, physical, &byte);
-        ascii[i] = !ok ? ' ' : byte >= 32 && byte < 127 ? (char)byte : '.';
-        if (i < count && ok)
-            sink_printf(sh->out, " %02x", byte);
-        else
-            sink_printf(sh->out, i < count ? " --" : "   ");
-    }
-    ascii[16] = 0;
-    sink_printf(sh->out, "  %s\n", ascii);
-}
-
-static enum status dump(struct shell *sh, int argc, bool physical)
-{
-    struct vcpu *v = vm_selected(sh);
-    u64 address = 0, count = 64;
-
-    if (!v)
-        return STATUS_ENOENT;
-    enum status s = address_arg(sh, v, 1, "an address", &address);
-    if (s == STATUS_OK && argc > 2)
-        s = shell_arg_size(sh, 2, "a number of bytes", 1, 64 * KiB, &count);
-    if (s != STATUS_OK)
-        return s;
-    vcpu_load(v, STATE_BASE | STATE_PDPTE | STATE_SEG(SEG_CS));
-    for (u64 done = 0; done < count; done += 16)
-        dump_line(sh, v, address + done, count - done, physical);
-    return STATUS_OK;
-}
-
-static enum status run_x(struct shell *sh, int argc, char **argv)
-{
-    (void)argv;
-    return dump(sh, argc, false);
-}
-
-static enum status run_xp(struct shell *sh, int argc, char **argv)
-{
-    (void)argv;
-    return dump(sh, argc, true);
-}
-
-static void walk_step(void *ctx, const struct emu_walk_step *step)
-{
-    struct sink *out = ctx;
-    sink_printf(out, "  level %u entry at %012llx = %016llx  %s%s%s%s%s\n", step->level,
-                LL(step->entry_at.v), LL(step->entry), step->entry & 1 ? "present" : "not present",
-                step->entry & 2 ? " writable" : "", step->entry & 4 ? " user" : "",
-                step->level > 1 && (step->entry & 0x80) ? " large" : "",
-                step->entry >> 63 ? " no-execute" : "");
-}
-
-static enum status run_walk(struct shell *sh, int argc, char **argv)
-{
-    struct vcpu *v = vm_selected(sh);
-    struct emu_event fault;
-    u64 address = 0;
-    gpa_t gpa;
-
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
-    enum status s = address_arg(sh, v, 1, "a guest-linear address", &address);
-    if (s != STATUS_OK)
-        return s;
-    vcpu_load(v, STATE_BASE | STATE_PDPTE | STATE_SEG(SEG_CS));
-    s = emu_translate(&v->emu, GVA(address), EMU_IMPLICIT, &gpa, &fault, walk_step, sh->out);
-    if (s == STATUS_OK)
-        sink_printf(sh->out, "  guest-physical %#llx\n", LL(gpa.v));
-    else if (s == STATUS_EHW)
-        sink_printf(sh->out, "  a page table lies where no memory is\n");
-    else
-        sink_printf(sh->out, "  page fault, error code %#x\n", fault.error);
-    return STATUS_OK;
-}
-
-static enum status run_ept(struct shell *sh, int argc, char **argv)
-{
-    struct vcpu *v = vm_selected(sh);
-    u64 address = 0;
-
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
-    enum status s = shell_arg_u64(sh, 1, "a guest-physical address", 0, BIT64(48) - 1, &address);
-    if (s == STATUS_OK)
-        ept_show(&v->vm->ept, GPA(address), sh->out);
-    return s;
-}
-
-static enum status run_dis(struct shell *sh, int argc, char **argv)
-{
-    struct vcpu *v = vm_selected(sh);
-    u64 address = 0, count = 8;
-
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
-    vcpu_load(v, STATE_ALL);
-    address = v->state.rip;
-    enum status s = STATUS_OK;
-    if (argc > 1)
-        s = address_arg(sh, v, 1, "an address in CS", &address);
-    if (s == STATUS_OK && argc > 2)
-        s = shell_arg_u64(sh, 2, "a number of instructions", 1, 1000, &count);
-    if (s != STATUS_OK)
-        return s;
-    enum emu_mode mode = emu_mode(&v->state);
-    u64 base = mode == EMU_MODE_64 ? 0 : v->state.seg[SEG_CS].base;
-    for (u64 i = 0; i < count; i++) {
-        u8 code[15] = {0};
-        char text[160], name[96];
-        unsigned got = 0;
-        while (got < sizeof(code) && peek(v, base + address + got, false, &code[got]))
-            got++;
-        unsigned length =
-            emu_disassemble(code, got, mode, address, text, sizeof(text), vm_symbol, v->vm);
-        const char *label = vm_symbol_text(v->vm, address, name, sizeof(name));
-        if (i == 0 ? label[0] : label[0] && !strchr(label, '+'))
-            sink_printf(sh->out, "%s:\n", label + 1);
-        sink_printf(sh->out, "%016llx  ", LL(address));
-        for (unsigned j = 0; j < 10; j++)
-            sink_printf(sh->out, j < length ? "%02x" : "  ", j < length ? code[j] : 0);
-        sink_printf(sh->out, "  %s\n", length ? text : "(no instruction)");
-        if (!length)
-            break;
-        address += length;
-    }
-    return STATUS_OK;
-}
-
 static enum status end_vm(struct shell *sh, enum vm_end how)
 {
     struct vcpu *v = vm_selected(sh);
@@ -356,15 +206,6 @@ static const struct shell_command commands[] = {
     {"regs", "", "registers of the selected machine's CPU", NULL, run_regs, NULL},
     {"vmcs", "[FIELD|check]", "VMCS fields, or the rules of VM entry",
      "vmcs\nvmcs guest_cr\nvmcs check", run_vmcs, complete_vmcs},
-    {"x", "ADDR [BYTES]", "memory by guest-linear address", "x 0xffffffff81000000 32", run_x,
-     address_complete},
-    {"xp", "ADDR [BYTES]", "memory by guest-physical address", "xp 0x1000", run_xp,
-     address_complete},
-    {"walk", "ADDR", "the guest's page walk for a linear address", "walk 0xffffffff81000000",
-     run_walk, address_complete},
-    {"ept", "ADDR", "the EPT walk for a guest-physical address", "ept 0xfee00000", run_ept, NULL},
-    {"dis", "[ADDR [COUNT]]", "disassemble, from RIP if not told otherwise", "dis\ndis 0x100000 4",
-     run_dis, address_complete},
     {"reset", "", "start the selected machine again from its images", NULL, run_reset, NULL},
     {"kill", "", "end the selected machine", NULL, run_kill, NULL},
 };
@@ -374,6 +215,8 @@ enum status commands_register(struct shell *sh, struct vm_list *list)
     enum status s = shell_register(sh, commands, ARRAY_SIZE(commands), list);
     if (s == STATUS_OK)
         s = address_register(sh, list);
+    if (s == STATUS_OK)
+        s = examine_register(sh, list);
     if (s == STATUS_OK)
         s = stat_register(sh, list);
     if (s == STATUS_OK)

@@ -44,3 +44,18 @@ bool msr_write_safe(u32 msr, u64 value)
                      : "memory");
     return ok != 0;
 }
+
+bool memory_read_safe(u64 at, u8 *byte)
+{
+    u32 ok = 0;
+    u8 got = 0;
+
+    __asm__ volatile("1: movb (%2), %1\n\t"
+                     "movl $1, %0\n\t"
+                     "2:\n\t" TRAP_FIXUP("1b", "2b")
+                     : "+r"(ok), "+q"(got)
+                     : "r"(at)
+                     : "memory");
+    *byte = got;
+    return ok != 0;
+}

@@ -27,4 +27,7 @@ u64 fixup_find(u64 rip);
 bool msr_read_safe(u32 msr, u64 *value);
 bool msr_write_safe(u32 msr, u64 value);
 
+/* One byte of the hypervisor's address space; false where nothing is mapped. */
+bool memory_read_safe(u64 at, u8 *byte);
+
 #endif

@@ -1,16 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Execution control at the prompt, on a guest that waits before its first instruction; also on a CPU
 that has the monitor trap flag but does not heed it."""
-import socket
-
-from harness import Boot
+from harness import Boot, free_port
 
 GUEST = "build/guests/debug.elf"
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def ask(command, *answers):

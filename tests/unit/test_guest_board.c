@@ -407,7 +407,7 @@ static void test_show(void **state)
     (void)state;
     make(64 * MiB);
     buf_sink_init(&sink, text, sizeof(text));
-    board_show(&board, &sink.sink);
+    assert_true(board_show(&board, NULL, &sink.sink));
     assert_int_equal(sink.lost, 0);
     assert_true(sink.len > 200);
 }
