@@ -288,7 +288,7 @@ TESTS = [
             reject=[r"panic"]),
     Boot("shell: random lines", timeout=120, weight=15, status=9, reject=[r"panic"],
          files={"module": ("\n".join(fuzz(1, 3000, TERSE)) + "\necho the script ended\n").encode()},
-         script="timeout 100\nexpect (?m)^the script ended\r\nexpect running: \nsend \\x1d\n"
+         script="timeout 100\nexpect (?m)^the script ended\r\nexpect console: guest\nsend \\x1d\n"
                 "expect hypervisor's prompt\nsend mode machine\\r\nexpect ok\r\n" + TYPED + "send echo still alive\\r\nexpect \\nstill alive\r\n"
                 "send poweroff 9\\r\nexpect end status=9\n",
          args=["--ips", "4000000", "--hv-append", "on-end=prompt",
