@@ -6,15 +6,6 @@
 #include "emulator/flags.h"
 #include "emulator/internal.h"
 
-#define SHIFT(fn, op, form)                                             \
-    static u32 fn(unsigned size, bool lock, void *d, u64 count, u32 ax) \
-    {                                                                   \
-        const u64 s = 0;                                                \
-        (void)lock;                                                     \
-        FLAGS_SIZED(FLAGS_ASM_CL, op, form)                             \
-        return ax;                                                      \
-    }
-
 FLAGS_RMW(do_add, "add", FLAGS_SOURCE)
 FLAGS_RMW(do_or, "or", FLAGS_SOURCE)
 FLAGS_RMW(do_adc, "adc", FLAGS_SOURCE)
@@ -28,31 +19,33 @@ FLAGS_RMW(do_inc, "inc", FLAGS_ALONE)
 FLAGS_RMW(do_dec, "dec", FLAGS_ALONE)
 FLAGS_RMW(do_not, "not", FLAGS_ALONE)
 FLAGS_RMW(do_neg, "neg", FLAGS_ALONE)
-SHIFT(do_rol, "rol", FLAGS_COUNT)
-SHIFT(do_ror, "ror", FLAGS_COUNT)
-SHIFT(do_rcl, "rcl", FLAGS_COUNT)
-SHIFT(do_rcr, "rcr", FLAGS_COUNT)
-SHIFT(do_shl, "shl", FLAGS_COUNT)
-SHIFT(do_shr, "shr", FLAGS_COUNT)
-SHIFT(do_sar, "sar", FLAGS_COUNT)
+FLAGS_SHIFT(do_rol, "rol")
+FLAGS_SHIFT(do_ror, "ror")
+FLAGS_SHIFT(do_rcl, "rcl")
+FLAGS_SHIFT(do_rcr, "rcr")
+FLAGS_SHIFT(do_shl, "shl")
+FLAGS_SHIFT(do_shr, "shr")
+FLAGS_SHIFT(do_sar, "sar")
 
 static const emu_rmw alu_fns[] = {do_add, do_or, do_adc, do_sbb, do_and, do_sub, do_xor, do_cmp};
 static const emu_rmw unary_fns[] = {do_inc, do_dec, do_not, do_neg};
 static const emu_rmw shift_fns[] = {do_rol, do_ror, do_rcl, do_rcr, do_shl, do_shr, do_shl, do_sar};
 
-/* The destination is a register: no operand to resolve. */
+/* The destination is a register: no operand to resolve, and nothing to do but to go on to fn. */
 static enum emu_status modify_reg(struct emu *e, const struct insn *i, unsigned reg, emu_rmw fn,
                                   u64 source, bool writes)
 {
+    struct x86_state *s = e->state;
     u8 *d = emu_reg(e, i, reg, i->size);
-    u64 rflags = e->state->rflags;
-    u32 ax = fn(i->size, false, d, source, flags_pack(rflags));
 
-    if (writes && i->size == 4)
-        host_store(d + 4, 4, 0);
-    e->state->dirty |= writes && reg == RSP ? STATE_RSP : 0;
-    emu_set_rflags(e, flags_unpack(rflags, ax));
-    return EMU_DONE;
+    s->dirty |= STATE_RFLAGS;
+    if (writes) {
+        if (i->size == 4)
+            host_store(d + 4, 4, 0);
+        if (unlikely(reg == RSP))
+            s->dirty |= STATE_RSP;
+    }
+    return fn(i->size, false, d, source, &s->rflags);
 }
 
 static inline enum emu_status modify_rm(struct emu *e, const struct insn *i, emu_rmw fn, u64 source,

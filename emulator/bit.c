@@ -6,25 +6,14 @@
 #include "emulator/flags.h"
 #include "emulator/internal.h"
 
-#define BIT_FN(fn, op)                                                                   \
-    static u32 fn(unsigned size, bool lock, void *d, u64 s, u32 ax)                      \
-    {                                                                                    \
-        if (lock)                                                                        \
-            FLAGS_NO_BYTE("lock " op, "%w[s], (%[d])", "%k[s], (%[d])", "%q[s], (%[d])") \
-        else                                                                             \
-            FLAGS_NO_BYTE(op, "%w[s], (%[d])", "%k[s], (%[d])", "%q[s], (%[d])")         \
-        return ax;                                                                       \
-    }
+#define BIT_FORMS "%w[s], (%[d])", "%k[s], (%[d])", "%q[s], (%[d])"
+#define BIT_FN(fn, op, locks) \
+    FLAGS_FN(fn, locks, FLAGS_WIDE("lock " op, BIT_FORMS), FLAGS_WIDE(op, BIT_FORMS))
 
-static u32 do_bt(unsigned size, bool lock, void *d, u64 s, u32 ax)
-{
-    (void)lock;
-    FLAGS_NO_BYTE("bt", "%w[s], (%[d])", "%k[s], (%[d])", "%q[s], (%[d])")
-    return ax;
-}
-BIT_FN(do_bts, "bts")
-BIT_FN(do_btr, "btr")
-BIT_FN(do_btc, "btc")
+BIT_FN(do_bt, "bt", false)
+BIT_FN(do_bts, "bts", true)
+BIT_FN(do_btr, "btr", true)
+BIT_FN(do_btc, "btc", true)
 
 static const emu_rmw bt_fns[] = {do_bt, do_bts, do_btr, do_btc};
 

@@ -332,20 +332,26 @@ static enum emu_status fetch_cached(struct emu *e, struct fetch *f, const u8 *ho
     return EMU_DONE;
 }
 
-/* Without paging an address is what it is: no translation to check. */
-static const struct cache_entry *known_unpaged(struct emu *e)
+/* Without paging an address is what it is: no translation to check.  `key`: fetch_tag() of 0. */
+static inline const struct cache_entry *known_unpaged(const struct emu *e, u64 key)
 {
     const struct x86_state *s = e->state;
     const struct segment *cs = &s->seg[SEG_CS];
-
-    if (e->cache == NULL || (s->cr0 & CR0_PG))
-        return NULL;
-    emu_need(e, STATE_SEG(SEG_CS));
     u64 gva = (u32)(cs->base + s->rip);
     const struct cache_entry *t = cache_slot(e->cache, gva);
-    if (t->tag != fetch_tag(s, emu_mode(s), gva) || s->rip + t->insn.length - 1 > cs->limit)
+
+    if (t->tag != (key | gva) || s->rip + t->insn.length - 1 > cs->limit)
         return NULL;
     return cache_same(t, t->host) ? t : NULL;
+}
+
+/* May known_unpaged() be asked? */
+static inline bool is_unpaged(const struct emu *e)
+{
+    if (e->cache == NULL || (e->state->cr0 & CR0_PG))
+        return false;
+    emu_need(e, STATE_SEG(SEG_CS));
+    return true;
 }
 
 /* The usual case, in 64-bit mode: both caches know it, and what they know still holds. */
@@ -472,16 +478,22 @@ static inline enum emu_status execute(struct emu *e, const struct insn *i, bool 
     return st;
 }
 
+static inline enum emu_status step_cached(struct emu *e, const struct cache_entry *t, bool mode64)
+{
+    e->record.code = &t->code;
+    return execute(e, &t->insn, mode64);
+}
+
 static __attribute__((noinline)) enum emu_status step_unknown(struct emu *e)
 {
-    const struct cache_entry *t = known_unpaged(e);
+    const struct x86_state *s = e->state;
+    const struct cache_entry *t =
+        is_unpaged(e) ? known_unpaged(e, fetch_tag(s, emu_mode(s), 0)) : NULL;
     const struct insn *i;
     struct insn local;
 
-    if (t != NULL) {
-        e->record.code = &t->code;
-        return execute(e, &t->insn, false);
-    }
+    if (t != NULL)
+        return step_cached(e, t, false);
     e->record.code = &e->fetched;
     enum emu_status st = fetch(e, &local, &i);
     return st != EMU_DONE ? st : execute(e, i, i->mode == EMU_MODE_64);
@@ -491,10 +503,26 @@ enum emu_status emu_step(struct emu *e)
 {
     record_begin(e);
     const struct cache_entry *t = known(e);
-    if (unlikely(t == NULL))
-        return step_unknown(e);
-    e->record.code = &t->code;
-    return execute(e, &t->insn, true);
+    return likely(t != NULL) ? step_cached(e, t, true) : step_unknown(e);
+}
+
+enum emu_status emu_run(struct emu *e, u32 until, unsigned *count)
+{
+    struct x86_state *s = e->state;
+    const bool unpaged = is_unpaged(e);
+    const u64 key = unpaged ? fetch_tag(s, emu_mode(s), 0) : 0;
+    unsigned left = *count;
+    enum emu_status st;
+
+    until |= STATE_CR0 | STATE_SEG(SEG_CS); /* which make another key */
+    do {
+        record_begin(e);
+        const struct cache_entry *t = unpaged ? known_unpaged(e, key) : known(e);
+        st = likely(t != NULL) ? step_cached(e, t, !unpaged) : step_unknown(e);
+    } while (--left != 0 && emu_is_plain(e, st) && !(s->dirty & until) &&
+             e->record.io == EMU_IO_NONE);
+    *count -= left;
+    return st;
 }
 
 void emu_retire(struct emu *e, unsigned length)

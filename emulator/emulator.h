@@ -200,6 +200,14 @@ enum emu_feature {
 
 struct emu_cache; /* decode cache, emulator-private; sized by emu_cache_size() */
 
+/* Emulator-private: a page of RAM that data was found in without paging. */
+struct emu_page {
+    u32 last; /* address of its last byte; 0: none */
+    bool writable;
+    u8 *host;
+};
+#define EMU_PAGES 8u
+
 struct emu {
     struct x86_state *state;
     const struct emu_ops *ops;
@@ -214,6 +222,7 @@ struct emu {
     struct emu_record record;
     struct emu_code fetched; /* emulator-private: record.code, when it is not in the cache */
     struct emu_cache *cache; /* may be NULL: no caching */
+    struct emu_page page[EMU_PAGES];
     union emu_retiring {
         u64 any; /* 0: nothing but RIP is to be changed */
         struct {
@@ -231,6 +240,14 @@ enum emu_status emu_raise(struct emu *e, u8 vector, bool has_error, u32 error);
 
 /* Execute the instruction at CS:RIP.  STATE_BASE must be valid. */
 enum emu_status emu_step(struct emu *e);
+
+/*
+ * emu_step() up to *count times (at least 1), until there is more to do than to go on: when one is
+ * not plain (below), has accessed a device, or state.dirty has a bit of `until`, of STATE_CR0 or of
+ * CS, which it therefore should begin without.  Tells in *count how many it was; what is said of
+ * the last instruction is as after emu_step().
+ */
+enum emu_status emu_run(struct emu *e, u32 until, unsigned *count);
 
 /* After emu_step(): is there no event, no change of state.activity, no shadow to think of? */
 static inline bool emu_is_plain(const struct emu *e, enum emu_status st)
@@ -275,10 +292,12 @@ enum emu_status emu_task_switch(struct emu *e, u16 selector, enum emu_task_sourc
 
 /*
  * One cache belongs to one virtual CPU.  It holds host addresses that ops->ram() gave: call
- * emu_cache_init() again when guest RAM moves on the host.
+ * emu_cache_init() and emu_forget() when guest RAM moves on the host, emu_forget() alone when
+ * ops->ram() answers otherwise for data.
  */
 size_t emu_cache_size(void);
 void emu_cache_init(struct emu_cache *c);
+void emu_forget(struct emu *e);
 
 /* One level of a page walk, for the shell: told top down. */
 struct emu_walk_step {

@@ -7,7 +7,7 @@
 #ifndef EMULATOR_FLAGS_H
 #define EMULATOR_FLAGS_H
 
-#include "emulator/state.h"
+#include "emulator/emulator.h"
 
 #define FLAGS_ARITH ((u64)(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF))
 
@@ -33,11 +33,8 @@ static inline u64 flags_unpack(u64 rflags, u32 ax)
                      : "+a"(ax)                 \
                      : [d] "r"(d), [s] "r"(s)   \
                      : "cc", "memory")
-#define FLAGS_ASM_CL(text)                                \
-    __asm__ volatile(FLAGS_LOAD text FLAGS_SAVE           \
-                     : "+a"(ax)                           \
-                     : [d] "r"(d), [s] "r"(s), "c"(count) \
-                     : "cc", "memory")
+#define FLAGS_ASM_CL(text) \
+    __asm__ volatile(FLAGS_LOAD text FLAGS_SAVE : "+a"(ax) : [d] "r"(d), "c"(s) : "cc", "memory")
 #define FLAGS_BY_SIZE(ASM, op, b, w, l, q) \
     switch (size) {                        \
     case 1: ASM(op "b " b); break;         \
@@ -50,6 +47,7 @@ static inline u64 flags_unpack(u64 rflags, u32 ax)
 #define FLAGS_COUNT  "%%cl, (%[d])", "%%cl, (%[d])", "%%cl, (%[d])", "%%cl, (%[d])"
 /* One level of expansion, so that the lists above become four arguments. */
 #define FLAGS_SIZED(...) FLAGS_BY_SIZE(__VA_ARGS__)
+#define FLAGS_WIDE(...)  FLAGS_NO_BYTE(__VA_ARGS__)
 
 /* The same without a byte form. */
 #define FLAGS_NO_BYTE(op, w, l, q)       \
@@ -59,22 +57,22 @@ static inline u64 flags_unpack(u64 rflags, u32 ax)
     default: FLAGS_ASM(op "q " q);       \
     }
 
-/* Definitions of type emu_rmw. `lock` is taken only where the operand is memory: decode has seen to
- * it. */
-#define FLAGS_RMW(fn, op, form)                                     \
-    static u32 fn(unsigned size, bool lock, void *d, u64 s, u32 ax) \
-    {                                                               \
-        if (lock)                                                   \
-            FLAGS_SIZED(FLAGS_ASM, "lock " op, form)                \
-        else                                                        \
-            FLAGS_SIZED(FLAGS_ASM, op, form)                        \
-        return ax;                                                  \
+/* Definitions of type emu_rmw (internal.h).  `lock` is taken only where the operand is memory:
+ * decode has seen to it. */
+#define FLAGS_FN(fn, locks, LOCKED, PLAIN)                                           \
+    static enum emu_status fn(unsigned size, bool lock, void *d, u64 s, u64 *rflags) \
+    {                                                                                \
+        u32 ax = flags_pack(*rflags);                                                \
+        if ((locks) && lock)                                                         \
+            LOCKED                                                                   \
+        else                                                                         \
+            PLAIN                                                                    \
+        *rflags = flags_unpack(*rflags, ax);                                         \
+        return EMU_DONE;                                                             \
     }
-#define FLAGS_READ(fn, op, form)                                    \
-    static u32 fn(unsigned size, bool lock, void *d, u64 s, u32 ax) \
-    {                                                               \
-        (void)lock;                                                 \
-        FLAGS_SIZED(FLAGS_ASM, op, form)                            \
-        return ax;                                                  \
-    }
+#define FLAGS_RMW(fn, op, form) \
+    FLAGS_FN(fn, true, FLAGS_SIZED(FLAGS_ASM, "lock " op, form), FLAGS_SIZED(FLAGS_ASM, op, form))
+#define FLAGS_READ(fn, op, form) FLAGS_FN(fn, false, ;, FLAGS_SIZED(FLAGS_ASM, op, form))
+#define FLAGS_SHIFT(fn, op)      FLAGS_FN(fn, false, ;, FLAGS_SIZED(FLAGS_ASM_CL, op, FLAGS_COUNT))
+
 #endif

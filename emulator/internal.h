@@ -208,14 +208,33 @@ enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access
 void emu_span_read(struct emu *e, const struct emu_span *span, void *buf);
 void emu_span_write(struct emu *e, const struct emu_span *span, const void *buf);
 
-/* emu_linear, then emu_map. */
-static inline enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
-                                          enum emu_access access, struct emu_span *span)
+static inline struct emu_page *emu_page_slot(struct emu *e, u32 gva)
 {
-    gva_t gva;
-    enum emu_status st = emu_linear(e, seg, offset, size, access, &gva);
-    return st != EMU_DONE ? st : emu_map(e, gva, size, access, span);
+    return &e->page[gva / PAGE_SIZE % EMU_PAGES];
 }
+
+/*
+ * Is it data in RAM found before, without paging and alignment checks, in a segment that allows
+ * whatever its limit does (SDM vol. 3A, table 3-1: data, expand-up, writable)?
+ */
+static inline bool emu_known_data(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                                  enum emu_access access, u8 **host)
+{
+    const struct x86_state *s = e->state;
+    const struct segment *g = &s->seg[seg];
+    u32 gva = (u32)(g->base + offset);
+    const struct emu_page *p = emu_page_slot(e, gva);
+
+    *host = p->host + (gva & PAGE_MASK);
+    return !(s->cr0 & (CR0_PG | CR0_AM)) && !(~s->valid & STATE_SEGMENTS) &&
+           (g->access & (SEG_UNUSABLE | 0xe)) == 2 && offset + size - 1 <= g->limit &&
+           p->last == (gva | PAGE_MASK) && (gva & PAGE_MASK) + size <= PAGE_SIZE &&
+           (!(access & EMU_WRITE) || p->writable);
+}
+
+/* emu_linear, then emu_map. */
+enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                            enum emu_access access, struct emu_span *span);
 
 /* Bytes in a segment, whole or not at all; likewise at a linear address. */
 enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf, unsigned size);
@@ -498,10 +517,10 @@ emu_write_rm_here(struct emu *e, const struct insn *i, unsigned size, u64 value)
 }
 
 /*
- * Read, modify and write ModRM.rm (i->size bytes) by one function on host memory, flags packed as
- * in flags.h; `writes` false: only read (CMP, TEST, BT).
+ * Read, modify and write ModRM.rm (i->size bytes) by one function on host memory, which returns
+ * EMU_DONE; `writes` false: only read (CMP, TEST, BT).
  */
-typedef u32 (*emu_rmw)(unsigned size, bool lock, void *d, u64 s, u32 ax);
+typedef enum emu_status (*emu_rmw)(unsigned size, bool lock, void *d, u64 s, u64 *rflags);
 enum emu_status emu_modify(struct emu *e, const struct insn *i, emu_rmw fn, u64 source,
                            bool writes);
 /* The same on an operand already resolved. */

@@ -456,6 +456,40 @@ enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access
     return emu_map_as(e, gva, size, access, span);
 }
 
+void emu_forget(struct emu *e)
+{
+    for (unsigned n = 0; n < EMU_PAGES; n++)
+        e->page[n].last = 0;
+}
+
+/* Without paging, of an access that has succeeded in RAM. */
+static void note_data(struct emu *e, u32 gva, enum emu_access access, u8 *host)
+{
+    struct emu_page *p = emu_page_slot(e, gva);
+    u32 last = gva | PAGE_MASK;
+
+    p->writable = (access & EMU_WRITE) || (p->last == last && p->writable);
+    p->last = last;
+    p->host = host - (gva & PAGE_MASK);
+}
+
+enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                            enum emu_access access, struct emu_span *span)
+{
+    gva_t gva;
+
+    if (emu_known_data(e, seg, offset, size, access, &span->host[0])) {
+        span->size = span->first = (u16)size;
+        return EMU_DONE;
+    }
+    enum emu_status st = emu_linear(e, seg, offset, size, access, &gva);
+    if (st == EMU_DONE)
+        st = emu_map(e, gva, size, access, span);
+    if (st == EMU_DONE && span->host[0] != NULL && !(e->state->cr0 & CR0_PG))
+        note_data(e, (u32)gva.v, access, span->host[0]);
+    return st;
+}
+
 /* Bytes of the next device access at gpa when `left` remain: what lies in one aligned quadword goes
  * in one access if it is 1, 2, 4 or 8 bytes, anything else in naturally aligned pieces. */
 static unsigned device_piece(gpa_t gpa, unsigned left)

@@ -84,8 +84,13 @@ enum emu_status emu_read_memory(struct emu *e, const struct insn *i, u64 ea, uns
                                 u64 *value)
 {
     struct emu_span span;
-    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, ea, size, EMU_READ, &span);
+    u8 *host;
 
+    if (emu_known_data(e, (enum seg)i->seg, ea, size, EMU_READ, &host)) {
+        *value = host_load(host, size);
+        return EMU_DONE;
+    }
+    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, ea, size, EMU_READ, &span);
     if (st == EMU_DONE)
         *value = emu_span_load(e, &span);
     return st;
@@ -95,6 +100,12 @@ enum emu_status emu_write_memory(struct emu *e, const struct insn *i, u64 ea, un
                                  u64 value)
 {
     struct emu_span span;
+    u8 *host;
+
+    if (emu_known_data(e, (enum seg)i->seg, ea, size, EMU_WRITE, &host)) {
+        host_store(host, size, value);
+        return EMU_DONE;
+    }
     enum emu_status st = emu_map_seg(e, (enum seg)i->seg, ea, size, EMU_WRITE, &span);
 
     if (st == EMU_DONE)
@@ -115,26 +126,33 @@ enum emu_status emu_read_far(struct emu *e, const struct insn *i, u64 *offset, u
 void emu_modify_operand(struct emu *e, const struct insn *i, struct operand *o, emu_rmw fn,
                         u64 source, bool writes)
 {
-    u64 rflags = e->state->rflags;
-    u32 ax = flags_pack(rflags);
+    u64 *rflags = &e->state->rflags;
 
+    e->state->dirty |= STATE_RFLAGS;
     if (likely(o->is_reg || o->host != NULL)) {
-        ax = fn(o->size, i->lock, o->host, source, ax);
+        (void)fn(o->size, i->lock, o->host, source, rflags);
         if (o->is_reg && o->size == 4 && writes)
             host_store(o->host + 4, 4, 0);
     } else {
         u64 value = emu_span_load(e, &o->span);
-        ax = fn(o->size, false, &value, source, ax);
+        (void)fn(o->size, false, &value, source, rflags);
         if (writes)
             emu_span_store(e, &o->span, value);
     }
-    emu_set_rflags(e, flags_unpack(rflags, ax));
 }
 
 enum emu_status emu_modify(struct emu *e, const struct insn *i, emu_rmw fn, u64 source, bool writes)
 {
+    const enum emu_access access = writes ? EMU_WRITE : EMU_READ;
     struct operand o;
-    enum emu_status st = emu_operand_rm(e, i, i->size, writes ? EMU_WRITE : EMU_READ, &o);
+    u8 *host;
+
+    if (insn_is_memory(i) &&
+        emu_known_data(e, (enum seg)i->seg, emu_ea(e, i), i->size, access, &host)) {
+        e->state->dirty |= STATE_RFLAGS;
+        return fn(i->size, i->lock, host, source, &e->state->rflags);
+    }
+    enum emu_status st = emu_operand_rm(e, i, i->size, access, &o);
 
     if (st == EMU_DONE)
         emu_modify_operand(e, i, &o, fn, source, writes);

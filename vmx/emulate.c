@@ -318,6 +318,7 @@ void emulate_watch(struct vcpu *v, bool on)
     v->debug.ops = ops;
     v->debug.ops.ram = op_ram_watched;
     v->emu.ops = on ? &v->debug.ops : &ops;
+    emu_forget(&v->emu);
 }
 
 enum exit_action emulate_event(struct vcpu *v)
@@ -351,6 +352,15 @@ enum exit_action emulate_one(struct vcpu *v, enum emu_reason why)
 
     if (v->tracing)
         trace_emulated(v, why);
+    return emulate_finish(v, status);
+}
+
+enum exit_action emulate_many(struct vcpu *v, u32 until, unsigned *count)
+{
+    vcpu_load_base(v);
+    vm_lock(v->vm);
+    enum emu_status status = emu_run(&v->emu, until, count);
+    vm_unlock(v->vm);
     return emulate_finish(v, status);
 }
 

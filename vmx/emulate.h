@@ -17,6 +17,9 @@ enum exit_action emulate_one(struct vcpu *v, enum emu_reason why);
 /* The same for the reason that exits like this one usually have, which the trace knows. */
 enum exit_action emulate_usual(struct vcpu *v);
 
+/* Emulate up to *count instructions, until emu_run() sees an end; they are not traced. */
+enum exit_action emulate_many(struct vcpu *v, u32 until, unsigned *count);
+
 /*
  * The access that caused the exit was to linear address gva at gpa: the emulator need not walk the
  * page tables for it again.

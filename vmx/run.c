@@ -24,6 +24,9 @@
 /* A guest never runs longer than this without being looked at, whatever it does. */
 #define QUANTUM_US 5000u
 
+/* Instructions emulated between two looks at the time and at what waits. */
+#define BURST 64
+
 #define VCPU_ON_EXIT 0x230 /* where entry.asm looks for it */
 _Static_assert(offsetof(struct vcpu, on_exit) == VCPU_ON_EXIT, "entry.asm: VCPU_ON_EXIT");
 
@@ -205,9 +208,11 @@ static void run_emulated(struct vcpu *v, int rule)
         return;
     while (v->requests == 0 && (v->stepped = rdtsc()) < deadline_of(v)) {
         u32 before = s->dirty;
+        unsigned n = v->tracing || v->interrupt_waits ? 1 : BURST;
         s->dirty = 0;
-        enum exit_action action = emulate_one(v, EMU_INVALID_STATE);
-        count++;
+        enum exit_action action =
+            n == 1 ? emulate_one(v, EMU_INVALID_STATE) : emulate_many(v, STATE_MODE, &n);
+        count += n;
         u32 touched = s->dirty;
         s->dirty |= before;
         if (action == EXIT_END)

@@ -27,6 +27,7 @@ from harness import INITRAMFS, LINUX_ARGS, VMLINUZ  # noqa: E402
 
 HZ = 200_000_000  # timed waits take ticks by the clock rate: compare only at equal rates
 GUEST = "build/guests/bench-vmexit.elf"
+REAL_MODE = "build/bench/realmode.bin"
 # Like VMLINUZ's usual RAM disk, but for process 1: tests/bench/linux/init.asm.
 BENCH_INITRAMFS = "build/linux/bench.cpio"
 
@@ -118,7 +119,7 @@ def boot_guest(name, append):
                                  "--append", append, f"{VMLINUZ} mem=256M mode=32"], GUEST_SCRIPT)
     ran = (find(r"\[([\d.]+)\] c0 guest: ended", text, float) -
            find(r"\[([\d.]+)\] c0 guest: running", text, float))
-    after = find(r"R9\s+(\w+)", text, base=16) - find(r"R8\s+(\w+)", text, base=16)
+    after = find(r"r9\s+(\w+)", text, base=16) - find(r"r8\s+(\w+)", text, base=16)
     return int(ran * find(r"tsc: (\d+) Hz", text)) - after, text
 
 
@@ -140,6 +141,13 @@ def report_exits(text):
             note = " no exit: guest memory is mapped whole, before the guest starts"
         print(f"  {name:26}{n:9}{columns:17}{note}".rstrip())
     return ticks
+
+
+def report_real_mode(text):
+    print("\nReal mode emulated, ticks per instruction (corei5_lynnfield_750, real-mode=emulate;\n"
+          "KVM without unrestricted guest: register 1980, memory 2505)")
+    for name, n in re.findall(r"(?m)^bench realmode-(\S+) (\d+)", text):
+        print(f"  {name:26}{n:>9}")
 
 
 def report_boot(boots, outside):
@@ -176,13 +184,16 @@ def report_footprint(memory):
 def main():
     os.chdir(ROOT)
     start = time.monotonic()
-    say("five runs of Bochs, about a minute or two")
+    say("six runs of Bochs, about a minute or two")
     with concurrent.futures.ThreadPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
         jobs = {name: (pool.submit(boot_bare, f"Linux bare, {name}", append),
                        pool.submit(boot_guest, f"Linux under Vitrine, {name}", append))
                 for name, append in (("plain", PLAIN), ("alike", ALIKE))}
         exits = pool.submit(run, "single exits", "skylake", [GUEST])
+        real_mode = pool.submit(run, "real mode", "lynnfield",
+                                [f"{REAL_MODE} kind=flat mem=4M real-mode=emulate"])
         ticks = report_exits(exits.result())
+        report_real_mode(real_mode.result())
         boots = {name: tuple(job.result() for job in pair) for name, pair in jobs.items()}
     # CPUID's whole way less its own part of it, its loop of 4, is what the stubs take.
     mean = find(r"CPUID\s+\d+\s+\d+\s+(\d+)", section(boots["plain"][1][1], "stat"))

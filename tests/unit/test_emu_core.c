@@ -236,6 +236,127 @@ static void features(void **state)
     fx_free(f);
 }
 
+/* ---- many at a time ---------------------------------------------------------------------------
+ */
+
+static struct fixture *machine_cached(void)
+{
+    struct fixture *f = fx_new();
+
+    f->e.cache = malloc(emu_cache_size());
+    assert_non_null(f->e.cache);
+    emu_cache_init(f->e.cache);
+    f->s.valid = STATE_ALL;
+    return f;
+}
+
+static void free_cached(struct fixture *f)
+{
+    free(f->e.cache);
+    fx_free(f);
+}
+
+/* Run these bytes; says how many instructions it was, and that it ended so. */
+static unsigned run_many(struct fixture *f, const u8 *code, size_t n, u32 until, unsigned count,
+                         enum emu_status want)
+{
+    memcpy(f->ram + FX_CODE, code, n);
+    f->s.rip = FX_CODE;
+    f->s.dirty = 0;
+    assert_int_equal(emu_run(&f->e, until, &count), want);
+    return count;
+}
+#define RUN_MANY(f, until, count, want, ...) \
+    run_many(f, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}), until, count, want)
+
+static void runs(void **state)
+{
+    (void)state;
+    struct fixture *f = machine_cached();
+
+    for (unsigned n = 0; n < 10; n++)
+        fx_poke(f, FX_DATA + 2 * n, 2, n + 1);
+    f->s.gpr[RBX] = FX_DATA;
+    f->s.gpr[RCX] = 10;
+    /* more: add ax, [bx]; inc bx; inc bx; dec cx; jnz more; hlt */
+    assert_int_equal(RUN_MANY(f, 0, 1000, EMU_DONE, 0x03, 0x07, 0x43, 0x43, 0x49, 0x75, 0xf9, 0xf4),
+                     51);
+    assert_int_equal(f->s.gpr[RAX], 55);
+    assert_int_equal(f->s.activity, ACTIVITY_HLT);
+    f->s.activity = ACTIVITY_ACTIVE;
+    assert_int_equal(RUN_MANY(f, 0, 3, EMU_DONE, 0x90, 0x90, 0x90, 0x90), 3);
+    assert_int_equal(f->s.rip, FX_CODE + 3);
+    /* It ends with a device's access, a change that was asked for, or one of CS, */
+    assert_int_equal(RUN_MANY(f, 0, 9, EMU_DONE, 0x90, 0xe6, 0x80, 0x90), 2);
+    assert_int_equal(RUN_MANY(f, STATE_SEG(SEG_ES), 9, EMU_DONE, 0x90, 0x8e, 0xc0, 0x90), 2);
+    assert_int_equal(RUN_MANY(f, 0, 9, EMU_DONE, 0xea, 0x00, 0x00, 0x00, 0x10, 0x90), 1);
+    fx_set_seg(f, SEG_CS, 0, 0, 0xffff, f->s.seg[SEG_CS].access);
+    f->s.valid = STATE_ALL;
+    /* a fault, */
+    assert_int_equal(RUN_MANY(f, 0, 9, EMU_FAULT, 0x90, 0x0f, 0x0b), 2);
+    assert_int_equal(f->e.event.vector, VECTOR_UD);
+    assert_int_equal(f->s.rip, FX_CODE + 1);
+    /* or a trap: the third NOP is not executed. */
+    f->s.rflags |= RFLAGS_TF;
+    assert_int_equal(RUN_MANY(f, 0, 9, EMU_DONE, 0x90, 0x90, 0x90), 1);
+    assert_int_equal(f->e.event.vector, VECTOR_DB);
+    free_cached(f);
+}
+
+static void *rom(void *ctx, gpa_t gpa, enum emu_access access)
+{
+    return access & EMU_WRITE ? NULL : fx_ram(ctx, gpa, access);
+}
+
+/* A page of data is remembered, but neither its segment's limit nor that it cannot be written. */
+static void known_pages(void **state)
+{
+    (void)state;
+    struct fixture *f = machine_cached();
+    struct emu_ops ops = fx_ops;
+
+    fx_poke(f, FX_DATA, 8, 0x1111222233334444);
+    f->s.gpr[RBX] = FX_DATA;
+    f->s.gpr[RCX] = 7;
+    for (unsigned n = 0; n < 2; n++) {
+        RUN_MANY(f, 0, 1, EMU_DONE, 0x8b, 0x07); /* mov ax, [bx] */
+        assert_int_equal(f->s.gpr[RAX] & 0xffff, 0x4444);
+    }
+    f->s.seg[SEG_DS].limit = FX_DATA;
+    RUN_MANY(f, 0, 1, EMU_FAULT, 0x8b, 0x07);
+    assert_int_equal(f->e.event.vector, VECTOR_GP);
+    RUN_MANY(f, 0, 1, EMU_DONE, 0x8a, 0x07); /* a byte is allowed */
+    f->s.seg[SEG_DS].limit = 0xffff;
+    f->s.cr0 |= CR0_PE;
+    f->s.seg[SEG_DS].access = 0x91; /* read-only */
+    RUN_MANY(f, 0, 1, EMU_FAULT, 0x89, 0x0f);
+    f->s.seg[SEG_DS].access |= SEG_UNUSABLE;
+    RUN_MANY(f, 0, 1, EMU_FAULT, 0x8b, 0x07);
+    f->s.seg[SEG_DS].access = 0x97; /* expand-down: what the limit covers is forbidden */
+    RUN_MANY(f, 0, 1, EMU_FAULT, 0x8b, 0x07);
+    f->s.seg[SEG_DS].access = 0x93;
+    f->s.cr0 &= ~CR0_PE;
+    f->s.gpr[RBX] = FX_DATA + 0xfff; /* from a page that is known into another */
+    fx_poke(f, FX_DATA + 0xfff, 2, 0xa55a);
+    RUN_MANY(f, 0, 1, EMU_DONE, 0x8b, 0x07);
+    assert_int_equal(f->s.gpr[RAX] & 0xffff, 0xa55a);
+
+    ops.ram = rom;
+    f->e.ops = &ops;
+    emu_forget(&f->e);
+    f->s.gpr[RBX] = FX_DATA;
+    RUN_MANY(f, 0, 1, EMU_DONE, 0x8b, 0x07);
+    RUN_MANY(f, 0, 1, EMU_DONE, 0x89, 0x0f); /* mov [bx], cx: lost */
+    assert_int_equal(f->mmio_count, 1);
+    RUN_MANY(f, 0, 1, EMU_DONE, 0x01, 0x0f); /* add [bx], cx */
+    assert_int_equal(fx_peek(f, FX_DATA, 2), 0x4444);
+    f->e.ops = &fx_ops;
+    RUN_MANY(f, 0, 1, EMU_DONE, 0x01, 0x0f);
+    RUN_MANY(f, 0, 1, EMU_DONE, 0x01, 0x0f);
+    assert_int_equal(fx_peek(f, FX_DATA, 2), 0x4452);
+    free_cached(f);
+}
+
 /* ---- whole or not at all ----------------------------------------------------------------------
  */
 
@@ -761,7 +882,8 @@ int main(void)
         cmocka_unit_test(single_step),     cmocka_unit_test(shadows),
         cmocka_unit_test(skip_and_retire), cmocka_unit_test(forced_prefix),
         cmocka_unit_test(fetch_faults),    cmocka_unit_test(caches),
-        cmocka_unit_test(features),        cmocka_unit_test(stores_are_whole),
+        cmocka_unit_test(features),        cmocka_unit_test(runs),
+        cmocka_unit_test(known_pages),     cmocka_unit_test(stores_are_whole),
         cmocka_unit_test(nested_enter),    cmocka_unit_test(device_accesses),
         cmocka_unit_test(port_rights),     cmocka_unit_test(port_strings),
         cmocka_unit_test(rep_commits),     cmocka_unit_test(rep_device),
