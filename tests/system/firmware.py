@@ -40,7 +40,7 @@ def grub(folder, file=f"{ROOT}/{KERNEL}", modules=("multiboot", "lsmmap"),
     """GRUB with `file` as (memdisk)/kernel and a script that loads it: boot.img and core.img side
     by side."""
     with open(f"{folder}/grub.cfg", "w", encoding="ascii") as config:
-        config.write(f"echo GRUB is here\n{script}boot\n")
+        config.write(f"echo GRUB is here, and goes on\n{script}boot\n")
     if file.endswith(".elf"):
         subprocess.run(["strip", "-o", f"{folder}/kernel", file], check=True)
     else:

@@ -21,7 +21,7 @@ WAYS = {
 
 
 def steps(image, cpu, words):
-    run = subprocess.run(["tools/run", "--cpu", cpu, "--timeout", "60",
+    run = subprocess.run(["tools/run", "--cpu", cpu, "--timeout", "120", "--ips", "15000000",
                           f"{image} kind=flat mem=4M {words}"], cwd=ROOT, stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     text = run.stdout.decode(errors="replace").replace("\r", "")
