@@ -91,6 +91,7 @@ static enum status alloc_memory(struct machine *m)
 static enum status init_board(struct machine *m, const struct machine_host *host)
 {
     m->port = vm_cpu_port(&m->vm);
+    const struct image disk = machine_disk(m->config, m->modules, m->module_count);
     const struct board_config config = {
         .vcpus = m->config->vcpus,
         .mem = m->config->mem,
@@ -103,6 +104,8 @@ static enum status init_board(struct machine *m, const struct machine_host *host
         .port = &m->port,
         .firmware = m->config->kind == IMAGE_FIRMWARE ? m->config->name : NULL,
         .memory = &m->mem,
+        .disk = disk.data,
+        .disk_size = disk.size,
     };
     return board_init(&m->board, &config);
 }

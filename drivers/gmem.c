@@ -69,6 +69,17 @@ static enum status copy(const struct gmem *m, u64 gpa, const u8 *src, u8 *dst, u
     return STATUS_OK;
 }
 
+u8 *gmem_ram(const struct gmem *m, u64 gpa, u64 size)
+{
+    for (unsigned i = 0; i < m->count; i++) {
+        const struct gmem_region *r = &m->region[i];
+
+        if (r->kind == GMEM_RAM && gpa >= r->base.v && range_within(gpa - r->base.v, size, r->size))
+            return r->host + (gpa - r->base.v);
+    }
+    return NULL;
+}
+
 enum status gmem_write(const struct gmem *m, gpa_t gpa, const void *src, u64 size)
 {
     enum status s = copy(m, gpa.v, NULL, NULL, size);

@@ -31,6 +31,9 @@ CHECKED enum status gmem_add(struct gmem *m, gpa_t base, u64 size, u8 *host, enu
 /* Host address of [gpa, gpa + size), or NULL unless it lies in one region. */
 u8 *gmem_at(const struct gmem *m, gpa_t gpa, u64 size);
 
+/* The same of RAM only: what a device may write. */
+u8 *gmem_ram(const struct gmem *m, u64 gpa, u64 size);
+
 /* Copy in or out; ERANGE (nothing copied) unless all of it is RAM or ROM. */
 CHECKED enum status gmem_write(const struct gmem *m, gpa_t gpa, const void *src, u64 size);
 CHECKED enum status gmem_read(const struct gmem *m, gpa_t gpa, void *dst, u64 size);

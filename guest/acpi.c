@@ -136,6 +136,20 @@ static void add_pci(struct aml *a)
     aml_close(a, device);
 }
 
+/* A virtio device in memory, by the ID that QEMU gave it and drivers look for; without a disk it
+ * says that it is to be ignored. */
+static void add_disk(struct aml *a)
+{
+    u32 device = aml_open(a, AML_DEVICE, "DISK", 0);
+
+    aml_name(a, "_HID");
+    aml_string(a, "LNRO0005");
+    aml_name(a, "_UID");
+    aml_integer(a, 0);
+    aml_page_interrupt(a, (u32)ADDR_DISK, GSI_DISK);
+    aml_close(a, device);
+}
+
 static u64 build_dsdt(struct area *area, unsigned vcpus)
 {
     u32 at = sdt_begin(area, "DSDT", 2, SDT_HEADER);
@@ -155,6 +169,7 @@ static u64 build_dsdt(struct area *area, unsigned vcpus)
     add_pci(&a);
     add_isa_device(&a, "COM1", "PNP0501", PORT_UART, 8, IRQ_UART);
     add_isa_device(&a, "RTC_", "PNP0B00", PORT_RTC, 2, IRQ_RTC);
+    add_disk(&a);
     aml_close(&a, block);
     area->used = a.used;
     return sdt_end(area, at);

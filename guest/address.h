@@ -18,6 +18,7 @@
 #define ADDR_LOW_MAX   0xc0000000ull
 #define ADDR_HIGH      0x100000000ull /* memory that does not fit below the hole */
 #define ADDR_IOAPIC    0xfec00000ull
+#define ADDR_DISK      0xfec10000ull
 #define ADDR_LAPIC     0xfee00000ull
 #define FIRMWARE_MIN   (64 * KiB)  /* a BIOS ends at 4 GiB ... */
 #define FIRMWARE_MAX   (16 * MiB)  /* ... and begins above the APICs */
@@ -39,7 +40,8 @@
 #define IRQ_UART         4
 #define IRQ_RTC          8
 #define IRQ_SCI          9
-#define GSI_PIT          2             /* interrupt source override, ACPI 6.4, 5.2.12.5 */
+#define GSI_PIT          2 /* interrupt source override, ACPI 6.4, 5.2.12.5 */
+#define GSI_DISK         20
 #define IOAPIC_ID(vcpus) ((u8)(vcpus)) /* APIC ids 0..vcpus-1 are the processors' */
 
 #define RESET_VALUE 0x06 /* for PORT_RESET: full reset, now */

@@ -152,6 +152,25 @@ void aml_io_irq(struct aml *a, u16 port, u8 count, u8 irq)
     put_resources(a, crs, sizeof(crs));
 }
 
+void aml_page_interrupt(struct aml *a, u32 base, u32 gsi)
+{
+    u8 crs[23];
+    struct aml r = {crs, 0};
+
+    put(&r, 0x86, 1); /* 32-bit fixed memory range, 6.4.3.4: writable */
+    put(&r, 9, 2);
+    put(&r, 1, 1);
+    put(&r, base, 4);
+    put(&r, 0x1000, 4);
+    put(&r, 0x89, 1); /* extended interrupt, 6.4.3.6: this device's, level, high; one */
+    put(&r, 6, 2);
+    put(&r, 1, 1);
+    put(&r, 1, 1);
+    put(&r, gsi, 4);
+    put(&r, END_TAG, 2);
+    put_resources(a, crs, (u8)r.used);
+}
+
 /* A window of addresses that the bridge passes on, fixed at both ends: 6.4.3.5. */
 static void put_window(struct aml *a, enum aml_space space, u32 from, u32 to)
 {

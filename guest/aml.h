@@ -33,6 +33,9 @@ void aml_eisa_id(struct aml *a, const char *id);
 /* Name(_CRS, ResourceTemplate(){IO(Decode16, port, port, 1, count), IRQNoFlags(){irq}}), 6.4.2. */
 void aml_io_irq(struct aml *a, u16 port, u8 count, u8 irq);
 
+/* The same of a page of memory at `base` and the level-triggered interrupt gsi. */
+void aml_page_interrupt(struct aml *a, u32 base, u32 gsi);
+
 /* The same of a PCI host bridge: bus 0, configuration ports CF8H-CFFH, and what it passes on: I/O
  * ports from io_from on and memory [mem_from, mem_to]. */
 void aml_pci_windows(struct aml *a, u32 mem_from, u32 mem_to, u16 io_from);

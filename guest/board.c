@@ -109,6 +109,9 @@ static enum status create_devices(struct board *b)
         s = vpci_init(&b->pci, &b->bus, c->port);
     if (s == STATUS_OK)
         s = vsys_init(&b->sys, &b->bus, c->port, (struct irqline){set_line, b, 0});
+    if (s == STATUS_OK)
+        s = vblk_init(&b->disk, &b->bus, ADDR_DISK, c->disk, c->disk_size / VBLK_SECTOR, c->memory,
+                      (struct irqline){vioapic_set, &b->ioapic, GSI_DISK});
     if (s == STATUS_OK && c->firmware)
         s = firmware_init(&b->firmware, &b->bus, c->firmware, c->memory);
     return s;

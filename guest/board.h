@@ -11,6 +11,7 @@
 #include "drivers/chardev.h"
 #include "drivers/clock.h"
 #include "drivers/cpuport.h"
+#include "drivers/model/vblk.h"
 #include "drivers/model/vioapic.h"
 #include "drivers/model/vkbd.h"
 #include "drivers/model/vlapic.h"
@@ -36,8 +37,10 @@ struct board_config {
     u64 epoch;                   /* seconds since 1970-01-01 00:00 UTC at board_init() */
     const struct chardev *uart;  /* behind COM1 */
     const struct cpu_port *port; /* what devices do to CPUs */
-    const char *firmware;        /* a firmware guest's name, NULL for others ... */
-    const struct gmem *memory;   /* ... and its memory, for fw_cfg */
+    const char *firmware;        /* a firmware guest's name, NULL for others */
+    const struct gmem *memory;   /* where devices that transfer by themselves do so */
+    const void *disk;            /* NULL: none */
+    u64 disk_size;               /* bytes, whole sectors */
 };
 
 struct board {
@@ -57,6 +60,7 @@ struct board {
     struct vpm pm;
     struct vpci pci;
     struct vsys sys;
+    struct vblk disk;
     struct firmware firmware; /* of firmware guests */
 };
 
@@ -84,6 +88,7 @@ CHECKED enum status board_reset(struct board *b);
     X("pm", vpm_show, pm)             \
     X("pci", vpci_show, pci)          \
     X("sys", vsys_show, sys)          \
+    X("disk", vblk_show, disk)        \
     X("fwcfg", vfwcfg_show, firmware.fwcfg)
 
 /* A device's state in words, or (NULL) that of all; false: there is none of that name. */

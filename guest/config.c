@@ -80,6 +80,7 @@ enum role {
     ROLE_MODULE,
     ROLE_SYMBOLS,
     ROLE_FLOPPY,
+    ROLE_DISK,
     ROLE_KERNEL,
     ROLE_ROM,
     ROLE_SCRIPT,
@@ -92,9 +93,9 @@ static const struct {
 } roles[] = {
     [ROLE_GUEST] = {"guest=", FILE_GUEST},    [ROLE_INITRD] = {"initrd=", FILE_INITRD},
     [ROLE_MODULE] = {"module=", FILE_MODULE}, [ROLE_SYMBOLS] = {"symbols=", FILE_SYMBOLS},
-    [ROLE_FLOPPY] = {"floppy=", FILE_FLOPPY}, [ROLE_KERNEL] = {"kernel=", FILE_KERNEL},
-    [ROLE_ROM] = {"rom=", FILE_ROM},          [ROLE_SCRIPT] = {"script", FILE_PLAIN},
-    [ROLE_NONE] = {"", FILE_PLAIN},
+    [ROLE_FLOPPY] = {"floppy=", FILE_FLOPPY}, [ROLE_DISK] = {"disk=", FILE_DISK},
+    [ROLE_KERNEL] = {"kernel=", FILE_KERNEL}, [ROLE_ROM] = {"rom=", FILE_ROM},
+    [ROLE_SCRIPT] = {"script", FILE_PLAIN},   [ROLE_NONE] = {"", FILE_PLAIN},
 };
 
 struct line {
@@ -324,9 +325,13 @@ static void parse_plain_guest(struct line *l)
 
 static void add_file(struct line *l, struct vm_config *vm)
 {
-    for (unsigned i = 0; l->role == ROLE_SYMBOLS && i < vm->file_count; i++) {
-        if (vm->file[i].role == FILE_SYMBOLS) {
-            refuse(l, "guest %s has a symbol table already: leave one out", vm->name);
+    bool single = l->role == ROLE_SYMBOLS || l->role == ROLE_DISK;
+
+    for (unsigned i = 0; single && i < vm->file_count; i++) {
+        if (vm->file[i].role == l->file.role) {
+            refuse(l, "guest %s has a %s already: leave one out", vm->name,
+                   l->role == ROLE_DISK ? "disk" : "symbol table");
+            vm->refused |= l->role == ROLE_DISK;
             return;
         }
     }
@@ -339,7 +344,7 @@ static void add_file(struct line *l, struct vm_config *vm)
     vm->file[vm->file_count++] = l->file;
 }
 
-/* initrd=, module=, symbols=, floppy=, kernel=, rom= */
+/* initrd=, module=, symbols=, floppy=, disk=, kernel=, rom= */
 static void parse_file(struct line *l)
 {
     struct vm_config *vm = config_find(l->config, l->name);
@@ -375,7 +380,7 @@ static void parse_plain_file(struct line *l, bool plain_list)
         return;
     }
     refuse(l, "this module does not say what it is: start it with guest=NAME, initrd=NAME, "
-              "module=NAME, symbols=NAME, floppy=NAME, kernel=NAME, rom=NAME or script");
+              "module=NAME, symbols=NAME, floppy=NAME, disk=NAME, kernel=NAME, rom=NAME or script");
 }
 
 static void report_hv(void *ctx, const struct option_error *e) { report(ctx, CONFIG_NO_MODULE, e); }

@@ -9,6 +9,7 @@
  *   [FILE] initrd=NAME                                initial RAM disk for guest NAME
  *   [FILE] module=NAME [-- COMMAND LINE]              Multiboot module for guest NAME
  *   [FILE] floppy=NAME                                floppy disk image for firmware guest NAME
+ *   [FILE] disk=NAME                                  read-only disk (virtio) for guest NAME
  *   [FILE] kernel=NAME [-- COMMAND LINE]              Linux kernel for it, which an option ROM ...
  *   [FILE] rom=NAME                                   ... (linuxboot_dma.bin) loads
  *   [FILE] symbols=NAME                               its symbol table: ELF, or text as System.map
@@ -84,6 +85,7 @@ enum vm_file_role {
     FILE_MODULE,
     FILE_SYMBOLS,
     FILE_FLOPPY,
+    FILE_DISK,
     FILE_KERNEL,
     FILE_ROM,
     FILE_PLAIN

@@ -4,6 +4,7 @@
  */
 #include "guest/machine.h"
 
+#include "drivers/model/vblk.h"
 #include "guest/acpi.h"
 #include "guest/address.h"
 #include "guest/load.h"
@@ -41,6 +42,15 @@ u64 machine_rom(const struct vm_config *vm, const struct image *modules, unsigne
     return size <= FIRMWARE_MAX ? align_down(size, PAGE_SIZE) : 0;
 }
 
+struct image machine_disk(const struct vm_config *vm, const struct image *modules,
+                          unsigned module_count)
+{
+    for (unsigned i = 0; i < vm->file_count; i++)
+        if (vm->file[i].role == FILE_DISK && vm->file[i].module < module_count)
+            return modules[vm->file[i].module];
+    return (struct image){0};
+}
+
 /* The image a file of the configuration stands for. */
 static enum status resolve(struct load *l, const struct vm_file *f, const struct image *modules,
                            unsigned count, struct image *out)
@@ -57,6 +67,20 @@ static enum status resolve(struct load *l, const struct vm_file *f, const struct
     return STATUS_OK;
 }
 
+/* The board has it already (board_config): here it is only refused. */
+static enum status check_disk(struct load *l, const struct vm_file *f, const struct image *modules,
+                              unsigned count)
+{
+    struct image disk;
+    enum status s = resolve(l, f, modules, count, &disk);
+
+    if (s == STATUS_OK && disk.size % VBLK_SECTOR != 0)
+        return load_fail(l->error, STATUS_EFORMAT,
+                         "%s has %lu bytes, and a disk whole sectors of 512: pad it", disk.name,
+                         disk.size);
+    return s;
+}
+
 static enum status resolve_files(struct load *l, const struct image *modules, unsigned count)
 {
     enum status s = STATUS_OK;
@@ -66,6 +90,8 @@ static enum status resolve_files(struct load *l, const struct image *modules, un
 
         if (f->role == FILE_GUEST) {
             s = resolve(l, f, modules, count, &l->image);
+        } else if (f->role == FILE_DISK) {
+            s = check_disk(l, f, modules, count);
         } else if (f->role != FILE_SYMBOLS) {
             l->role[l->file_count] = f->role;
             s = resolve(l, f, modules, count, &l->file[l->file_count++]);

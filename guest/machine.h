@@ -25,6 +25,10 @@ CHECKED enum status machine_ram(u64 mem, struct machine_ram *out, struct load_er
 /* Bytes of ROM, up to 4 GiB, that the machine needs besides: a multiple of pages, 0 for none. */
 u64 machine_rom(const struct vm_config *vm, const struct image *modules, unsigned module_count);
 
+/* What is on its disk; no data when it has none. */
+struct image machine_disk(const struct vm_config *vm, const struct image *modules,
+                          unsigned module_count);
+
 /*
  * Fill guest memory and the boot processor's state.  mem must hold what machine_ram() and
  * machine_rom() said, zeroed;

@@ -54,18 +54,6 @@ static void select_key(struct vfwcfg *f, u16 key)
     f->offset = 0;
 }
 
-/* Guest memory that a device may write. */
-static u8 *ram_at(const struct vfwcfg *f, u64 gpa, u64 size)
-{
-    for (unsigned i = 0; i < f->mem->count; i++) {
-        const struct gmem_region *r = &f->mem->region[i];
-
-        if (r->kind == GMEM_RAM && gpa >= r->base.v && range_within(gpa - r->base.v, size, r->size))
-            return r->host + (gpa - r->base.v);
-    }
-    return NULL;
-}
-
 /* Carry out a request; false: it cannot be. */
 static bool transfer(struct vfwcfg *f, u32 control, u32 length, u64 to)
 {
@@ -74,7 +62,7 @@ static bool transfer(struct vfwcfg *f, u32 control, u32 length, u64 to)
     if (control & DMA_SELECT)
         select_key(f, (u16)(control >> 16));
     if (control & DMA_READ) {
-        host = length <= DMA_MAX ? ram_at(f, to, length) : NULL;
+        host = length <= DMA_MAX ? gmem_ram(f->mem, to, length) : NULL;
         if (host)
             take(f, host, length);
         return host != NULL;
@@ -89,7 +77,7 @@ static bool transfer(struct vfwcfg *f, u32 control, u32 length, u64 to)
 /* A request lies at gpa, big-endian: control, length, address; the control word gets the result. */
 static void run_dma(struct vfwcfg *f, u64 gpa)
 {
-    u8 *at = ram_at(f, gpa, 16);
+    u8 *at = gmem_ram(f->mem, gpa, 16);
     u32 word[4], result;
 
     if (!at)

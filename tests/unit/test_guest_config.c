@@ -340,6 +340,10 @@ static void test_bad_file_words_refuse_their_guest_only(void **state)
     assert_true(config_find(&config, "b")->refused);
     assert_false(config_find(&config, "c")->refused);
     assert_int_equal(config_find(&config, "c")->file_count, 2);
+    PARSE("", "guest=a", "disk=a", "disk=a");
+    assert_int_equal(config.error_count, 1);
+    has_error(0, 2, 1, "disk=a", "disk already");
+    assert_true(config_find(&config, "a")->refused);
 }
 
 static void test_limits(void **state)

@@ -92,6 +92,7 @@ static void test_refusals(void **state)
     refuse(line, 16 * MiB + 64 * KiB, NULL, 0, "up to 16 MiB");
     refuse("guest=a kind=firmware mem=2M -- quiet", 64 * KiB, NULL, 0, "no command line");
     refuse(line, 64 * KiB, "x/disk floppy=a", 1000, "disk has 1000 bytes");
+    refuse(line, 64 * KiB, "x/disk disk=a", 1000, "disk has 1000 bytes, and a disk whole sectors");
     refuse(line, 64 * KiB, "disk initrd=a", sizeof(floppy), "that for a rom=");
     refuse("guest=a kind=flat mem=2M", 64 * KiB, "x/disk floppy=a", sizeof(floppy),
            "need a BIOS: leave disk out");
