@@ -190,30 +190,63 @@ static enum status find_reason(struct shell *sh, int arg, const char *name, u32 
                       "expected an exit reason as `stat` shows them, STEP or EVENT");
 }
 
-/* trace filter off | reason NAME | addr FIRST [LAST] | vm NAME */
+static enum status find_device(struct shell *sh, const struct vcpu *v, const char *name,
+                               struct trace_filter *f)
+{
+    const struct bus *bus = v->vm->parts.bus;
+    bool known = false;
+
+    for (unsigned i = 1; i < BUS_MAX_RANGES; i++)
+        known |= (i < bus->mmio_count && strcmp(bus->mmio[i].name, name) == 0) ||
+                 (i < bus->port_count && strcmp(bus->port[i].name, name) == 0);
+    for (unsigned i = 0; i < bus->msr_count; i++)
+        known |= strcmp(bus->msr[i].name, name) == 0;
+    str_copy(f->device, sizeof(f->device), name);
+    return known ? STATUS_OK
+                 : shell_fail(sh, 3, STATUS_ENOENT,
+                              "expected a device's name as `stat emu` shows it");
+}
+
+/* trace filter off | reason NAME | addr FIRST [LAST] | device NAME | vm NAME | vcpu N */
 static enum status set_filter(struct shell *sh, struct vcpu *v, int argc, char **argv)
 {
+    enum { OFF, REASON, ADDR, DEVICE, VM, VCPU };
     const struct vm_list *list = sh->ctx;
     struct trace_filter f = v->trace->filter;
     unsigned what;
+    u64 cpu = 0;
 
-    enum status s = shell_arg_choice(sh, 2, "off|reason|addr|vm", &what);
-    if (s == STATUS_OK && what != 0 && argc < 4)
+    enum status s = shell_arg_choice(sh, 2, "off|reason|addr|device|vm|vcpu", &what);
+    if (s == STATUS_OK && what != OFF && argc < 4)
         s = shell_fail(sh, argc, STATUS_EINVAL, "expected what to filter by");
-    if (s == STATUS_OK && what == 1)
+    if (s == STATUS_OK && what == REASON)
         s = find_reason(sh, 3, argv[3], &f.reason);
-    if (s == STATUS_OK && what == 2) {
+    if (s == STATUS_OK && what == ADDR) {
         s = shell_arg_u64(sh, 3, "an address, port or MSR", 0, ~0ull, &f.first);
         f.last = f.first;
         if (s == STATUS_OK)
             s = shell_arg_u64(sh, 4, "the last of a range", f.first, ~0ull, &f.last);
     }
+    for (unsigned i = 0; what == VM && s == STATUS_OK && i <= list->count; i++) {
+        if (i == list->count)
+            s = shell_fail(sh, 3, STATUS_ENOENT,
+                           "expected a virtual machine's name (vm lists them)");
+        else if (strcmp(list->vm[i]->name, argv[3]) == 0)
+            break;
+    }
+    if (s == STATUS_OK && what == DEVICE)
+        s = find_device(sh, v, argv[3], &f);
+    if (s == STATUS_OK && what == VCPU)
+        s = shell_arg_u64(sh, 3, "a virtual CPU's number", 0, v->vm->vcpu_count - 1, &cpu);
     if (s != STATUS_OK)
         return s;
     for (unsigned i = 0; i < list->count; i++) {
-        bool other = what == 3 && strcmp(list->vm[i]->name, argv[3]) != 0;
-        for (unsigned j = 0; j < list->vm[i]->vcpu_count; j++)
-            trace_switch(list->vm[i]->vcpu[j], !other, what == 0 ? NULL : &f);
+        struct vm *vm = list->vm[i];
+        for (unsigned j = 0; j < vm->vcpu_count; j++) {
+            bool other = (what == VM && strcmp(vm->name, argv[3]) != 0) ||
+                         (what == VCPU && (vm != v->vm || j != cpu));
+            trace_switch(vm->vcpu[j], !other, what == OFF ? NULL : &f);
+        }
     }
     return STATUS_OK;
 }
@@ -247,9 +280,10 @@ static enum status run_trace(struct shell *sh, int argc, char **argv)
 }
 
 static const struct shell_command commands[] = {
-    {"trace", "on|off|dump|tail|filter|save [N|off|reason|addr|vm [WHAT [LAST]]]",
+    {"trace", "on|off|dump|tail|filter|save [N|off|reason|addr|device|vm|vcpu [WHAT [LAST]]]",
      "what happened last: exits, emulated instructions, events",
      "trace tail 8\ntrace filter reason IO\ntrace filter addr 0xfee00000 0xfee00fff\n"
+     "trace filter device lapic\n"
      "trace filter off",
      run_trace, NULL},
     {"explain", "[N|why]", "why the N-th last instruction, or all, needed Vitrine",

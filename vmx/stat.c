@@ -11,22 +11,68 @@
 
 #define LL(x) ((unsigned long long)(x))
 
-static void show_exits(const struct vcpu *v, struct sink *out)
-{
-    u64 count = 0, ticks = 0;
+/* What a table shows: since when, and the records still in the ring, by reason or row. */
+struct view {
+    bool diff;
+    unsigned records;
+    u16 group[TRACE_RECORDS];
+    u32 ticks[TRACE_RECORDS];
+};
 
-    sink_printf(out, "%-28s %10s %14s %8s %10s\n", "exit", "count", "ticks", "mean", "most");
-    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
-        const struct exit_stat *e = &v->stat[i];
-        if (!e->count)
-            continue;
-        sink_printf(out, "%-28s %10llu %14llu %8llu %10llu\n",
-                    i == EXIT_NONE ? "(before the first entry)" : exit_reason_name(i), LL(e->count),
-                    LL(e->ticks), LL(e->ticks / e->count), LL(e->most));
-        count += e->count;
-        ticks += e->ticks;
+static struct view *look(struct vcpu *v, bool by_row, bool diff)
+{
+    static struct view view; /* commands run one at a time */
+    struct trace_record r;
+
+    view.diff = diff;
+    for (view.records = 0; trace_read(v, view.records, &r); view.records++) {
+        view.group[view.records] = (u16)(by_row ? trace_row_of(v->trace, &r) : r.reason);
+        view.ticks[view.records] = r.ticks;
     }
-    sink_printf(out, "%-28s %10llu %14llu\n", "all", LL(count), LL(ticks));
+    return &view;
+}
+
+/* How many ticks so many percent of the group's records took at most; "-" when there is none. */
+static const char *percentile(const struct view *view, unsigned group, unsigned percent,
+                              char out[16])
+{
+    unsigned all = 0;
+    u32 value = 0;
+
+    for (unsigned i = 0; i < view->records; i++)
+        all += view->group[i] == group && view->ticks[i];
+    for (u32 bit = BIT(31); bit; bit /= 2) { /* the most that fewer than those are below */
+        unsigned below = 0;
+        for (unsigned i = 0; i < view->records; i++)
+            below += view->group[i] == group && view->ticks[i] && view->ticks[i] < (value | bit);
+        value |= below * 100 < all * percent ? bit : 0;
+    }
+    format_buf(out, 16, all ? "%u" : "-", value);
+    return out;
+}
+
+static void show_exits(struct vcpu *v, bool diff, struct sink *out)
+{
+    const struct view *view = look(v, false, diff);
+    char half[16], most[16];
+    struct trace_mark all = {0, 0};
+
+    sink_printf(out, "%-24s %9s %12s %7s %7s %7s %8s\n", "exit", "count", "ticks", "mean", "50 %",
+                "95 %", "most");
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
+        const struct trace_mark *mark = &v->trace->exit_mark[i];
+        u64 count = v->stat[i].count - (diff ? mark->count : 0);
+        u64 ticks = v->stat[i].ticks - (diff ? mark->ticks : 0);
+        if (!count)
+            continue;
+        sink_printf(out, "%-24s %9llu %12llu %7llu %7s %7s %8llu\n",
+                    i == EXIT_NONE ? "(before the first entry)" : exit_reason_name(i), LL(count),
+                    LL(ticks), LL(ticks / count), percentile(view, i, 50, half),
+                    percentile(view, i, 95, most), LL(v->stat[i].most));
+        all.count += count;
+        all.ticks += ticks;
+    }
+    sink_printf(out, "%-24s %9llu %12llu\n", "all", LL(all.count), LL(all.ticks));
 }
 
 static void show_reasons(const struct vcpu *v, struct sink *out)
@@ -101,63 +147,92 @@ static void show_sum(const struct vcpu *v, struct sink *out)
         sink_printf(out, "the table is full: %llu are told only by reason\n", LL(lost));
 }
 
-static void show_row(const struct vcpu *v, const struct trace_row *row, u64 all, struct sink *out)
+/* Of a row, all or since the mark. */
+static struct trace_mark counted(const struct vcpu *v, const struct view *view, unsigned n)
 {
+    const struct trace_row *row = trace_row(v->trace, n);
+    const struct trace_mark *mark = &v->trace->mark[n];
+
+    return (struct trace_mark){row->count - (view->diff ? mark->count : 0),
+                               row->ticks - (view->diff ? mark->ticks : 0)};
+}
+
+static void show_row(const struct vcpu *v, const struct view *view, unsigned n, u64 all,
+                     struct sink *out)
+{
+    const struct trace_row *row = trace_row(v->trace, n);
+    const struct trace_mark c = counted(v, view, n);
     struct trace_record r = trace_sample(row);
-    char instruction[96], name[48], share[16] = "";
+    char instruction[96], name[48], most[16], share[16] = "";
 
     trace_instruction(v, &r, instruction, sizeof(instruction));
     trace_register(v, &r, name, sizeof(name));
-    if (!row->rip && row >= v->trace->lost)
+    if (n >= TRACE_ROWS) {
         str_copy(instruction, sizeof(instruction), "(others)");
+        name[0] = 0;
+    }
     if (all)
-        format_buf(share, sizeof(share), "%3llu%% ", LL(row->ticks * 100 / all));
-    sink_printf(out, "%7llu %6llu %s%-9.9s %-16llx %-17.17s %.*s\n", LL(row->count),
-                LL(row->ticks / row->count), share,
+        format_buf(share, sizeof(share), "%3llu%% ", LL(c.ticks * 100 / all));
+    sink_printf(out, "%7llu %6llu %6s %s%-9.9s %-16llx %-15.15s %.*s\n", LL(c.count),
+                LL(c.ticks / c.count), percentile(view, n, 95, most), share,
                 r.why ? emu_reason_text(r.why - 1u) : trace_reason_name(&r), LL(row->rip), name,
-                all ? 15 : 20, instruction);
+                all ? 10 : 15, instruction);
 }
 
 /* What a row is sorted by; waiting in HLT costs nobody. */
-static u64 weight(const struct trace_row *row, bool by_ticks)
+static u64 weight(const struct vcpu *v, const struct view *view, unsigned n, bool by_ticks)
 {
-    bool waits = by_ticks && trace_sample(row).reason == EXIT_HLT;
-    return row->count == 0 || waits ? 0 : by_ticks ? row->ticks : row->count;
+    const struct trace_mark c = counted(v, view, n);
+    bool waits = by_ticks && trace_sample(trace_row(v->trace, n)).reason == EXIT_HLT;
+
+    return c.count == 0 || waits ? 0 : by_ticks ? c.ticks : c.count;
 }
 
 /* The rows with the most counts or ticks; of equal ones the first in the table comes first. */
-static void show_rows(const struct vcpu *v, bool by_ticks, u64 limit, struct sink *out)
+static void show_rows(struct vcpu *v, bool by_ticks, bool diff, u64 limit, struct sink *out)
 {
-    u64 last = ~0ull, all = 0;
+    const struct view *view = look(v, true, diff);
+    u64 last = ~0ull, all = 0, key;
     unsigned last_n = 0, shown = 0, rows = 0;
-    const struct trace_row *row;
 
-    for (unsigned n = 0; (row = trace_row(v->trace, n)); n++) {
-        all += by_ticks ? weight(row, true) : 0;
-        rows += weight(row, by_ticks) != 0;
+    for (unsigned n = 0; trace_row(v->trace, n); n++) {
+        key = weight(v, view, n, by_ticks);
+        all += by_ticks ? key : 0;
+        rows += key != 0;
     }
-    sink_printf(out, "  count   mean %s%-9s %-16s %-17s %s\n", by_ticks ? "time " : "", "reason",
-                "RIP", "register", "instruction");
+    sink_printf(out, "  count   mean   95 %% %s%-9s %-16s %-15s %s\n", by_ticks ? "time " : "",
+                "reason", "RIP", "register", "instruction");
     for (; shown < limit && shown < rows; shown++) {
-        const struct trace_row *best = NULL;
+        u64 best = 0;
         unsigned best_n = 0;
-        for (unsigned n = 0; (row = trace_row(v->trace, n)); n++) {
-            u64 key = weight(row, by_ticks);
-            if (key && (key < last || (key == last && n > last_n)) &&
-                (!best || key > weight(best, by_ticks))) {
-                best = row;
+        for (unsigned n = 0; trace_row(v->trace, n); n++) {
+            key = weight(v, view, n, by_ticks);
+            if (key > best && (key < last || (key == last && n > last_n))) {
+                best = key;
                 best_n = n;
             }
         }
-        if (!best)
-            break;
-        last = weight(best, by_ticks);
+        last = best;
         last_n = best_n;
-        show_row(v, best, all, out);
+        show_row(v, view, best_n, all, out);
     }
     if (rows > shown)
         sink_printf(out, "and %u more rows; stat %s %u shows all\n", rows - shown,
-                    by_ticks ? "top" : "emu", rows);
+                    diff       ? "diff"
+                    : by_ticks ? "top"
+                               : "emu",
+                    rows);
+}
+
+static void set_mark(struct vcpu *v)
+{
+    struct trace *t = v->trace;
+    const struct trace_row *row;
+
+    for (unsigned n = 0; (row = trace_row(t, n)); n++)
+        t->mark[n] = (struct trace_mark){row->count, row->ticks};
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
+        t->exit_mark[i] = (struct trace_mark){v->stat[i].count, v->stat[i].ticks};
 }
 
 /* Why states could not be entered: the rules, the most instructions first. */
@@ -195,36 +270,39 @@ static enum status run_stat(struct shell *sh, int argc, char **argv)
     if (!v)
         return STATUS_ENOENT;
     if (argc < 2) {
-        show_exits(v, sh->out);
+        show_exits(v, false, sh->out);
         show_reasons(v, sh->out);
         show_unclaimed(v, sh->out);
         return STATUS_OK;
     }
-    enum status s = shell_arg_choice(sh, 1, "emu|top|rules|reset", &what);
+    enum status s = shell_arg_choice(sh, 1, "emu|top|diff|rules|reset", &what);
     limit = what == 0 ? 30 : 10;
     if (s == STATUS_OK)
         s = shell_arg_u64(sh, 2, "a number of rows", 1, TRACE_ROWS, &limit);
     if (s != STATUS_OK)
         return s;
-    if (what == 2) {
-        show_rules(v, sh->out);
-        return STATUS_OK;
-    }
     if (what == 3) {
+        show_rules(v, sh->out);
+    } else if (what == 4) {
         memset(v->stat, 0, sizeof(v->stat));
         memset(v->broken, 0, sizeof(v->broken));
         trace_clear(v);
-        return STATUS_OK;
+    } else if (what == 2) {
+        show_exits(v, true, sh->out);
+        sink_printf(sh->out, "\n");
+        show_rows(v, false, true, limit, sh->out);
+        set_mark(v);
+    } else {
+        show_rows(v, what == 1, false, limit, sh->out);
+        show_sum(v, sh->out);
     }
-    show_rows(v, what == 1, limit, sh->out);
-    show_sum(v, sh->out);
     return STATUS_OK;
 }
 
 static const struct shell_command commands[] = {
-    {"stat", "[emu|top|rules|reset [ROWS]]",
-     "exits; what was emulated, where and how often; the most expensive; rules of entry broken",
-     "stat\nstat emu\nstat top 5\nstat rules", run_stat, NULL},
+    {"stat", "[emu|top|diff|rules|reset [ROWS]]",
+     "exits; what was emulated; the most expensive; since the last diff; rules of entry broken",
+     "stat\nstat emu\nstat top 5\nstat diff\nstat rules", run_stat, NULL},
 };
 
 enum status stat_register(struct shell *sh, struct vm_list *list)

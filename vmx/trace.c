@@ -74,7 +74,7 @@ void trace_destroy(struct vcpu *v)
 
 void trace_switch(struct vcpu *v, bool on, const struct trace_filter *filter)
 {
-    static const struct trace_filter all = {TRACE_ANY, 0, ~0ull};
+    static const struct trace_filter all = {TRACE_ANY, 0, ~0ull, ""};
 
     v->trace->filter = filter ? *filter : all;
     if (!on && v->tracing) /* what is stored in v->record shall hurt no record */
@@ -92,6 +92,8 @@ void trace_clear(struct vcpu *v)
         t->row[i].count = t->row[i].ticks = 0;
     memset(t->lost, 0, sizeof(t->lost));
     memset(t->quiet, 0, sizeof(t->quiet));
+    memset(t->mark, 0, sizeof(t->mark));
+    memset(t->exit_mark, 0, sizeof(t->exit_mark));
     t->slice[0] = (struct trace_slice){.tsc = rdtsc(), .halted = v->halt_ticks};
     t->slices = 1;
     t->slice_ticks = 0;
@@ -507,12 +509,17 @@ void trace_filter(struct vcpu *v, struct trace_record *r)
     const struct trace_filter *f = &v->trace->filter;
     const struct trace_record c = whole(v->trace, r);
     u64 size = f->last - f->first;
+    size_t length = strlen(f->device);
     enum bus_space space;
+    char name[48];
     bool write;
 
+    bool accessed = trace_access(&c, &space, &write);
+
+    trace_register(v, &c, name, sizeof(name));
     if ((f->reason == TRACE_ANY || c.reason == f->reason) &&
-        (c.rip - f->first <= size ||
-         (trace_access(&c, &space, &write) && c.address - f->first <= size)))
+        (c.rip - f->first <= size || (accessed && c.address - f->first <= size)) &&
+        (!f->device[0] || (strncmp(name, f->device, length) == 0 && name[length] == ' ')))
         return;
     r->tsc = 0;
     if (v->record == r)
@@ -540,6 +547,14 @@ const struct trace_row *trace_row(const struct trace *t, unsigned n)
     if (n < TRACE_ROWS)
         return &t->row[n];
     return n - TRACE_ROWS < ARRAY_SIZE(t->lost) ? &t->lost[n - TRACE_ROWS] : NULL;
+}
+
+unsigned trace_row_of(struct trace *t, const struct trace_record *r)
+{
+    u64 key;
+    const struct trace_row *row = trace_is_instruction(r) ? find(t, r, &key) : NULL;
+
+    return row && row->key == key ? (unsigned)(row - t->row) : TRACE_ROWS;
 }
 
 struct trace_record trace_sample(const struct trace_row *row)

@@ -86,10 +86,12 @@ struct trace_row {
 };
 _Static_assert(sizeof(struct trace_row) == 64, "a power of two, for row_at() in trace.c");
 
-/* A record is kept when its reason is this one and an address of it, or RIP, is in the range. */
+/* A record is kept when its reason is this one, an address of it, or RIP, is in the range, and it
+ * accessed the device. */
 struct trace_filter {
     u32 reason; /* TRACE_ANY: all */
     u64 first, last;
+    char device[16]; /* "": all */
 };
 #define TRACE_ANY (~0u)
 
@@ -104,6 +106,9 @@ struct trace {
     struct trace_record record[TRACE_RECORDS]; /* aligned to its size */
     struct trace_row lost[TRACE_REASONS];      /* by reason: what found no free row */
     u64 quiet[TRACE_REASONS];                  /* exits that no instruction of the guest's caused */
+    struct trace_mark {                        /* what `stat diff` counts from */
+        u64 count, ticks;
+    } mark[TRACE_ROWS + TRACE_REASONS], exit_mark[EXIT_REASON_COUNT];
     struct trace_filter filter;
     struct trace_record *exit; /* of the exit being handled, when it is not the newest record */
     struct trace_record none;  /* stands for it when there is no exit */
@@ -145,6 +150,8 @@ void trace_panic_report(struct sink *out);
 
 /* Row number n of all, the lost ones last; NULL past the end. */
 const struct trace_row *trace_row(const struct trace *t, unsigned n);
+/* The number of the row that the record was counted in, or TRACE_ROWS. */
+unsigned trace_row_of(struct trace *t, const struct trace_record *r);
 /* A record like those counted in the row. */
 struct trace_record trace_sample(const struct trace_row *row);
 /* It accessed a device or MSR (r->address, r->value): where, and did it write? */

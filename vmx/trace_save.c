@@ -126,7 +126,7 @@ static void save_rows(struct saver *s, const struct vcpu *v)
         if (!row->count)
             continue;
         trace_instruction(v, &r, instruction, sizeof(instruction));
-        trace_register(v, &r, name, sizeof(name));
+        trace_register(v, &r, name, n < TRACE_ROWS ? sizeof(name) : 1);
         sink_printf(&s->sink, "~R|%llx|%llx|%x|%x|%llx|%llx|", LL(row->count), LL(row->ticks),
                     r.reason, r.why, LL(r.rip), LL(r.address));
         put_bytes(s, r.code.bytes, r.code.length);

@@ -4,17 +4,44 @@ exits, and against each other."""
 import os
 import re
 import subprocess
+import sys
 import tempfile
 
 from dataclasses import dataclass
 
-from harness import Boot, Command, ROOT
+from harness import Boot, Command, INITRAMFS, ROOT, VMLINUZ, linux
+
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+import tracefile  # noqa: E402
 
 GUEST = "build/guests/counts.elf"
 COMMANDS = ["stat", "stat emu 200", "stat top 3", "trace tail 4", "explain", "explain why"]
 SCRIPT = ("timeout 60\nexpect ended: \nsend \\r\nexpect vitrine> \n" +
           "".join(f"send {command}\\r\nexpect vitrine> \n" for command in COMMANDS) + "{SAVE}"
           "send poweroff 0\\r\nexpect end status=0\n")
+
+
+@dataclass
+class Told(Boot):
+    """Also: every exit that Bochs saw is in a row of the saved table or counted as an event, of each
+    reason as many as its counter says."""
+
+    def judge(self, status, text):
+        return super().judge(status, text) or self.told(text)
+
+    @staticmethod
+    def told(text):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "capture"), "w", encoding="utf-8") as file:
+                file.write(text)
+            run, = tracefile.read_capture(file.name)
+        for counter in run.exits:
+            rows = sum(row.count for row in run.rows if row.reason == counter.name)
+            if rows + counter.quiet != counter.count:
+                return f"{counter.count} exits by {counter.name}, told {rows} + {counter.quiet}"
+        total = sum(counter.count for counter in run.exits)
+        bochs = int(re.search(r"run: (\d+) VM exits by Bochs' count", text).group(1))
+        return None if total == bochs > 5000 else f"{total} exits, by Bochs' count {bochs}"
 
 
 @dataclass
@@ -27,10 +54,10 @@ class Adds(Boot):
 
     @staticmethod
     def sums(text):
-        exits = {name: int(n) for name, n in re.findall(r"(?m)^([A-Z_]{2,}) +(\d+) +\d+ +\d+ +\d+$",
-                                                        text)}
+        exits = {name: int(n) for name, n in re.findall(
+            r"(?m)^([A-Z_]{2,}) +(\d+) +\d+ +\d+ +\S+ +\S+ +\d+$", text)}
         table = text[text.index("stat emu 200\n"):text.index("stat top 3\n")]
-        rows = re.findall(r"(?m)^ *(\d+) +\d+ (\S+) +[0-9a-f]+ ", table)
+        rows = re.findall(r"(?m)^ *(\d+) +\d+ +\S+ (\S+) +[0-9a-f]+ ", table)
         events = sum(exits.pop(name, 0) for name in ("EXTERNAL_INTERRUPT", "PREEMPTION_TIMER"))
         told = {}
         for count, name in (row for row in rows if row[1] != "invalid-s"):
@@ -55,7 +82,8 @@ class Adds(Boot):
                 return done.stdout
             with open(f"{capture}.txt", encoding="utf-8") as file:
                 said = file.read()
-        for count, ticks, name in re.findall(r"(?m)^([A-Z_]{2,}) +(\d+) +(\d+) +\d+ +\d+$", text):
+        for count, ticks, name in re.findall(r"(?m)^([A-Z_]{2,}) +(\d+) +(\d+) +\d+ +\S+ +\S+ +\d+$",
+                                              text):
             if not re.search(rf"(?m)^{count} +{ticks} exits +{name} ticks ", said):
                 return f"tools/trace does not say {ticks} exits by {count}"
         tail = re.findall(r"(?m)^\[.*?\] \S+ +(.*)$", text.split("trace tail 4\n")[1])[:4]
@@ -72,18 +100,23 @@ TESTS = [
     Adds(f"trace and statistics ({cpu})", cpu=cpu, args=["--hv-append", "on-end=prompt", GUEST],
          script=SCRIPT.replace("{SAVE}", save), timeout=60, weight=3 + len(save), reject=[r"panic", r"trace was off", r"table is full"],
          expect=[r"^CPUID +701 ", r"^RDMSR +503 ",
-                 r"^ *3001 +\d+ IO +[0-9a-f]+ +pic-master mask +in al, 0x21",
-                 r"^ *2003 +\d+ mmio +[0-9a-f]+ +lapic TPR +mov dword",
-                 r"^ *1009 +\d+ mmio +[0-9a-f]+ +lapic TPR +mov edx, \[",
-                 r"^ *701 +\d+ CPUID +[0-9a-f]+ +cpuid",
-                 r"^ *503 +\d+ RDMSR +[0-9a-f]+ +apic-base \+0 +rdmsr",
-                 r"^ *307 +\d+ CR_ACCESS +[0-9a-f]+ +mov rax, cr8",
+                 r"^ *3001 +\d+ +\S+ IO +[0-9a-f]+ +pic-master mask +in al, 0x21",
+                 r"^ *2003 +\d+ +\S+ mmio +[0-9a-f]+ +lapic TPR +mov dword",
+                 r"^ *1009 +\d+ +\S+ mmio +[0-9a-f]+ +lapic TPR +mov edx, \[",
+                 r"^ *701 +\d+ +\S+ CPUID +[0-9a-f]+ +cpuid",
+                 r"^ *503 +\d+ +\S+ RDMSR +[0-9a-f]+ +apic-base \+0 +rdmsr",
+                 r"^ *307 +\d+ +\S+ CR_ACCESS +[0-9a-f]+ +mov rax, cr8",
                  r"trace tail 4\n(\[.*\n)*.* IO .* out 0xf4, eax; debug-exit \+0 <- 0;.*ticks",
                  r"LIFE +guest debug-exit",
                  r"out 0xf4, eax\n +did +wrote 0 to debug-exit \+0 \(port 0xf4\)",
                  r"3012 x local APIC registers by memory", r"avoid +x2APIC mode"])
     for cpu, save in (("lynnfield", ""), ("haswell", "send trace save\\r\nexpect vitrine> \n"))
 ] + [
+    Told("every exit of a Linux boot is told", needs=[VMLINUZ, INITRAMFS], timeout=240, weight=40,
+         args=linux('vitrine.run="cat /proc/interrupts"', ["--hv-append", "on-end=prompt",
+                                                           "--count-exits"]),
+         script="timeout 200\nexpect ended: \nsend trace save\\r\nexpect ~Z.*\\n\n"
+                "send poweroff 0\\r\nexpect end status=0\n", reject=[r"panic"]),
     Command("tools/trace", ["python3", "tests/trace_tool.py"], parts=True, weight=6),
     Boot("trace: filter and off", args=["--hv-append", "on-end=prompt", "--boot-module",
                                         "{tmp}/module script", GUEST],
@@ -96,6 +129,32 @@ TESTS = [
          expect=[r"trace tail 2\n(\[.*\] RDMSR .* rdmsr; apic-base \+0 -> 0xfee00900;.*ticks\n)+"
                  r"\[.*LIFE", r"CPUID: 1402 exits, 701 told: the trace was off for the others",
                  r"expected an exit reason"]),
+    Boot("trace: full table, diff, filters", cpu="lynnfield", timeout=60, weight=3,
+         args=["--hv-append", "on-end=prompt", "--boot-module", "{tmp}/module script",
+               "{tmp}/image kind=flat mode=16 load=0x7c00 real-mode=emulate"],
+         # 3000 x inc ax; mov cx, 9; in al, 0x21; loop $-2; out 0xf4, al
+         files={"image": b"\x40" * 3000 + b"\xb9\x09\x00\xe4\x21\xe2\xfc\xe6\xf4", "module": b"trace filter device pic-master\n"},
+         script="timeout 60\nexpect ended: \n" + "".join(
+             f"send {command}\\r\nexpect vitrine> \n" for command in (
+                 "trace tail 3", "stat emu 2", "stat diff", "stat diff", "trace filter device disk",
+                 "trace filter vm disk", "trace filter vcpu 1")) +
+                "send poweroff 0\\r\nexpect end status=0\n",
+         expect=[r"trace tail 3\n(\[.*\] STEP .* in al, 0x21; pic-master mask -> .*\n){2}.* LIFE",
+                 r"^ +\d+ +\d+ +- STEP +0 +\(others\)", r"and 20\d\d more rows", r"^3020 instructions emulated in states",
+                 r"^the table is full: \d{3} are told only by reason",
+                 r"stat diff\n(.*\n)+all +[1-9]", r"stat diff\n(.*\n)+all +0 +0$",
+                 r"expected a device's name", r"expected a virtual machine's name",
+                 r"virtual CPU's number"],
+         reject=[r"EXCEPTION_NMI", r"trace was off"]),
+    # 2100 x in al, 0x21; out 0xf4, al
+    Boot("trace: more exits than rows", timeout=60, weight=3,
+         args=["--hv-append", "on-end=prompt", "{tmp}/image kind=flat mode=32 load=0x7c00"],
+         files={"image": b"\xe4\x21" * 2100 + b"\xe6\xf4"},
+         script="timeout 60\nexpect ended: \nsend stat emu 1\\r\nexpect vitrine> \n"
+                "send poweroff 0\\r\nexpect end status=0\n",
+         expect=[r"^ +\d+ +\d+ +\S+ IO +0 +\(others\)",
+                 r"^21\d\d exits: 2101 by instructions, as above, and \d+ by events",
+                 r"^the table is full: \d\d+ are told only by reason"], reject=[r"trace was off"]),
     Boot("trace in the report of a death", args=["--hv-append", "on-end=prompt", "{tmp}/image "
                                                  "kind=flat mode=32 load=0x7c00"],
          # in al, 0x21; jmp far into a page without memory
