@@ -17,7 +17,7 @@ const struct cause explain_causes[EXPLAIN_CAUSES] = {
     {TRACE_ANY, 1 + EMU_MMIO, true, "local APIC registers by memory",
      "no memory is mapped at the APIC's page, so that each access leaves the guest; the CPU tells "
      "the address but not the operation, so the instruction has to be read and carried out",
-     "x2APIC mode (registers by MSR, a third of the cost), or a CPU with APIC-register "
+     "x2APIC mode (registers by MSR, 60 % of the cost), or a CPU with APIC-register "
      "virtualization"},
     {TRACE_ANY, 1 + EMU_MMIO, false, "device registers in memory",
      "no memory is mapped at a device's page, so that each access leaves the guest; the CPU tells "
@@ -120,7 +120,8 @@ static void explain_record(const struct vcpu *v, const struct trace_record *r, s
     print_wrapped(out, "exit", text);
     print_wrapped(out, "why", c->because);
     print_wrapped(out, "avoid", c->avoid);
-    sink_printf(out, "  cost    %u ticks of the TSC until the guest went on\n", r->ticks);
+    if (r->ticks)
+        sink_printf(out, "  cost    %u ticks of the TSC until the guest went on\n", r->ticks);
 }
 
 static void explain_run(const struct vcpu *v, struct sink *out)

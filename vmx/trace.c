@@ -224,7 +224,8 @@ static struct trace_record whole(struct trace *t, const struct trace_record *fro
         r.reason &= (u16)~TRACE_SPECIAL;
         r.why = is_special(from) || r.reason >= EXIT_REASON_COUNT ? r.why : usual_why[r.reason];
     }
-    if (r.why && r.why != 1 + EMU_INTERCEPT)
+    if ((r.why && r.why != 1 + EMU_INTERCEPT) ||
+        (!is_special(from) && !is_msr(&r) && !IS_IN(QUALIFIED, r.reason)))
         r.qualification = 0;
     if (!is_special(from) || !r.why) {
         r.io = EMU_IO_NONE;
@@ -339,7 +340,6 @@ static bool end_plain(struct vcpu *v, u64 now, u64 deadline, u64 ticks, struct t
 {
     u64 key = key_plain(r->rip, r->exit, 0);
 
-    r->qualification = 0;
     return count(v, now, deadline, ticks, r, key, HOME_PLAIN(key));
 }
 
@@ -383,7 +383,6 @@ static bool end_mmio(struct vcpu *v, u64 now, u64 deadline, u64 ticks, struct tr
 static bool end_quiet(struct vcpu *v, u64 now, u64 deadline, u64 ticks, struct trace_record *r)
 {
     r->ticks = (u32)ticks;
-    r->qualification = 0;
     v->trace->quiet[r->reason]++;
     return vcpu_ready(v, now, deadline);
 }
