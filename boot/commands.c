@@ -9,6 +9,7 @@
 #include "arch/x86/machine.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/tsc.h"
+#include "boot/selftest.h"
 #include "drivers/host/cmos.h"
 #include "lib/string.h"
 
@@ -85,6 +86,14 @@ static enum status run_reboot(struct shell *sh, int argc, char **argv)
     machine_reboot();
 }
 
+static enum status run_selftest(struct shell *sh, int argc, char **argv)
+{
+    (void)argc;
+    return selftest_run(argv[1])
+               ? STATUS_OK
+               : shell_fail(sh, 1, STATUS_ENOENT, "expected one of these: %s", selftest_names);
+}
+
 static enum status run_poweroff(struct shell *sh, int argc, char **argv)
 {
     u64 status = 0;
@@ -107,6 +116,8 @@ static const struct shell_command commands[] = {
     {"time", "",
      "how long this machine is up, beside its battery-backed clock (waits for its tick)", NULL,
      run_time, NULL},
+    {"selftest", "NAME", "break Vitrine on purpose, to see what it says", "selftest panic",
+     run_selftest, NULL},
     {"reboot", "", "reset the real machine", NULL, run_reboot, NULL},
     {"poweroff", "[STATUS]", "end the run and switch the real machine off", NULL, run_poweroff,
      NULL},

@@ -21,7 +21,6 @@
 #include "boot/console.h"
 #include "boot/hypervisor.h"
 #include "boot/multiboot.h"
-#include "boot/selftest.h"
 #include "lib/log.h"
 #include "lib/parse.h"
 
@@ -133,8 +132,6 @@ static void init_cpus(void)
 
 _Noreturn void boot_main(u32 magic, u32 info)
 {
-    char option[16];
-
     percpu_init_boot();
     trap_init();
     console_init();
@@ -147,8 +144,5 @@ _Noreturn void boot_main(u32 magic, u32 info)
     init_cpus();
     log_info("boot", "host is up: %llu KiB of memory free, tsc=%#llx",
              (unsigned long long)(mem_free_bytes() / KiB), (unsigned long long)rdtsc());
-    if (boot_option(boot_info.cmdline, "selftest", option, sizeof(option)))
-        selftest_run(option);
-
     hypervisor_run(&boot_info);
 }

@@ -214,27 +214,30 @@ static NOINLINE void selftest_nmi(void)
     log_error("selftest", "the second NMI did not come");
 }
 
-void selftest_run(const char *name)
+#define SELFTESTS(X) \
+    X(fault)         \
+    X(stack) X(panic) X(text) X(alias) X(execute) X(divide) X(jump) X(nmi) X(msr) X(irq) X(memory)
+
+#define X(name) #name " "
+const char selftest_names[] = SELFTESTS(X);
+#undef X
+
+bool selftest_run(const char *name)
 {
     static const struct {
         const char *name;
         void (*run)(void);
     } tests[] = {
-        {"fault", selftest_fault},   {"stack", selftest_stack},  {"panic", selftest_panic},
-        {"text", selftest_text},     {"alias", selftest_alias},  {"execute", selftest_execute},
-        {"divide", selftest_divide}, {"msr", selftest_msr},      {"memory", selftest_memory},
-        {"nmi", selftest_nmi},       {"reboot", machine_reboot}, {"jump", selftest_jump},
-        {"irq", selftest_irq},
+#define X(name) {#name, selftest_##name},
+        SELFTESTS(X)
+#undef X
+            {"reboot", machine_reboot},
     };
-    for (unsigned i = 0; i < ARRAY_SIZE(tests); i++) {
+    for (unsigned i = 0; i < ARRAY_SIZE(tests); i++)
         if (strcmp(tests[i].name, name) == 0) {
             log_info("selftest", "running \"%s\"", name);
             tests[i].run();
-            return;
+            return true;
         }
-    }
-    log_error("selftest",
-              "no test \"%s\"; there are fault, stack, panic, text, alias, execute, "
-              "divide, jump, nmi, reboot, msr, irq, memory",
-              name);
+    return false;
 }

@@ -193,6 +193,8 @@ e | err EINVAL
 "" | err ENOENT
 kill 1 | err EINVAL
 reset 1 | err EINVAL
+selftest nothing | err ENOENT
+selftest msr | EFER yes
 reboot 1 | err EINVAL
 poweroff x | err EFORMAT
 poweroff 256 | err ERANGE
@@ -252,7 +254,7 @@ class Session(Boot):
 
 
 # Ends the run, or takes the terminal away.
-DEADLY = ["poweroff", "reboot", "mode", "con", "kill", "reset", "time", "log", "history", "gdb"]
+DEADLY = ["poweroff", "selftest", "reboot", "mode", "con", "kill", "reset", "time", "log", "history", "gdb"]
 WORDS = ["0", "1", "7", "64", "0x10", "0x100000", "0xfee00000", "0xffffffffffffffff", "4K", "rsp", "rip",
          "rip+3", "guest_main", "guest_entry-1", "run", "nothing", "w", "rw", "q", "a", "s", "exit", "io",
          "cpuid", "all", "on", "off", "filter", "reason", "addr", "IO", "emu", "top", "rules", "reset",
