@@ -76,6 +76,34 @@ def linux(folder):
          ["linux16"])
 
 
+class PostBoot(Boot):
+    """SeaBIOS until it has found nothing to boot: ticks (the clock has 50 MHz) and instructions
+    emulated in states that cannot be entered are at most the two numbers of `most`."""
+    most = None
+
+    def judge(self, status, text):
+        why = super().judge(status, text)
+        if why:
+            return why
+        begin, end = (float(re.search(rf"\[(\d+\.\d+)\] c0 guest: {words}", text).group(1))
+                      for words in ("running", "bios: No bootable device"))
+        ticks = (end - begin) * 50e6
+        emulated = sum(map(int, re.findall(r"(?m)^ +(\d+) +\d+ +\d+ [0-9a-f]{8}", text)))
+        with open(self.log(), "a", encoding="utf-8") as log:
+            log.write(f"\n{ticks / 1e6:.1f} M ticks, {emulated} instructions emulated\n")
+        if ticks > self.most[0] or emulated > self.most[1]:
+            return f"{ticks / 1e6:.1f} M ticks, {emulated} instructions emulated: too many"
+        return None
+
+
+def post(cpu, words, ticks, emulated):
+    test = PostBoot(f"what SeaBIOS costs ({cpu}{words and ' ' + words})", cpu=cpu, timeout=90,
+                    weight=8, needs=[SEABIOS], script=COST, files={"quiet": b"trace off\n"},
+                    args=["--boot-module", "{tmp}/quiet script", f"{GUEST} {words}"])
+    test.most = ticks, emulated
+    return test
+
+
 class FloppyBoot(Boot):
     """A firmware guest with the floppy that build(folder) writes."""
     build = None
@@ -139,6 +167,20 @@ send poweroff 0\\r
 expect end status=0
 """
 
+COST = """\
+timeout 80
+expect Retrying in 60 seconds
+send \\x1d
+expect vitrine>
+send log\\r
+expect bios: No bootable device
+expect vitrine>
+send stat rules\\r
+expect vitrine>
+send poweroff 0\\r
+expect end status=0
+"""
+
 TESTS = [
     *ladder("SeaBIOS to its end", CPUS, args=[GUEST], script=POST, timeout=60, weight=5,
             needs=[SEABIOS],
@@ -146,6 +188,9 @@ TESTS = [
                     r"addr 0x0000000000000000 len 0x0000000004000000 \[RAM\]",
                     r"bios: ACPI: parse DSDT", r"bios: sercon: using ioport 0x3f8"],
             reject=[r"WARNING", r"[Uu]nable to"]),
+    post("haswell", "", 9e6, 0),
+    post("lynnfield", "", 15e6, 20e3),
+    post("haswell", "unrestricted=off real-mode=emulate", 100e6, 2e6),
     *[floppy("SeaBIOS boots a floppy", boot_sector, cpu,
              expect=[r"Booting from Floppy", r"boot sector on the screen", r"the timer ticks",
                      r"the last sector", r"end status=0"]) for cpu in CPUS],
