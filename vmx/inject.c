@@ -103,6 +103,13 @@ static void write_event(struct vcpu *v, struct emu_event *e)
             s->dirty |= STATE_DR7;
         }
     }
+    /* Entry pushes RFLAGS as they are: a fault's RF is to be there (vol. 3B, 17.3.1.1). */
+    if (e->type == EMU_EVENT_HARD_EXCEPTION && !v->reinject && e->vector != VECTOR_DB &&
+        e->vector != VECTOR_MC) {
+        vcpu_load(v, STATE_RFLAGS);
+        s->rflags |= RFLAGS_RF;
+        s->dirty |= STATE_RFLAGS;
+    }
     if (e->has_error) {
         vcpu_load(v, STATE_CR0);
         if (!(s->cr0 & CR0_PE))

@@ -63,6 +63,22 @@ TEST(undefined)
     EXPECT_TRAP(VECTOR_UD, 0, __asm__ volatile(".byte 0xc4, 0x00, 0x00, 0x00, 0x00"));
 }
 
+/* Where the instruction exits and the hypervisor finds the fault, too. */
+TEST(found_by_the_hypervisor)
+{
+    struct trap t = CATCH(__asm__ volatile("lea 1f(%%rip), %%rax; 1: mov %0, %%cr4"
+                                           :
+                                           : "r"(~0ull)
+                                           : "rax"));
+
+    EXPECT_EQ(t.vector, VECTOR_GP);
+    EXPECT_EQ(t.rip, t.rax);
+    EXPECT(t.rflags & RFLAGS_RF);
+    t = CATCH(wrmsr(0xc0000080, ~0ull)); /* EFER */
+    EXPECT_EQ(t.vector, VECTOR_GP);
+    EXPECT(t.rflags & RFLAGS_RF);
+}
+
 TEST(int_n)
 {
     struct trap t = CATCH(__asm__ volatile("lea 1f(%%rip), %%rax; int $0x55; 1:" : : : "rax"));
