@@ -63,14 +63,14 @@ UNIT_CFLAGS   := $(filter-out -Wconversion,$(HOST_CFLAGS))
 LIBC_NAMES    := memcpy memmove memset memcmp strlen strcmp strncmp strchr
 $(BUILD)/host/lib/string.c.o: private HOST_CFLAGS += -fno-builtin $(foreach f,$(LIBC_NAMES),-D$(f)=lib_$(f))
 
-.PHONY: all help run iso esp signed unit test check coverage bench size setup clean linux bootable guests
+.PHONY: all help capabilities run iso esp signed unit test check coverage bench size setup clean linux bootable guests
 
 # The Debian packages for what was asked for are there before anything else happens.
 GOALS := $(or $(MAKECMDGOALS),all)
 ifeq ($(VITRINE_SETUP)$(filter-out clean help,$(GOALS)),)
 SETUP :=
 else ifndef VITRINE_SETUP
-SETUP := build $(if $(filter run iso esp test bench,$(GOALS)),run) \
+SETUP := build $(if $(filter run iso esp capabilities test bench,$(GOALS)),run) \
          $(if $(filter unit check test coverage,$(GOALS)),test)
 $(shell tools/setup $(SETUP) >&2)
 ifneq ($(.SHELLSTATUS),0)
@@ -344,6 +344,9 @@ test: bootable linux iso esp $(UNIT_BIN) $(GUEST_BIN) $(BENCH_GUEST) $(ORACLE_BI
 coverage: ## what of the emulator the host tests execute, by line and branch
 
 bench: ## cost of exits, boot time and size, beside KVM's
+
+capabilities: bootable ## docs/capabilities.md anew, from what each CPU model of Bochs says
+	$(Q)$(PYTHON) tools/capabilities.py
 
 size: $(BUILD)/vitrine.elf ## size of the image, lines of code by folder
 	$(Q)tools/size

@@ -22,6 +22,8 @@ SKIPPED = 77  # exit status of a program that could not test anything, and has s
 # Bochs' CPU models with EPT, oldest first, and the two that cannot run guests for lack of it or of
 # VT-x altogether.
 LADDER = ["lynnfield", "arrandale", "sandy", "haswell", "skylake"]
+LADDER_OF_TEN = ["lynnfield", "arrandale", "sandy", "ivy", "haswell", "broadwell", "skylake", "cnl",
+                 "icelake", "tigerlake"]
 WITHOUT_EPT, WITHOUT_VMX = "penryn", "zambezi"
 
 # A kernel command line that keeps Linux quick on an emulator, and complete.

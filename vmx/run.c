@@ -104,7 +104,8 @@ static void flush_tlb(struct vcpu *v)
     bool failed = false;
 
     v->requests &= ~(u32)REQUEST_FLUSH_TLB;
-    if (v->vpid && caps_has(v->vm->caps, CAP_EPT, EPT_INVVPID))
+    if (v->vpid && caps_has(v->vm->caps, CAP_EPT, EPT_INVVPID) &&
+        (v->vm->caps->bits[CAP_EPT] & (EPT_INVVPID_SINGLE | EPT_INVVPID_ALL)))
         __asm__ volatile("invvpid %1, %2"
                          : "=@ccbe"(failed)
                          : "m"(descriptor), "r"(type)
