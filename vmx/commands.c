@@ -126,15 +126,11 @@ static enum status show_field(struct shell *sh, const struct vmcs_field_info *f)
     return STATUS_OK;
 }
 
-/* Fields are named in capitals; people type small letters. */
-static bool field_matches(const char *name, const char *typed)
+static bool field_matches(const char *field, const char *typed)
 {
-    for (; *typed; name++, typed++) {
-        char c = *typed >= 'a' && *typed <= 'z' ? (char)(*typed - 32) : *typed;
-        if (*name != c)
-            return false;
-    }
-    return true;
+    char name[64], want[64];
+
+    return str_starts(name_lower(field, name, sizeof(name)), name_lower(typed, want, sizeof(want)));
 }
 
 static enum status run_vmcs(struct shell *sh, int argc, char **argv)
@@ -167,7 +163,7 @@ static void complete_vmcs(struct shell *sh, int argc, char **argv, struct comple
     (void)argv;
     completions_add(c, "check");
     for (unsigned i = 0; i < vmcs_field_count; i++)
-        completions_add(c, vmcs_fields[i].name);
+        complete_lower(c, vmcs_fields[i].name);
 }
 
 static enum status end_vm(struct shell *sh, enum vm_end how)

@@ -79,15 +79,11 @@ static enum status run_step(struct shell *sh, int argc, char **argv)
     return s;
 }
 
-/* Names are in capitals; people type small letters. */
 static bool is_reason(u32 reason, const char *typed)
 {
     char name[40];
 
-    str_copy(name, sizeof(name), exit_reason_name(reason));
-    for (char *c = name; *c; c++)
-        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c | 0x20) : *c;
-    return strcmp(name, typed) == 0;
+    return strcmp(name_lower(exit_reason_name(reason), name, sizeof(name)), typed) == 0;
 }
 
 static enum status run_until(struct shell *sh, int argc, char **argv)
@@ -118,13 +114,8 @@ static void complete_until(struct shell *sh, int argc, char **argv, struct compl
     (void)argv;
     if (argc == 2)
         completions_add(c, "exit");
-    for (u32 reason = 0; argc > 2 && reason < EXIT_REASON_COUNT; reason++) {
-        char name[40];
-        str_copy(name, sizeof(name), exit_reason_name(reason));
-        for (char *at = name; *at; at++)
-            *at = *at >= 'A' && *at <= 'Z' ? (char)(*at | 0x20) : *at;
-        completions_add(c, name);
-    }
+    for (u32 reason = 0; argc > 2 && reason < EXIT_REASON_COUNT; reason++)
+        complete_lower(c, exit_reason_name(reason));
 }
 
 static void list_points(struct shell *sh, const struct vm *vm)

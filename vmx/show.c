@@ -71,6 +71,21 @@ void vcpu_show(struct vcpu *v, struct sink *out)
         sink_printf(out, "at RIP: no instruction can be read\n");
 }
 
+const char *name_lower(const char *name, char *out, size_t cap)
+{
+    (void)str_copy(out, cap, name);
+    for (char *c = out; *c; c++)
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c | 0x20) : *c;
+    return out;
+}
+
+void complete_lower(struct completions *c, const char *name)
+{
+    char lower[64];
+
+    completions_add(c, name_lower(name, lower, sizeof(lower)));
+}
+
 const char *exit_reason_name(u32 reason)
 {
     static const char *const reasons[EXIT_REASON_COUNT] = {

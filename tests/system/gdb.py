@@ -82,6 +82,36 @@ info registers rip cr0
 delete
 detach
 """
+# A boot sector: mov sp, 0x7c00; mov ax, 0x1234;
+# push ax; inc ax; call 0x7c0d; 0x7c0b: jmp 0x7c0b; 0x7c0d: out 0xf4, al with al = 0.
+SECTOR = bytes.fromhex("bc007c b83412 50 40 e80200 ebfe 30c0 e6f4 ebfe")
+SMALL = """\
+target remote 127.0.0.1:{{port}}
+show architecture
+info registers {pc} {ax} {sp} cs eflags cr0
+x/2i ${code}
+stepi
+stepi
+print/x ${pc}
+set ${ax} = 0x4321
+print/x ${ax}
+hbreak *{at}
+continue
+x/i ${code}
+x/2xh ${sp}
+delete
+detach
+"""
+
+
+def small(bits, architecture, pc, commands, **fields):
+    """A session in 16- or 32-bit code, which GDB knows only from target.xml."""
+    files = {"module": f"gdb guest {bits}\n".encode(), **fields.pop("files", {})}
+    return Session(f"gdb: {bits}-bit code by target.xml", commands=SMALL.format(**commands), files=files,
+                   timeout=90, weight=6, reject=[r"panic", r"[Ee]rror in sourced",
+                                                 r"[Ww]arning: .*description"], **fields)
+
+
 NAMES = "do_sys_openat2|do_filp_open|path_openat|vfs_read"
 
 TESTS = [
@@ -107,6 +137,20 @@ TESTS = [
                     r"^rip +0xfff0 ", r"Switching to thread 1", r"^rip +0x\w+ +0x\w+ <guest_main>",
                     r"^cr0 +0x8", r"detached", r"^\d+ passed, 0 failed"],
             reject=[r"panic", r"[Ee]rror in sourced"]),
+    small(32, "i386", "eip", {"pc": "eip", "ax": "eax", "sp": "esp", "code": "pc", "at": "0x10001e"},
+          args=["--boot-module", "{tmp}/module script", "--hv-append", "gdb=wait",
+                "build/guests/debug.elf"],
+          expect=[r"currently \"i386\"", r"^eip +0x10000c ", r"^eax +0x2badb002 ", r"^cr0 +0x11 ",
+                  r"0x10000c:\tcli", r"0x10000d:\tcld", r"\$1 = 0x10000e$", r"\$2 = 0x4321$",
+                  r"^Breakpoint 1, 0x0010001e", r"0x10001e:\tmov +\$0x111000,%edi", r"0x11b000:"]),
+    small(16, "i8086", "eip", {"pc": "eip", "ax": "eax", "sp": "esp", "code": "pc", "at": "0x7c0d"},
+          files={"sector": SECTOR},
+          args=["--boot-module", "{tmp}/module script", "--hv-append", "gdb=wait",
+                "{tmp}/sector kind=flat"],
+          expect=[r"currently \"i8086\"", r"^eip +0x7c00 ", r"^cs +0x0 ",
+                  r"0x7c00:\tmov +\$0x7c00,%sp", r"0x7c03:\tmov +\$0x1234,%ax",
+                  r"\$1 = 0x7c06$", r"\$2 = 0x4321$", r"^Breakpoint 1, 0x00007c0d",
+                  r"0x7c0d:\txor +%al,%al", r"0x7bfc:\t0x7c0b\s+0x4321", r"end status=0"]),
     Session("gdb: Linux by /proc/kallsyms", commands=LINUX, timeout=300, weight=50,
             ready="symbols are told",
             args=linux(args=["--hv-append", "gdb=com2"]),

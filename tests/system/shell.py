@@ -39,7 +39,7 @@ vm guest 1 | err ERANGE
 vm nobody | err ENOENT
 regs | RIP 000000000010000c .*32-bit mode
 regs 1 | err EINVAL
-vmcs guest_rip | GUEST_RIP +000000000010000c
+vmcs Guest_RIP | GUEST_RIP +000000000010000c
 vmcs | HOST_RIP
 vmcs check | .
 vmcs nothing | err ENOENT
@@ -282,17 +282,28 @@ NAMES = sorted({typed.split()[0] for typed, _ in CASES} - set(DEADLY))
 # Output costs most: short of that, what prints pages is left to the session above.
 TERSE = [name for name in NAMES if name not in ("help", "caps", "vmcs", "devs", "trace", "stat", "io",
                                                 "mem", "xh", "regs", "symbols", "mmio", "irq", "cpus")]
+SCRIPT = "\n".join(["mode machine", *fuzz(1, 4000, TERSE), "echo the script ended", ""])
 TYPED = "".join(f"send {line}\\r\n" for line in fuzz(2, 150, TERSE))
+TO_PROMPT = "timeout 100\nexpect console: guest\nsend \\x1d\nexpect hypervisor's prompt\n"
+TAB = {"vmcs guest_ri": "vmcs guest_rip", "until exit ept_v": "ept_violation",
+       "symbols guest_mai": "symbols guest_main", "devs io": "ioapic", "vm gue": "vm guest",
+       "x rsp 16 ": "b .*w .*d .*q .*a .*s", "he": "help", "inject nm": "inject nmi"}
 
 TESTS = [
     Session("shell: every command, by a program", script=session(), status=9, timeout=90, weight=8,
-            args=["--ips", "4000000", "--gdb", str(free_port()), "--hv-append", "gdb=wait on-end=prompt", GUEST],
+            args=["--ips", "4000000", "--gdb", str(free_port()), "--hv-append",
+                  "gdb=wait on-end=prompt", GUEST],
             reject=[r"panic"]),
+    Boot("shell: Tab completes", timeout=60, weight=3, status=9, reject=[r"panic"],
+         args=["--append", "spin", "--hv-append", "on-end=prompt", "build/guests/hostile.elf"],
+         script=TO_PROMPT + "".join(f"expect vitrine> \nsend {typed}\\t\nexpect {whole}\nsend \\x03\n"
+                                    for typed, whole in TAB.items()) +
+         "send poweroff 9\\r\nexpect end status=9\n"),
     Boot("shell: random lines", timeout=120, weight=15, status=9, reject=[r"panic"],
-         files={"module": ("\n".join(fuzz(1, 3000, TERSE)) + "\necho the script ended\n").encode()},
-         script="timeout 100\nexpect (?m)^the script ended\r\nexpect console: guest\nsend \\x1d\n"
-                "expect hypervisor's prompt\nsend mode machine\\r\nexpect ok\r\n" + TYPED + "send echo still alive\\r\nexpect \\nstill alive\r\n"
-                "send poweroff 9\\r\nexpect end status=9\n",
+         files={"module": SCRIPT.encode()},
+         script="timeout 100\nexpect (?m)^the script ended\r\n" + TO_PROMPT + TYPED +
+         "send echo still alive\\r\nexpect \\nstill alive\r\n"
+         "send poweroff 9\\r\nexpect end status=9\n",
          args=["--ips", "4000000", "--hv-append", "on-end=prompt",
                "--boot-module", "{tmp}/module script", GUEST]),
 ]
