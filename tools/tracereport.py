@@ -129,7 +129,7 @@ class Picture:
         self.add(f'<path fill="{colour}" d="M{over[1:]} {under} Z"/>')
 
     def axes(self, xlabel, ylabel="", xticks=None, yticks=None, xformat=label, yformat=label):
-        for value in ticks_of_axis(*self.ys, 4) if yticks is None else yticks:
+        for value in ticks_of_axis(*self.ys, 6) if yticks is None else yticks:
             self.line(self.x0, self.y(value), self.x1, self.y(value))
             self.text(self.x0 - 8, self.y(value) + 4, yformat(value), "end")
         for value in ticks_of_axis(*self.xs, 10) if xticks is None else xticks:
@@ -194,10 +194,10 @@ def steps(run):
     out = []
     for a, b in zip(run.slices, run.slices[1:]):
         counts = {n: (c - a.count.get(n, 0)) % 2**32 for n, c in b.count.items()}
-        out.append((run.seconds(a.tsc), run.seconds(b.tsc), counts, b.ticks - a.ticks,
+        out.append((max(run.seconds(a.tsc), 0), run.seconds(b.tsc), counts, b.ticks - a.ticks,
                     b.halted - a.halted))
     # Before the guest began there was nothing.
-    while out and out[0][1] < 0 or out and not any(out[0][2].values()) and not out[0][4]:
+    while out and out[0][1] <= 0 or out and not any(out[0][2].values()) and not out[0][4]:
         del out[0]
     return out
 

@@ -15,7 +15,8 @@
 
 #define LL(x) ((unsigned long long)(x))
 
-#define PROBES 16u /* places a row can be at, from its home on */
+#define PROBES     16u                             /* places a row can be at, from its home on */
+#define PROBE_STEP (37 * sizeof(struct trace_row)) /* away from the homes of its neighbours */
 
 /* Qualification of port accesses, SDM vol. 3C, table 27-5. */
 #define IO_IN      BIT(3)
@@ -103,6 +104,7 @@ void trace_idle(struct vcpu *v)
 {
     v->trace->none = (struct trace_record){.reason = EXIT_NONE};
     v->trace->exit = &v->trace->none;
+    v->trace->stepped = 0;
 }
 
 static bool is_msr(const struct trace_record *r)
@@ -185,7 +187,7 @@ static struct trace_row *find(struct trace *t, const struct trace_record *r, u64
     u64 home;
 
     *key = key_of(r, r->reason, &home);
-    for (unsigned i = 0; i < PROBES; i++, home += sizeof(struct trace_row)) {
+    for (unsigned i = 0; i < PROBES; i++, home += PROBE_STEP) {
         struct trace_row *row = row_at(t, home);
         if (row->key == *key)
             return row;
@@ -288,7 +290,7 @@ static inline void count_at(struct vcpu *v, struct trace_record *r, u64 key, u64
     struct trace_row *row = row_at(v->trace, home);
 
     for (unsigned i = 1; i < PROBES && row->key != key; i++)
-        row = row_at(v->trace, home += sizeof(*row));
+        row = row_at(v->trace, home += PROBE_STEP);
     if (unlikely(row->key != key)) {
         count_whole(v, r);
         return;
@@ -435,7 +437,9 @@ void trace_end_slowly(struct vcpu *v, u64 ticks)
 {
     struct trace_record *r = exit_record(v);
 
+    ticks -= v->trace->stepped;
     v->trace->exit = NULL;
+    v->trace->stepped = 0;
     r->ticks = (u32)(ticks < ~0u ? ticks : ~0u);
     count_special(v, r);
     filter(v, r);
@@ -460,6 +464,7 @@ void trace_emulated(struct vcpu *v, enum emu_reason why)
     if (why == EMU_INVALID_STATE) {
         r->tsc = v->stepped;
         r->ticks = (u32)(rdtsc() - v->stepped);
+        v->trace->stepped += r->ticks;
     }
     count_special(v, r);
     filter(v, r);

@@ -112,6 +112,7 @@ struct trace {
     struct trace_filter filter;
     struct trace_record *exit; /* of the exit being handled, when it is not the newest record */
     struct trace_record none;  /* stands for it when there is no exit */
+    u64 stepped;               /* ticks of it that steps had, which have records of their own */
     struct trace_slice slice[TRACE_SLICES];
     unsigned slices;
     u64 slice_ticks; /* at least so long */
