@@ -71,7 +71,7 @@ static enum status resolve(struct load *l, const struct vm_file *f, const struct
 static enum status check_disk(struct load *l, const struct vm_file *f, const struct image *modules,
                               unsigned count)
 {
-    struct image disk;
+    struct image disk = {0};
     enum status s = resolve(l, f, modules, count, &disk);
 
     if (s == STATUS_OK && disk.size % VBLK_SECTOR != 0)

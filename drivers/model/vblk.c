@@ -151,7 +151,7 @@ static u32 carry_out(struct vblk *d, const struct chain *c)
 {
     static const u8 id[ID_SIZE] = "vitrine disk";
     u64 room = c->to_write - 1;
-    struct header h;
+    struct header h = {0};
     u8 result = DONE;
 
     take(c, &h, sizeof(h));
