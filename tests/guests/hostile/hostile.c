@@ -86,12 +86,16 @@ TEST(deadly_deed)
     SKIP("none asked for");
 }
 
+#define WIDER 7 /* so many ports apart, at every alignment, there are wider accesses, too */
+
 TEST(read_every_port)
 {
     if (!under_hypervisor())
         SKIP("no hypervisor");
     for (unsigned port = 0; port < 0x10000; port++) {
         (void)inb((u16)port);
+        if (port % WIDER)
+            continue;
         (void)inw((u16)port);
         (void)inl((u16)port);
     }
@@ -106,6 +110,8 @@ TEST(write_every_port)
         if (is_needed(port))
             continue;
         outb((u16)port, 0xff);
+        if (port % WIDER)
+            continue;
         outw((u16)port, 0x5a5a);
         outl((u16)port, 0);
     }
