@@ -251,6 +251,7 @@ static bool follows_call(struct vcpu *v, u64 to)
     return code[2] == 0xe8;
 }
 
+#define ORC            "__start_orc_unwind"
 #define BACKTRACE_MAX  32
 #define BACKTRACE_SCAN 2048 /* bytes of the stack, where frames are not chained */
 
@@ -263,8 +264,8 @@ static void show_frame(struct shell *sh, const struct vm *vm, unsigned n, u64 at
 }
 
 /*
- * By the chain of frame pointers as far as it leads; for what keeps none (Linux with ORC) then
- * whatever on the stack looks like a return address, marked with "?".
+ * By the chain of frame pointers as far as it leads; then, and at once in a Linux that keeps none
+ * (it has ORC tables), whatever on the stack looks like a return address, marked with "?".
  */
 static enum status run_bt(struct shell *sh, int argc, char **argv)
 {
@@ -288,7 +289,8 @@ static enum status run_bt(struct shell *sh, int argc, char **argv)
     if (vm_symbol(v->vm, s->rip, name, sizeof(name)) && !strchr(name, '+') &&
         peek_value(v, base + (s->gpr[RSP] & mask), LINEAR, word, &to) && follows_call(v, to))
         show_frame(sh, v->vm, n++, to, true); /* the function has made no frame yet */
-    for (; n < BACKTRACE_MAX && peek_value(v, base + frame, LINEAR, word, &next) &&
+    bool chained = symbols_lookup(&v->vm->symbols, ORC, sizeof(ORC) - 1) < 0;
+    for (; chained && n < BACKTRACE_MAX && peek_value(v, base + frame, LINEAR, word, &next) &&
            peek_value(v, base + frame + word, LINEAR, word, &to) && follows_call(v, to);
          n++) {
         show_frame(sh, v->vm, n, to, true);
@@ -296,7 +298,7 @@ static enum status run_bt(struct shell *sh, int argc, char **argv)
             return STATUS_OK;
         frame = next;
     }
-    u64 from = n > 1 ? frame : s->gpr[RSP] & mask;
+    u64 from = chained && n > 1 ? frame : (s->gpr[RSP] & mask) + (n - 1) * word;
     for (u64 at = from; at - from < BACKTRACE_SCAN && n < BACKTRACE_MAX; at += word)
         if (peek_value(v, base + at, LINEAR, word, &to) && to && follows_call(v, to))
             show_frame(sh, v->vm, n++, to, false);
