@@ -45,27 +45,43 @@ static __attribute__((noinline)) void io_breakpoints(struct vcpu *v, u64 dr7)
     inject_event(v, db);
 }
 
-enum exit_action exit_io(struct vcpu *v)
+static inline __attribute__((always_inline)) void access(struct vcpu *v, u64 q)
 {
     static const u32 masks[8] = {0xff, 0xffff, 0, 0xffffffff};
-    u64 q = vmread(VMCS_EXIT_QUALIFICATION);
     u64 *rax = &v->state.gpr[RAX];
     struct bus *bus = v->vm->parts.bus;
     u32 mask = masks[q & 7];
 
-    if (unlikely(q & IO_STRING))
-        return emulate_one(v, EMU_PIO);
-    vm_lock(v->vm);
     if (q & IO_IN) {
         u32 value = bus_port_read(bus, v->index, IO_PORT(q), IO_SIZE(q)) & mask;
         *rax = mask == 0xffffffff ? value : (*rax & ~(u64)mask) | value;
     } else {
         bus_port_write(bus, v->index, IO_PORT(q), IO_SIZE(q), (u32)*rax & mask);
     }
+}
+
+/* The usual access is the rest of exit_io(). */
+static __attribute__((noinline)) enum exit_action unusual(struct vcpu *v, u64 q)
+{
+    u64 dr7 = vmread(VMCS_GUEST_DR7);
+
+    vm_lock(v->vm);
+    access(v, q);
     vm_unlock(v->vm);
     enum exit_action action = exit_retire(v);
-    u64 dr7 = vmread(VMCS_GUEST_DR7);
-    if (unlikely(dr7 & DR7_ENABLED))
+    if (dr7 & DR7_ENABLED)
         io_breakpoints(v, dr7);
     return action;
+}
+
+enum exit_action exit_io(struct vcpu *v)
+{
+    u64 q = vmread(VMCS_EXIT_QUALIFICATION);
+
+    if (unlikely(q & IO_STRING))
+        return emulate_one(v, EMU_PIO);
+    if (unlikely(v->vm->shared || (vmread(VMCS_GUEST_DR7) & DR7_ENABLED)))
+        return unusual(v, q);
+    access(v, q);
+    return exit_retire(v);
 }
