@@ -450,12 +450,11 @@ void trace_emulated(struct vcpu *v, enum emu_reason why)
     bool step = why == EMU_INVALID_STATE || why == EMU_DEBUG;
     struct trace_record *r = step ? add(v, TRACE_STEP, v->emu.record.rip) : exit_record(v);
 
-    record_emulated(&v->emu.record, r);
     r->why = (u8)(why + 1);
-    if (why == EMU_TASK_SWITCH) { /* there was no look at the instruction */
-        r->io = EMU_IO_NONE;
-        r->code.length = 0;
-    }
+    r->io = EMU_IO_NONE;
+    r->code.length = 0;
+    if (why != EMU_TASK_SWITCH) /* at which there is no look at the instruction */
+        record_emulated(&v->emu.record, r);
     if (!step) {
         r->qualification = 0;
         r->reason |= TRACE_SPECIAL;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Measure Vitrine on Bochs, where a tick of the TSC is an instruction: what exits cost, what it
-adds to Linux's boot, and its size. A report, not a test: no figure makes it fail.
+adds to Linux's boot, and its size. A report, not a test: no figure makes it fail. With --trace only what tracing adds to exits,
+and that is a test.
 
 Linux's boot is from the 32-bit entry of the compressed kernel, which decompresses itself for some
 90 M ticks, to the first user-space instruction, at equal memory and clock rate; in three ways:
@@ -56,6 +57,7 @@ KVM = {
 # (by PVH, so without the decompression).
 KVM_BOOT, KVM_EXITS, KVM_TICKS = 1.134, 7306, 57e6
 
+TRACE_MOST, TRACE_DISPLACED = 30, 3
 NO_EXIT = 20  # ticks; below it there was none
 # Made alike the bare machine cannot switch itself off.
 BARE_SCRIPT = "expect kernel entered at tsc=0x[0-9A-F]{16}\nquit\n"
@@ -79,7 +81,7 @@ def say(text):
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def run(name, cpu, args, script=""):
+def run(name, cpu, args, script="", traced=False):
     """The serial output of tools/run."""
     start = time.monotonic()
     with tempfile.NamedTemporaryFile("w", suffix=".script") as file:
@@ -87,7 +89,7 @@ def run(name, cpu, args, script=""):
         file.flush()
         line = ["tools/run", "--host", "bochs", "--timeout", "300", "--ips", str(HZ), "--cpu", cpu]
         line += (["--script", file.name] if script else []) + args
-        if "--bare" not in args:  # KVM's figures are without tracing too
+        if "--bare" not in args and not traced:  # KVM's figures are without tracing too
             line += ["--boot-module", "tests/bench/trace-off script"]
         done = subprocess.run(line, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False)
     text = done.stdout.decode(errors="replace").replace("\r", "")
@@ -150,6 +152,25 @@ def report_real_mode(text):
         print(f"  {name:26}{n:>9}")
 
 
+def report_trace():
+    """What tracing adds to one exit; true when that is too much. A row whose first place in the table
+    is another's takes more (vmx/trace.c); which those are, is chance."""
+    on, off = ({name: int(n) for name, n in re.findall(r"(?m)^bench (\S+) (\d+)", run(
+        "single exits", "skylake", [GUEST], traced=traced))} for traced in (True, False))
+    print("\nWhat the trace adds to one exit, ticks (corei7_skylake_x)")
+    over = 0
+    for name in on:
+        if re.search("ipi|deadline", name):  # several exits, and the injection
+            continue
+        added = (on[name] - off[name]) // (2 if "twice" in name else 1)
+        print(f"  {name:26}{added:9}")
+        over += added > TRACE_MOST
+        if added > 3 * TRACE_MOST:
+            return 1
+    print(f"  at most {TRACE_MOST}, but for {over}, whose row is displaced")
+    return over > TRACE_DISPLACED
+
+
 def report_boot(boots, outside):
     (bare, (guest, text)), (bare_alike, (guest_alike, _)) = boots["plain"], boots["alike"]
     stat = section(text, "stat")
@@ -183,6 +204,8 @@ def report_footprint(memory):
 
 def main():
     os.chdir(ROOT)
+    if sys.argv[1:] == ["--trace"]:
+        return report_trace()
     start = time.monotonic()
     say("six runs of Bochs, about a minute or two")
     with concurrent.futures.ThreadPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:

@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 import tracefile  # noqa: E402
 
 GUEST = "build/guests/counts.elf"
+BENCH = "build/guests/bench-vmexit.elf"
 COMMANDS = ["stat", "stat emu 200", "stat top 3", "trace tail 4", "explain", "explain why"]
 SCRIPT = ("timeout 60\nexpect ended: \nsend \\r\nexpect vitrine> \n" +
           "".join(f"send {command}\\r\nexpect vitrine> \n" for command in COMMANDS) + "{SAVE}"
@@ -120,6 +121,9 @@ TESTS = [
          script="timeout 200\nexpect ended: \nsend trace save\\r\nexpect ~Z.*\\n\n"
                 "send poweroff 0\\r\nexpect end status=0\n", reject=[r"panic"]),
     Command("tools/trace", ["python3", "tests/trace_tool.py"], parts=True, weight=6),
+    Command("the trace adds at most 30 instructions to an exit", weight=8, needs=[BENCH],
+            command=["python3", "tests/bench/run.py", "--trace"], expect=[r"^  cpuid +\d+$",
+            r"^  rdmsr-apic-base +\d+$", r"^  in-pic +\d+$", r"^  lapic-tpr-write +\d+$"]),
     Boot("trace: filter and off", args=["--hv-append", "on-end=prompt", "--boot-module",
                                         "{tmp}/module script", GUEST],
          files={"module": b"trace filter reason RDMSR\n"}, timeout=60, weight=3,
