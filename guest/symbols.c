@@ -181,16 +181,16 @@ static void sort(u64 *a, u64 count)
     }
 }
 
-void guest_symbols_fill(const struct image *image, u64 *entry, struct symbols *s)
+void guest_symbols_fill(const struct image *image, u64 *entry, struct symbols *out)
 {
     struct reader r;
     u64 count = 0;
 
     if (open(&r, image))
-        while (count < s->count && next(&r) == STATUS_OK)
-            if (r.address >= s->base && r.address != 0)
-                entry[count++] = (r.address - s->base) << 32 | (u32)r.name;
+        while (count < out->count && next(&r) == STATUS_OK)
+            if (r.address >= out->base && r.address != 0)
+                entry[count++] = (r.address - out->base) << 32 | (u32)r.name;
     sort(entry, count);
-    s->entry = entry;
-    s->count = (u32)count;
+    out->entry = entry;
+    out->count = (u32)count;
 }

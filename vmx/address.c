@@ -57,13 +57,13 @@ enum status address_arg(struct shell *sh, struct vcpu *v, int arg, const char *w
 void address_complete(struct shell *sh, int argc, char **argv, struct completions *c)
 {
     const struct vm_list *list = sh->ctx;
-    const struct symbols *s = &list->vm[list->selected]->symbols;
     size_t typed = strlen(argv[argc - 1]);
     unsigned length;
     char name[128];
 
     if (argc != 2 || typed == 0 || list->selected >= list->count)
         return;
+    const struct symbols *s = &list->vm[list->selected]->symbols;
     for (unsigned i = 0; i < GPR_COUNT; i++)
         completions_add(c, gpr_names[i]);
     completions_add(c, "rip");
@@ -100,7 +100,7 @@ static enum status run_symbols(struct shell *sh, int argc, char **argv)
     static const char *const known[] = {"as told", "not known yet", "by IA32_LSTAR"};
     struct vcpu *v = vm_selected(sh);
     char name[80];
-    u64 address;
+    u64 address = 0;
 
     if (!v)
         return STATUS_ENOENT;
