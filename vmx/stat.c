@@ -83,9 +83,8 @@ static void show_reasons(const struct vcpu *v, struct sink *out)
     const struct trace_row *row;
 
     for (unsigned n = 0; (row = trace_row(v->trace, n)); n++) {
-        unsigned i = trace_sample(row).why;
-        why[i].count += row->count;
-        why[i].ticks += row->ticks;
+        why[row->why].count += row->count;
+        why[row->why].ticks += row->ticks;
     }
     sink_printf(out, "\n%-28s %10s %14s %8s\n", "emulated because", "count", "ticks", "mean");
     for (unsigned i = 1; i <= EMU_REASON_COUNT; i++)
@@ -108,15 +107,14 @@ static void show_unclaimed(const struct vcpu *v, struct sink *out)
     sink_printf(out, "\n");
 }
 
-/* How many exits an instruction caused, by the table, for one reason; ~0u: steps. */
+/* How many exits an instruction caused, by the table, for one reason; or steps. */
 static u64 in_table(const struct vcpu *v, u32 reason)
 {
     const struct trace_row *row;
     u64 count = 0;
 
     for (unsigned n = 0; (row = trace_row(v->trace, n)); n++)
-        if (trace_sample(row).reason == reason)
-            count += row->count;
+        count += row->reason == reason ? row->count : 0;
     return count;
 }
 
@@ -141,7 +139,9 @@ static void show_sum(const struct vcpu *v, struct sink *out)
     sink_printf(out, "%llu exits: %llu by instructions, as above, and %llu by events or time\n",
                 LL(exits), LL(table), LL(quiet));
     if (in_table(v, TRACE_STEP))
-        sink_printf(out, "%llu instructions emulated in states that cannot be entered\n",
+        sink_printf(out,
+                    "%llu instructions emulated in states that cannot be entered, or for the "
+                    "debugger\n",
                     LL(in_table(v, TRACE_STEP)));
     if (lost)
         sink_printf(out, "the table is full: %llu are told only by reason\n", LL(lost));
@@ -183,7 +183,7 @@ static void show_row(const struct vcpu *v, const struct view *view, unsigned n, 
 static u64 weight(const struct vcpu *v, const struct view *view, unsigned n, bool by_ticks)
 {
     const struct trace_mark c = counted(v, view, n);
-    bool waits = by_ticks && trace_sample(trace_row(v->trace, n)).reason == EXIT_HLT;
+    bool waits = by_ticks && trace_row(v->trace, n)->reason == EXIT_HLT;
 
     return c.count == 0 || waits ? 0 : by_ticks ? c.ticks : c.count;
 }

@@ -36,6 +36,10 @@ class Told(Boot):
             with open(os.path.join(folder, "capture"), "w", encoding="utf-8") as file:
                 file.write(text)
             run, = tracefile.read_capture(file.name)
+            report = subprocess.run(["tools/trace", file.name, "--html", "-"], cwd=ROOT, text=True,
+                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False).stdout
+        if "nothing is untold" not in report or not report.endswith("</html>\n"):
+            return f"tools/trace: {report[-200:]}"
         for counter in run.exits:
             rows = sum(row.count for row in run.rows if row.reason == counter.name)
             if rows + counter.quiet != counter.count:
