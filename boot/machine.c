@@ -228,8 +228,11 @@ enum status machine_create(struct machine **out, const struct machine_host *host
         return STATUS_ENOTSUP;
     }
     enum status s = mem_alloc(sizeof(struct machine), PAGE_SIZE, "machine", &at);
-    if (s != STATUS_OK)
+    if (s != STATUS_OK) {
+        log_error(config->name, "not created: no memory for what is kept of it: %s",
+                  status_text(s));
         return s;
+    }
     struct machine *m = phys_to_virt(at);
     m->config = config;
     m->modules = modules;

@@ -81,8 +81,10 @@ static void reserve_modules(void)
         log_line(s == STATUS_OK ? LOG_INFO : LOG_ERROR, "boot",
                  "module %u: %llu KiB at %#llx \"%s\"%s%s", i, (unsigned long long)m->size / 1024,
                  (unsigned long long)m->at.v, m->cmdline,
-                 s == STATUS_OK ? "" : ": left out, the range in RAM: ",
-                 s == STATUS_OK ? "" : status_text(s));
+                 s == STATUS_OK       ? ""
+                 : s == STATUS_ERANGE ? ": left out: it does not lie in usable memory"
+                                      : ": left out: ",
+                 s == STATUS_OK || s == STATUS_ERANGE ? "" : status_text(s));
         if (s == STATUS_OK)
             b->module[kept++] = *m;
     }

@@ -22,6 +22,7 @@ PLAN_LIMIT = 0x10000
 PLAN_LBA = 3  # boot sector and two sectors of loader come before it
 KIND_MULTIBOOT, KIND_LINUX = 0, 1
 MULTIBOOT_MAGIC = 0x1BADB002
+PRELUDE_AT = 0x10000
 LINUX_PARAMS = 0x90000
 LINUX_CMDLINE = 0x91000
 PLAN_HEAD = "<7I"
@@ -176,7 +177,14 @@ def plan_linux(image, name, append, modules):
     return KIND_LINUX, entry, pieces, lambda at: b""
 
 
-def make_plan(path, append, modules):
+def prelude_piece(code, entry):
+    """32-bit code for PRELUDE_AT that falls off its end, and then the jump to a Multiboot kernel."""
+    code += struct.pack("<BI", 0xB8, 0x2BADB002)  # mov eax, the magic
+    code += struct.pack("<Bi", 0xE9, entry - (PRELUDE_AT + len(code) + 5))
+    return Piece(PRELUDE_AT, code)
+
+
+def make_plan(path, append, modules, prelude=None):
     """(plan bytes as at PLAN_AT, pieces) for a kernel file."""
     name = os.path.basename(path)
     with open(path, "rb") as file:
@@ -188,6 +196,9 @@ def make_plan(path, append, modules):
         kind, entry, pieces, blob = plan_linux(image, name, append, modules)
     else:
         raise ImageError(f"{name}: neither a Multiboot 1 header nor a Linux kernel")
+    if prelude is not None:
+        pieces.append(prelude_piece(prelude, entry))
+        entry = PRELUDE_AT
     pieces.sort(key=lambda piece: piece.address)
     for low, high in zip(pieces, pieces[1:]):
         if low.end > high.address:
@@ -212,9 +223,9 @@ def make_plan(path, append, modules):
     return plan.ljust(align(len(plan), SECTOR), b"\0"), pieces
 
 
-def make_disk(output, loader, kernel, append="", modules=()):
+def make_disk(output, loader, kernel, append="", modules=(), prelude=None):
     """Write the image; its size is whole cylinders of 16 heads and 63 sectors. Returns cylinders."""
-    plan, pieces = make_plan(kernel, append, list(modules))
+    plan, pieces = make_plan(kernel, append, list(modules), prelude)
     with open(loader, "rb") as file:
         code = bytearray(file.read())
     struct.pack_into("<H", code, struct.unpack_from("<H", code, 440)[0],

@@ -26,8 +26,10 @@ enum status vmx_enable(const struct vmx_caps *caps)
     enum status s = stub_init(this_cpu()); /* instructions that are run for guests */
     if (s == STATUS_OK)
         s = vmx_alloc_region(caps, "vmxon", &region);
-    if (s != STATUS_OK)
+    if (s != STATUS_OK) {
+        log_error("vmx", "no memory for VT-x on CPU %u: %s", cpu_number(), status_text(s));
         return s;
+    }
     cr0_write((cr0_read() | caps->cr0_fixed0) & caps->cr0_fixed1);
     cr4_write((cr4_read() | caps->cr4_fixed0 | CR4_VMXE) & caps->cr4_fixed1);
     /* A guest's XCR0 is kept in the CPU, so XSETBV must work here. */

@@ -27,7 +27,7 @@ TESTS = [
          args=["--smp", "2", "--guest-mem", "32M", "--append", "spin", "--hv-append", "on-end=prompt", f"{GUEST} guest=a",
                f"{GUEST} guest=b"],
          script=script("fault", "(?s)running: .*running: "),
-         expect=[FAULTS["fault"]]),
+         expect=[FAULTS["fault"], r"CPU 1: stopped at .*"]),
     *(Boot(f"panic: {fault}", args=["--boot-module", "{tmp}/module script", "--hv-append",
                                     "on-end=prompt", GUEST],
            files={"module": f"selftest {fault}\n".encode()}, status=9, timeout=60, weight=2,
