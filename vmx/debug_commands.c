@@ -49,7 +49,8 @@ static void go_on(struct vcpu *v, u64 steps)
         debug_resume(vm->vcpu[i], steps ? DEBUG_HOLD : DEBUG_RUN, 0, 0, 0);
     if (steps)
         debug_resume(v, DEBUG_STEP, steps, 0, 0);
-    vm->state = VM_RUNNING;
+    if (vm->state == VM_PAUSED) /* one that has not begun is begun by others */
+        vm->state = VM_RUNNING;
 }
 
 static enum status run_resume(struct shell *sh, int argc, char **argv)

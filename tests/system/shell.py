@@ -282,7 +282,7 @@ NAMES = sorted({typed.split()[0] for typed, _ in CASES} - set(DEADLY))
 # Output costs most: short of that, what prints pages is left to the session above.
 TERSE = [name for name in NAMES if name not in ("help", "caps", "vmcs", "devs", "trace", "stat", "io",
                                                 "mem", "xh", "regs", "symbols", "mmio", "irq", "cpus")]
-SCRIPT = "\n".join(["mode machine", *fuzz(1, 4000, TERSE), "echo the script ended", ""])
+SCRIPT = "\n".join(["mode machine", "until exit cpuid", "pause", *fuzz(1, 4000, TERSE), "echo the script ended", ""])
 TYPED = "".join(f"send {line}\\r\n" for line in fuzz(2, 150, TERSE))
 TO_PROMPT = "timeout 100\nexpect console: guest\nsend \\x1d\nexpect hypervisor's prompt\n"
 TAB = {"vmcs guest_ri": "vmcs guest_rip", "until exit ept_v": "ept_violation",
