@@ -242,7 +242,7 @@ void emulate_init(struct vcpu *v)
     v->emu.ctx = v;
     v->emu.features = v->vm->cpuid.features;
     v->emu.phys_bits = v->vm->cpuid.phys_bits;
-    v->emu.record.code = &v->emu.fetched; /* until there is an instruction */
+    v->emu.record.code = &v->emu.fetched; /* a task switch decodes none */
     v->emu.vmware_ports = v->vm->parts.vmware_ports;
 }
 

@@ -173,9 +173,6 @@ static void load_vmcs(struct vcpu *v)
     write_host_state();
 }
 
-/* What the emulator decoded last, before the first instruction: a task switch decodes none. */
-static const struct emu_code no_code;
-
 enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
 {
     hpa_t cache;
@@ -195,7 +192,6 @@ enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
         return s;
     v->emu.cache = phys_to_virt(cache);
     emu_cache_init(v->emu.cache);
-    v->emu.record.code = &no_code;
 
     clear_vmcs(v);
     load_vmcs(v);
