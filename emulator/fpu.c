@@ -142,7 +142,9 @@ enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
 
     enum emu_status st = store ? EMU_DONE : emu_native_wait(e);
     if (st == EMU_DONE)
-        st = emu_vector_map(e, i, header + rest, store ? EMU_WRITE : EMU_READ, &span);
+        st =
+            emu_vector_map(e, i, header + rest,
+                           (store ? EMU_WRITE : EMU_READ) | (wide ? EMU_DWORDS : EMU_WORDS), &span);
     if (st == EMU_DONE && !store)
         emu_span_read(e, &span, guest);
     if (st != EMU_DONE)

@@ -176,6 +176,11 @@ struct insn {
 
 static inline bool insn_is_memory(const struct insn *i) { return i->mod != 3; }
 
+/* More of enum emu_access: to #AC these bytes are bytes, words or doublewords. */
+#define EMU_BYTES  BIT(4)
+#define EMU_WORDS  BIT(5)
+#define EMU_DWORDS BIT(6)
+
 /* ---- memory.c --------------------------------------------------------------------------- */
 
 #define PTE_ADDR 0x000ffffffffff000ull /* of a paging-structure entry, and of CR3 */
@@ -236,8 +241,10 @@ static inline bool emu_known_data(struct emu *e, enum seg seg, u64 offset, unsig
 enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
                             enum emu_access access, struct emu_span *span);
 
-/* Bytes in a segment, whole or not at all; likewise at a linear address. */
-enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf, unsigned size);
+/* Bytes in a segment (units: 0, or what they are to #AC), whole or not at all; likewise at a linear
+ * address. */
+enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf, unsigned size,
+                             enum emu_access units);
 enum emu_status emu_read_linear(struct emu *e, gva_t gva, void *buf, unsigned size,
                                 enum emu_access access);
 enum emu_status emu_write_linear(struct emu *e, gva_t gva, const void *buf, unsigned size,

@@ -271,7 +271,8 @@ enum emu_status op_bound(struct emu *e, const struct insn *i)
 {
     unsigned size = i->opsize, shift = 64 - 8 * size;
     u64 both = 0;
-    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), &both, 2 * size);
+    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), &both, 2 * size,
+                                      size == 2 ? EMU_WORDS : EMU_DWORDS);
 
     if (st != EMU_DONE)
         return st;

@@ -22,7 +22,7 @@ static enum emu_status push_slot(struct emu *e, const struct insn *i, unsigned s
 {
     struct emu_span span;
     u64 sp = e->state->gpr[RSP] - slot;
-    enum emu_status st = map_stack(e, i, sp, size, EMU_WRITE, &span);
+    enum emu_status st = map_stack(e, i, sp, size, EMU_WRITE | (slot == 4 ? EMU_DWORDS : 0), &span);
 
     if (st != EMU_DONE)
         return st;

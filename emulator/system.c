@@ -62,7 +62,7 @@ static enum emu_status load_table(struct emu *e, const struct insn *i, struct ta
 {
     u8 image[10] = {0};
 
-    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), image, i->size);
+    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), image, i->size, 0);
     if (st != EMU_DONE)
         return st;
     u64 base = host_load(image + 2, 8);
@@ -448,7 +448,7 @@ enum emu_status op_invpcid(struct emu *e, const struct insn *i)
     u64 kind = e->state->gpr[i->reg] & mask_bytes(natural(i));
     u64 what[2]; /* PCID, address */
 
-    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), what, sizeof(what));
+    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), what, sizeof(what), 0);
     if (st != EMU_DONE)
         return st;
     bool pcid_off = kind <= 1 && what[0] != 0 && !(e->state->cr4 & CR4_PCIDE);

@@ -31,8 +31,8 @@ static enum emu_status move_active(struct emu *e, const struct insn *i, u64 ea,
     for (u64 left = v->active; left != 0 && st == EMU_DONE; left &= left - 1) {
         unsigned at = (unsigned)__builtin_ctzll(left) * v->size;
         struct emu_span span;
-        st = emu_map_seg(e, (enum seg)i->seg, (ea + at) & mask_bytes(i->addrsize), v->size, access,
-                         &span);
+        st = emu_map_seg(e, (enum seg)i->seg, (ea + at) & mask_bytes(i->addrsize), v->size,
+                         access | EMU_BYTES, &span);
         if (st != EMU_DONE || buf == NULL)
             continue;
         if (access == EMU_WRITE)

@@ -342,6 +342,7 @@ static inline void case_draw_state(struct rng *r, struct testcase *c)
     u64 flags = RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF;
     c->in.rflags = (rng_next(r) & flags) | RFLAGS_IF | RFLAGS_FIXED;
     c->in.rflags |= rng_chance(r, 25) ? RFLAGS_DF : 0;
+    c->in.rflags |= rng_chance(r, 10) ? RFLAGS_AC : 0;
     for (unsigned i = 0; i < CASE_SPOTS; i++) {
         struct spot *s = &c->spot[i];
         u64 at = c->in.gpr[i == 0 ? RSP : rng_below(r, 8)];
