@@ -216,6 +216,8 @@ struct emu {
     u8 phys_bits;         /* MAXPHYADDR of the guest, 32..52 */
     bool vmware_ports;    /* ports 5658H and 5659H need neither IOPL nor the TSS's bitmap */
     bool fault_gpa_valid; /* the access that caused the exit: fault_gva is at fault_gpa, no walk */
+    bool watch;           /* emulator-private: accesses are looked at (debug.c) ... */
+    u8 hits;              /* ... and met these of DR0 to DR3 */
     gva_t fault_gva;
     gpa_t fault_gpa;
     struct emu_event event; /* after EMU_FAULT; also a pending trap (#DB) after EMU_DONE */
@@ -254,6 +256,17 @@ static inline bool emu_is_plain(const struct emu *e, enum emu_status st)
 {
     return (e->step.any | st) == 0;
 }
+
+/*
+ * emu_step() with the breakpoints on data and ports that DR7 enables, traps in e->event; with btf
+ * (DEBUGCTL.BTF) a single step ends only at a branch.  A repeated instruction does one iteration.
+ */
+enum emu_status emu_step_watched(struct emu *e, bool btf);
+
+/* Bits of DR6 for the breakpoints that an access meets, at a linear address or a port.  Needs
+ * STATE_DR7, STATE_LIVE and STATE_CR4. */
+enum emu_breakpoint { EMU_BREAK_READ, EMU_BREAK_WRITE, EMU_BREAK_IO };
+u64 emu_breakpoints(const struct x86_state *s, u64 at, unsigned size, enum emu_breakpoint kind);
 
 /* Advance over the instruction at CS:RIP as if it had been executed (TF, RF, shadow: retired). */
 enum emu_status emu_skip(struct emu *e);

@@ -460,6 +460,9 @@ enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access
             return emu_raise(e, VECTOR_AC, true, 0);
         access |= EMU_USER;
     }
+    if (unlikely(e->watch) && !(access & (EMU_FETCH | EMU_IMPLICIT)))
+        e->hits |= (u8)emu_breakpoints(s, gva.v, size,
+                                       access & EMU_WRITE ? EMU_BREAK_WRITE : EMU_BREAK_READ);
     return emu_map_as(e, gva, size, access, span);
 }
 
@@ -475,6 +478,8 @@ static void note_data(struct emu *e, u32 gva, enum emu_access access, u8 *host)
     struct emu_page *p = emu_page_slot(e, gva);
     u32 last = gva | PAGE_MASK;
 
+    if (e->watch)
+        return;
     p->writable = (access & EMU_WRITE) || (p->last == last && p->writable);
     p->last = last;
     p->host = host - (gva & PAGE_MASK);
@@ -487,6 +492,7 @@ enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned si
 
     if (emu_known_data(e, seg, offset, size, access, &span->host[0])) {
         span->size = span->first = (u16)size;
+        span->gpa[0] = GPA((u32)(e->state->seg[seg].base + offset)); /* without paging */
         return EMU_DONE;
     }
     enum emu_status st = emu_linear(e, seg, offset, size, access, &gva);

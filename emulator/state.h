@@ -182,6 +182,8 @@ struct x86_state {
 #define EFER_LMA BIT64(10)
 #define EFER_NXE BIT64(11)
 
+#define DR7_ENABLED 0xffull /* L0 to G3 */
+
 /* Exception vectors, SDM vol. 3A, table 6-1. */
 enum vector {
     VECTOR_DE,

@@ -13,7 +13,7 @@ typedef enum emu_status (*string_step)(struct emu *e, const struct insn *i, u64 
 static enum emu_status repeat(struct emu *e, const struct insn *i, string_step step)
 {
     struct x86_state *s = e->state;
-    bool traps = e->step.before & RFLAGS_TF;
+    bool traps = (e->step.before & RFLAGS_TF) || e->watch;
     u64 n = 1;
 
     if (i->rep == 0)
@@ -21,8 +21,10 @@ static enum emu_status repeat(struct emu *e, const struct insn *i, string_step s
     e->record.iterations = 0;
     for (;;) {
         u64 count = s->gpr[RCX] & mask_bytes(i->addrsize);
-        if (count == 0)
+        if (count == 0) {
+            e->hits = 0;
             return EMU_DONE;
+        }
         n = traps ? 1 : count;
         enum emu_status st = step(e, i, &n);
         if (st != EMU_DONE)
@@ -323,6 +325,8 @@ enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size)
     const struct segment *tr = &s->seg[SEG_TR];
     u16 base, bits;
 
+    if (e->watch) /* told of when the access is allowed, and done */
+        e->hits |= (u8)emu_breakpoints(s, port, size, EMU_BREAK_IO);
     if (!(s->cr0 & CR0_PE) || (!(s->rflags & RFLAGS_VM) && emu_cpl(e) <= emu_iopl(e)))
         return EMU_DONE;
     if (e->vmware_ports && (port == 0x5658 || port == 0x5659))

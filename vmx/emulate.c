@@ -6,6 +6,7 @@
 #include "vmx/emulate.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/msr.h"
 #include "arch/x86/stub.h"
 #include "vmx/cr.h"
 #include "vmx/debug_points.h"
@@ -292,11 +293,24 @@ enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
     return finish_special(v, status);
 }
 
+/* Does the guest watch what is emulated: by breakpoints, or single steps from branch to branch? */
+static inline bool is_watched(const struct vcpu *v)
+{
+    u64 dr7 = v->state.valid & STATE_DR7 ? v->state.dr7 : vmread(VMCS_GUEST_DR7);
+    return (dr7 & DR7_ENABLED) || (v->state.rflags & RFLAGS_TF);
+}
+
+static __attribute__((noinline)) enum emu_status step_watched(struct vcpu *v)
+{
+    vcpu_load(v, STATE_DR7 | STATE_LIVE | STATE_PENDING_DEBUG);
+    return emu_step_watched(&v->emu, vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF);
+}
+
 static inline enum emu_status step(struct vcpu *v)
 {
     vcpu_load_base(v);
     vm_lock(v->vm); /* over the whole instruction: a locked one on a device's page is one access */
-    enum emu_status status = emu_step(&v->emu);
+    enum emu_status status = unlikely(is_watched(v)) ? step_watched(v) : emu_step(&v->emu);
     vm_unlock(v->vm);
     v->emu.fault_gpa_valid = false;
     return status;
@@ -360,7 +374,13 @@ enum exit_action emulate_many(struct vcpu *v, u32 until, unsigned *count)
 {
     vcpu_load_base(v);
     vm_lock(v->vm);
-    enum emu_status status = emu_run(&v->emu, until, count);
+    enum emu_status status;
+    if (unlikely(is_watched(v))) {
+        status = step_watched(v);
+        *count = 1;
+    } else {
+        status = emu_run(&v->emu, until | STATE_DR7, count);
+    }
     vm_unlock(v->vm);
     return emulate_finish(v, status);
 }

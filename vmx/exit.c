@@ -5,6 +5,7 @@
 #include "vmx/exit.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/msr.h"
 #include "vmx/check.h"
 #include "vmx/emulate.h"
 #include "vmx/inject.h"
@@ -41,7 +42,8 @@ enum exit_action exit_retire_special(struct vcpu *v)
     vcpu_load(v, STATE_RIP | STATE_RFLAGS | STATE_INTERRUPTIBILITY | STATE_CR0 | STATE_EFER |
                      STATE_SEG(SEG_CS));
     emu_retire(&v->emu, vmread(VMCS_EXIT_INSTRUCTION_LENGTH));
-    if (v->emu.event.vector != VECTOR_NONE)
+    /* None of the instructions that come here is a branch. */
+    if (v->emu.event.vector != VECTOR_NONE && !(vmread(VMCS_GUEST_DEBUGCTL) & DEBUGCTL_BTF))
         inject_event(v, &v->emu.event);
     return EXIT_CONTINUE;
 }

@@ -17,27 +17,15 @@
 #define IO_SIZE(q) ((unsigned)((q)&7) + 1)
 #define IO_PORT(q) ((u16)((q) >> 16))
 
-/* DR7, SDM vol. 3B, 17.2.4: R/W and LEN fields of breakpoint n. */
-#define DR7_ENABLED   0xffull
-#define DR7_RW(d, n)  bits_get((d), 17 + 4 * (n), 16 + 4 * (n))
-#define DR7_LEN(d, n) bits_get((d), 19 + 4 * (n), 18 + 4 * (n))
-#define DR7_RW_IO     2
-
 /* An I/O breakpoint traps behind the access, which only we have seen (SDM vol. 3B, 17.3.1.2). */
-static __attribute__((noinline)) void io_breakpoints(struct vcpu *v, u64 dr7)
+static __attribute__((noinline)) void io_breakpoints(struct vcpu *v)
 {
-    const u64 at[4] = {dr0_read(), dr1_read(), dr2_read(), dr3_read()};
-    u64 q = vmread(VMCS_EXIT_QUALIFICATION), hit = 0;
+    u64 q = vmread(VMCS_EXIT_QUALIFICATION);
     struct emu_event *db = &v->emu.event;
 
-    vcpu_load(v, STATE_CR4);
-    for (unsigned n = 0; n < 4; n++) {
-        u64 len = DR7_LEN(dr7, n) + 1;
-        if ((dr7 >> (2 * n) & 3) && DR7_RW(dr7, n) == DR7_RW_IO &&
-            ranges_overlap(IO_PORT(q), IO_SIZE(q), at[n] & ~(len - 1), len))
-            hit |= BIT64(n);
-    }
-    if (!hit || !(v->state.cr4 & CR4_DE))
+    vcpu_load(v, STATE_CR4 | STATE_DR7 | STATE_LIVE);
+    u64 hit = emu_breakpoints(&v->state, IO_PORT(q), IO_SIZE(q), EMU_BREAK_IO);
+    if (!hit)
         return;
     if (!(v->requests & REQUEST_EVENT)) /* else the single-step trap waits, which it joins */
         *db = (struct emu_event){.vector = VECTOR_DB, .type = EMU_EVENT_HARD_EXCEPTION};
@@ -70,7 +58,7 @@ static __attribute__((noinline)) enum exit_action unusual(struct vcpu *v, u64 q)
     vm_unlock(v->vm);
     enum exit_action action = exit_retire(v);
     if (dr7 & DR7_ENABLED)
-        io_breakpoints(v, dr7);
+        io_breakpoints(v);
     return action;
 }
 

@@ -101,6 +101,7 @@ static void write_event(struct vcpu *v, struct emu_event *e)
             vcpu_load(v, STATE_DR7);
             s->dr7 &= ~DR7_GD;
             s->dirty |= STATE_DR7;
+            vmwrite(VMCS_GUEST_DEBUGCTL, 0ull); /* BTF, too, SDM vol. 3B, 17.4.4 */
         }
     }
     /* Entry pushes RFLAGS as they are: a fault's RF is to be there (vol. 3B, 17.3.1.1). */

@@ -311,13 +311,19 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
         g.state.rip = (u16)(g.state.rip - g.state.seg[SEG_CS].base);
     put(&g, g.state.seg[SEG_CS].base + g.state.rip, code, sizeof(code));
     check_text(&g, code, emu_mode(&g.state));
+    bool watched = head & 0x10;
+    if (watched) {
+        g.state.dr7 = (u32)take64(&in);
+        for (unsigned i = 0; i < 4; i++)
+            g.state.dr[i] = take_value(&in);
+    }
     if (head & 0x40)
         (void)(emu_at_port_access(&g.emu) || emu_take_forced(&g.emu) || emu_skip(&g.emu));
     for (unsigned i = 0; i < STEPS && g.state.activity == ACTIVITY_ACTIVE; i++) {
         struct x86_state before = g.state;
         g.emu.event.vector = VECTOR_NONE;
         patience = 64;
-        enum emu_status st = emu_step(&g.emu);
+        enum emu_status st = watched ? emu_step_watched(&g.emu, head & 0x20) : emu_step(&g.emu);
         check_after(&g, &before, st);
         if (st != EMU_FAULT && (st != EMU_DONE || g.emu.event.vector == VECTOR_NONE))
             continue;

@@ -89,6 +89,34 @@ static void skip_and_retire(void **state)
     fx_free(f);
 }
 
+/* In a page of data found before, a string still ends where the page does: the fuzzer's find. */
+static void string_in_known_page(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new();
+
+    f->s.gpr[RBX] = 0x5ff0;
+    FX_DONE(FX_RUN(f, 0x8b, 0x07)); /* mov ax, [bx] */
+    f->s.gpr[RBX] = 0x3ff0;
+    FX_DONE(FX_RUN(f, 0x89, 0x07)); /* mov [bx], ax */
+    memset(f->ram + 0x5ff0, 0x11, 16);
+    memset(f->ram + 0x6000, 0x22, 16);
+    memset(f->ram + 0x3ff0, 0, 32);
+    f->s.gpr[RSI] = 0x5ff0;
+    f->s.gpr[RDI] = 0x3ff0;
+    f->s.gpr[RCX] = 16;
+    f->interrupt = true; /* one piece, then it is asked */
+    assert_int_equal(FX_RUN(f, 0xf3, 0xa4) == EMU_UNIMPLEMENTED, 0);
+    assert_int_equal(f->s.gpr[RCX], 0);
+    f->s.gpr[RSI] = 0x5ff8;
+    f->s.gpr[RDI] = 0x3ff0;
+    f->s.gpr[RCX] = 16;
+    assert_int_equal(FX_RUN(f, 0xf3, 0xa4), EMU_RETRY);
+    assert_int_equal(f->s.gpr[RCX], 8); /* up to the page's end */
+    assert_int_equal(fx_peek(f, 0x3ff8, 8), 0x1111111111111111);
+    fx_free(f);
+}
+
 /* KVM's EMULTYPE_TRAP_UD_FORCED and VMWARE_GP: what is at CS:RIP? */
 static void forced_prefix(void **state)
 {
@@ -879,18 +907,31 @@ static void refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(single_step),     cmocka_unit_test(shadows),
-        cmocka_unit_test(skip_and_retire), cmocka_unit_test(forced_prefix),
-        cmocka_unit_test(fetch_faults),    cmocka_unit_test(caches),
-        cmocka_unit_test(features),        cmocka_unit_test(runs),
-        cmocka_unit_test(known_pages),     cmocka_unit_test(stores_are_whole),
-        cmocka_unit_test(nested_enter),    cmocka_unit_test(device_accesses),
-        cmocka_unit_test(port_rights),     cmocka_unit_test(port_strings),
-        cmocka_unit_test(rep_commits),     cmocka_unit_test(rep_device),
-        cmocka_unit_test(string_shapes),   cmocka_unit_test(straddling_lock),
-        cmocka_unit_test(exchanges),       cmocka_unit_test(decimal),
-        cmocka_unit_test(division),        cmocka_unit_test(vm86_flags),
-        cmocka_unit_test(vector_moves),    cmocka_unit_test(refused),
+        cmocka_unit_test(single_step),
+        cmocka_unit_test(shadows),
+        cmocka_unit_test(skip_and_retire),
+        cmocka_unit_test(forced_prefix),
+        cmocka_unit_test(string_in_known_page),
+        cmocka_unit_test(fetch_faults),
+        cmocka_unit_test(caches),
+        cmocka_unit_test(features),
+        cmocka_unit_test(runs),
+        cmocka_unit_test(known_pages),
+        cmocka_unit_test(stores_are_whole),
+        cmocka_unit_test(nested_enter),
+        cmocka_unit_test(device_accesses),
+        cmocka_unit_test(port_rights),
+        cmocka_unit_test(port_strings),
+        cmocka_unit_test(rep_commits),
+        cmocka_unit_test(rep_device),
+        cmocka_unit_test(string_shapes),
+        cmocka_unit_test(straddling_lock),
+        cmocka_unit_test(exchanges),
+        cmocka_unit_test(decimal),
+        cmocka_unit_test(division),
+        cmocka_unit_test(vm86_flags),
+        cmocka_unit_test(vector_moves),
+        cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -256,6 +256,35 @@ TEST(io_breakpoint)
     EXPECT_EQ(t.dr6 & 0xf, 1);
 }
 
+/* Accesses that leave the guest: to a device's page, and by REP OUTS. */
+TEST(breakpoints_on_devices)
+{
+    u64 cr4 = read_cr4(), count = 3;
+    const void *at = watched;
+    struct trap t;
+
+    write_dr0(APIC_BASE + APIC_TPR);
+    write_dr6(DR6_FIXED);
+    write_dr7(DR7_FIXED | 1 | 3 << 16 | 3 << 18); /* reads and writes, 4 bytes */
+    t = CATCH(apic_write(APIC_TPR, 0));
+    EXPECT_EQ(t.vector, VECTOR_DB);
+    EXPECT_EQ(t.dr6 & 0xf, 1);
+    write_dr6(DR6_FIXED);
+    t = CATCH((void)apic_read(APIC_TPR));
+    EXPECT_EQ(t.vector, VECTOR_DB);
+    EXPECT_NO_TRAP((void)apic_read(APIC_ID));
+    write_cr4(cr4 | CR4_DE);
+    write_dr0(0x80);
+    write_dr6(DR6_FIXED);
+    write_dr7(DR7_FIXED | 1 | 2 << 16);
+    t = CATCH(__asm__ volatile("rep outsb" : "+S"(at), "+c"(count) : "d"(0x80)));
+    write_dr7(DR7_FIXED);
+    write_cr4(cr4);
+    EXPECT_EQ(t.vector, VECTOR_DB);
+    EXPECT_EQ(t.dr6 & 0xf, 1);
+    EXPECT_EQ(t.rcx, 2); /* behind the first of three */
+}
+
 /* DR7.GD: the next access to a debug register is a fault, and GD is clear in the handler. */
 TEST(general_detect)
 {
