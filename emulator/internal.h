@@ -230,11 +230,13 @@ static inline bool emu_known_data(struct emu *e, enum seg seg, u64 offset, unsig
     u32 gva = (u32)(g->base + offset);
     const struct emu_page *p = emu_page_slot(e, gva);
 
+    if ((s->cr0 & (CR0_PG | CR0_AM)) || (~s->valid & STATE_SEGMENTS) ||
+        (g->access & (SEG_UNUSABLE | 0xe)) != 2 || offset + size - 1 > g->limit ||
+        p->last != (gva | PAGE_MASK) || (gva & PAGE_MASK) + size > PAGE_SIZE ||
+        ((access & EMU_WRITE) && !p->writable))
+        return false;
     *host = p->host + (gva & PAGE_MASK);
-    return !(s->cr0 & (CR0_PG | CR0_AM)) && !(~s->valid & STATE_SEGMENTS) &&
-           (g->access & (SEG_UNUSABLE | 0xe)) == 2 && offset + size - 1 <= g->limit &&
-           p->last == (gva | PAGE_MASK) && (gva & PAGE_MASK) + size <= PAGE_SIZE &&
-           (!(access & EMU_WRITE) || p->writable);
+    return true;
 }
 
 /* emu_linear, then emu_map. */
