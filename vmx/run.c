@@ -225,6 +225,8 @@ static void run_emulated(struct vcpu *v, int rule)
         if (touched & STATE_MODE)
             break;
     }
+    if (v->interrupt_waits) /* the guest may be entered now: with its window, at least */
+        v->requests |= REQUEST_INTERRUPT;
     book_broken(v, rule, begin, count);
 }
 
