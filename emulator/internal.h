@@ -239,7 +239,9 @@ static inline bool emu_known_data(struct emu *e, enum seg seg, u64 offset, unsig
     return true;
 }
 
-/* emu_linear, then emu_map. */
+/* emu_linear, then emu_map; _anew: of what emu_known_data() has denied. */
+enum emu_status emu_map_anew(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                             enum emu_access access, struct emu_span *span);
 enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
                             enum emu_access access, struct emu_span *span);
 

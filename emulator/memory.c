@@ -487,22 +487,27 @@ static void note_data(struct emu *e, u32 gva, enum emu_access access, u8 *host)
     p->host = host - (gva & PAGE_MASK);
 }
 
-enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
-                            enum emu_access access, struct emu_span *span)
+enum emu_status emu_map_anew(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                             enum emu_access access, struct emu_span *span)
 {
     gva_t gva;
-
-    if (emu_known_data(e, seg, offset, size, access, &span->host[0])) {
-        span->size = span->first = (u16)size;
-        span->gpa[0] = GPA((u32)(e->state->seg[seg].base + offset)); /* without paging */
-        return EMU_DONE;
-    }
     enum emu_status st = emu_linear(e, seg, offset, size, access, &gva);
+
     if (st == EMU_DONE)
         st = emu_map(e, gva, size, access, span);
     if (st == EMU_DONE && span->host[0] != NULL && !(e->state->cr0 & CR0_PG))
         note_data(e, (u32)gva.v, access, span->host[0]);
     return st;
+}
+
+enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                            enum emu_access access, struct emu_span *span)
+{
+    if (!emu_known_data(e, seg, offset, size, access, &span->host[0]))
+        return emu_map_anew(e, seg, offset, size, access, span);
+    span->size = span->first = (u16)size;
+    span->gpa[0] = GPA((u32)(e->state->seg[seg].base + offset)); /* without paging */
+    return EMU_DONE;
 }
 
 /* Bytes of the next device access at gpa when `left` remain: what lies in one aligned quadword goes

@@ -90,7 +90,7 @@ enum emu_status emu_read_memory(struct emu *e, const struct insn *i, u64 ea, uns
         *value = host_load(host, size);
         return EMU_DONE;
     }
-    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, ea, size, EMU_READ, &span);
+    enum emu_status st = emu_map_anew(e, (enum seg)i->seg, ea, size, EMU_READ, &span);
     if (st == EMU_DONE)
         *value = emu_span_load(e, &span);
     return st;
@@ -106,7 +106,7 @@ enum emu_status emu_write_memory(struct emu *e, const struct insn *i, u64 ea, un
         host_store(host, size, value);
         return EMU_DONE;
     }
-    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, ea, size, EMU_WRITE, &span);
+    enum emu_status st = emu_map_anew(e, (enum seg)i->seg, ea, size, EMU_WRITE, &span);
 
     if (st == EMU_DONE)
         emu_span_store(e, &span, value);
