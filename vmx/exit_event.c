@@ -55,7 +55,7 @@ static enum exit_action exception_in_vm86(struct vcpu *v, struct emu_event *even
         event->payload = vmread(VMCS_EXIT_QUALIFICATION) & DR6_EXIT;
     event->ilen = (u8)vmread(VMCS_EXIT_INSTRUCTION_LENGTH);
     vcpu_load(v, STATE_BASE);
-    return emulate_finish(v, emu_deliver(&v->emu, event));
+    return emulate_delivery(v, event);
 }
 
 /* Undefined to the CPU: to be emulated if the guest asks for it by the prefix, or this VM for what
