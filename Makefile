@@ -286,7 +286,7 @@ $(LINUX)/vmlinuz: | $(LINUX)/
 
 $(LINUX)/System.map: $(LINUX)/vmlinuz tools/kallsyms.py
 	$(call say,SYM,$@)
-	$(Q)tools/kallsyms.py $< >$@ || : >$@
+	$(Q)tools/kallsyms.py $< >$@
 
 $(LINUX)/busybox: | $(LINUX)/
 	$(call say,GET,"Debian's busybox-static")

@@ -35,7 +35,7 @@ def program(command, data):
         return subprocess.run(command, input=data, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, check=False).stdout
     except OSError as error:
-        raise NoTable(f"the kernel is compressed, and {error}") from error
+        raise NoTable(f"to unpack it install {command[0]} ({error})") from error
 
 
 def unpack(image):
