@@ -16,11 +16,9 @@ static enum emu_status check_target(struct emu *e, const struct insn *i, u64 *ta
 
 enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target)
 {
-    enum emu_status st = check_target(e, i, &target);
-
-    if (st == EMU_DONE)
-        e->state->rip = target;
-    return st;
+    TRY(check_target(e, i, &target));
+    e->state->rip = target;
+    return EMU_DONE;
 }
 
 enum emu_status op_jcc(struct emu *e, const struct insn *i)
@@ -38,20 +36,16 @@ enum emu_status op_jmp(struct emu *e, const struct insn *i)
 enum emu_status op_jmp_rm(struct emu *e, const struct insn *i)
 {
     u64 target;
-    enum emu_status st = emu_read_rm(e, i, i->opsize, &target);
-
-    return st != EMU_DONE ? st : emu_jump(e, i, target);
+    TRY(emu_read_rm(e, i, i->opsize, &target));
+    return emu_jump(e, i, target);
 }
 
 static enum emu_status call(struct emu *e, const struct insn *i, u64 target)
 {
-    enum emu_status st = check_target(e, i, &target);
-
-    if (st == EMU_DONE)
-        st = emu_push(e, i, i->opsize, e->state->rip);
-    if (st == EMU_DONE)
-        e->state->rip = target;
-    return st;
+    TRY(check_target(e, i, &target));
+    TRY(emu_push(e, i, i->opsize, e->state->rip));
+    e->state->rip = target;
+    return EMU_DONE;
 }
 
 enum emu_status op_call(struct emu *e, const struct insn *i)
@@ -62,22 +56,18 @@ enum emu_status op_call(struct emu *e, const struct insn *i)
 enum emu_status op_call_rm(struct emu *e, const struct insn *i)
 {
     u64 target;
-    enum emu_status st = emu_read_rm(e, i, i->opsize, &target);
-
-    return st != EMU_DONE ? st : call(e, i, target);
+    TRY(emu_read_rm(e, i, i->opsize, &target));
+    return call(e, i, target);
 }
 
 /* C3, and C2 with bytes to release in imm. */
 enum emu_status op_ret(struct emu *e, const struct insn *i)
 {
     u64 target;
-    enum emu_status st = emu_peek(e, i, 0, i->opsize, &target);
-
-    if (st == EMU_DONE)
-        st = emu_jump(e, i, target);
-    if (st == EMU_DONE)
-        emu_pop_commit(e, i, i->opsize + i->imm);
-    return st;
+    TRY(emu_peek(e, i, 0, i->opsize, &target));
+    TRY(emu_jump(e, i, target));
+    emu_pop_commit(e, i, i->opsize + i->imm);
+    return EMU_DONE;
 }
 
 /* LOOP, LOOPE, LOOPNE: the count is CX, ECX or RCX by address size. */
@@ -86,11 +76,10 @@ enum emu_status op_loop(struct emu *e, const struct insn *i)
     u64 count = (e->state->gpr[RCX] - 1) & mask_bytes(i->addrsize);
     bool zf = e->state->rflags & RFLAGS_ZF;
     bool taken = count != 0 && (i->op->sub == LOOP_ALWAYS || zf == (i->op->sub == LOOP_E));
-    enum emu_status st = taken ? emu_jump(e, i, e->state->rip + i->imm) : EMU_DONE;
-
-    if (st == EMU_DONE)
-        emu_set_gpr(e, RCX, i->addrsize, count);
-    return st;
+    if (taken)
+        TRY(emu_jump(e, i, e->state->rip + i->imm));
+    emu_set_gpr(e, RCX, i->addrsize, count);
+    return EMU_DONE;
 }
 
 enum emu_status op_jcxz(struct emu *e, const struct insn *i)

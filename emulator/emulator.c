@@ -183,9 +183,7 @@ static enum emu_status code_address(struct emu *e, gva_t gva, u8 **host,
     }
     if (!emu_canonical(e, gva.v))
         return emu_gp(e, 0);
-    enum emu_status st = emu_map(e, gva, 1, EMU_FETCH, &span);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_map(e, gva, 1, EMU_FETCH, &span));
     *host = span.host[0];
     if (keeps && *host != NULL) {
         page_fill(e, p, gva, *host);
@@ -273,9 +271,7 @@ static enum emu_status fetch_more(struct emu *e, struct fetch *f, unsigned want)
         at = GVA((u32)at.v);
     else if (!emu_canonical(e, at.v))
         return emu_gp(e, 0);
-    enum emu_status st = emu_map(e, at, n, EMU_FETCH, &span);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_map(e, at, n, EMU_FETCH, &span));
     if (span.host[0] == NULL)
         span.size = span.first = (u16)(n = 1);
     emu_span_read(e, &span, f->bytes + f->have);
@@ -495,8 +491,8 @@ static __attribute__((noinline)) enum emu_status step_unknown(struct emu *e)
     if (t != NULL)
         return step_cached(e, t, false);
     e->record.code = &e->fetched;
-    enum emu_status st = fetch(e, &local, &i);
-    return st != EMU_DONE ? st : execute(e, i, i->mode == EMU_MODE_64);
+    TRY(fetch(e, &local, &i));
+    return execute(e, i, i->mode == EMU_MODE_64);
 }
 
 enum emu_status emu_step(struct emu *e)

@@ -174,6 +174,14 @@ struct insn {
     bool flat;     /* its memory operand's offset is its linear address, of 64 bits */
 };
 
+/* Carry out a step; when it does not end in EMU_DONE the caller ends here, with what it said. */
+#define TRY(step)                             \
+    do {                                      \
+        enum emu_status try_status = (step);  \
+        if (unlikely(try_status != EMU_DONE)) \
+            return try_status;                \
+    } while (0)
+
 static inline bool insn_is_memory(const struct insn *i) { return i->mod != 3; }
 
 /* More of enum emu_access: to #AC these bytes are bytes, words or doublewords. */
@@ -689,21 +697,12 @@ enum muldiv_op { MULDIV_MUL, MULDIV_IMUL, MULDIV_DIV, MULDIV_IDIV };
 enum bcd_op { BCD_DAA, BCD_DAS, BCD_AAA, BCD_AAS };
 enum bt_op { BT_TEST, BT_SET, BT_RESET, BT_COMPLEMENT };
 enum scan_op { SCAN_BSF, SCAN_BSR, SCAN_TZCNT, SCAN_LZCNT };
+/* clang-format off */
 enum bmi_op {
-    BMI_ANDN,
-    BMI_BEXTR,
-    BMI_BLSR,
-    BMI_BLSMSK,
-    BMI_BLSI,
-    BMI_BZHI,
-    BMI_PDEP,
-    BMI_PEXT,
-    BMI_MULX,
-    BMI_RORX,
-    BMI_SARX,
-    BMI_SHLX,
-    BMI_SHRX
+    BMI_ANDN, BMI_BEXTR, BMI_BLSR, BMI_BLSMSK, BMI_BLSI, BMI_BZHI, BMI_PDEP, BMI_PEXT, BMI_MULX,
+    BMI_RORX, BMI_SARX, BMI_SHLX, BMI_SHRX
 };
+/* clang-format on */
 enum flag_op { FLAG_CMC, FLAG_CLC, FLAG_STC, FLAG_CLD, FLAG_STD };
 enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothing else is said */
                    NATIVE_ALIGNED = 1, /* also with VEX, also of other sizes */

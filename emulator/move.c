@@ -32,11 +32,9 @@ enum emu_status op_mov_store(struct emu *e, const struct insn *i)
 enum emu_status op_mov_load(struct emu *e, const struct insn *i)
 {
     u64 v;
-    enum emu_status st = emu_read_rm_here(e, i, i->size, &v);
-
-    if (likely(st == EMU_DONE))
-        emu_set_reg(e, i, i->reg, i->size, v);
-    return st;
+    TRY(emu_read_rm_here(e, i, i->size, &v));
+    emu_set_reg(e, i, i->reg, i->size, v);
+    return EMU_DONE;
 }
 
 enum emu_status op_mov_imm(struct emu *e, const struct insn *i)
@@ -55,11 +53,9 @@ static u64 moffs(const struct insn *i) { return i->disp & mask_bytes(i->addrsize
 enum emu_status op_mov_from_moffs(struct emu *e, const struct insn *i)
 {
     u64 v;
-    enum emu_status st = emu_read_memory(e, i, moffs(i), i->size, &v);
-
-    if (st == EMU_DONE)
-        emu_set_gpr(e, RAX, i->size, v);
-    return st;
+    TRY(emu_read_memory(e, i, moffs(i), i->size, &v));
+    emu_set_gpr(e, RAX, i->size, v);
+    return EMU_DONE;
 }
 
 enum emu_status op_mov_to_moffs(struct emu *e, const struct insn *i)
@@ -78,11 +74,9 @@ enum emu_status op_mov_from_sreg(struct emu *e, const struct insn *i)
 enum emu_status op_movzx(struct emu *e, const struct insn *i)
 {
     u64 v;
-    enum emu_status st = emu_read_rm(e, i, emu_arg_bytes(i, i->op->arg[1]), &v);
-
-    if (st == EMU_DONE)
-        emu_set_gpr(e, i->reg, i->size, v);
-    return st;
+    TRY(emu_read_rm(e, i, emu_arg_bytes(i, i->op->arg[1]), &v));
+    emu_set_gpr(e, i->reg, i->size, v);
+    return EMU_DONE;
 }
 
 /* MOVSX, and MOVSXD, which with a 16-bit operand reads only 16 bits. */
@@ -94,20 +88,16 @@ enum emu_status op_movsx(struct emu *e, const struct insn *i)
     if (size > i->size)
         size = i->size;
     unsigned shift = 64 - 8 * size;
-    enum emu_status st = emu_read_rm(e, i, size, &v);
-    if (st == EMU_DONE)
-        emu_set_gpr(e, i->reg, i->size, (u64)((s64)(v << shift) >> shift));
-    return st;
+    TRY(emu_read_rm(e, i, size, &v));
+    emu_set_gpr(e, i->reg, i->size, (u64)((s64)(v << shift) >> shift));
+    return EMU_DONE;
 }
 
 /* The source is read, and a 32-bit destination widened, whatever the condition. */
 enum emu_status op_cmov(struct emu *e, const struct insn *i)
 {
     u64 v;
-    enum emu_status st = emu_read_rm(e, i, i->size, &v);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_read_rm(e, i, i->size, &v));
     if (!emu_condition(e->state->rflags, i->opcode))
         v = e->state->gpr[i->reg];
     emu_set_gpr(e, i->reg, i->size, v);
@@ -141,7 +131,6 @@ enum emu_status op_xchg_rm(struct emu *e, const struct insn *i)
 {
     u64 mine = emu_get_reg(e, i, i->reg, i->size), theirs;
     struct operand o;
-    enum emu_status st;
 
     if (!insn_is_memory(i)) {
         theirs = emu_get_reg(e, i, i->rm, i->size);
@@ -149,9 +138,7 @@ enum emu_status op_xchg_rm(struct emu *e, const struct insn *i)
         emu_set_reg(e, i, i->reg, i->size, theirs);
         return EMU_DONE;
     }
-    st = emu_operand_at(e, (enum seg)i->seg, emu_ea(e, i), i->size, EMU_WRITE, true, &o);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_operand_at(e, (enum seg)i->seg, emu_ea(e, i), i->size, EMU_WRITE, true, &o));
     if (o.host != NULL) {
         theirs = host_exchange(o.host, i->size, mine);
     } else {
@@ -179,11 +166,9 @@ enum emu_status op_xlat(struct emu *e, const struct insn *i)
 {
     const u64 *gpr = e->state->gpr;
     u64 offset = (gpr[RBX] + (gpr[RAX] & 0xff)) & mask_bytes(i->addrsize), v;
-    enum emu_status st = emu_read_memory(e, i, offset, 1, &v);
-
-    if (st == EMU_DONE)
-        emu_set_gpr(e, RAX, 1, v);
-    return st;
+    TRY(emu_read_memory(e, i, offset, 1, &v));
+    emu_set_gpr(e, RAX, 1, v);
+    return EMU_DONE;
 }
 
 /* ---- flags ----------------------------------------------------------------------------------- */
@@ -271,11 +256,8 @@ enum emu_status op_bound(struct emu *e, const struct insn *i)
 {
     unsigned size = i->opsize, shift = 64 - 8 * size;
     u64 both = 0;
-    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), &both, 2 * size,
-                                      size == 2 ? EMU_WORDS : EMU_DWORDS);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), &both, 2 * size,
+                     size == 2 ? EMU_WORDS : EMU_DWORDS));
     s64 index = (s64)(e->state->gpr[i->reg] << shift) >> shift;
     s64 lower = (s64)(both << shift) >> shift;
     s64 upper = (s64)(both >> (8 * size) << shift) >> shift;
@@ -286,16 +268,12 @@ enum emu_status op_bound(struct emu *e, const struct insn *i)
 enum emu_status op_arpl(struct emu *e, const struct insn *i)
 {
     u64 rpl = e->state->gpr[i->reg] & 3, v;
-    enum emu_status st = emu_read_rm(e, i, 2, &v);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_read_rm(e, i, 2, &v));
     bool raise = (v & 3) < rpl;
     if (raise)
-        st = emu_write_rm(e, i, 2, (v & ~3ull) | rpl);
-    if (st == EMU_DONE)
-        emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (raise ? RFLAGS_ZF : 0));
-    return st;
+        TRY(emu_write_rm(e, i, 2, (v & ~3ull) | rpl));
+    emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (raise ? RFLAGS_ZF : 0));
+    return EMU_DONE;
 }
 
 /* F3 90; with REX.B it is still XCHG. */
@@ -312,8 +290,8 @@ enum emu_status op_clflush(struct emu *e, const struct insn *i)
 {
     struct emu_span span;
     gva_t gva;
-    enum emu_status st = emu_linear(e, (enum seg)i->seg, emu_ea(e, i), 1, EMU_FETCH, &gva);
-    return st != EMU_DONE ? st : emu_map(e, gva, 1, EMU_READ, &span);
+    TRY(emu_linear(e, (enum seg)i->seg, emu_ea(e, i), 1, EMU_FETCH, &gva));
+    return emu_map(e, gva, 1, EMU_READ, &span);
 }
 
 enum emu_status op_fence(struct emu *e, const struct insn *i)

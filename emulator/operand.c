@@ -26,10 +26,7 @@ static enum emu_status join_pages(struct emu *e, struct operand *o)
 enum emu_status emu_operand_at(struct emu *e, enum seg seg, u64 offset, unsigned size,
                                enum emu_access access, bool locked, struct operand *o)
 {
-    enum emu_status st = emu_map_seg(e, seg, offset, size, access, &o->span);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_map_seg(e, seg, offset, size, access, &o->span));
     o->size = (u8)size;
     o->is_reg = false;
     o->host = o->span.host[0];

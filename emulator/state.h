@@ -12,28 +12,13 @@
 #include "lib/types.h"
 
 /* Encodings of the general registers, SDM vol. 2A, table 2-2. */
+/* clang-format off */
 enum gpr {
-    RAX,
-    RCX,
-    RDX,
-    RBX,
-    RSP,
-    RBP,
-    RSI,
-    RDI,
-    R8,
-    R9,
-    R10,
-    R11,
-    R12,
-    R13,
-    R14,
-    R15,
-    GPR_COUNT,
+    RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15, GPR_COUNT,
     GPR_RIP = GPR_COUNT, /* places in x86_state.reg[] that only addresses name */
-    GPR_NONE,
-    REG_COUNT
+    GPR_NONE, REG_COUNT
 };
+/* clang-format on */
 
 /* Segment registers in ModRM.reg encoding, then the two system segments. */
 enum seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, SEG_COUNT };
@@ -185,27 +170,14 @@ struct x86_state {
 #define DR7_ENABLED 0xffull /* L0 to G3 */
 
 /* Exception vectors, SDM vol. 3A, table 6-1. */
+/* clang-format off */
 enum vector {
-    VECTOR_DE,
-    VECTOR_DB,
-    VECTOR_NMI,
-    VECTOR_BP,
-    VECTOR_OF,
-    VECTOR_BR,
-    VECTOR_UD,
-    VECTOR_NM,
-    VECTOR_DF,
-    VECTOR_TS = 10,
-    VECTOR_NP,
-    VECTOR_SS,
-    VECTOR_GP,
-    VECTOR_PF,
-    VECTOR_MF = 16,
-    VECTOR_AC,
-    VECTOR_MC,
-    VECTOR_XM,
+    VECTOR_DE, VECTOR_DB, VECTOR_NMI, VECTOR_BP, VECTOR_OF, VECTOR_BR, VECTOR_UD, VECTOR_NM,
+    VECTOR_DF, VECTOR_TS = 10, VECTOR_NP, VECTOR_SS, VECTOR_GP, VECTOR_PF,
+    VECTOR_MF = 16, VECTOR_AC, VECTOR_MC, VECTOR_XM,
     VECTOR_NONE = 0xff
 };
+/* clang-format on */
 
 /* The state of a CPU after power-on or INIT at the reset vector, SDM vol. 3A, table 9-1. */
 void x86_state_reset(struct x86_state *s);

@@ -168,10 +168,7 @@ static enum emu_status movs_step(struct emu *e, const struct insn *i, u64 *n)
 static enum emu_status stos_step(struct emu *e, const struct insn *i, u64 *n)
 {
     struct string_end to = DESTINATION;
-    enum emu_status st = end_map(e, i, i->size, EMU_WRITE, &to);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(end_map(e, i, i->size, EMU_WRITE, &to));
     *n = end_room(e, i, i->size, EMU_WRITE, &to, *n);
     if (*n > 1)
         host_stos(to.span.host[0], e->state->gpr[RAX], i->size, *n);
@@ -184,10 +181,7 @@ static enum emu_status stos_step(struct emu *e, const struct insn *i, u64 *n)
 static enum emu_status lods_step(struct emu *e, const struct insn *i, u64 *n)
 {
     struct string_end from = SOURCE(i);
-    enum emu_status st = end_map(e, i, i->size, EMU_READ, &from);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(end_map(e, i, i->size, EMU_READ, &from));
     *n = 1;
     emu_set_gpr(e, RAX, i->size, emu_span_load(e, &from.span));
     end_advance(e, i, i->size, RSI, 1);
@@ -287,10 +281,7 @@ static enum emu_status scas_step(struct emu *e, const struct insn *i, u64 *n)
     struct string_end b = DESTINATION;
     u64 v;
     const void *at = &v;
-    enum emu_status st = end_map(e, i, i->size, EMU_READ, &b);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(end_map(e, i, i->size, EMU_READ, &b));
     *n = end_room(e, i, i->size, EMU_READ, &b, *n);
     if (*n > 1)
         at = b.span.host[0];
@@ -335,15 +326,11 @@ enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size)
     unsigned type = tr->access & SEG_TYPE;
     if ((type != TSS_TYPE_BUSY && type != TSS_TYPE_FREE) || tr->limit < TSS_IO_MAP + 1)
         return emu_gp(e, 0);
-    enum emu_status st = emu_read_linear(e, GVA(tr->base + TSS_IO_MAP), &base, 2, EMU_IMPLICIT);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_read_linear(e, GVA(tr->base + TSS_IO_MAP), &base, 2, EMU_IMPLICIT));
     u32 at = base + port / 8u;
     if (at + 1 > tr->limit)
         return emu_gp(e, 0);
-    st = emu_read_linear(e, GVA(tr->base + at), &bits, 2, EMU_IMPLICIT);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_read_linear(e, GVA(tr->base + at), &bits, 2, EMU_IMPLICIT));
     return (u32)bits >> (port & 7) & (BIT(size) - 1) ? emu_gp(e, 0) : EMU_DONE;
 }
 
@@ -356,10 +343,7 @@ enum emu_status op_in(struct emu *e, const struct insn *i)
 {
     u16 port = port_of(e, i, i->op->arg[1]);
     u64 value = 0, count = 1;
-    enum emu_status st = emu_check_io(e, port, i->size);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_check_io(e, port, i->size));
     e->ops->port_in(e->ctx, port, i->size, &value, &count);
     emu_record_io(e, EMU_IO_IN, port, i->size, value);
     emu_set_gpr(e, RAX, i->size, value);
@@ -371,10 +355,7 @@ enum emu_status op_out(struct emu *e, const struct insn *i)
     unsigned size = emu_arg_bytes(i, i->op->arg[1]);
     u16 port = port_of(e, i, i->op->arg[0]);
     u64 value = e->state->gpr[RAX] & mask_bytes(size), count = 1;
-    enum emu_status st = emu_check_io(e, port, size);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_check_io(e, port, size));
     emu_record_io(e, EMU_IO_OUT, port, size, value);
     e->ops->port_out(e->ctx, port, size, &value, &count);
     return EMU_DONE;
@@ -385,10 +366,7 @@ static enum emu_status ins_step(struct emu *e, const struct insn *i, u64 *n)
     struct string_end to = DESTINATION;
     u16 port = (u16)e->state->gpr[RDX];
     u64 v = 0;
-    enum emu_status st = end_map(e, i, i->size, EMU_WRITE, &to);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(end_map(e, i, i->size, EMU_WRITE, &to));
     *n = end_room(e, i, i->size, EMU_WRITE, &to, *n);
     bool direct = to.span.host[0] != NULL && to.span.first == i->size;
     void *data = direct ? to.span.host[0] : (u8 *)&v;
@@ -406,10 +384,7 @@ static enum emu_status outs_step(struct emu *e, const struct insn *i, u64 *n)
     struct string_end from = SOURCE(i);
     u16 port = (u16)e->state->gpr[RDX];
     u64 v;
-    enum emu_status st = end_map(e, i, size, EMU_READ, &from);
-
-    if (st != EMU_DONE)
-        return st;
+    TRY(end_map(e, i, size, EMU_READ, &from));
     *n = end_room(e, i, size, EMU_READ, &from, *n);
     const void *data = from.span.host[0];
     if (*n == 1) {
@@ -424,14 +399,12 @@ static enum emu_status outs_step(struct emu *e, const struct insn *i, u64 *n)
 
 enum emu_status op_ins(struct emu *e, const struct insn *i)
 {
-    enum emu_status st = emu_check_io(e, (u16)e->state->gpr[RDX], i->size);
-
-    return st != EMU_DONE ? st : repeat(e, i, ins_step);
+    TRY(emu_check_io(e, (u16)e->state->gpr[RDX], i->size));
+    return repeat(e, i, ins_step);
 }
 
 enum emu_status op_outs(struct emu *e, const struct insn *i)
 {
-    enum emu_status st = emu_check_io(e, (u16)e->state->gpr[RDX], emu_arg_bytes(i, i->op->arg[1]));
-
-    return st != EMU_DONE ? st : repeat(e, i, outs_step);
+    TRY(emu_check_io(e, (u16)e->state->gpr[RDX], emu_arg_bytes(i, i->op->arg[1])));
+    return repeat(e, i, outs_step);
 }
