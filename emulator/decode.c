@@ -57,6 +57,7 @@ unsigned emu_arg_bytes(const struct insn *i, u16 arg)
     case SIZE_h: return 8u << i->vlen;
     case SIZE_f: return 4u << i->vlen;
     case SIZE_e: return 2u << i->vlen;
+    case SIZE_k: return i->opsize16 ? (i->rex & 8 ? 4 : 1) : (i->rex & 8 ? 8 : 2);
     case SIZE_dup: return i->vlen == 0 && insn_is_memory(i) ? 8 : 16u << i->vlen;
     default: return 0;
     }
@@ -403,6 +404,10 @@ static bool check_operands(const struct insn *i)
             if (i->reg == 1 || (i->reg > 4 && i->reg != 8))
                 return false;
             break;
+        case ARG_KH:
+            if (i->vvvv > 7 && i->mode == EMU_MODE_64)
+                return false;
+            break;
         case ARG_D:
         case ARG_K:
             if (i->reg > 7)
@@ -458,7 +463,8 @@ static bool check_mode(const struct insn *i)
     /* VEX.vvvv names no operand: it must be 1111b, SDM vol. 2A, 2.3.5.6. */
     bool named = (flags & OP_VEX3) != 0;
     for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg); n++)
-        named |= ARG_LETTER(i->op->arg[n]) == ARG_H || ARG_LETTER(i->op->arg[n]) == ARG_B;
+        named |= ARG_LETTER(i->op->arg[n]) == ARG_H || ARG_LETTER(i->op->arg[n]) == ARG_B ||
+                 ARG_LETTER(i->op->arg[n]) == ARG_KH;
     return named || i->vvvv == 0;
 }
 
@@ -475,43 +481,33 @@ static const struct opcode avx512_entries[2] = {
      .arg = {ARG(IU, b)}},
 };
 
-/* Opmask instructions: with VEX, the opcodes that are CMOVcc and SETcc without. */
-static bool is_opmask(const struct insn *i)
-{
-    if (i->vex != 1)
-        return false;
-    if (i->map == 3)
-        return i->opcode >= 0x30 && i->opcode <= 0x33;
-    return i->map == 1 && ((i->opcode >= 0x41 && i->opcode <= 0x4b) ||
-                           (i->opcode >= 0x90 && i->opcode <= 0x93) || (i->opcode & 0xfe) == 0x98);
-}
-
-/* VMOVD, and KMOVD with a general register: outside 64-bit mode W does not make them VMOVQ, KMOVQ.
- */
-static bool ignores_w(const struct insn *i)
-{
-    if (i->mode == EMU_MODE_64)
-        return false;
-    return i->vex == 2 ? i->opsize16 && (i->opcode | 16) == 0x7e
-                       : i->rep == 0xf2 && (i->opcode & 0xfe) == 0x92;
-}
-
 /* The instruction itself where it is a move, else that entry. */
 static const struct opcode *avx512_entry(struct insn *i)
 {
-    if (ignores_w(i))
+    if (i->mode != EMU_MODE_64 && i->opsize16 && (i->opcode | 16) == 0x7e) /* VMOVD */
         i->rex &= (u8)~8;
     unsigned pp = i->rep == 0xf2 ? 3 : i->rep == 0xf3 ? 2 : i->opsize16, w = i->rex >> 3 & 1;
 
     for (const struct avx512_move *m = emu_avx512; m->op.handler != NULL; m++)
-        if (m->opcode == i->opcode && m->vex == i->vex && m->pp == pp && m->map == i->map &&
-            m->w == w)
+        if (m->opcode == i->opcode && m->pp == pp && m->map == i->map && m->w == w)
             return &m->op;
     bool shifts = i->opcode >= 0x70 && i->opcode <= 0x73;
     bool imm =
         i->map == 3 ||
         (i->map == 1 && (shifts || i->opcode == 0xc2 || (i->opcode >= 0xc4 && i->opcode <= 0xc6)));
     return &avx512_entries[imm];
+}
+
+/* The map's entry.  Opmask instructions have the opcodes that are CMOVcc and SETcc without VEX. */
+static const struct opcode *map_entry(struct insn *i)
+{
+    unsigned row = i->opcode >> 4;
+
+    if (i->vex == 2)
+        return avx512_entry(i);
+    if (i->vex == 1 && i->map == 1 && (row == 4 || row == 9))
+        return &emu_map_opmask[(row == 9 ? 16 : 0) + (i->opcode & 15)];
+    return &maps[i->map][i->opcode];
 }
 
 static u8 default_segment(const struct insn *i)
@@ -543,8 +539,7 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
         i->addrsize = code32 != p.addr ? 4 : 2;
 
     unsigned which;
-    bool avx512 = i->vex == 2 || is_opmask(i);
-    i->op = walk_tables(i, &c, avx512 ? avx512_entry(i) : &maps[i->map][i->opcode], &valid);
+    i->op = walk_tables(i, &c, map_entry(i), &valid);
     decode_opsize(i, code32);
     if (i->op->flags & OP_MODRM)
         decode_modrm(&c, i);

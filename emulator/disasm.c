@@ -193,6 +193,7 @@ static void put_arg(struct listing *l, u16 arg, bool second)
     case ARG_V: put_vector(l, i->reg, arg); break;
     case ARG_L: put_vector(l, (unsigned)i->imm, arg); break;
     case ARG_K: put(l, "k%u", i->reg & 7u); break;
+    case ARG_KH: put(l, "k%u", i->vvvv & 7u); break;
     case ARG_P: put(l, "mm%u", i->reg & 7u); break;
     case ARG_S: put(l, "%s", segment_names[i->reg & 7]); break;
     case ARG_Z: put_gpr(l, i->rm, emu_arg_bytes(i, arg)); break;
@@ -215,22 +216,24 @@ static void put_arg(struct listing *l, u16 arg, bool second)
     }
 }
 
-/* The part of "a|b|c" for this operand size (JCXZ: address size). */
+/* The part of "a|b|c" for this operand size (JCXZ: address size), marks replaced (table.c). */
 static void put_name(struct listing *l)
 {
     const struct insn *i = l->i;
     const char *name = i->op->name;
     unsigned size = i->op->handler == op_jcxz ? i->addrsize : i->opsize;
-    bool vector = i->vex != 0 && (i->op->flags & (OP_VEX | OP_VEX3 | OP_AVX));
 
+    if (i->op->handler == op_xchg_acc && i->rm == RAX)
+        name = "nop";
     for (unsigned part = size / 4; part > 0 && strchr(name, '|') != NULL; part--)
         name = strchr(name, '|') + 1;
-    const char *end = strchr(name, '|');
-    int length = (int)(end != NULL ? (size_t)(end - name) : strlen(name));
-    if (i->op->handler == op_xchg_acc && i->rm == RAX)
-        put(l, "nop");
-    else
-        put(l, "%s%.*s", vector ? "v" : "", length, name);
+    if (i->vex != 0 && (i->op->flags & (OP_VEX | OP_VEX3 | OP_AVX)))
+        put(l, "v");
+    for (; *name != '\0' && *name != '|'; name++)
+        if (*name == '%')
+            put(l, "%c", "wqbd"[i->opsize16 * 2 + (i->rex >> 3 & 1)]);
+        else
+            put(l, "%c", *name);
 }
 
 static void put_prefixes(struct listing *l)

@@ -234,16 +234,19 @@ enum emu_status op_fxrstor(struct emu *e, const struct insn *i)
 #define XSAVE_BV      512 /* XSTATE_BV, XCOMP_BV: SDM vol. 1, 13.4.2 */
 #define XSAVE_COMP    520
 #define XSAVE_HEADER  576 /* with the legacy region before it */
-#define XSAVE_YMM8    (XSAVE_HEADER + 128)
 #define XSAVE_MAX     4096u
+#define XSAVE_PARTS   8 /* up to ZMM16 to ZMM31 */
+#define XSAVE_HIGH    (128 + 128 + 256 + 1024)
 #define XCOMP_COMPACT BIT64(63)
 
-/* Bytes of an area with these components (bits 62:2), in the compacted form or not: CPUID 0DH. */
-static unsigned area_size(struct emu *e, u64 components, bool compact)
+/* Bytes of an area with these components (bits 62:2), in the compacted form or not, and where
+ * those before XSAVE_PARTS are (0: absent): CPUID 0DH. */
+static unsigned area_size(struct emu *e, u64 components, bool compact, unsigned part[XSAVE_PARTS])
 {
     unsigned size = XSAVE_HEADER;
     u32 r[4];
 
+    memset(part, 0, XSAVE_PARTS * sizeof(*part));
     for (unsigned n = 2; n < 63; n++) {
         if (!(components >> n & 1))
             continue;
@@ -251,23 +254,35 @@ static unsigned area_size(struct emu *e, u64 components, bool compact)
         unsigned at = !compact ? r[1] : r[2] & 2 ? (unsigned)align_up(size, 64) : size;
         if (r[0] > XSAVE_MAX || at > XSAVE_MAX)
             return XSAVE_MAX + 1;
+        if (n < XSAVE_PARTS)
+            part[n] = at;
         size = at + r[0] > size ? at + r[0] : size;
     }
     return size;
 }
 
-/* Outside 64-bit mode registers 8 to 15 and their places stay as they are; what AVX-512 adds to
- * that rule is not covered. */
-static enum emu_status keep_high(struct emu *e, const struct insn *i, u8 reg[8][32], bool save)
+/* Outside 64-bit mode registers from 8 on, and their places in an area, stay as they are (SDM
+ * vol. 1, 13.5): put them aside, or back. */
+static void keep_places(u8 *area, const unsigned part[XSAVE_PARTS], u8 kept[XSAVE_HIGH], bool save)
 {
+    const struct {
+        unsigned part, skip, size;
+    } places[] = {{FX_XMM8, 0, 128}, {part[2], 128, 128}, {part[6], 256, 256}, {part[7], 0, 1024}};
+
+    for (unsigned n = 0; n < ARRAY_SIZE(places); kept += places[n++].size) {
+        u8 *at = area + places[n].part + places[n].skip;
+        if (places[n].part != 0)
+            memcpy(save ? kept : at, save ? at : kept, places[n].size);
+    }
+}
+
+static enum emu_status keep_registers(struct emu *e, u8 kept[24][64], bool save)
+{
+    unsigned count = emu_usable(e, XCR0_AVX512, EMU_HAS_AVX512F) ? 24 : 8;
     enum emu_status st = EMU_DONE;
 
-    if (i->mode == EMU_MODE_64)
-        return EMU_DONE;
-    if (e->state->xcr0 & XCR0_AVX512 & ~XCR0_AVX)
-        return EMU_UNIMPLEMENTED;
-    for (unsigned n = 0; n < 8 && st == EMU_DONE; n++)
-        st = save ? emu_vector_get(e, 8 + n, reg[n]) : emu_vector_set(e, 8 + n, reg[n]);
+    for (unsigned n = 0; n < count && st == EMU_DONE; n++)
+        st = save ? emu_vector_get(e, 8 + n, kept[n]) : emu_vector_set(e, 8 + n, kept[n]);
     return st;
 }
 
@@ -291,29 +306,26 @@ enum emu_status op_xsave(struct emu *e, const struct insn *i)
     /* Never at the address XRSTOR had: XSAVEOPT and XSAVES would leave out what has not changed
      * since an XRSTOR from there (SDM vol. 1, 13.6). */
     _Alignas(128) u8 room[64 + XSAVE_MAX];
-    u8 *area = room + 64, before[2][128];
+    u8 *area = room + 64, kept[XSAVE_HIGH];
+    unsigned part[XSAVE_PARTS];
     struct emu_span span;
     bool wide = i->mode == EMU_MODE_64;
-    unsigned size = area_size(e, requested(e) & e->state->xcr0, i->op->sub);
-    unsigned ymm8 = size >= XSAVE_YMM8 + 128 ? XSAVE_YMM8 : FX_XMM8;
+    unsigned size = area_size(e, requested(e) & e->state->xcr0, i->op->sub, part);
 
-    if ((!wide && (e->state->xcr0 & XCR0_AVX512 & ~XCR0_AVX)) || size > XSAVE_MAX)
+    if (size > XSAVE_MAX)
         return EMU_UNIMPLEMENTED;
     enum emu_status st = map_area(e, i, 64, size, EMU_WRITE, &span);
     if (st == EMU_DONE)
         emu_span_read(e, &span, area);
     if (st != EMU_DONE)
         return st;
-    memcpy(before[0], area + FX_XMM8, 128);
-    memcpy(before[1], area + ymm8, 128);
+    keep_places(area, part, kept, true);
     struct emu_native n = xsave_code(e, i, area);
     st = emu_native_run(e, &n);
     if (st != EMU_DONE)
         return st;
-    if (!wide) {
-        memcpy(area + ymm8, before[1], 128);
-        memcpy(area + FX_XMM8, before[0], 128);
-    }
+    if (!wide)
+        keep_places(area, part, kept, false);
     emu_span_write(e, &span, area);
     return EMU_DONE;
 }
@@ -321,7 +333,9 @@ enum emu_status op_xsave(struct emu *e, const struct insn *i)
 enum emu_status op_xrstor(struct emu *e, const struct insn *i)
 {
     _Alignas(128) u8 area[XSAVE_MAX];
-    u8 high[8][32];
+    u8 high[24][64];
+    unsigned part[XSAVE_PARTS];
+    bool wide = i->mode == EMU_MODE_64;
     struct emu_span span;
 
     memset(area, 0, sizeof(area));
@@ -339,16 +353,16 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
     u64 layout = host_load(area + XSAVE_COMP, 8);
     bool compact = layout & XCOMP_COMPACT;
     /* Of the plain form CPUs touch all that is asked for (SDM vol. 1, 13.13 leaves it open). */
-    unsigned size = area_size(e, compact ? layout : requested(e) & e->state->xcr0, compact);
+    unsigned size = area_size(e, compact ? layout : requested(e) & e->state->xcr0, compact, part);
     if (size > XSAVE_MAX)
         return EMU_UNIMPLEMENTED;
     st = map_area(e, i, 64, size, EMU_READ, &span);
     if (st == EMU_DONE)
         emu_span_read(e, &span, area);
-    if (st == EMU_DONE)
-        st = keep_high(e, i, high, true);
+    if (st == EMU_DONE && !wide)
+        st = keep_registers(e, high, true);
     struct emu_native n = xsave_code(e, i, area);
     if (st == EMU_DONE)
         st = emu_native_run(e, &n);
-    return st == EMU_DONE ? keep_high(e, i, high, false) : st;
+    return st == EMU_DONE && !wide ? keep_registers(e, high, false) : st;
 }

@@ -56,6 +56,7 @@ enum arg_letter {
     ARG_ONE, /* the constant 1 */
     ARG_SEG, /* a segment register named by the opcode: bits 5:3 */
     ARG_K,   /* opmask register by ModRM.reg */
+    ARG_KH,  /* opmask register by VEX.vvvv */
     ARG_KM,  /* opmask register or memory by ModRM.rm */
     ARG_KR,  /* ... no memory */
     ARG_ST0, /* x87 top of stack */
@@ -82,6 +83,7 @@ enum arg_size {
     SIZE_e,    /* an eighth */
     SIZE_dup,  /* x, but of 16 only 8 (MOVDDUP) */
     SIZE_t,    /* 10 (x87 extended) */
+    SIZE_k,    /* of an opmask: 2 or 8 by VEX.W, with 66 1 or 4 */
     SIZE_big   /* the instruction's own (FXSAVE, FLDENV …) */
 };
 
@@ -604,10 +606,11 @@ static inline struct emu_code emu_code_of(const u8 *bytes, unsigned length, unsi
 
 extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256],
     emu_map_0f3a[256];
+extern const struct opcode emu_map_opmask[32]; /* with VEX, for 0F 40..4F and 90..9F */
 
 /* AVX-512: moves, by prefix and opcode; the last has no handler. */
 struct avx512_move {
-    u8 vex, map, pp, w, opcode;
+    u8 map, pp, w, opcode;
     struct opcode op;
 };
 extern const struct avx512_move emu_avx512[];

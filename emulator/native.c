@@ -13,6 +13,12 @@ static bool lacks_feature(const struct emu *e, const struct insn *i)
 {
     enum emu_feature wide = EMU_HAS_AVX;
 
+    if (i->op->flags & OP_OPMASK) {
+        unsigned width = emu_arg_bytes(i, i->op->arg[ARG_LETTER(i->op->arg[0]) == ARG_G]);
+        return !emu_has(e, width == 1   ? EMU_HAS_AVX512DQ
+                           : width == 2 ? EMU_HAS_AVX512F
+                                        : EMU_HAS_AVX512BW);
+    }
     if (i->vex == 2)
         return i->vlen != 2 && !(i->op->flags & OP_SCALAR) && !emu_has(e, EMU_HAS_AVX512VL);
     if (i->vlen != 0 && (i->op->flags & OP_INTEGER))
@@ -72,18 +78,18 @@ enum emu_status emu_native_simple(struct emu *e, u64 code, void *memory)
     return emu_native_run(e, &n);
 }
 
-/* VMOVDQU between YMM `reg` and memory; MOVDQU where the guest has no AVX. */
-static enum emu_status move_register(struct emu *e, unsigned reg, u8 opcode, void *buf)
+/* VMOVDQU64 between ZMM `reg` and memory, or as much of the register as the guest may use. */
+static enum emu_status move_register(struct emu *e, unsigned reg, u64 opcode, void *buf)
 {
-    u64 modrm = (u64)(7 | (reg & 7) << 3), code;
+    u64 tail = opcode | (7 | (reg & 7) << 3) << 8 | 0xc3 << 16, low = reg & 8 ? 0 : 0x80;
 
-    if (emu_ymm_usable(e)) /* VEX.256.F3.0F */
-        code = 0xc4 | (u64)(reg & 8 ? 0x61 : 0xe1) << 8 | 0x7e0000 | (u64)opcode << 24 |
-               modrm << 32 | 0xc3ull << 40;
+    if (emu_usable(e, XCR0_AVX512, EMU_HAS_AVX512F)) /* EVEX.512.F3.0F.W1 */
+        tail = tail << 32 | 0x48fe6162 | low << 8 | (reg & 16 ? 0 : 0x1000);
+    else if (emu_usable(e, XCR0_AVX, EMU_HAS_AVX)) /* VEX.256.F3.0F */
+        tail = tail << 24 | 0x7e61c4 | low << 8;
     else
-        code = 0xf3 | (u64)(reg & 8 ? 0x44 : 0x40) << 8 | 0x0f0000 | (u64)opcode << 24 |
-               modrm << 32 | 0xc3ull << 40;
-    return emu_native_simple(e, code, buf);
+        tail = tail << 24 | 0x0f40f3 | (low == 0 ? 0x400 : 0);
+    return emu_native_simple(e, tail, buf);
 }
 
 enum emu_status emu_vector_get(struct emu *e, unsigned reg, void *buf)

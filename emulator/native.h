@@ -13,11 +13,11 @@
 #define XCR0_PKRU   BIT64(9)
 #define XCR0_AVX512 (XCR0_AVX | BIT64(5) | BIT64(6) | BIT64(7))
 
-/* May the guest use YMM registers now? */
-static inline bool emu_ymm_usable(const struct emu *e)
+/* May the guest use these parts of vector registers now? */
+static inline bool emu_usable(const struct emu *e, u64 parts, enum emu_feature feature)
 {
-    return (e->state->cr4 & CR4_OSXSAVE) && (e->state->xcr0 & XCR0_AVX) == XCR0_AVX &&
-           emu_has(e, EMU_HAS_AVX);
+    return (e->state->cr4 & CR4_OSXSAVE) && (e->state->xcr0 & parts) == parts &&
+           emu_has(e, feature);
 }
 
 /* The instruction with RDI for its memory operand and RSI for an explicit general register. */
@@ -30,7 +30,7 @@ enum emu_status emu_native_simple(struct emu *e, u64 code, void *memory);
 /* #MF when an unmasked x87 exception is pending. */
 enum emu_status emu_native_wait(struct emu *e);
 
-/* The low 32 bytes of a vector register (without AVX: 16). */
+/* The 64 bytes of a vector register (without AVX-512 32, without AVX 16). */
 enum emu_status emu_vector_get(struct emu *e, unsigned reg, void *buf);
 enum emu_status emu_vector_set(struct emu *e, unsigned reg, const void *buf);
 

@@ -3,7 +3,8 @@
  * The opcode maps, SDM vol. 2D, appendix A: which bytes are which instruction, its operands, and
  * what carries it out.  Decoder, executor and disassembler all read these lines and nothing else.
  *
- * A name "a|b|c" has one part for each operand size 16, 32 and 64 (JCXZ: address size).
+ * A name "a|b|c" has one part for each operand size 16, 32 and 64 (JCXZ: address size).  Marks in
+ * names, replaced by the instruction's prefix: % w, q, b or d (opmask width by 66 and W).
  */
 /* clang-format off */
 #include "emulator/internal.h"
@@ -31,6 +32,9 @@
 #define Iub  ARG(IU, b)
 #define Jb   ARG(J, b)
 #define Jz   ARG(J, z)
+#define Kk   ARG(K, k)
+#define KHk  ARG(KH, k)
+#define KRk  ARG(KR, k)
 #define Lx   ARG(L, x)
 #define Ma   ARG(M, a)
 #define Mb   ARG(M, b)
@@ -798,7 +802,35 @@ const struct opcode emu_map_0f38[256] = {
                        BMI(SARX, "sarx", BMI2, Gy, Ey, Bd), BMI(SHRX, "shrx", BMI2, Gy, Ey, Bd)),
 };
 
+/* Opmask instructions.  The feature is that of the first operand's width. */
+#define KF(n, f, feature, ...) MF(native, 0, n, OP_OPMASK | OP_GPRVEX | (f), feature, __VA_ARGS__)
+#define KN(n, f, ...)          KF(n, f, AVX512F, __VA_ARGS__)
+#define KNP(...)               BY_PREFIX(__VA_ARGS__, __VA_ARGS__, UD, UD)
+#define K2(n)                  KNP(KN(n "%", OP_L0, Kk, KRk))
+#define K3(n, feature)         KNP(KF(n "%", OP_L1, feature, Kk, KHk, KRk))
+#define KUNPCK(n, size)        KN(n, OP_L1, ARG(K, size), ARG(KH, size), ARG(KR, size))
+
+const struct opcode emu_map_opmask[32] = {
+    [0x01] = K3("kand", AVX512F), K3("kandn", AVX512F),
+    [0x04] = K2("knot"), K3("kor", AVX512F), K3("kxnor", AVX512F), K3("kxor", AVX512F),
+    [0x0a] = K3("kadd", AVX512DQ),
+             BY_PREFIX(BY_W(KUNPCK("kunpckwd", d), KUNPCK("kunpckdq", q)),
+                       BY_W(KUNPCK("kunpckbw", w), UD), UD, UD),
+    [0x10] = KNP(KN("kmov%", OP_L0, Kk, ARG(KM, k))),
+    [0x11] = KNP(KN("kmov%", OP_L0, ARG(M, k), Kk)),
+    [0x12] = BY_PREFIX(KN("kmovw", OP_L0 | OP_W0, ARG(K, w), ARG(R, d)),
+                       KN("kmovb", OP_L0 | OP_W0, ARG(K, b), ARG(R, d)), UD,
+                       BY_W64(KN("kmovd", OP_L0, ARG(K, d), Ry), KN("kmovq", OP_L0, ARG(K, q), Ry))),
+    [0x13] = BY_PREFIX(KN("kmovw", OP_L0 | OP_W0, Gd, ARG(KR, w)),
+                       KN("kmovb", OP_L0 | OP_W0, Gd, ARG(KR, b)), UD,
+                       BY_W64(KN("kmovd", OP_L0, Gy, ARG(KR, d)), KN("kmovq", OP_L0, Gy, ARG(KR, q)))),
+    [0x18] = K2("kortest"),
+    [0x19] = KNP(KF("ktest%", OP_L0, AVX512DQ, Kk, KRk)),
+};
+
 #define BLENDV(f, n) P66(SF(AVX, OP_AVX | OP_W0 | (f), n, Vx, Hx, Wx, Lx))
+#define KS(n, size)        KN(n, OP_L0, ARG(K, size), ARG(KR, size), Iub)
+#define KSHIFT(n, a, m, b) P66(BY_W(KS(n, a), KS(m, b)))
 /* Without VEX whatever W is; with VEX W must be 1. */
 #define GFNI_W1(n)                                                                                 \
     P66(BY_W(SF(GFNI, OP_SSE, n, Vx, Wx, Iub), SF(GFNI, V3, n, Vx, Wx, Iub)))
@@ -834,6 +866,8 @@ const struct opcode emu_map_0f3a[256] = {
     [0x21] = P41(V3 | OP_L0, "insertps", Vdq, Wd, Iub),
     [0x22] = BY_W(P41(V3 | OP_L0, "pinsrd", Vdq, Ey, Iub),
                   P41(V3 | OP_L0 | OP_ONLY64, "pinsrq", Vdq, Ey, Iub)),
+    [0x30] = KSHIFT("kshiftrb", b, "kshiftrw", w), KSHIFT("kshiftrd", d, "kshiftrq", q),
+             KSHIFT("kshiftlb", b, "kshiftlw", w), KSHIFT("kshiftld", d, "kshiftlq", q),
     [0x38] = PA2(OP_L1 | OP_W0, "inserti128", Vqq, Hx, Wdq, Iub),
     [0x39] = PA2(OP_L1 | OP_W0, "extracti128", Wdq, Vqq, Iub),
     [0x40] = P41(V3, "dpps", Vx, Wx, Iub),
@@ -855,8 +889,8 @@ const struct opcode emu_map_0f3a[256] = {
     [0xf0] = BY_PREFIX(UD, UD, UD, BMI(RORX, "rorx", BMI2, Gy, Ey, Iub)),
 };
 
-/* VEX or EVEX, map, pp, W, opcode, then an instruction. */
-#define EV(map, pp, w, opcode, ...) {2, map, pp, w, opcode, __VA_ARGS__}
+/* EVEX: map, pp, W, opcode, then an instruction. */
+#define EV(map, pp, w, opcode, ...) {map, pp, w, opcode, __VA_ARGS__}
 #define EVM(feat, sub, n, f, ...)   MF(native, sub, n, OP_AVX | (f), feat, __VA_ARGS__)
 /* Both directions of a move of whole vectors. */
 #define EV2(pp, w, load, store, feat, n, sub)                                                      \
@@ -870,14 +904,6 @@ const struct opcode emu_map_0f3a[256] = {
                               EVM(AVX512F, 0, n, OP_SCALAR | OP_VEX3, W, Vdq)))
 #define EVQ(f, n, ...) EVM(AVX512F, 0, n, OP_NOMASK | OP_L0 | OP_SCALAR | (f), __VA_ARGS__)
 #define EVNT(n, ...)   EVM(AVX512F, NATIVE_ALIGNED, n, OP_NOMASK, __VA_ARGS__)
-#define KM(pp, w, opcode, feat, n, ...)                                                            \
-    {1, 1, pp, w, opcode, MF(native, 0, n, OP_OPMASK | OP_GPRVEX | OP_L0, feat, __VA_ARGS__)}
-#define KMOV(pp, w, gpr_pp, gpr_w, feat, n, size, gpr)                                             \
-    KM(pp, w, 0x90, feat, n, ARG(K, size), ARG(KM, size)),                                         \
-    KM(pp, w, 0x91, feat, n, ARG(M, size), ARG(K, size)),                                          \
-    KM(gpr_pp, gpr_w, 0x92, feat, n, ARG(K, size), ARG(R, gpr)),                                   \
-    KM(gpr_pp, gpr_w, 0x93, feat, n, ARG(G, gpr), ARG(KR, size))
-
 const struct avx512_move emu_avx512[] = {
     EV2(0, 0, 0x10, 0x11, AVX512F, "movups", 0),
     EV2(1, 1, 0x10, 0x11, AVX512F, "movupd", 0),
@@ -909,9 +935,5 @@ const struct avx512_move emu_avx512[] = {
     EV(1, 0, 0, 0x17, EVQ(0, "movhps", Mq, Vdq)),
     EV(1, 1, 1, 0x13, EVQ(0, "movlpd", Mq, Vdq)),
     EV(1, 1, 1, 0x17, EVQ(0, "movhpd", Mq, Vdq)),
-    KMOV(0, 0, 0, 0, AVX512F, "kmovw", w, d),
-    KMOV(1, 0, 1, 0, AVX512DQ, "kmovb", b, d),
-    KMOV(1, 1, 3, 0, AVX512BW, "kmovd", d, d),
-    KMOV(0, 1, 3, 1, AVX512BW, "kmovq", q, q),
-    {0, 0, 0, 0, 0, UD},
+    {0, 0, 0, 0, UD},
 };

@@ -61,7 +61,7 @@ static enum emu_status move_masked(struct emu *e, const struct insn *i, const st
 /* VMASKMOVPS, VPMASKMOVD …: the mask is in VEX.vvvv; op->sub: element size. */
 enum emu_status op_vmaskmov(struct emu *e, const struct insn *i)
 {
-    _Alignas(64) u8 mask[32];
+    _Alignas(64) u8 mask[64];
     enum emu_status st = emu_vector_get(e, i->vvvv, mask);
 
     if (st != EMU_DONE)
@@ -74,7 +74,7 @@ enum emu_status op_vmaskmov(struct emu *e, const struct insn *i)
  * must be writable, whatever the mask, as CPUs have it. */
 enum emu_status op_maskmov(struct emu *e, const struct insn *i)
 {
-    _Alignas(64) u8 data[32], mask[32];
+    _Alignas(64) u8 data[64], mask[64];
     bool mmx = ARG_LETTER(i->op->arg[0]) == ARG_P;
     u64 movq = 0xc3077f0f; /* movq [rdi], mm0; ret */
     u64 at = e->state->gpr[RDI] & mask_bytes(i->addrsize);
@@ -114,7 +114,7 @@ enum emu_status emu_opmask_move(struct emu *e, const struct insn *i, unsigned si
  * element faults, and its mask is cleared: the instruction goes on from there. */
 enum emu_status op_gather(struct emu *e, const struct insn *i)
 {
-    _Alignas(64) u8 dest[32], index[32] = {0}, mask[32] = {0};
+    _Alignas(64) u8 dest[64], index[64] = {0}, mask[64] = {0};
     unsigned isize = i->op->sub, size = i->rex & 8 ? 8 : 4;
     unsigned count = (16u << i->vlen) / (isize > size ? isize : size);
     const struct x86_state *s = e->state;

@@ -255,7 +255,8 @@ static inline void case_extended(struct rng *r, u8 st[16])
 static inline void case_vectors(const struct testcase *c, u8 xsave[XSAVE_AREA])
 {
     struct rng r = {c->vector_seed};
-    u64 bv = XSTATE_X87 | XSTATE_SSE | XSTATE_AVX, ip = rng_next(&r) >> 17, dp = rng_next(&r) >> 17;
+    u64 bv = XSTATE_X87 | XSTATE_SSE | XSTATE_AVX | (xsave_at(5) != 0 ? XSTATE_AVX512 : 0);
+    u64 ip = rng_next(&r) >> 17, dp = rng_next(&r) >> 17;
     bool plain = rng_chance(&r, 50);
     u16 control = plain ? 0x37f : (u16)(0x40 | (rng_next(&r) & 0xf3f));
     u16 status = plain ? 0 : (u16)(rng_next(&r) & 0x7fff), opcode = (u16)rng_next(&r) & 0x7ff;
@@ -283,6 +284,18 @@ static inline void case_vectors(const struct testcase *c, u8 xsave[XSAVE_AREA])
         u64 low = case_element(&r), high = case_element(&r);
         memcpy(xsave + XSAVE_XMM + i, &low, 8);
         memcpy(xsave + XSAVE_YMM + i, &high, 8);
+    }
+    if (xsave_at(5) == 0)
+        return;
+    for (unsigned i = 0; i < 64; i += 8) { /* opmasks of few bits, of many, of any */
+        u64 mask = rng_next(&r);
+        for (u32 pick = rng_below(&r, 4); pick > 1; pick--)
+            mask = pick & 1 ? mask | rng_next(&r) : mask & rng_next(&r) & rng_next(&r);
+        memcpy(xsave + xsave_at(5) + i, &mask, 8);
+    }
+    for (unsigned i = 0; i < 512 + 1024; i += 8) {
+        u64 v = case_element(&r);
+        memcpy(xsave + (i < 512 ? xsave_at(6) + i : xsave_at(7) + i - 512), &v, 8);
     }
 }
 
@@ -379,7 +392,7 @@ static inline void case_settle(struct rng *r, struct testcase *c)
     u64 *base = &c->in.gpr[word ? bases16[rm] : rm | (s.rex & 1) << 3];
     *base &= ~63ull;
     c->area = (word ? (u16)*base : *base) + (c->mode == 16 ? CASE_BASE : 0);
-    c->in.gpr[RAX] |= rng_below(r, 8);
+    c->in.gpr[RAX] |= rng_below(r, 256);
     c->in.gpr[RAX] &= ~(u64)BIT(9);
 }
 

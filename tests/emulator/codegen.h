@@ -61,8 +61,8 @@ struct code_scan {
     u8 rep;      /* the last of F2 and F3, or 0 */
     u8 seg;      /* the last segment prefix, or 0 */
     bool opsize, addrsize, lock;
-    u8 map; /* enum code_map */
-    u8 vex; /* the byte behind C4, C5 or 62 */
+    u8 map;       /* enum code_map */
+    u8 vex, vvvv; /* the byte behind C4, C5 or 62, and the one with VEX.vvvv */
     u8 opcode;
     u8 modrm;   /* the byte after the opcode, ModRM or not */
     u8 opcount; /* opcode bytes */
@@ -79,6 +79,7 @@ static inline void code_scan_opcode(const u8 *b, bool mode64, struct code_scan *
     } else if ((b[0] == 0xc4 || b[0] == 0xc5 || b[0] == 0x62) && (mode64 || b[1] >= 0xc0)) {
         s->map = MAP_VEX;
         s->vex = b[1];
+        s->vvvv = b[b[0] == 0xc5 ? 1 : 2];
         s->opcount = b[0] == 0xc5 ? 3 : b[0] == 0xc4 ? 4 : 5;
     }
     s->opcode = b[s->opcount - 1];

@@ -43,7 +43,7 @@ struct cpu_result {
     u8 vector; /* VECTOR_DB: the instruction completed; VECTOR_NONE: it never ended */
     u32 error;
     u64 cr2;
-    u8 xsave[XSAVE_AREA]; /* x87, SSE and AVX state */
+    u8 xsave[XSAVE_AREA]; /* x87, SSE, AVX and AVX-512 state */
 };
 
 /* Registers that the signal frame does not carry. */
@@ -244,25 +244,26 @@ static const u8 hostcpu_greg[GPR_COUNT] = {
 #define UC_STRICT_RESTORE_SS_FLAG 4u
 #define UC_SIGCONTEXT_SS_FLAG     2u
 
-/* Copy what XSTATE_BV names of x87, SSE and AVX state; the rest becomes initial, as it is then, and
- * so does AVX-512 state, whatever the C library has left there. */
+/* Copy what XSTATE_BV names of x87 to AVX-512 state; the rest becomes initial, as it is then. */
 static inline void hostcpu_copy_xsave(u8 *to, const u8 *from)
 {
-    static const struct {
+    const struct {
         u64 part;
-        u16 at, size;
-    } parts[] = {{XSTATE_X87, 0, 24},
-                 {XSTATE_X87, XSAVE_ST, 128},
-                 {XSTATE_SSE, XSAVE_XMM, 256},
-                 {XSTATE_AVX, XSAVE_YMM, 256}};
+        unsigned at, size;
+    } parts[] = {{XSTATE_X87, 0, 24},          {XSTATE_X87, XSAVE_ST, 128},
+                 {XSTATE_SSE, XSAVE_XMM, 256}, {XSTATE_AVX, XSAVE_YMM, 256},
+                 {BIT64(5), xsave_at(5), 64},  {BIT64(6), xsave_at(6), 512},
+                 {BIT64(7), xsave_at(7), 1024}};
     u64 have, bv;
     memcpy(&have, from + XSAVE_BV, 8);
     memcpy(&bv, to + XSAVE_BV, 8);
-    bv = (bv & ~(u64)XSTATE_TESTED) | XSTATE_X87 | XSTATE_SSE | XSTATE_AVX;
+    bv |= XSTATE_X87 | XSTATE_SSE | XSTATE_AVX | (xsave_at(5) != 0 ? XSTATE_AVX512 : 0);
     memcpy(to + XSAVE_BV, &bv, 8);
     memcpy(to + XSAVE_MXCSR, from + XSAVE_MXCSR, 4);
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-        if (have & parts[i].part)
+        if (parts[i].at == 0 && i != 0)
+            break;
+        else if (have & parts[i].part)
             memcpy(to + parts[i].at, from + parts[i].at, parts[i].size);
         else
             memset(to + parts[i].at, 0, parts[i].size);

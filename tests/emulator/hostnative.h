@@ -12,6 +12,7 @@
 #define _GNU_SOURCE /* memfd_create(), REG_RIP: include this header first */
 #endif
 #include "emulator/emulator.h"
+#include <cpuid.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -36,7 +37,21 @@
 #define XSTATE_X87    BIT64(0)
 #define XSTATE_SSE    BIT64(1)
 #define XSTATE_AVX    BIT64(2)
+#define XSTATE_AVX512 0xe0u
 #define XSTATE_TESTED 0xe7u /* x87, SSE, AVX, AVX-512 */
+
+/* Where the CPU puts component n (AVX and later) of the plain form; 0: it has none such. */
+static inline unsigned xsave_at(unsigned n)
+{
+    static unsigned at[8];
+    if (at[2] == 0)
+        for (unsigned k = 2; k < ARRAY_SIZE(at); k++) {
+            u32 r[4];
+            __cpuid_count(0xd, k, r[0], r[1], r[2], r[3]);
+            at[k] = r[1];
+        }
+    return at[n];
+}
 
 /* Code by hash of its bytes: 8 bytes a slot. */
 static struct {

@@ -332,25 +332,34 @@ static bool compare_memory(struct guest *g, struct outcome *o)
     return true;
 }
 
-/* Parts of an XSAVE area. */
+/* Parts of an XSAVE area; `component`: `at` counts from there. */
 static const struct xsave_part {
     const char *name;
     u16 at, size, step, count;
+    u8 component;
 } xsave_parts[] = {
-    {"x87 control", XSAVE_FCW, 2, 0, 1},       {"x87 status", XSAVE_FSW, 2, 0, 1},
-    {"x87 tags", XSAVE_FTW, 1, 0, 1},          {"x87 opcode", XSAVE_FOP, 2, 0, 1},
-    {"x87 pointers", XSAVE_FIP, 8, 8, 2},      {"MXCSR", XSAVE_MXCSR, 4, 0, 1},
-    {"x87 register", XSAVE_ST, 10, 16, 8},     {"XMM register", XSAVE_XMM, 16, 16, 16},
-    {"upper YMM half", XSAVE_YMM, 16, 16, 16},
+    {"x87 control", XSAVE_FCW, 2, 0, 1, 0},       {"x87 status", XSAVE_FSW, 2, 0, 1, 0},
+    {"x87 tags", XSAVE_FTW, 1, 0, 1, 0},          {"x87 opcode", XSAVE_FOP, 2, 0, 1, 0},
+    {"x87 pointers", XSAVE_FIP, 8, 8, 2, 0},      {"MXCSR", XSAVE_MXCSR, 4, 0, 1, 0},
+    {"x87 register", XSAVE_ST, 10, 16, 8, 0},     {"XMM register", XSAVE_XMM, 16, 16, 16, 0},
+    {"upper YMM half", XSAVE_YMM, 16, 16, 16, 0}, {"opmask", 0, 8, 8, 8, 5},
+    {"upper ZMM half", 0, 32, 32, 16, 6},         {"ZMM register from 16 on", 0, 64, 64, 16, 7},
 };
+
+/* Where element n of a part is; false: the CPU has no such part. */
+static bool part_at(const struct xsave_part *p, unsigned n, unsigned *at)
+{
+    *at = p->at + n * p->step + (p->component != 0 ? xsave_at(p->component) : 0);
+    return p->component == 0 || xsave_at(p->component) != 0;
+}
 
 static bool compare_vectors(const struct guest *g, struct outcome *o)
 {
     for (size_t i = 0; i < ARRAY_SIZE(xsave_parts); i++) {
         const struct xsave_part *p = &xsave_parts[i];
-        for (unsigned n = 0; n < p->count; n++)
-            if (memcmp(o->cpu.xsave + p->at + n * p->step, g->xsave + p->at + n * p->step,
-                       p->size) != 0) {
+        unsigned at;
+        for (unsigned n = 0; n < p->count && part_at(p, n, &at); n++)
+            if (memcmp(o->cpu.xsave + at, g->xsave + at, p->size) != 0) {
                 SYMPTOM(o, "%s", p->name);
                 return false;
             }
@@ -505,10 +514,10 @@ static void lay_down(struct guest *g, const struct testcase *c, unsigned nop_at)
         put(g, c->spot[i].linear, c->spot[i].data, sizeof(c->spot[i].data));
     if (c->area != 0) { /* a sound MXCSR and header; now and then a compacted one, or XCR0's bits */
         struct rng r = {c->vector_seed ^ 0x5a};
-        u64 bv = rng_below(&r, 8), header[8] = {bv};
+        u64 bv = rng_next(&r) & rng_next(&r) & XSTATE_TESTED, header[8] = {bv};
         u32 mxcsr = (u32)rng_next(&r) & 0xffff;
         if (rng_chance(&r, 30))
-            header[1] = BIT64(63) | bv | rng_below(&r, 8);
+            header[1] = BIT64(63) | bv | (rng_next(&r) & XSTATE_TESTED);
         put(g, c->area + XSAVE_MXCSR, (u8 *)&mxcsr, sizeof(mxcsr));
         put(g, c->area + XSAVE_BV, (u8 *)header, sizeof(header));
     }
@@ -636,8 +645,8 @@ static void print_vectors(const struct testcase *c, const struct guest *g, const
     for (size_t i = 0; i < ARRAY_SIZE(xsave_parts); i++)
         for (unsigned n = 0; n < xsave_parts[i].count; n++) {
             const struct xsave_part *p = &xsave_parts[i];
-            unsigned at = p->at + n * p->step;
-            if (memcmp(side[1] + at, side[2] + at, p->size) == 0)
+            unsigned at;
+            if (!part_at(p, n, &at) || memcmp(side[1] + at, side[2] + at, p->size) == 0)
                 continue;
             for (unsigned k = 0; k < 3; k++) {
                 printf("      %s %u %-8s ", p->name, n, label[k]);

@@ -145,14 +145,24 @@ static inline bool excluded_near_branch(const struct code_scan *s)
            (s->opcode == 0xff && (reg == 2 || reg == 4));
 }
 
+/* Opmask registers from 8 on, by VEX.R or vvvv, and KMOVQ outside 64-bit mode: #UD on Intel. */
+static inline bool excluded_opmask(const struct code_scan *s, bool mode64)
+{
+    unsigned row = s->opcode >> 4, map = s->opcount == 3 ? 1 : s->opcount == 4 ? s->vex & 31 : 0;
+    if (map == 3 ? (s->opcode & 0xfc) != 0x30 : map != 1 || (row != 4 && row != 9))
+        return false;
+    return !(s->vex & 0x80) || !(s->vvvv & 0x40) ||
+           (!mode64 && map == 1 && s->opcount == 4 && (s->opcode & 0xfe) == 0x92 &&
+            (s->vvvv & 0x80));
+}
+
 static inline bool excluded_amd(const struct code_scan *s, bool mode64)
 {
     unsigned reg = s->modrm >> 3 & 7;
     if (mode64 && excluded_near_branch(s))
         return true;
-    if (s->map == MAP_VEX) /* GFNI again; opmask registers whose VEX.R says 8 and up: ignored */
-        return (s->opcode & 0xfe) == 0xce ||
-               (s->opcode >= 0x90 && s->opcode <= 0x93 && !(s->vex & 0x80));
+    if (s->map == MAP_VEX)
+        return (s->opcode & 0xfe) == 0xce || excluded_opmask(s, mode64); /* GFNI again */
     if (s->map == MAP_ONE) /* LOOPcc with F2/F3; m16:64 */
         return (s->rep != 0 && (s->opcode & 0xfc) == 0xe0) ||
                (s->opcode == 0xff && (s->rex & 8) && (reg == 3 || reg == 5)) ||

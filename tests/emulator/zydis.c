@@ -255,6 +255,8 @@ static bool explained(const struct oracle *o, const char *zydis, const char *our
         word += strcspn(word, " ") + 1;
     if (s->map == MAP_VEX && (s->opcode == 0xb8 || (s->opcode & 0xfe) == 0xbc) && *word != 'v')
         return true; /* Knights Corner's POPCNT, TZCNT, LZCNT */
+    if (s->map == MAP_VEX && s->opcode >> 4 == 4 && *word == 'k' && !(s->vvvv & 4))
+        return true; /* … and KAND without VEX.L */
     for (size_t i = 0; i < ARRAY_SIZE(untold); i++)
         if (strncmp(word, untold[i], strlen(untold[i])) == 0)
             return true;

@@ -103,6 +103,16 @@ static const struct listing {
     {M64, "0f0b", "ud2"},
     {M32, "6300", "arpl [eax], ax"},
     {M64, "4863c1", "movsxd rax, ecx"},
+    /* opmasks: the width by 66 and W */
+    {M64, "c5ec41cb", "kandw k1, k2, k3"},
+    {M64, "c4e1ed41cb", "kandd k1, k2, k3"},
+    {M32, "c5f94410", "(bad)"}, /* no memory */
+    {M64, "c4e1f99008", "kmovd k1, dword ptr [rax]"},
+    {M64, "c4e1fb92c9", "kmovq k1, rcx"},
+    {M32, "c4e1fb92c9", "kmovd k1, ecx"},
+    {M64, "c4e3f931ca03", "kshiftrq k1, k2, 0x3"},
+    {M64, "c5e84bcb", "(bad)"}, /* VEX.L is 0 */
+    {M64, "c5ed4bcb", "kunpckbw k1, k2, k3"},
     /* vectors: mandatory prefixes, VEX */
     {M64, "0f1000", "movups xmm0, [rax]"},
     {M64, "660f6f08", "movdqa xmm1, [rax]"},
