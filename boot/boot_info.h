@@ -4,8 +4,7 @@
  * framebuffer.  Everything is copied: the loader's own structures are not needed afterwards
  * (module contents stay where they are and are reserved).
  */
-#ifndef BOOT_BOOT_INFO_H
-#define BOOT_BOOT_INFO_H
+#pragma once
 
 #include "arch/x86/memmap.h"
 #include "lib/status.h"
@@ -56,5 +55,3 @@ CHECKED enum status multiboot2_parse(struct boot_info *out, u64 at, boot_map_fn 
 /* Value of `name=value` on a command line, copied to buf; false when absent.  A bare `name` gives
  * an empty value. */
 bool boot_option(const char *cmdline, const char *name, char *buf, size_t cap);
-
-#endif

@@ -13,26 +13,20 @@
 #include "drivers/host/cmos.h"
 #include "lib/string.h"
 
-static enum status run_mem(struct shell *sh, int argc, char **argv)
+static enum status run_mem(struct shell *sh, int, char **)
 {
-    (void)argc;
-    (void)argv;
     mem_report(sh->out);
     return STATUS_OK;
 }
 
-static enum status run_cpus(struct shell *sh, int argc, char **argv)
+static enum status run_cpus(struct shell *sh, int, char **)
 {
-    (void)argc;
-    (void)argv;
     cpus_show(sh->out);
     return STATUS_OK;
 }
 
-static enum status run_irq(struct shell *sh, int argc, char **argv)
+static enum status run_irq(struct shell *sh, int, char **)
 {
-    (void)argc;
-    (void)argv;
     irq_report(sh->out);
     return STATUS_OK;
 }
@@ -58,51 +52,37 @@ static enum status run_devs(struct shell *sh, int argc, char **argv)
                               "expected a device that this machine has (Tab lists them)");
 }
 
-static void complete_devs(struct shell *sh, int argc, char **argv, struct completions *c)
+static void complete_devs(struct shell *, int argc, char **, struct completions *c)
 {
-    (void)sh;
-    (void)argv;
     for (unsigned i = 0; argc == 2 && i < ARRAY_SIZE(devices); i++)
         completions_add(c, devices[i]);
 }
 
-static enum status run_time(struct shell *sh, int argc, char **argv)
+static enum status run_time(struct shell *sh, int, char **)
 {
     u64 begin = tsc_now_us(), seconds = cmos_next_second(), turned = tsc_now_us();
 
-    (void)argc;
-    (void)argv;
     sink_printf(sh->out, "up %lu.%06lu s\nat %lu.%06lu s the battery-backed clock turned to ",
                 begin / 1000000, begin % 1000000, turned / 1000000, turned % 1000000);
     sink_printf(sh->out, seconds ? "%lu s of the epoch\n" : "nonsense\n", seconds);
     return STATUS_OK;
 }
 
-static enum status run_reboot(struct shell *sh, int argc, char **argv)
-{
-    (void)sh;
-    (void)argc;
-    (void)argv;
-    machine_reboot();
-}
+static enum status run_reboot(struct shell *, int, char **) { machine_reboot(); }
 
-static enum status run_selftest(struct shell *sh, int argc, char **argv)
+static enum status run_selftest(struct shell *sh, int, char **argv)
 {
-    (void)argc;
     return selftest_run(argv[1])
                ? STATUS_OK
                : shell_fail(sh, 1, STATUS_ENOENT, "expected one of these: %s", selftest_names);
 }
 
-static enum status run_poweroff(struct shell *sh, int argc, char **argv)
+static enum status run_poweroff(struct shell *sh, int argc, char **)
 {
     u64 status = 0;
 
-    (void)argv;
     if (argc > 1) {
-        enum status s = shell_arg_u64(sh, 1, "an exit status", 0, 255, &status);
-        if (s != STATUS_OK)
-            return s;
+        TRY(shell_arg_u64(sh, 1, "an exit status", 0, 255, &status));
     }
     machine_end((int)status);
 }

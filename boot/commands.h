@@ -2,8 +2,7 @@
  *
  * The prompt's commands about the host and the guests' devices.
  */
-#ifndef BOOT_COMMANDS_H
-#define BOOT_COMMANDS_H
+#pragma once
 
 #include "boot/machine.h"
 #include "drivers/console/shell.h"
@@ -16,5 +15,3 @@ struct host_view {
 };
 
 CHECKED enum status boot_commands_register(struct shell *sh, struct host_view *view);
-
-#endif

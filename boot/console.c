@@ -52,9 +52,8 @@ static void send(const char *text, size_t len)
     }
 }
 
-static void early_write(struct sink *self, const char *text, size_t len)
+static void early_write(struct sink *, const char *text, size_t len)
 {
-    (void)self;
     while (len != 0) {
         size_t n = 0;
         while (n < len && text[n] != '\n')
@@ -150,9 +149,8 @@ static bool open_spcr(void)
     }
     bool good = (!s->memory || console.memory.at) &&
                 try_uart(&console.uart, io, s->memory ? 0 : (u16)s->address, s->baud);
-    log_line(good ? LOG_INFO : LOG_WARN, "console", "ACPI's SPCR names a serial port at %s %#llx%s",
-             s->memory ? "memory" : "port", (unsigned long long)s->address,
-             good ? "" : ", which does not answer");
+    log_line(good ? LOG_INFO : LOG_WARN, "console", "ACPI's SPCR names a serial port at %s %#lx%s",
+             s->memory ? "memory" : "port", s->address, good ? "" : ", which does not answer");
     return good;
 }
 
@@ -185,9 +183,8 @@ static bool open_pci(void)
             good =
                 try_uart(&console.uart, memory ? port_io_memory(&console.memory) : port_io_native,
                          memory ? 0 : (u16)at, BAUD);
-        log_line(good ? LOG_INFO : LOG_WARN, "console",
-                 "PCI serial card %02x:%02x.%x at %s %#llx%s", device.bus, device.slot,
-                 device.function, memory ? "memory" : "port", (unsigned long long)at,
+        log_line(good ? LOG_INFO : LOG_WARN, "console", "PCI serial card %02x:%02x.%x at %s %#lx%s",
+                 device.bus, device.slot, device.function, memory ? "memory" : "port", at,
                  good ? "" : ", which does not answer");
     }
     return good;

@@ -4,8 +4,7 @@
  * the log goes to COM1, polled, and soon to the screen as well, until the console multiplexer takes
  * both over.
  */
-#ifndef BOOT_CONSOLE_H
-#define BOOT_CONSOLE_H
+#pragma once
 
 #include "boot/boot_info.h"
 #include "drivers/console/mux.h"
@@ -30,5 +29,3 @@ void console_hand_over(struct sink *successor, enum log_level most);
 
 /* Wait, for a bounded time, until the port has sent everything. */
 void console_drain(void);
-
-#endif

@@ -55,11 +55,7 @@ static struct hypervisor {
 
 static void start_elsewhere(struct hypervisor *h);
 
-static u64 console_now_us(void *ctx)
-{
-    (void)ctx;
-    return tsc_now_us();
-}
+static u64 console_now_us(void *) { return tsc_now_us(); }
 
 /* Keys, and what the commands of the prompt looked at; all of that is CPU 0's. */
 static void poll_console(void *ctx)

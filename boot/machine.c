@@ -17,11 +17,7 @@
 #include "vmx/symbol.h"
 #include "vmx/vcpu.h"
 
-static u64 read_tsc(void *source)
-{
-    (void)source;
-    return rdtsc();
-}
+static u64 read_tsc(void *) { return rdtsc(); }
 
 /* Bytes from the terminal, or room on it: let the serial port look. */
 static void wake_uart(void *ctx)
@@ -73,17 +69,14 @@ static enum status alloc_memory(struct machine *m)
         s = back_range(ram.range[i].size, &m->backing[i]);
         if (s != STATUS_OK) {
             log_error(m->config->name,
-                      "no %llu MiB of contiguous memory for mem=%lluM (largest free: %llu MiB); "
+                      "no %lu MiB of contiguous memory for mem=%luM (largest free: %lu MiB); "
                       "give the guest less with mem=SIZE",
-                      (unsigned long long)(ram.range[i].size / MiB),
-                      (unsigned long long)(m->config->mem / MiB),
-                      (unsigned long long)(mem_free_largest() / MiB));
+                      (ram.range[i].size / MiB), (m->config->mem / MiB),
+                      (mem_free_largest() / MiB));
             return s;
         }
-        s = gmem_add(&m->mem, GPA(ram.range[i].base), ram.range[i].size,
-                     phys_to_virt(m->backing[i]), GMEM_RAM);
-        if (s != STATUS_OK)
-            return s;
+        TRY(gmem_add(&m->mem, GPA(ram.range[i].base), ram.range[i].size,
+                     phys_to_virt(m->backing[i]), GMEM_RAM));
     }
     return alloc_rom(m);
 }
@@ -146,9 +139,8 @@ static enum status load(struct machine *m)
         guest_build(m->config, m->modules, m->module_count, true, &m->mem, &m->vm.start, &error);
     if (s == STATUS_OK && m->config->kind == IMAGE_FIRMWARE)
         s = firmware_furnish(&m->board.firmware, m->config, m->modules, &error);
-    if (s != STATUS_OK) {
+    if (s != STATUS_OK)
         log_error(m->config->name, "not started: %s", error.text);
-    }
     return s;
 }
 
@@ -202,16 +194,11 @@ static void destroy(struct machine *m)
 
 static enum status build(struct machine *m, const struct machine_host *host, unsigned id)
 {
-    enum status s = mux_add_guest(host->mux, m->config->name, wake_uart, m, &m->uart);
-    if (s == STATUS_OK)
-        s = alloc_memory(m);
-    if (s == STATUS_OK)
-        s = init_board(m, host);
-    if (s == STATUS_OK)
-        s = create_vm(m, host, id);
-    if (s == STATUS_OK)
-        s = load(m);
-    return s;
+    TRY(mux_add_guest(host->mux, m->config->name, wake_uart, m, &m->uart));
+    TRY(alloc_memory(m));
+    TRY(init_board(m, host));
+    TRY(create_vm(m, host, id));
+    return load(m);
 }
 
 enum status machine_create(struct machine **out, const struct machine_host *host,
@@ -254,9 +241,7 @@ static enum status restart(struct machine *m)
 {
     for (unsigned i = 0; i < m->mem.count; i++)
         memset(m->mem.region[i].host, 0, m->mem.region[i].size);
-    enum status s = board_reset(&m->board);
-    if (s != STATUS_OK)
-        return s;
+    TRY(board_reset(&m->board));
     vm_reset_registers(&m->vm);
     if (m->vm.slide == SLIDE_FOUND)
         m->vm.slide = SLIDE_UNKNOWN;
@@ -279,11 +264,9 @@ void machine_run(struct machine *m)
     if (vm->end != VM_END_NONE && !restarted(m))
         return;
     for (;;) {
-        log_info(m->config->name, "running: %llu MiB, %u virtual CPU%s%s, entered at tsc=%#llx",
-                 (unsigned long long)(m->config->mem / MiB), m->config->vcpus,
-                 m->config->vcpus > 1 ? "s" : "",
-                 vm->unrestricted ? "" : ", without unrestricted guest",
-                 (unsigned long long)rdtsc());
+        log_info(m->config->name, "running: %lu MiB, %u virtual CPU%s%s, entered at tsc=%#lx",
+                 (m->config->mem / MiB), m->config->vcpus, m->config->vcpus > 1 ? "s" : "",
+                 vm->unrestricted ? "" : ", without unrestricted guest", rdtsc());
         vm_run(&m->vm);
         log_info(m->config->name, "ended: %s", vm->end_text);
         if (vm->end != VM_END_RESET && vm->end != VM_END_RESTART)

@@ -2,8 +2,7 @@
  *
  * One guest machine put together: configuration, memory, board and VM.
  */
-#ifndef BOOT_MACHINE_H
-#define BOOT_MACHINE_H
+#pragma once
 
 #include "drivers/console/mux.h"
 #include "guest/board.h"
@@ -48,5 +47,3 @@ CHECKED enum status machine_create(struct machine **out, const struct machine_ho
 /* Run it on the CPUs of vm.host[], of which this is the first, until its life ends other than by a
  * reset; how it ended is in m->vm. */
 void machine_run(struct machine *m);
-
-#endif

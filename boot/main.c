@@ -79,8 +79,7 @@ static void reserve_modules(void)
                             ? mem_reserve(m->at, m->size, "modules")
                             : STATUS_ERANGE;
         log_line(s == STATUS_OK ? LOG_INFO : LOG_ERROR, "boot",
-                 "module %u: %llu KiB at %#llx \"%s\"%s%s", i, (unsigned long long)m->size / 1024,
-                 (unsigned long long)m->at.v, m->cmdline,
+                 "module %u: %lu KiB at %#lx \"%s\"%s%s", i, m->size / 1024, m->at.v, m->cmdline,
                  s == STATUS_OK       ? ""
                  : s == STATUS_ERANGE ? ": left out: it does not lie in usable memory"
                                       : ": left out: ",
@@ -97,10 +96,9 @@ static void init_memory(void)
     reserve_modules();
     boot_require("building page tables", paging_init());
     console_init_screen(&boot_info.framebuffer, mmio_map);
-    log_info("memory", "%llu MiB usable, top %#llx, image %llu KiB at %#llx",
-             (unsigned long long)(memmap_total(mem_map(), MEM_USABLE) / MiB),
-             (unsigned long long)memmap_top(mem_map()), (unsigned long long)image_size() / 1024,
-             (unsigned long long)image_phys().v);
+    log_info("memory", "%lu MiB usable, top %#lx, image %lu KiB at %#lx",
+             (memmap_total(mem_map(), MEM_USABLE) / MiB), memmap_top(mem_map()),
+             image_size() / 1024, image_phys().v);
 }
 
 /* tsc-hz=, checked again and complained about where the whole configuration is read. */
@@ -144,7 +142,7 @@ _Noreturn void boot_main(u32 magic, u32 info)
     init_memory();
     acpi_init(boot_info.rsdp);
     init_cpus();
-    log_info("boot", "host is up: %llu KiB of memory free, tsc=%#llx",
-             (unsigned long long)(mem_free_bytes() / KiB), (unsigned long long)rdtsc());
+    log_info("boot", "host is up: %lu KiB of memory free, tsc=%#lx", (mem_free_bytes() / KiB),
+             rdtsc());
     hypervisor_run(&boot_info);
 }

@@ -3,8 +3,7 @@
  * Constants and layouts of the Multiboot Specification, versions 0.6.96 and 2.0, under their names
  * there, and what the two parsers share.  Addresses are physical and below 4 GiB.
  */
-#ifndef BOOT_MULTIBOOT_H
-#define BOOT_MULTIBOOT_H
+#pragma once
 
 #include "boot/boot_info.h"
 #include "lib/bits.h"
@@ -110,5 +109,3 @@ void boot_copy_string(char *dst, size_t cap, u64 at, u64 size, boot_map_fn map, 
 
 /* Add the module [start, end), without a command line; NULL, said in the log, when it cannot be. */
 struct boot_module *boot_add_module(struct boot_info *out, u32 start, u32 end, boot_map_fn map);
-
-#endif

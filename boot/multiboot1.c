@@ -87,8 +87,7 @@ enum status multiboot1_parse(struct boot_info *out, u64 at, boot_map_fn map)
 
     *out = (struct boot_info){.protocol = "Multiboot 1"};
     if (!p) {
-        log_error("boot", "the loader's information at %#llx cannot be read",
-                  (unsigned long long)at);
+        log_error("boot", "the loader's information at %#lx cannot be read", at);
         return STATUS_EFORMAT;
     }
     memcpy(&info, p, MULTIBOOT_INFO_BASE_SIZE);

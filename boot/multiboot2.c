@@ -78,11 +78,7 @@ static void tag_framebuffer(struct parse *p, const struct multiboot_tag *tag)
         memcpy(&fb->red_position, t.framebuffer_color, sizeof(t.framebuffer_color));
 }
 
-static void tag_efi(struct parse *p, const struct multiboot_tag *tag)
-{
-    (void)tag;
-    p->out->efi = true;
-}
+static void tag_efi(struct parse *p, const struct multiboot_tag *) { p->out->efi = true; }
 
 /* The old tag (ACPI 1.0) must not replace the new one. */
 static void tag_rsdp(struct parse *p, const struct multiboot_tag *tag)
@@ -157,8 +153,8 @@ enum status multiboot2_parse(struct boot_info *out, u64 at, boot_map_fn map)
         header[0] <= INFO_SIZE_MAX)
         info = map(at, header[0]);
     if (!info) {
-        log_error("boot", "the loader's information at %#llx cannot be: %u bytes",
-                  (unsigned long long)at, header ? header[0] : 0);
+        log_error("boot", "the loader's information at %#lx cannot be: %u bytes", at,
+                  header ? header[0] : 0);
         return STATUS_EFORMAT;
     }
     enum status s = walk_tags(&p, info, at, header[0]);

@@ -125,8 +125,8 @@ static NOINLINE void selftest_irq(void)
     u64 came = rdtsc();
     for (end = rdtsc() + tsc_from_us(3000); rdtsc() < end;)
         cpu_breathe();
-    log_info("selftest", "irq: %s, PIT %u in 20 ms, timer %u, %lld us after it was due",
-             status_text(s), pit, timer, (long long)tsc_to_us(came - start) - 1000);
+    log_info("selftest", "irq: %s, PIT %u in 20 ms, timer %u, %ld us after it was due",
+             status_text(s), pit, timer, tsc_to_us(came - start) - 1000);
 }
 
 /* So many allocations that the allocator's table has to grow twice, in two colours; all given back.
@@ -178,13 +178,12 @@ static NOINLINE void selftest_memory(void)
     bool churned = churn_memory(), alias = run_alias(), area = true;
     hpa_t big = HPA(0);
 
-    log_info("selftest", "memory: churn %s, %llu KiB kept, alias %s", churned ? "ok" : "FAILED",
-             (unsigned long long)(before - mem_free_bytes()) / KiB, alias ? "ok" : "FAILED");
+    log_info("selftest", "memory: churn %s, %lu KiB kept, alias %s", churned ? "ok" : "FAILED",
+             (before - mem_free_bytes()) / KiB, alias ? "ok" : "FAILED");
     start = rdtsc();
     enum status s = mem_alloc(256 * MiB, 2 * MiB, "selftest", &big);
-    log_info("selftest", "memory: 256 MiB: %s, %s, %llu ticks", status_text(s),
-             is_aligned(big.v, 2 * MiB) ? "aligned" : "NOT ALIGNED",
-             (unsigned long long)(rdtsc() - start));
+    log_info("selftest", "memory: 256 MiB: %s, %s, %lu ticks", status_text(s),
+             is_aligned(big.v, 2 * MiB) ? "aligned" : "NOT ALIGNED", (rdtsc() - start));
     if (cpu_count() > 1) {
         area = cpus_online(1);
         for (unsigned i = 0; area && i < STACK_COUNT; i++)

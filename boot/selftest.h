@@ -3,8 +3,7 @@
  * Deliberate faults, asked for by `selftest NAME` at the prompt, that show what traps, page rights
  * and the panic report are worth.
  */
-#ifndef BOOT_SELFTEST_H
-#define BOOT_SELFTEST_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -14,5 +13,3 @@ bool selftest_run(const char *name);
 
 /* "fault stack ..." */
 extern const char selftest_names[];
-
-#endif

@@ -8,16 +8,9 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-static u64 unclaimed_read(void *dev, unsigned cpu, u64 offset, unsigned size)
-{
-    (void)dev, (void)cpu, (void)offset;
-    return mask_bytes(size);
-}
+static u64 unclaimed_read(void *, unsigned, u64, unsigned size) { return mask_bytes(size); }
 
-static void unclaimed_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
-{
-    (void)dev, (void)cpu, (void)offset, (void)size, (void)value;
-}
+static void unclaimed_write(void *, unsigned, u64, unsigned, u64) {}
 
 void bus_init(struct bus *b)
 {
@@ -35,7 +28,7 @@ void bus_init(struct bus *b)
 
 static enum status add_range(struct bus_range *table, unsigned *count, struct bus_range r)
 {
-    if (!r.read || !r.write)
+    if (!r.read || !r.write || r.size == 0)
         return STATUS_EINVAL;
     for (unsigned i = 1; i < *count; i++)
         if (ranges_overlap(table[i].base, table[i].size, r.base, r.size))
@@ -49,53 +42,32 @@ static enum status add_range(struct bus_range *table, unsigned *count, struct bu
 enum status bus_add_mmio(struct bus *b, const char *name, u64 base, u64 size, bus_read_fn read,
                          bus_write_fn write, void *dev)
 {
-    if (size == 0 || !is_aligned(base | size, PAGE_SIZE) || base + size - 1 < base)
+    struct bus_range r = {name, dev, base, size, read, write, .width = 8};
+
+    if (!is_aligned(base | size, PAGE_SIZE) || base + size - 1 < base)
         return STATUS_EINVAL;
-    return add_range(b->mmio, &b->mmio_count,
-                     (struct bus_range){.name = name,
-                                        .dev = dev,
-                                        .base = base,
-                                        .size = size,
-                                        .read = read,
-                                        .write = write,
-                                        .width = 8});
+    return add_range(b->mmio, &b->mmio_count, r);
 }
 
 static enum status add_port(struct bus *b, struct bus_range r)
 {
-    unsigned number = b->port_count;
-
-    if (r.size == 0 || !range_within(r.base, r.size, 0x10000))
+    if (!range_within(r.base, r.size, 0x10000))
         return STATUS_EINVAL;
-    enum status s = add_range(b->port, &b->port_count, r);
-    if (s != STATUS_OK)
-        return s;
-    memset(b->port_number + r.base, (int)number, r.size);
+    TRY(add_range(b->port, &b->port_count, r));
+    memset(b->port_number + r.base, (int)b->port_count - 1, r.size);
     return STATUS_OK;
 }
 
 enum status bus_add_port(struct bus *b, const char *name, u16 base, u32 count, bus_read_fn read,
                          bus_write_fn write, void *dev)
 {
-    return add_port(b, (struct bus_range){.name = name,
-                                          .dev = dev,
-                                          .base = base,
-                                          .size = count,
-                                          .read = read,
-                                          .write = write,
-                                          .width = 4});
+    return add_port(b, (struct bus_range){name, dev, base, count, read, write, .width = 4});
 }
 
 enum status bus_add_port8(struct bus *b, const char *name, u16 base, u32 count, bus_read_fn read,
                           bus_write_fn write, void *dev)
 {
-    return add_port(b, (struct bus_range){.name = name,
-                                          .dev = dev,
-                                          .base = base,
-                                          .size = count,
-                                          .read = read,
-                                          .write = write,
-                                          .width = 1});
+    return add_port(b, (struct bus_range){name, dev, base, count, read, write, .width = 1});
 }
 
 enum status bus_add_msr(struct bus *b, const char *name, u32 base, u32 count, bus_msr_read_fn read,
@@ -147,27 +119,7 @@ static void describe(const char *name, const char *list, unsigned shift, u64 off
     if (length)
         format_buf(out, cap, "%s %.*s", name, length, at);
     else
-        format_buf(out, cap, "%s +%#llx", name, (unsigned long long)offset);
-}
-
-void bus_describe(const struct bus *b, enum bus_space space, u64 address, char *out, size_t cap)
-{
-    const struct bus_range *r = space == BUS_MMIO ? &b->mmio[bus_find_mmio(b, address)]
-                                                  : &b->port[b->port_number[address & 0xffff]];
-
-    if (space == BUS_MSR) {
-        for (unsigned i = 0; i < b->msr_count; i++)
-            if (address - b->msr[i].base < b->msr[i].count) {
-                describe(b->msr[i].name, b->msr[i].registers, 0, address - b->msr[i].base, out,
-                         cap);
-                return;
-            }
-        format_buf(out, cap, "MSR %#llx", (unsigned long long)address);
-    } else if (r == &b->mmio[BUS_UNCLAIMED] || r == &b->port[BUS_UNCLAIMED]) {
-        format_buf(out, cap, "unclaimed %#llx", (unsigned long long)address);
-    } else {
-        describe(r->name, r->registers, r->shift, address - r->base, out, cap);
-    }
+        format_buf(out, cap, "%s +%#lx", name, offset);
 }
 
 unsigned bus_find_mmio(const struct bus *b, u64 gpa)
@@ -176,6 +128,37 @@ unsigned bus_find_mmio(const struct bus *b, u64 gpa)
         if (gpa - b->mmio[i].base < b->mmio[i].size)
             return i;
     return BUS_UNCLAIMED;
+}
+
+/* Who has an MMIO address or a port; past port FFFFH nobody answers. */
+static struct bus_range *range_at(struct bus *b, enum bus_space space, u64 at)
+{
+    if (space == BUS_MMIO)
+        return &b->mmio[bus_find_mmio(b, at)];
+    return &b->port[at < 0x10000 ? b->port_number[at] : BUS_UNCLAIMED];
+}
+
+static struct bus_msr_range *find_msr(struct bus *b, u64 msr)
+{
+    for (unsigned i = 0; i < b->msr_count; i++)
+        if (msr - b->msr[i].base < b->msr[i].count)
+            return &b->msr[i];
+    return NULL;
+}
+
+void bus_describe(struct bus *b, enum bus_space space, u64 address, char *out, size_t cap)
+{
+    const struct bus_msr_range *m = space == BUS_MSR ? find_msr(b, address) : NULL;
+    const struct bus_range *r = range_at(b, space, address);
+
+    if (m)
+        describe(m->name, m->registers, 0, address - m->base, out, cap);
+    else if (space == BUS_MSR)
+        format_buf(out, cap, "MSR %#lx", address);
+    else if (r == &b->mmio[BUS_UNCLAIMED] || r == &b->port[BUS_UNCLAIMED])
+        format_buf(out, cap, "unclaimed %#lx", address);
+    else
+        describe(r->name, r->registers, r->shift, address - r->base, out, cap);
 }
 
 static bool fits(const struct bus_range *r, u64 offset, unsigned size)
@@ -187,39 +170,39 @@ static bool fits(const struct bus_range *r, u64 offset, unsigned size)
  */
 #define OUT_OF_LINE __attribute__((noinline, cold))
 
-/* True when no byte of the access belongs to a device: it counts as one. */
-static bool mmio_unclaimed(const struct bus *b, u64 gpa, unsigned size)
+/* Nobody's range, when no byte of the access belongs to a device: it counts as one; else NULL. */
+static struct bus_range *unclaimed(struct bus *b, enum bus_space space, u64 at, unsigned size)
 {
-    return bus_find_mmio(b, gpa) == BUS_UNCLAIMED &&
-           bus_find_mmio(b, gpa + size - 1) == BUS_UNCLAIMED;
+    struct bus_range *none = space == BUS_MMIO ? &b->mmio[BUS_UNCLAIMED] : &b->port[BUS_UNCLAIMED];
+
+    for (unsigned i = 0; i < size; i++)
+        if (range_at(b, space, at + i) != none)
+            return NULL;
+    return none;
 }
 
-OUT_OF_LINE static u64 mmio_read_bytes(struct bus *b, unsigned cpu, u64 gpa, unsigned size)
+OUT_OF_LINE static u64 read_bytes(struct bus *b, enum bus_space space, unsigned cpu, u64 at,
+                                  unsigned size)
 {
+    struct bus_range *none = unclaimed(b, space, at, size);
     u64 value = 0;
 
-    if (mmio_unclaimed(b, gpa, size))
-        return bus_range_read(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size);
-    for (unsigned i = 0; i < size; i++) {
-        struct bus_range *r = &b->mmio[bus_find_mmio(b, gpa + i)];
-
-        value |= (bus_range_read(r, cpu, gpa + i, 1) & 0xff) << 8 * i;
-    }
+    if (none)
+        return bus_range_read(none, cpu, at, size);
+    for (unsigned i = 0; i < size; i++)
+        value |= (bus_range_read(range_at(b, space, at + i), cpu, at + i, 1) & 0xff) << 8 * i;
     return value;
 }
 
-OUT_OF_LINE static void mmio_write_bytes(struct bus *b, unsigned cpu, u64 gpa, unsigned size,
-                                         u64 value)
+OUT_OF_LINE static void write_bytes(struct bus *b, enum bus_space space, unsigned cpu, u64 at,
+                                    unsigned size, u64 value)
 {
-    if (mmio_unclaimed(b, gpa, size)) {
-        bus_range_write(&b->mmio[BUS_UNCLAIMED], cpu, gpa, size, value);
-        return;
-    }
-    for (unsigned i = 0; i < size; i++) {
-        struct bus_range *r = &b->mmio[bus_find_mmio(b, gpa + i)];
+    struct bus_range *none = unclaimed(b, space, at, size);
 
-        bus_range_write(r, cpu, gpa + i, 1, value >> 8 * i & 0xff);
-    }
+    if (none)
+        bus_range_write(none, cpu, at, size, value);
+    for (unsigned i = 0; !none && i < size; i++)
+        bus_range_write(range_at(b, space, at + i), cpu, at + i, 1, value >> 8 * i & 0xff);
 }
 
 u64 bus_mmio_read(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigned size)
@@ -228,7 +211,7 @@ u64 bus_mmio_read(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigne
 
     if (likely(fits(r, gpa - r->base, size)))
         return bus_range_read(r, cpu, gpa, size);
-    return mmio_read_bytes(b, cpu, gpa, size);
+    return read_bytes(b, BUS_MMIO, cpu, gpa, size);
 }
 
 void bus_mmio_write(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsigned size, u64 value)
@@ -238,43 +221,7 @@ void bus_mmio_write(struct bus *b, unsigned number, unsigned cpu, u64 gpa, unsig
     if (likely(fits(r, gpa - r->base, size)))
         bus_range_write(r, cpu, gpa, size, value);
     else
-        mmio_write_bytes(b, cpu, gpa, size, value);
-}
-
-/* The range of a port; past FFFFH nobody answers. */
-static struct bus_range *port_range(struct bus *b, u32 port)
-{
-    return &b->port[port < 0x10000 ? b->port_number[port] : BUS_UNCLAIMED];
-}
-
-static bool port_unclaimed(struct bus *b, u32 port, unsigned size)
-{
-    for (unsigned i = 0; i < size; i++)
-        if (port_range(b, port + i) != &b->port[BUS_UNCLAIMED])
-            return false;
-    return true;
-}
-
-OUT_OF_LINE static u32 port_read_bytes(struct bus *b, unsigned cpu, u16 port, unsigned size)
-{
-    u32 value = 0;
-
-    if (port_unclaimed(b, port, size))
-        return (u32)bus_range_read(&b->port[BUS_UNCLAIMED], cpu, port, size);
-    for (unsigned i = 0; i < size; i++)
-        value |= (u32)(bus_range_read(port_range(b, port + i), cpu, port + i, 1) & 0xff) << 8 * i;
-    return value;
-}
-
-OUT_OF_LINE static void port_write_bytes(struct bus *b, unsigned cpu, u16 port, unsigned size,
-                                         u32 value)
-{
-    if (port_unclaimed(b, port, size)) {
-        bus_range_write(&b->port[BUS_UNCLAIMED], cpu, port, size, value);
-        return;
-    }
-    for (unsigned i = 0; i < size; i++)
-        bus_range_write(port_range(b, port + i), cpu, port + i, 1, value >> 8 * i & 0xff);
+        write_bytes(b, BUS_MMIO, cpu, gpa, size, value);
 }
 
 u32 bus_port_read(struct bus *b, unsigned cpu, u16 port, unsigned size)
@@ -283,7 +230,7 @@ u32 bus_port_read(struct bus *b, unsigned cpu, u16 port, unsigned size)
 
     if (likely(fits(r, port - r->base, size)))
         return (u32)bus_range_read(r, cpu, port, size);
-    return port_read_bytes(b, cpu, port, size);
+    return (u32)read_bytes(b, BUS_PORT, cpu, port, size);
 }
 
 void bus_port_write(struct bus *b, unsigned cpu, u16 port, unsigned size, u32 value)
@@ -293,15 +240,7 @@ void bus_port_write(struct bus *b, unsigned cpu, u16 port, unsigned size, u32 va
     if (likely(fits(r, port - r->base, size)))
         bus_range_write(r, cpu, port, size, value);
     else
-        port_write_bytes(b, cpu, port, size, value);
-}
-
-static struct bus_msr_range *find_msr(struct bus *b, u32 msr)
-{
-    for (unsigned i = 0; i < b->msr_count; i++)
-        if (msr - b->msr[i].base < b->msr[i].count)
-            return &b->msr[i];
-    return NULL;
+        write_bytes(b, BUS_PORT, cpu, port, size, value);
 }
 
 bool bus_msr_read(struct bus *b, unsigned cpu, u32 msr, u64 *value)
@@ -322,12 +261,4 @@ bool bus_msr_write(struct bus *b, unsigned cpu, u32 msr, u64 value)
         return false;
     r->writes++;
     return r->write(r->dev, cpu, msr, value);
-}
-
-bool bus_msr_claimed(const struct bus *b, u32 msr)
-{
-    for (unsigned i = 0; i < b->msr_count; i++)
-        if (msr - b->msr[i].base < b->msr[i].count)
-            return true;
-    return false;
 }

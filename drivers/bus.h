@@ -4,8 +4,7 @@
  * which devices claim ranges.  A claimed range has a small number; the fast paths carry that number
  * (in a table per port, in the EPT entry per page), so that an exit never searches.
  */
-#ifndef DRIVERS_BUS_H
-#define DRIVERS_BUS_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -79,7 +78,7 @@ void bus_name_registers(struct bus *b, const char *name, const char *list, unsig
 
 /* What is at an address in words: "lapic TPR", "acpi-pm +0x8", "unclaimed 0x2e0". */
 enum bus_space { BUS_MMIO, BUS_PORT, BUS_MSR };
-void bus_describe(const struct bus *b, enum bus_space space, u64 address, char *out, size_t cap);
+void bus_describe(struct bus *b, enum bus_space space, u64 address, char *out, size_t cap);
 
 /* The number of the MMIO range that holds gpa, or BUS_UNCLAIMED. */
 unsigned bus_find_mmio(const struct bus *b, u64 gpa);
@@ -116,7 +115,3 @@ void bus_port_write(struct bus *b, unsigned cpu, u16 port, unsigned size, u32 va
 /* False: #GP (nobody claims it, or the device refuses). */
 bool bus_msr_read(struct bus *b, unsigned cpu, u32 msr, u64 *value);
 bool bus_msr_write(struct bus *b, unsigned cpu, u32 msr, u64 value);
-/* True when some device claims this MSR (then it is intercepted and goes to the bus). */
-bool bus_msr_claimed(const struct bus *b, u32 msr);
-
-#endif

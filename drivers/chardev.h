@@ -2,8 +2,7 @@
  *
  * A character stream behind a serial port: what the 16550 model reads from and writes to.
  */
-#ifndef DRIVERS_CHARDEV_H
-#define DRIVERS_CHARDEV_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -16,5 +15,3 @@ struct chardev {
     /* The next byte received, or -1. */
     int (*get)(void *ctx);
 };
-
-#endif

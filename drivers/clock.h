@@ -4,8 +4,7 @@
  * that, see intc_ops.set_tsc_offset) and one-shot timers on it.  The run loop asks
  * clock_next() before it enters the guest, leaves the guest by then, and calls clock_run().
  */
-#ifndef DRIVERS_CLOCK_H
-#define DRIVERS_CLOCK_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -61,5 +60,3 @@ static inline u64 clock_floor(const struct clock *c)
 
 /* The first due + n * period, n >= 1, that is at least clock_floor() after now; period >= 1. */
 u64 clock_next_period(const struct clock *c, u64 due, u64 period, u64 now);
-
-#endif

@@ -4,8 +4,7 @@
  * other: what the run loop asks of the controller (intc_ops), and what devices do to CPUs and to
  * the machine (cpu_port).
  */
-#ifndef DRIVERS_CPUPORT_H
-#define DRIVERS_CPUPORT_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -47,5 +46,3 @@ struct cpu_port {
     /* End of the machine's life (code: exit status of a debug-exit), `by` names the cause. */
     void (*machine)(void *ctx, enum machine_event event, u32 code, const char *by);
 };
-
-#endif

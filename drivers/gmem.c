@@ -82,16 +82,14 @@ u8 *gmem_ram(const struct gmem *m, u64 gpa, u64 size)
 
 enum status gmem_write(const struct gmem *m, gpa_t gpa, const void *src, u64 size)
 {
-    enum status s = copy(m, gpa.v, NULL, NULL, size);
-
-    return s == STATUS_OK ? copy(m, gpa.v, src, NULL, size) : s;
+    TRY(copy(m, gpa.v, NULL, NULL, size));
+    return copy(m, gpa.v, src, NULL, size);
 }
 
 enum status gmem_read(const struct gmem *m, gpa_t gpa, void *dst, u64 size)
 {
-    enum status s = copy(m, gpa.v, NULL, NULL, size);
-
-    return s == STATUS_OK ? copy(m, gpa.v, NULL, dst, size) : s;
+    TRY(copy(m, gpa.v, NULL, NULL, size));
+    return copy(m, gpa.v, NULL, dst, size);
 }
 
 u64 gmem_ram_size(const struct gmem *m)

@@ -3,8 +3,7 @@
  * A guest's memory as loaders and devices see it: a few regions of RAM or ROM, each with its
  * guest-physical address and its host mapping.
  */
-#ifndef DRIVERS_GMEM_H
-#define DRIVERS_GMEM_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -40,5 +39,3 @@ CHECKED enum status gmem_read(const struct gmem *m, gpa_t gpa, void *dst, u64 si
 
 /* Bytes of RAM in all. */
 u64 gmem_ram_size(const struct gmem *m);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * One wire from a device to an interrupt controller: a callback, a target and a pin.
  */
-#ifndef DRIVERS_IRQLINE_H
-#define DRIVERS_IRQLINE_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -18,12 +17,3 @@ static inline void irqline_set(const struct irqline *line, bool level)
     if (line->set)
         line->set(line->target, line->pin, level);
 }
-
-/* A pulse, for edge-triggered inputs. */
-static inline void irqline_pulse(const struct irqline *line)
-{
-    irqline_set(line, true);
-    irqline_set(line, false);
-}
-
-#endif

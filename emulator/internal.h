@@ -176,14 +176,6 @@ struct insn {
     bool flat;     /* its memory operand's offset is its linear address, of 64 bits */
 };
 
-/* Carry out a step; when it does not end in EMU_DONE the caller ends here, with what it said. */
-#define TRY(step)                             \
-    do {                                      \
-        enum emu_status try_status = (step);  \
-        if (unlikely(try_status != EMU_DONE)) \
-            return try_status;                \
-    } while (0)
-
 static inline bool insn_is_memory(const struct insn *i) { return i->mod != 3; }
 
 /* More of enum emu_access: to #AC these bytes are bytes, words or doublewords. */

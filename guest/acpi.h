@@ -3,8 +3,7 @@
  * The firmware tables by which a guest's kernel learns about the board: ACPI (RSDP, XSDT, FADT,
  * FACS, MADT, DSDT) and, for kernels without ACPI, the MultiProcessor Specification's table.
  */
-#ifndef GUEST_ACPI_H
-#define GUEST_ACPI_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -23,5 +22,3 @@ struct acpi_tables {
  * cleared first), which the guest sees at gpa (a multiple of 64, below 1 MiB where kernels look).
  */
 void acpi_build(unsigned vcpus, u8 *area, u64 gpa, struct acpi_tables *out);
-
-#endif

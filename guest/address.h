@@ -4,8 +4,7 @@
  * interrupt numbers.  The board wires devices by it, the ACPI and MP tables describe it, and the
  * loaders keep out of its way.
  */
-#ifndef GUEST_ADDRESS_H
-#define GUEST_ADDRESS_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -45,5 +44,3 @@
 #define IOAPIC_ID(vcpus) ((u8)(vcpus)) /* APIC ids 0..vcpus-1 are the processors' */
 
 #define RESET_VALUE 0x06 /* for PORT_RESET: full reset, now */
-
-#endif

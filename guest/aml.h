@@ -3,8 +3,7 @@
  * ACPI Machine Language, just enough of ACPI 6.4 chapter 20 to describe a small board: names,
  * constants, packages, scopes, devices and resource templates.
  */
-#ifndef GUEST_AML_H
-#define GUEST_AML_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -39,5 +38,3 @@ void aml_page_interrupt(struct aml *a, u32 base, u32 gsi);
 /* The same of a PCI host bridge: bus 0, configuration ports CF8H-CFFH, and what it passes on: I/O
  * ports from io_from on and memory [mem_from, mem_to]. */
 void aml_pci_windows(struct aml *a, u32 mem_from, u32 mem_to, u16 io_from);
-
-#endif

@@ -63,12 +63,11 @@ static enum status set_cmos(struct board *b)
         {CMOS_ABOVE_4G, 3, (mem - low) / (64 * KiB)},
         {CMOS_OTHER_VCPUS, 1, b->config.vcpus - 1},
     };
-    enum status s = STATUS_OK;
 
     for (unsigned i = 0; i < ARRAY_SIZE(cells); i++)
-        for (unsigned n = 0; n < cells[i].bytes && s == STATUS_OK; n++)
-            s = vrtc_set_nvram(&b->rtc, cells[i].index + n, (u8)(cells[i].value >> (8 * n)));
-    return s;
+        for (unsigned n = 0; n < cells[i].bytes; n++)
+            TRY(vrtc_set_nvram(&b->rtc, cells[i].index + n, (u8)(cells[i].value >> (8 * n))));
+    return STATUS_OK;
 }
 
 /* Interrupt controllers first: the others' lines end there. */
@@ -76,67 +75,49 @@ static enum status create_controllers(struct board *b)
 {
     const struct board_config *c = &b->config;
     struct vlapic_config lapics = {c->vcpus, c->x2apic, c->tsc_deadline};
-    enum status s = vlapic_init(&b->lapics, &lapics, &b->bus, &b->clock, c->port);
 
-    if (s == STATUS_OK)
-        s = vioapic_init(&b->ioapic, IOAPIC_ID(c->vcpus), &b->bus, &b->lapics);
-    if (s == STATUS_OK)
-        s = vpic_init(&b->pic, &b->bus, (struct irqline){vlapic_lint, &b->lapics, 0});
-    if (s != STATUS_OK)
-        return s;
+    TRY(vlapic_init(&b->lapics, &lapics, &b->bus, &b->clock, c->port));
+    TRY(vioapic_init(&b->ioapic, IOAPIC_ID(c->vcpus), &b->bus, &b->lapics));
+    TRY(vpic_init(&b->pic, &b->bus, (struct irqline){vlapic_lint, &b->lapics, 0}));
     vlapic_connect_pic(&b->lapics, vpic_inta, &b->pic);
     vlapic_connect_eoi(&b->lapics, vioapic_eoi, &b->ioapic);
     b->intc = vlapic_intc(&b->lapics);
-    return s;
+    return STATUS_OK;
 }
 
 static enum status create_devices(struct board *b)
 {
     const struct board_config *c = &b->config;
     u64 age = (clock_now(&b->clock) - b->built) / c->hz;
-    enum status s = vpit_init(&b->pit, &b->bus, &b->clock, isa_line(b, IRQ_PIT));
 
-    if (s == STATUS_OK)
-        s = vrtc_init(&b->rtc, &b->bus, &b->clock, isa_line(b, IRQ_RTC), c->epoch + age);
-    if (s == STATUS_OK)
-        s = vuart_init(&b->uart, &b->bus, &b->clock, PORT_UART, isa_line(b, IRQ_UART), c->uart,
-                       true);
-    if (s == STATUS_OK)
-        s = vkbd_init(&b->kbd, &b->bus, isa_line(b, IRQ_KEYBOARD), c->port);
-    if (s == STATUS_OK)
-        s = vpm_init(&b->pm, &b->bus, &b->clock, PORT_PM, isa_line(b, IRQ_SCI), true, c->port);
-    if (s == STATUS_OK)
-        s = vpci_init(&b->pci, &b->bus, c->port);
-    if (s == STATUS_OK)
-        s = vsys_init(&b->sys, &b->bus, c->port, (struct irqline){set_line, b, 0});
-    if (s == STATUS_OK)
-        s = vblk_init(&b->disk, &b->bus, ADDR_DISK, c->disk, c->disk_size / VBLK_SECTOR, c->memory,
-                      (struct irqline){vioapic_set, &b->ioapic, GSI_DISK});
-    if (s == STATUS_OK && c->firmware)
-        s = firmware_init(&b->firmware, &b->bus, c->firmware, c->memory);
-    return s;
+    TRY(vpit_init(&b->pit, &b->bus, &b->clock, isa_line(b, IRQ_PIT)));
+    TRY(vrtc_init(&b->rtc, &b->bus, &b->clock, isa_line(b, IRQ_RTC), c->epoch + age));
+    TRY(vuart_init(&b->uart, &b->bus, &b->clock, PORT_UART, isa_line(b, IRQ_UART), c->uart, true));
+    TRY(vkbd_init(&b->kbd, &b->bus, isa_line(b, IRQ_KEYBOARD), c->port));
+    TRY(vpm_init(&b->pm, &b->bus, &b->clock, PORT_PM, isa_line(b, IRQ_SCI), true, c->port));
+    TRY(vpci_init(&b->pci, &b->bus, c->port));
+    TRY(vsys_init(&b->sys, &b->bus, c->port, (struct irqline){set_line, b, 0}));
+    TRY(vblk_init(&b->disk, &b->bus, ADDR_DISK, c->disk, c->disk_size / VBLK_SECTOR, c->memory,
+                  (struct irqline){vioapic_set, &b->ioapic, GSI_DISK}));
+    if (c->firmware)
+        TRY(firmware_init(&b->firmware, &b->bus, c->firmware, c->memory));
+    return STATUS_OK;
 }
 
 enum status board_reset(struct board *b)
 {
-    enum status s;
-
     bus_init(&b->bus);
     clock_init(&b->clock, b->config.read, b->config.source, b->config.hz);
-    s = create_controllers(b);
-    for (unsigned i = 1; i < b->config.vcpus && s == STATUS_OK; i++) {
+    TRY(create_controllers(b));
+    for (unsigned i = 1; i < b->config.vcpus; i++) {
         clock_init(&b->cpu_clock[i], b->config.read, b->config.source, b->config.hz);
         vlapic_set_clock(&b->lapics, i, &b->cpu_clock[i]);
     }
-    if (s == STATUS_OK)
-        s = create_devices(b);
-    if (s == STATUS_OK)
-        s = set_cmos(b);
-    if (s != STATUS_OK)
-        return s;
+    TRY(create_devices(b));
+    TRY(set_cmos(b));
     vlapic_virtual_wire(&b->lapics);
     bus_port_write(&b->bus, 0, ELCR_SLAVE_PORT, 1, 1u << (IRQ_SCI - 8));
-    return s;
+    return STATUS_OK;
 }
 
 enum status board_init(struct board *b, const struct board_config *config)

@@ -4,8 +4,7 @@
  * processor side gets at it through `bus`, `clock`, `intc` and the cpu_port that it hands in; it
  * needs nothing else of what is here.
  */
-#ifndef GUEST_BOARD_H
-#define GUEST_BOARD_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/chardev.h"
@@ -93,5 +92,3 @@ CHECKED enum status board_reset(struct board *b);
 
 /* A device's state in words, or (NULL) that of all; false: there is none of that name. */
 bool board_show(const struct board *b, const char *device, struct sink *out);
-
-#endif

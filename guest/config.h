@@ -58,8 +58,7 @@
  * What cannot be meant is refused, with module, column, word and what to do; a refused module takes
  * no other guest with it, but a guest whose initrd or module is refused is refused too.
  */
-#ifndef GUEST_CONFIG_H
-#define GUEST_CONFIG_H
+#pragma once
 
 #include "guest/image.h"
 #include "guest/option.h"
@@ -165,5 +164,3 @@ void config_error_text(const struct config_error *e, char *buf, size_t cap);
 
 /* The machine of that name, or NULL. */
 struct vm_config *config_find(struct config *c, const char *name);
-
-#endif

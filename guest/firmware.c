@@ -79,7 +79,6 @@ static enum status add_acpi(struct firmware *f, unsigned vcpus)
     static const u8 fadt[][2] = {{36, 4}, {40, 4}, {140, 8}}; /* FACS, DSDT and X_DSDT: 5.2.9 */
     struct script s = {f->script};
     struct acpi_tables t;
-    enum status status;
 
     acpi_build(vcpus, f->acpi, 0, &t);
     allocate(&s, FILE_RSDP, 16, ZONE_F_SEGMENT);
@@ -91,13 +90,9 @@ static enum status add_acpi(struct firmware *f, unsigned vcpus)
     point(&s, FILE_RSDP, 24, 8);
     sum(&s, FILE_RSDP, 8, 0, 20);
     sum(&s, FILE_RSDP, 32, 0, RSDP_SIZE);
-    status = vfwcfg_add_file(&f->fwcfg, FILE_RSDP, f->acpi + t.rsdp, RSDP_SIZE);
-    if (status == STATUS_OK)
-        status = vfwcfg_add_file(&f->fwcfg, FILE_TABLES, f->acpi, (u32)t.mp);
-    if (status == STATUS_OK)
-        status =
-            vfwcfg_add_file(&f->fwcfg, "etc/table-loader", f->script, (u32)(s.next - f->script));
-    return status;
+    TRY(vfwcfg_add_file(&f->fwcfg, FILE_RSDP, f->acpi + t.rsdp, RSDP_SIZE));
+    TRY(vfwcfg_add_file(&f->fwcfg, FILE_TABLES, f->acpi, (u32)t.mp));
+    return vfwcfg_add_file(&f->fwcfg, "etc/table-loader", f->script, (u32)(s.next - f->script));
 }
 
 /* RAM only, 20 bytes an entry: what is reserved the firmware knows best. */
@@ -125,11 +120,10 @@ static enum status add_numbers(struct vfwcfg *c, const struct vm_config *vm)
         {VFWCFG_MAX_CPUS, 2, vm->vcpus},
         {VFWCFG_BOOT_MENU, 2, 0}, /* etc/show-boot-menu: nobody is asked, nobody waited for */
     };
-    enum status s = vfwcfg_add_file_number(c, "etc/sercon-port", PORT_UART, 2);
-
-    for (unsigned i = 0; i < ARRAY_SIZE(numbers) && s == STATUS_OK; i++)
-        s = vfwcfg_add_number(c, numbers[i].key, numbers[i].value, numbers[i].size);
-    return s;
+    TRY(vfwcfg_add_file_number(c, "etc/sercon-port", PORT_UART, 2));
+    for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++)
+        TRY(vfwcfg_add_number(c, numbers[i].key, numbers[i].value, numbers[i].size));
+    return STATUS_OK;
 }
 
 /* A file that came as a module, under a folder of fw_cfg's; the boot order begins with an option
@@ -141,12 +135,11 @@ static enum status add_module(struct firmware *f, const struct vm_file *file,
     const char *name = file->name[0] ? file->name : "unnamed";
     bool rom = file->role == FILE_ROM;
     char path[VFWCFG_NAME_SIZE];
-    enum status s;
 
     format_buf(path, sizeof(path), "%s/%s", rom ? "genroms" : "floppyimg", name);
-    s = vfwcfg_add_file(&f->fwcfg, path, m->data, (u32)m->size);
-    if (s != STATUS_OK || !rom)
-        return s;
+    TRY(vfwcfg_add_file(&f->fwcfg, path, m->data, (u32)m->size));
+    if (!rom)
+        return STATUS_OK;
     format_buf(f->boot_order, sizeof(f->boot_order), "/rom@%s", path);
     return vfwcfg_add_file(&f->fwcfg, "bootorder", f->boot_order, (u32)strlen(f->boot_order) + 1);
 }
@@ -156,13 +149,12 @@ static enum status add_modules(struct firmware *f, const struct vm_config *vm,
 {
     struct image kernel = {0};
     const struct image *initrd = NULL;
-    enum status s = STATUS_OK;
 
-    for (unsigned i = 0; i < vm->file_count && s == STATUS_OK; i++) {
+    for (unsigned i = 0; i < vm->file_count; i++) {
         const struct vm_file *file = &vm->file[i];
 
         if (file->role == FILE_FLOPPY || file->role == FILE_ROM) {
-            s = add_module(f, file, modules);
+            TRY(add_module(f, file, modules));
         } else if (file->role == FILE_INITRD) {
             initrd = &modules[file->module];
         } else if (file->role == FILE_KERNEL) {
@@ -170,30 +162,24 @@ static enum status add_modules(struct firmware *f, const struct vm_config *vm,
             kernel.cmdline = file->cmdline;
         }
     }
-    return s == STATUS_OK && kernel.data ? firmware_add_linux(f, vm->mem, &kernel, initrd, e) : s;
+    return kernel.data ? firmware_add_linux(f, vm->mem, &kernel, initrd, e) : STATUS_OK;
 }
 
 enum status firmware_init(struct firmware *f, struct bus *b, const char *guest,
                           const struct gmem *mem)
 {
-    enum status s = vfwcfg_init(&f->fwcfg, b, mem);
-
-    return s == STATUS_OK ? vdbgcon_init(&f->debug, b, guest) : s;
+    TRY(vfwcfg_init(&f->fwcfg, b, mem));
+    return vdbgcon_init(&f->debug, b, guest);
 }
 
 enum status firmware_furnish(struct firmware *f, const struct vm_config *vm,
                              const struct image *modules, struct load_error *e)
 {
     struct layout l;
-    enum status s = layout_init(&l, vm->mem, e);
 
-    if (s == STATUS_OK)
-        s = add_e820(f, &l);
-    if (s == STATUS_OK)
-        s = add_numbers(&f->fwcfg, vm);
-    if (s == STATUS_OK)
-        s = add_acpi(f, vm->vcpus);
-    if (s == STATUS_OK)
-        s = add_modules(f, vm, modules, e);
-    return s;
+    TRY(layout_init(&l, vm->mem, e));
+    TRY(add_e820(f, &l));
+    TRY(add_numbers(&f->fwcfg, vm));
+    TRY(add_acpi(f, vm->vcpus));
+    return add_modules(f, vm, modules, e);
 }

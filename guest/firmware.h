@@ -3,8 +3,7 @@
  * What the board of a firmware guest has besides: the fw_cfg device with all that SeaBIOS asks it
  * for, and the debug console.
  */
-#ifndef GUEST_FIRMWARE_H
-#define GUEST_FIRMWARE_H
+#pragma once
 
 #include "drivers/model/vdbgcon.h"
 #include "drivers/model/vfwcfg.h"
@@ -40,5 +39,3 @@ CHECKED enum status firmware_furnish(struct firmware *f, const struct vm_config 
 /* Add a Linux kernel and its initial RAM disk (or NULL) for an option ROM to load. */
 CHECKED enum status firmware_add_linux(struct firmware *f, u64 mem, const struct image *kernel,
                                        const struct image *initrd, struct load_error *e);
-
-#endif

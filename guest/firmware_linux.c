@@ -113,12 +113,9 @@ enum status firmware_add_linux(struct firmware *f, u64 mem, const struct image *
 {
     u64 cmdline = strlen(kernel->cmdline) + 1, initrd_size = initrd ? initrd->size : 0;
     u64 setup = 0, initrd_at = 0;
-    enum status s = take_setup(f, kernel, &setup, e);
 
-    if (s == STATUS_OK)
-        s = place_initrd(f, mem, kernel->size, initrd_size, &initrd_at, e);
-    if (s != STATUS_OK)
-        return s;
+    TRY(take_setup(f, kernel, &setup, e));
+    TRY(place_initrd(f, mem, kernel->size, initrd_size, &initrd_at, e));
     fill_header(f, initrd_at, initrd_size);
     const struct {
         enum key where, size, what;
@@ -132,12 +129,10 @@ enum status firmware_add_linux(struct firmware *f, u64 mem, const struct image *
         {INITRD_ADDR, INITRD_SIZE, INITRD_DATA, initrd_at, initrd_size,
          initrd ? initrd->data : f->setup},
     };
-    for (unsigned i = 0; i < ARRAY_SIZE(pieces) && s == STATUS_OK; i++) {
-        s = vfwcfg_add_number(&f->fwcfg, pieces[i].where, pieces[i].at, 4);
-        if (s == STATUS_OK)
-            s = vfwcfg_add_number(&f->fwcfg, pieces[i].size, pieces[i].bytes, 4);
-        if (s == STATUS_OK)
-            s = vfwcfg_add(&f->fwcfg, pieces[i].what, pieces[i].data, (u32)pieces[i].bytes);
+    for (unsigned i = 0; i < ARRAY_SIZE(pieces); i++) {
+        TRY(vfwcfg_add_number(&f->fwcfg, pieces[i].where, pieces[i].at, 4));
+        TRY(vfwcfg_add_number(&f->fwcfg, pieces[i].size, pieces[i].bytes, 4));
+        TRY(vfwcfg_add(&f->fwcfg, pieces[i].what, pieces[i].data, (u32)pieces[i].bytes));
     }
-    return s;
+    return STATUS_OK;
 }

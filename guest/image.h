@@ -3,8 +3,7 @@
  * A boot module as a loader sees it, what kind of guest it holds, and bounds-checked reading of
  * it.  Everything in an image is hostile: no offset or size of its is used before it is checked.
  */
-#ifndef GUEST_IMAGE_H
-#define GUEST_IMAGE_H
+#pragma once
 
 #include "lib/format.h"
 #include "lib/status.h"
@@ -58,5 +57,3 @@ CHECKED bool image_get(const struct image *i, u64 offset, unsigned width, u64 *v
 
 /* The bytes [offset, offset + size), or NULL when not all of them are inside. */
 const u8 *image_at(const struct image *i, u64 offset, u64 size);
-
-#endif

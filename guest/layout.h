@@ -3,8 +3,7 @@
  * A guest's physical memory: RAM from 0 to the hole below 4 GiB and the rest from 4 GiB on, the
  * map the guest is told (E820), and who has claimed which part of it while the guest is built.
  */
-#ifndef GUEST_LAYOUT_H
-#define GUEST_LAYOUT_H
+#pragma once
 
 #include "guest/image.h"
 #include "lib/status.h"
@@ -57,5 +56,3 @@ struct layout_want {
 /* Find room, claim it and say where.  ENOMEM: there is none. */
 CHECKED enum status layout_place(struct layout *l, const struct layout_want *want, const char *name,
                                  gpa_t *where, struct load_error *e);
-
-#endif

@@ -57,16 +57,11 @@ enum status load_string(struct load *l, const char *head, const char *tail, u64 
     bool blank = head_size != 0 && tail_size != 0;
     struct layout_want want = {
         .size = head_size + blank + tail_size + 1, .align = 16, .from = PAGE_SIZE, .below = below};
-    enum status s = layout_place(&l->layout, &want, name, where, l->error);
-    u64 at = where->v;
 
-    if (s == STATUS_OK)
-        s = load_write(l, at, head, head_size);
-    if (s == STATUS_OK)
-        s = load_write(l, at + head_size, " ", blank);
-    if (s == STATUS_OK)
-        s = load_write(l, at + head_size + blank, tail, tail_size + 1);
-    return s;
+    TRY(layout_place(&l->layout, &want, name, where, l->error));
+    TRY(load_write(l, where->v, head, head_size));
+    TRY(load_write(l, where->v + head_size, " ", blank));
+    return load_write(l, where->v + head_size + blank, tail, tail_size + 1);
 }
 
 static u64 flat_descriptor(u32 access)
@@ -81,10 +76,8 @@ static enum status build_gdt(struct load *l, u32 code_access)
     struct layout_want want = {
         .size = sizeof(gdt), .align = 16, .from = PAGE_SIZE, .below = ADDR_HIGH};
     gpa_t where;
-    enum status s = layout_place(&l->layout, &want, "the descriptor table", &where, l->error);
 
-    if (s != STATUS_OK)
-        return s;
+    TRY(layout_place(&l->layout, &want, "the descriptor table", &where, l->error));
     l->state->gdtr = (struct table_reg){where.v, sizeof(gdt) - 1};
     return load_write(l, where.v, gdt, sizeof(gdt));
 }
@@ -97,12 +90,9 @@ static enum status build_page_tables(struct load *l)
     gpa_t where;
     void *at;
     u64 *table;
-    enum status s = layout_place(&l->layout, &want, "the page tables", &where, l->error);
 
-    if (s == STATUS_OK)
-        s = load_clear(l, where.v, want.size, &at);
-    if (s != STATUS_OK)
-        return s;
+    TRY(layout_place(&l->layout, &want, "the page tables", &where, l->error));
+    TRY(load_clear(l, where.v, want.size, &at));
     l->state->cr3 = where.v;
     table = at;
     table[0] = (where.v + PAGE_SIZE) | PTE_PRESENT | PTE_WRITABLE;
@@ -143,7 +133,6 @@ enum status load_enter(struct load *l, enum vm_mode mode, u64 rip)
 {
     struct x86_state *s = l->state;
     u32 code = mode == VM_MODE_64 ? ACCESS_CODE64 : ACCESS_CODE32;
-    enum status status;
 
     x86_state_reset(s);
     memset(s->gpr, 0, sizeof(s->gpr));
@@ -155,9 +144,9 @@ enum status load_enter(struct load *l, enum vm_mode mode, u64 rip)
     s->rip = rip;
     s->cr0 |= CR0_PE;
     set_flat_segments(s, code);
-    status = build_gdt(l, code);
-    if (status != STATUS_OK || mode == VM_MODE_32)
-        return status;
+    TRY(build_gdt(l, code));
+    if (mode == VM_MODE_32)
+        return STATUS_OK;
     s->cr0 |= CR0_PG;
     s->cr4 = CR4_PAE;
     s->efer = EFER_LME | EFER_LMA;

@@ -4,8 +4,7 @@
  * same context.  A loader claims every byte it writes in the layout, so nothing overlaps, and
  * leaves the first CPU's registers complete.
  */
-#ifndef GUEST_LOAD_H
-#define GUEST_LOAD_H
+#pragma once
 
 #include "drivers/gmem.h"
 #include "emulator/state.h"
@@ -59,5 +58,3 @@ CHECKED enum status load_string(struct load *l, const char *head, const char *ta
  * 0x10fff0).  All general registers are 0, interrupts are off.
  */
 CHECKED enum status load_enter(struct load *l, enum vm_mode mode, u64 rip);
-
-#endif

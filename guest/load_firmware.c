@@ -51,7 +51,6 @@ enum status load_firmware(struct load *l)
 {
     const u8 *data = l->image.data;
     u64 size = l->image.size, low = size < FIRMWARE_LOW ? size : FIRMWARE_LOW;
-    enum status s;
 
     if (size < FIRMWARE_MIN || size > FIRMWARE_MAX || !is_aligned(size, FIRMWARE_MIN))
         return load_fail(l->error, STATUS_EFORMAT,
@@ -60,11 +59,8 @@ enum status load_firmware(struct load *l)
     if (l->image.cmdline[0])
         return load_fail(l->error, STATUS_ENOTSUP,
                          "firmware takes no command line: leave out what follows --");
-    s = check_files(l);
-    if (s == STATUS_OK)
-        s = load_write(l, ADDR_HIGH - size, data, size);
-    if (s == STATUS_OK)
-        s = load_write(l, ADDR_EXTENDED - low, data + size - low, low);
+    TRY(check_files(l));
+    TRY(load_write(l, ADDR_HIGH - size, data, size));
     x86_state_reset(l->state);
-    return s;
+    return load_write(l, ADDR_EXTENDED - low, data + size - low, low);
 }

@@ -39,7 +39,6 @@ enum status load_flat(struct load *l)
     u64 load = vm->load == CONFIG_UNSET ? ADDR_FLAT_LOAD : vm->load;
     u64 entry = vm->entry == CONFIG_UNSET ? load : vm->entry;
     gpa_t cmdline = GPA(0);
-    enum status s;
 
     if (l->file_count != 0)
         return load_fail(l->error, STATUS_ENOTSUP,
@@ -47,16 +46,13 @@ enum status load_flat(struct load *l)
                          l->file[0].name);
     if (l->image.size == 0)
         return load_fail(l->error, STATUS_ETRUNC, "the image is empty: check the file");
-    s = check_entry(l, load, entry, mode);
-    if (s == STATUS_OK)
-        s = layout_claim(&l->layout, load, l->image.size, "the image", l->error);
-    if (s == STATUS_OK)
-        s = load_write(l, load, l->image.data, l->image.size);
-    if (s == STATUS_OK && l->image.cmdline[0])
-        s = load_string(l, NULL, l->image.cmdline, mode == VM_MODE_16 ? 64 * KiB : ADDR_HIGH,
-                        "the command line", &cmdline);
-    if (s == STATUS_OK)
-        s = load_enter(l, mode, entry);
+    TRY(check_entry(l, load, entry, mode));
+    TRY(layout_claim(&l->layout, load, l->image.size, "the image", l->error));
+    TRY(load_write(l, load, l->image.data, l->image.size));
+    if (l->image.cmdline[0])
+        TRY(load_string(l, NULL, l->image.cmdline, mode == VM_MODE_16 ? 64 * KiB : ADDR_HIGH,
+                        "the command line", &cmdline));
+    TRY(load_enter(l, mode, entry));
     l->state->gpr[RSI] = cmdline.v;
-    return s;
+    return STATUS_OK;
 }

@@ -196,12 +196,9 @@ static enum status place_kernel(struct load *l, struct kernel *k)
     want.align = k->field[KERNEL_ALIGNMENT];
     want.from = k->field[PREF_ADDRESS] < ADDR_HIGH ? k->field[PREF_ADDRESS] : BZIMAGE_ADDR;
     if (layout_place(&l->layout, &want, name, &where, l->error) != STATUS_OK) {
-        enum status s;
 
         want.from = BZIMAGE_ADDR;
-        s = layout_place(&l->layout, &want, name, &where, l->error);
-        if (s != STATUS_OK)
-            return s;
+        TRY(layout_place(&l->layout, &want, name, &where, l->error));
     }
     k->load = where.v;
     return STATUS_OK;
@@ -215,7 +212,6 @@ static enum status place_initrd(struct load *l, const struct kernel *k, gpa_t *w
                                .from = ADDR_EXTENDED,
                                .below = k->field[INITRD_ADDR_MAX] + 1,
                                .highest = true};
-    enum status s;
     void *host;
 
     *where = GPA(0);
@@ -229,11 +225,8 @@ static enum status place_initrd(struct load *l, const struct kernel *k, gpa_t *w
     *size = want.size;
     if (want.size == 0)
         return STATUS_OK;
-    s = layout_place(&l->layout, &want, "the initial RAM disk", where, l->error);
-    if (s == STATUS_OK)
-        s = load_clear(l, where->v, want.size, &host);
-    if (s != STATUS_OK)
-        return s;
+    TRY(layout_place(&l->layout, &want, "the initial RAM disk", where, l->error));
+    TRY(load_clear(l, where->v, want.size, &host));
     for (unsigned i = 0; i < l->file_count; i++) {
         memcpy(host, l->file[i].data, l->file[i].size);
         host = (u8 *)host + align_up(l->file[i].size, 4);
@@ -289,16 +282,11 @@ static enum status place_zero_page(struct load *l, const struct kernel *k, u64 *
     gpa_t page, initrd, cmdline = GPA(0);
     u64 initrd_size = 0;
     void *zero;
-    enum status s = layout_place(&l->layout, &want, "the zero page", &page, l->error);
 
-    if (s == STATUS_OK)
-        s = place_cmdline(l, k, &cmdline);
-    if (s == STATUS_OK)
-        s = place_initrd(l, k, &initrd, &initrd_size);
-    if (s == STATUS_OK)
-        s = load_clear(l, page.v, ZP_SIZE, &zero);
-    if (s != STATUS_OK)
-        return s;
+    TRY(layout_place(&l->layout, &want, "the zero page", &page, l->error));
+    TRY(place_cmdline(l, k, &cmdline));
+    TRY(place_initrd(l, k, &initrd, &initrd_size));
+    TRY(load_clear(l, page.v, ZP_SIZE, &zero));
     fill_zero_page(l, k, zero);
     put(zero, ZP_CMD_LINE_PTR, 4, cmdline.v);
     put(zero, ZP_RAMDISK_IMAGE, 4, initrd.v);
@@ -326,25 +314,16 @@ enum status load_linux(struct load *l)
 {
     struct kernel k = {0};
     u64 zero_page = 0, entry = 0;
-    enum status s = read_header(l, &k);
 
-    if (s == STATUS_OK)
-        s = check_header(l, &k);
-    if (s == STATUS_OK)
-        s = find_kernel(l, &k);
-    if (s == STATUS_OK)
-        s = choose_entry(l, &k);
-    if (s == STATUS_OK)
-        s = place_kernel(l, &k);
-    if (s == STATUS_OK)
-        s = find_entry(l, &k, &entry);
-    if (s == STATUS_OK)
-        s = load_write(l, k.load, l->image.data + k.from, k.size);
-    if (s == STATUS_OK)
-        s = place_zero_page(l, &k, &zero_page);
-    if (s == STATUS_OK)
-        s = load_enter(l, k.entry64 ? VM_MODE_64 : VM_MODE_32, entry);
-    if (s == STATUS_OK)
-        l->state->gpr[RSI] = zero_page;
-    return s;
+    TRY(read_header(l, &k));
+    TRY(check_header(l, &k));
+    TRY(find_kernel(l, &k));
+    TRY(choose_entry(l, &k));
+    TRY(place_kernel(l, &k));
+    TRY(find_entry(l, &k, &entry));
+    TRY(load_write(l, k.load, l->image.data + k.from, k.size));
+    TRY(place_zero_page(l, &k, &zero_page));
+    TRY(load_enter(l, k.entry64 ? VM_MODE_64 : VM_MODE_32, entry));
+    l->state->gpr[RSI] = zero_page;
+    return STATUS_OK;
 }

@@ -58,7 +58,6 @@ struct handover {
 static enum status claim_and_copy(struct load *l, u64 to, const u8 *data, u64 size, u64 total,
                                   const char *name)
 {
-    enum status s;
     void *bss;
 
     if (!range_within(to, total, ADDR_HIGH))
@@ -66,12 +65,9 @@ static enum status claim_and_copy(struct load *l, u64 to, const u8 *data, u64 si
                          "%s (%#lx bytes at %#lx) does not lie below 4 GiB, where a Multiboot "
                          "kernel must be: link it lower",
                          name, total, to);
-    s = layout_claim(&l->layout, to, total, name, l->error);
-    if (s == STATUS_OK)
-        s = load_write(l, to, data, size);
-    if (s == STATUS_OK)
-        s = load_clear(l, to + size, total - size, &bss);
-    return s;
+    TRY(layout_claim(&l->layout, to, total, name, l->error));
+    TRY(load_write(l, to, data, size));
+    return load_clear(l, to + size, total - size, &bss);
 }
 
 /* --- Placement by the header's address fields, 3.1.3 ------------------------------------------ */
@@ -228,10 +224,8 @@ static enum status load_elf(struct load *l, u64 *entry)
 {
     const struct elf_format *f = &elf32;
     u64 virtual, phoff, phentsize, phnum;
-    enum status s = find_format(l, &f);
 
-    if (s != STATUS_OK)
-        return s;
+    TRY(find_format(l, &f));
     if (!elf_get(l, f, 0, ELF_ENTRY, &virtual) || !elf_get(l, f, 0, ELF_PHOFF, &phoff) ||
         !elf_get(l, f, 0, ELF_PHENTSIZE, &phentsize) || !elf_get(l, f, 0, ELF_PHNUM, &phnum))
         return load_fail(l->error, STATUS_ETRUNC, "the file ends inside its %s header: truncated?",
@@ -242,10 +236,8 @@ static enum status load_elf(struct load *l, u64 *entry)
                          "bytes inside the file; the %s header is damaged",
                          phnum, phentsize, phoff, MAX_PHNUM, f->ph_size, f->name);
     *entry = CONFIG_UNSET;
-    for (u64 i = 0; i < phnum && s == STATUS_OK; i++)
-        s = load_segment(l, f, phoff + i * phentsize, virtual, entry);
-    if (s != STATUS_OK)
-        return s;
+    for (u64 i = 0; i < phnum; i++)
+        TRY(load_segment(l, f, phoff + i * phentsize, virtual, entry));
     if (*entry == CONFIG_UNSET)
         return load_fail(l->error, STATUS_EFORMAT,
                          "the ELF entry point %#lx is in none of its segments: relink", virtual);
@@ -260,17 +252,13 @@ static enum status add_module(struct load *l, struct handover *h, unsigned n)
     struct layout_want want = {
         .size = file->size, .align = PAGE_SIZE, .from = ADDR_EXTENDED, .below = ADDR_HIGH};
     gpa_t where, string;
-    enum status s = layout_place(&l->layout, &want, file->name, &where, l->error);
 
-    if (s == STATUS_OK)
-        s = load_write(l, where.v, file->data, file->size);
-    if (s == STATUS_OK)
-        s = load_string(l, file->name, file->cmdline, ADDR_HIGH, "a module's command line",
-                        &string);
-    if (s == STATUS_OK)
-        h->module[n] =
-            (struct multiboot_module){(u32)where.v, (u32)(where.v + file->size), (u32)string.v, 0};
-    return s;
+    TRY(layout_place(&l->layout, &want, file->name, &where, l->error));
+    TRY(load_write(l, where.v, file->data, file->size));
+    TRY(load_string(l, file->name, file->cmdline, ADDR_HIGH, "a module's command line", &string));
+    h->module[n] =
+        (struct multiboot_module){(u32)where.v, (u32)(where.v + file->size), (u32)string.v, 0};
+    return STATUS_OK;
 }
 
 static void fill_handover(const struct load *l, struct handover *h, u64 at, u64 cmdline)
@@ -299,17 +287,11 @@ static enum status build_handover(struct load *l, u64 *info)
         .size = sizeof(struct handover), .align = 16, .from = PAGE_SIZE, .below = ADDR_HIGH};
     struct handover h = {0};
     gpa_t where, cmdline = GPA(0);
-    enum status s = STATUS_OK;
 
-    for (unsigned i = 0; i < l->file_count && s == STATUS_OK; i++)
-        s = add_module(l, &h, i);
-    if (s == STATUS_OK)
-        s = load_string(l, l->image.name, l->image.cmdline, ADDR_HIGH, "the command line",
-                        &cmdline);
-    if (s == STATUS_OK)
-        s = layout_place(&l->layout, &want, "the Multiboot information", &where, l->error);
-    if (s != STATUS_OK)
-        return s;
+    for (unsigned i = 0; i < l->file_count; i++)
+        TRY(add_module(l, &h, i));
+    TRY(load_string(l, l->image.name, l->image.cmdline, ADDR_HIGH, "the command line", &cmdline));
+    TRY(layout_place(&l->layout, &want, "the Multiboot information", &where, l->error));
     fill_handover(l, &h, where.v, cmdline.v);
     *info = where.v;
     return load_write(l, where.v, &h, sizeof(h));
@@ -340,20 +322,14 @@ enum status load_multiboot(struct load *l)
 {
     s64 header = image_find_multiboot(&l->image);
     u64 flags = 0, entry = 0, info = 0;
-    enum status s = check_header(l, header, &flags);
 
-    if (s == STATUS_OK && l->vm->mode != VM_MODE_AUTO && l->vm->mode != VM_MODE_32)
-        s = load_fail(l->error, STATUS_EINVAL,
-                      "a Multiboot kernel starts in 32-bit mode: leave mode= out");
-    if (s == STATUS_OK)
-        s = flags & HEADER_ADDRESSES ? load_by_addresses(l, (u64)header, &entry)
-                                     : load_elf(l, &entry);
-    if (s == STATUS_OK)
-        s = build_handover(l, &info);
-    if (s == STATUS_OK)
-        s = load_enter(l, VM_MODE_32, entry);
-    if (s != STATUS_OK)
-        return s;
+    TRY(check_header(l, header, &flags));
+    if (l->vm->mode != VM_MODE_AUTO && l->vm->mode != VM_MODE_32)
+        TRY(load_fail(l->error, STATUS_EINVAL,
+                      "a Multiboot kernel starts in 32-bit mode: leave mode= out"));
+    TRY(flags & HEADER_ADDRESSES ? load_by_addresses(l, (u64)header, &entry) : load_elf(l, &entry));
+    TRY(build_handover(l, &info));
+    TRY(load_enter(l, VM_MODE_32, entry));
     l->state->gpr[RAX] = BOOTLOADER_MAGIC;
     l->state->gpr[RBX] = info;
     return STATUS_OK;

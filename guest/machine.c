@@ -19,18 +19,15 @@
 enum status machine_ram(u64 mem, struct machine_ram *out, struct load_error *e)
 {
     struct layout l;
-    enum status s = layout_init(&l, mem, e);
 
     *out = (struct machine_ram){0};
-    if (s != STATUS_OK)
-        return s;
-    out->range[out->count].base = 0;
+    TRY(layout_init(&l, mem, e));
     out->range[out->count++].size = l.low_top;
     if (l.high_top > ADDR_HIGH) {
         out->range[out->count].base = ADDR_HIGH;
         out->range[out->count++].size = l.high_top - ADDR_HIGH;
     }
-    return s;
+    return STATUS_OK;
 }
 
 u64 machine_rom(const struct vm_config *vm, const struct image *modules, unsigned module_count)
@@ -72,32 +69,30 @@ static enum status check_disk(struct load *l, const struct vm_file *f, const str
                               unsigned count)
 {
     struct image disk = {0};
-    enum status s = resolve(l, f, modules, count, &disk);
 
-    if (s == STATUS_OK && disk.size % VBLK_SECTOR != 0)
+    TRY(resolve(l, f, modules, count, &disk));
+    if (disk.size % VBLK_SECTOR != 0)
         return load_fail(l->error, STATUS_EFORMAT,
                          "%s has %lu bytes, and a disk whole sectors of 512: pad it", disk.name,
                          disk.size);
-    return s;
+    return STATUS_OK;
 }
 
 static enum status resolve_files(struct load *l, const struct image *modules, unsigned count)
 {
-    enum status s = STATUS_OK;
-
-    for (unsigned i = 0; i < l->vm->file_count && s == STATUS_OK; i++) {
+    for (unsigned i = 0; i < l->vm->file_count; i++) {
         const struct vm_file *f = &l->vm->file[i];
 
         if (f->role == FILE_GUEST) {
-            s = resolve(l, f, modules, count, &l->image);
+            TRY(resolve(l, f, modules, count, &l->image));
         } else if (f->role == FILE_DISK) {
-            s = check_disk(l, f, modules, count);
+            TRY(check_disk(l, f, modules, count));
         } else if (f->role != FILE_SYMBOLS) {
             l->role[l->file_count] = f->role;
-            s = resolve(l, f, modules, count, &l->file[l->file_count++]);
+            TRY(resolve(l, f, modules, count, &l->file[l->file_count++]));
         }
     }
-    return s;
+    return STATUS_OK;
 }
 
 /* Files that only firmware can make something of. */
@@ -125,15 +120,13 @@ static enum status build_firmware(struct load *l)
     };
     struct acpi_tables tables;
     void *area;
-    enum status s = load_clear(l, ADDR_TABLES, ACPI_AREA_SIZE, &area);
 
-    if (s != STATUS_OK)
-        return s;
+    TRY(load_clear(l, ADDR_TABLES, ACPI_AREA_SIZE, &area));
     acpi_build(l->vm->vcpus, area, ADDR_TABLES, &tables);
     l->rsdp = tables.rsdp;
-    for (unsigned i = 0; i < ARRAY_SIZE(words) && s == STATUS_OK; i++)
-        s = load_write(l, words[i].at, &words[i].value, sizeof(words[i].value));
-    return s;
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
+        TRY(load_write(l, words[i].at, &words[i].value, sizeof(words[i].value)));
+    return STATUS_OK;
 }
 
 /* What went where, for whoever wants to see through. */
@@ -141,7 +134,7 @@ static void log_layout(const struct load *l, enum image_kind kind)
 {
     const struct x86_state *s = l->state;
 
-    log_info(l->vm->name, "loaded %s: %s, %llu MiB, starts at %#lx in %s mode", l->image.name,
+    log_info(l->vm->name, "loaded %s: %s, %lu MiB, starts at %#lx in %s mode", l->image.name,
              image_kind_name(kind), l->vm->mem / MiB, s->seg[SEG_CS].base + s->rip,
              s->efer & EFER_LMA ? "64-bit"
              : s->cr0 & CR0_PE  ? "32-bit"
@@ -168,25 +161,21 @@ enum status guest_build(const struct vm_config *vm, const struct image *modules,
                      .state = state,
                      .error = e};
     enum image_kind kind = vm->kind;
-    enum status s;
 
     e->text[0] = 0;
     if (vm->refused)
         return load_fail(e, STATUS_EINVAL,
                          "the configuration of %s was refused: see the messages at start-up",
                          vm->name);
-    s = layout_init(&l.layout, vm->mem, e);
-    if (s == STATUS_OK)
-        s = resolve_files(&l, modules, module_count);
-    if (s == STATUS_OK && kind == IMAGE_AUTO)
-        s = image_detect(&l.image, &kind, e);
-    if (s == STATUS_OK && kind != IMAGE_FIRMWARE)
-        s = refuse_bios_files(&l);
-    if (s == STATUS_OK && kind != IMAGE_FIRMWARE)
-        s = build_firmware(&l);
-    if (s == STATUS_OK)
-        s = loader[kind](&l);
-    if (s == STATUS_OK)
-        log_layout(&l, kind);
-    return s;
+    TRY(layout_init(&l.layout, vm->mem, e));
+    TRY(resolve_files(&l, modules, module_count));
+    if (kind == IMAGE_AUTO)
+        TRY(image_detect(&l.image, &kind, e));
+    if (kind != IMAGE_FIRMWARE) {
+        TRY(refuse_bios_files(&l));
+        TRY(build_firmware(&l));
+    }
+    TRY(loader[kind](&l));
+    log_layout(&l, kind);
+    return STATUS_OK;
 }

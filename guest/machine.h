@@ -2,8 +2,7 @@
  *
  * Building a virtual machine's memory and first CPU from its configuration and the boot modules.
  */
-#ifndef GUEST_MACHINE_H
-#define GUEST_MACHINE_H
+#pragma once
 
 #include "drivers/gmem.h"
 #include "emulator/state.h"
@@ -39,5 +38,3 @@ struct image machine_disk(const struct vm_config *vm, const struct image *module
 CHECKED enum status guest_build(const struct vm_config *vm, const struct image *modules,
                                 unsigned module_count, bool long_mode, const struct gmem *mem,
                                 struct x86_state *state, struct load_error *e);
-
-#endif

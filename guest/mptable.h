@@ -2,8 +2,7 @@
  *
  * The MultiProcessor Specification 1.4 tables, for kernels without ACPI.
  */
-#ifndef GUEST_MPTABLE_H
-#define GUEST_MPTABLE_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -20,5 +19,3 @@ static inline u8 table_checksum(const void *table, u32 size)
 /* Write the floating pointer structure and the configuration table for `vcpus` processors to
  * `out`, which the guest sees at gpa (a multiple of 16); returns the bytes used. */
 u32 mptable_build(unsigned vcpus, u8 *out, u64 gpa);
-
-#endif

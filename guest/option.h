@@ -4,8 +4,7 @@
  * the boot modules' command lines are made of.  One table row says how a word is spelled, what
  * values it takes, where the value goes, and what to tell the user who gets it wrong.
  */
-#ifndef GUEST_OPTION_H
-#define GUEST_OPTION_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -66,5 +65,3 @@ CHECKED enum status option_set(const struct option_table *tables, unsigned count
  */
 unsigned option_parse(const struct option_table *tables, unsigned count, const char *text,
                       void (*report)(void *ctx, const struct option_error *e), void *ctx);
-
-#endif

@@ -2,13 +2,12 @@
  *
  * Bit masks, alignment and overflow-checked ranges.
  */
-#ifndef LIB_BITS_H
-#define LIB_BITS_H
+#pragma once
 
 #include "lib/types.h"
 
 #define BIT(n)   (1u << (n))
-#define BIT64(n) (1ull << (n))
+#define BIT64(n) (1ul << (n))
 
 /* Bits lo..hi (inclusive, 0..63) of value, shifted down. */
 static inline u64 bits_get(u64 value, unsigned hi, unsigned lo)
@@ -37,5 +36,3 @@ static inline bool ranges_overlap(u64 a, u64 an, u64 b, u64 bn)
 
 /* Value of the low size bytes (1, 2, 4 or 8) all set. */
 static inline u64 mask_bytes(unsigned size) { return ~0ull >> (64 - 8 * size); }
-
-#endif

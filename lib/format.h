@@ -3,8 +3,7 @@
  * printf without libc: formatted text into a buffer or a sink.  Supports %c %s %d %i %u %x %X %p %%
  * with flags - 0 + # space, width and precision (also *), and lengths hh h l ll z j t.
  */
-#ifndef LIB_FORMAT_H
-#define LIB_FORMAT_H
+#pragma once
 
 #include "lib/types.h"
 #include <stdarg.h>
@@ -31,5 +30,3 @@ struct buf_sink {
     size_t cap, len, lost;
 };
 void buf_sink_init(struct buf_sink *b, char *buf, size_t cap);
-
-#endif

@@ -3,8 +3,7 @@
  * A ticket spinlock: fair, and small enough to be a member of what it protects.  It does not
  * disable interrupts; the hypervisor takes locks only with interrupts off.
  */
-#ifndef LIB_LOCK_H
-#define LIB_LOCK_H
+#pragma once
 
 #include "lib/types.h"
 #include <stdatomic.h>
@@ -25,5 +24,3 @@ static inline void lock_release(struct lock *l)
     u32 owner = atomic_load_explicit(&l->owner, memory_order_relaxed);
     atomic_store_explicit(&l->owner, owner + 1, memory_order_release);
 }
-
-#endif

@@ -4,8 +4,7 @@
  * handed to the attached sinks as they come.  Usable from the first instruction of C on.
  * A line says what happened, what follows from it, and what to do.
  */
-#ifndef LIB_LOG_H
-#define LIB_LOG_H
+#pragma once
 
 #include "lib/format.h"
 #include "lib/types.h"
@@ -36,5 +35,3 @@ void log_replace(struct sink *old, struct sink *s, enum log_level most);
 
 /* Write the kept lines, oldest first, to a sink. */
 void log_dump(struct sink *s);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * Numbers, sizes and key=value words out of text typed by people, with strict checking.
  */
-#ifndef LIB_PARSE_H
-#define LIB_PARSE_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -21,5 +20,3 @@ CHECKED enum status parse_size(const char *text, u64 *out);
  * stays.
  */
 CHECKED enum status parse_word(const char **cursor, char *buf, size_t cap);
-
-#endif

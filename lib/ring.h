@@ -2,8 +2,7 @@
  *
  * A byte queue of fixed capacity (a power of two), one reader and one writer.
  */
-#ifndef LIB_RING_H
-#define LIB_RING_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -39,5 +38,3 @@ static inline int ring_get(struct ring *r)
         return -1;
     return r->buf[r->tail++ & r->mask];
 }
-
-#endif

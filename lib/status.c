@@ -4,8 +4,6 @@
  */
 #include "lib/status.h"
 
-#include "lib/types.h"
-
 struct status_words {
     const char *name;
     const char *text;

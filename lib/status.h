@@ -2,8 +2,9 @@
  *
  * The outcome of an operation that can fail.  The compiler insists that it is looked at.
  */
-#ifndef LIB_STATUS_H
-#define LIB_STATUS_H
+#pragma once
+
+#include "lib/types.h"
 
 #define STATUS_LIST(X)                    \
     X(OK, "ok")                           \
@@ -29,10 +30,17 @@ enum status {
 
 #define CHECKED __attribute__((warn_unused_result))
 
+/* One step of a function that returns the same kind of status, of which 0 is the good one; where it
+ * fails the function ends, with what the step said. */
+#define TRY(step)                           \
+    do {                                    \
+        __typeof__(step) try_said = (step); \
+        if (unlikely(try_said != 0))        \
+            return try_said;                \
+    } while (0)
+
 /* The words for a status, never NULL. */
 const char *status_text(enum status s);
 
 /* Its name without the STATUS_ in front ("ERANGE"), for programs; never NULL. */
 const char *status_name(enum status s);
-
-#endif

@@ -3,8 +3,7 @@
  * The few memory and string routines that a freestanding C program needs; the compiler itself
  * emits calls to the first four.  On the host the C library provides them.
  */
-#ifndef LIB_STRING_H
-#define LIB_STRING_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -25,5 +24,3 @@ static inline bool str_starts(const char *s, const char *prefix)
 
 /* Copy at most cap - 1 characters and end with NUL; false when text was cut. */
 bool str_copy(char *dst, size_t cap, const char *src);
-
-#endif

@@ -3,8 +3,7 @@
  * Fixed-width integers and the three kinds of address.  An address is a one-member struct, so that
  * a guest-physical address cannot be handed to something that wants a host-physical one.
  */
-#ifndef LIB_TYPES_H
-#define LIB_TYPES_H
+#pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,11 +34,11 @@ typedef struct {
 #define GVA(x) ((gva_t){(x)})
 #define HPA(x) ((hpa_t){(x)})
 
-#define KiB 1024ull
-#define MiB (1024ull * KiB)
-#define GiB (1024ull * MiB)
+#define KiB 1024ul
+#define MiB (1024ul * KiB)
+#define GiB (1024ul * MiB)
 
-#define PAGE_SIZE 4096ull
+#define PAGE_SIZE 4096ul
 #define PAGE_MASK (PAGE_SIZE - 1)
 
 #define ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
@@ -47,5 +46,3 @@ typedef struct {
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-
-#endif

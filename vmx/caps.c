@@ -70,7 +70,7 @@ static void read_control_set(struct vmx_caps *c, enum cap_set set, u32 msr, u32 
 static void read_msrs(struct vmx_caps *c)
 {
     u64 basic = rdmsr(MSR_IA32_VMX_BASIC);
-    bool use_true = (basic & BIT64(55)) != 0;
+    bool use_true = (basic & VMX_BASIC_TRUE_CONTROLS) != 0;
 
     c->revision = (u32)basic & 0x7fffffff;
     c->vmcs_size = (u32)bits_get(basic, 44, 32);
@@ -145,9 +145,7 @@ enum status caps_probe(struct vmx_caps *c)
                               "CPU with VT-x and EPT");
         return STATUS_ENOTSUP;
     }
-    enum status s = enable_in_feature_control();
-    if (s != STATUS_OK)
-        return s;
+    TRY(enable_in_feature_control());
     read_msrs(c);
     if (!has_ept(c) || !has_timer(c))
         return STATUS_ENOTSUP;

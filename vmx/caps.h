@@ -3,8 +3,7 @@
  * What this CPU's VT-x can do, by name: probed once at boot, printed as a table, and consulted for
  * every control bit that is set later.
  */
-#ifndef VMX_CAPS_H
-#define VMX_CAPS_H
+#pragma once
 
 #include "lib/bits.h"
 #include "lib/format.h"
@@ -64,5 +63,3 @@ CHECKED enum status caps_control(const struct vmx_caps *caps, enum cap_set set, 
 
 /* The table of features: name, present or absent, what is used instead, what to do. */
 void caps_show(const struct vmx_caps *caps, struct sink *out);
-
-#endif

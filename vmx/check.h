@@ -4,8 +4,7 @@
  * The run loop asks whether the state can be entered; the shell and the reports of failed entries
  * ask which rule is broken.
  */
-#ifndef VMX_CHECK_H
-#define VMX_CHECK_H
+#pragma once
 
 #include "lib/format.h"
 #include "lib/types.h"
@@ -29,5 +28,3 @@ void check_explain(struct vcpu *v, char *buf, size_t cap);
 
 /* Every rule, with those that are broken marked. */
 void check_show(struct vcpu *v, struct sink *out);
-
-#endif

@@ -20,14 +20,10 @@
 #include "vmx/vcpu.h"
 #include "vmx/vmcs.h"
 
-#define LL(x) ((unsigned long long)(x))
-
-static enum status run_caps(struct shell *sh, int argc, char **argv)
+static enum status run_caps(struct shell *sh, int, char **)
 {
     const struct vm_list *list = sh->ctx;
 
-    (void)argc;
-    (void)argv;
     if (!list->caps)
         return shell_fail(sh, -1, STATUS_ENOTSUP, "VT-x is not in use; the log says why (log)");
     caps_show(list->caps, sh->out);
@@ -58,9 +54,9 @@ static void show_times(const struct vm *vm, struct sink *out)
         u64 count = vcpu_exits(v, &host);
         if (vm->vcpu_count > 1)
             sink_printf(out, "\n    vCPU %u on CPU %u: ", i, vm->host[i]);
-        sink_printf(out, "%llu exits in %llu ms, of which halted %llu, in Vitrine %llu", LL(count),
-                    LL(tsc_to_us(total) / 1000), LL(tsc_to_us(v->halt_ticks) / 1000),
-                    LL(tsc_to_us(host - v->halt_ticks) / 1000));
+        sink_printf(out, "%lu exits in %lu ms, of which halted %lu, in Vitrine %lu", count,
+                    (tsc_to_us(total) / 1000), (tsc_to_us(v->halt_ticks) / 1000),
+                    (tsc_to_us(host - v->halt_ticks) / 1000));
     }
     sink_printf(out, "\n");
 }
@@ -72,18 +68,16 @@ static enum status run_vm(struct shell *sh, int argc, char **argv)
     u64 cpu = 0;
 
     if (argc > 1) {
-        enum status s = select_vm(sh, argv[1]);
-        if (s == STATUS_OK && argc > 2)
-            s = shell_arg_u64(sh, 2, "the number of one of its virtual CPUs", 0,
-                              list->vm[list->selected]->vcpu_count - 1, &cpu);
-        if (s != STATUS_OK)
-            return s;
+        TRY(select_vm(sh, argv[1]));
+        if (argc > 2)
+            TRY(shell_arg_u64(sh, 2, "the number of one of its virtual CPUs", 0,
+                              list->vm[list->selected]->vcpu_count - 1, &cpu));
         list->cpu = (unsigned)cpu;
     }
     for (unsigned i = 0; i < list->count; i++) {
         const struct vm *vm = list->vm[i];
-        sink_printf(sh->out, "%c %u %-12s %-8s %4llu MiB  %s%s", i == list->selected ? '*' : ' ',
-                    vm->id, vm->name, states[vm->state], LL(gmem_ram_size(vm->parts.mem) / MiB),
+        sink_printf(sh->out, "%c %u %-12s %-8s %4lu MiB  %s%s", i == list->selected ? '*' : ' ',
+                    vm->id, vm->name, states[vm->state], (gmem_ram_size(vm->parts.mem) / MiB),
                     vm->end_text[0] ? vm->end_text : "", vm->end_text[0] ? "  " : "");
         show_times(vm, sh->out);
     }
@@ -92,22 +86,18 @@ static enum status run_vm(struct shell *sh, int argc, char **argv)
     return STATUS_OK;
 }
 
-static void complete_vm(struct shell *sh, int argc, char **argv, struct completions *c)
+static void complete_vm(struct shell *sh, int, char **, struct completions *c)
 {
     const struct vm_list *list = sh->ctx;
 
-    (void)argc;
-    (void)argv;
     for (unsigned i = 0; i < list->count; i++)
         completions_add(c, list->vm[i]->name);
 }
 
-static enum status run_regs(struct shell *sh, int argc, char **argv)
+static enum status run_regs(struct shell *sh, int, char **)
 {
     struct vcpu *v = vm_selected(sh);
 
-    (void)argc;
-    (void)argv;
     if (!v)
         return STATUS_ENOENT;
     vcpu_show(v, sh->out);
@@ -119,8 +109,8 @@ static enum status show_field(struct shell *sh, const struct vmcs_field_info *f)
     u64 value;
 
     if (vmcs_try_read(f->encoding, &value))
-        sink_printf(sh->out, "%c %04x %-28s %0*llx\n", f->area, f->encoding, f->name, 2 * f->bytes,
-                    LL(value));
+        sink_printf(sh->out, "%c %04x %-28s %0*lx\n", f->area, f->encoding, f->name, 2 * f->bytes,
+                    value);
     else
         sink_printf(sh->out, "%c %04x %-28s not on this CPU\n", f->area, f->encoding, f->name);
     return STATUS_OK;
@@ -156,11 +146,8 @@ static enum status run_vmcs(struct shell *sh, int argc, char **argv)
     return STATUS_OK;
 }
 
-static void complete_vmcs(struct shell *sh, int argc, char **argv, struct completions *c)
+static void complete_vmcs(struct shell *, int, char **, struct completions *c)
 {
-    (void)sh;
-    (void)argc;
-    (void)argv;
     completions_add(c, "check");
     for (unsigned i = 0; i < vmcs_field_count; i++)
         complete_lower(c, vmcs_fields[i].name);
@@ -181,19 +168,9 @@ static enum status end_vm(struct shell *sh, enum vm_end how)
     return STATUS_OK;
 }
 
-static enum status run_kill(struct shell *sh, int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    return end_vm(sh, VM_END_KILLED);
-}
+static enum status run_kill(struct shell *sh, int, char **) { return end_vm(sh, VM_END_KILLED); }
 
-static enum status run_reset(struct shell *sh, int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    return end_vm(sh, VM_END_RESTART);
-}
+static enum status run_reset(struct shell *sh, int, char **) { return end_vm(sh, VM_END_RESTART); }
 
 static const struct shell_command commands[] = {
     {"caps", "", "VT-x features of this CPU: present, absent, used instead", NULL, run_caps, NULL},
@@ -208,14 +185,10 @@ static const struct shell_command commands[] = {
 
 enum status commands_register(struct shell *sh, struct vm_list *list)
 {
-    enum status s = shell_register(sh, commands, ARRAY_SIZE(commands), list);
-    if (s == STATUS_OK)
-        s = address_register(sh, list);
-    if (s == STATUS_OK)
-        s = examine_register(sh, list);
-    if (s == STATUS_OK)
-        s = stat_register(sh, list);
-    if (s == STATUS_OK)
-        s = debug_commands_register(sh, list);
-    return s == STATUS_OK ? explain_register(sh, list) : s;
+    TRY(shell_register(sh, commands, ARRAY_SIZE(commands), list));
+    TRY(address_register(sh, list));
+    TRY(examine_register(sh, list));
+    TRY(stat_register(sh, list));
+    TRY(debug_commands_register(sh, list));
+    return explain_register(sh, list);
 }

@@ -2,11 +2,8 @@
  *
  * The prompt's commands about virtual machines: state, memory, translations, statistics, life.
  */
-#ifndef VMX_COMMANDS_H
-#define VMX_COMMANDS_H
+#pragma once
 
 #include "vmx/select.h"
 
 CHECKED enum status commands_register(struct shell *sh, struct vm_list *list);
-
-#endif

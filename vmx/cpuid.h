@@ -3,8 +3,7 @@
  * What CPUID tells a guest: an allow-list over what the host has, computed once per VM, so that a
  * bit nobody thought of is never shown.
  */
-#ifndef VMX_CPUID_H
-#define VMX_CPUID_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -47,5 +46,3 @@ static inline const struct cpuid_entry *cpuid_find(const struct cpuid_policy *p,
 /* The whole answer for virtual CPU number `index`; osxsave: its CR4.OSXSAVE (XCR0 is the CPU's). */
 void cpuid_answer(const struct cpuid_policy *p, unsigned index, bool osxsave, u32 leaf, u32 subleaf,
                   u32 out[4]);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * Control registers of a guest: what a write to one means.
  */
-#ifndef VMX_CR_H
-#define VMX_CR_H
+#pragma once
 
 #include "emulator/emulator.h"
 #include "lib/types.h"
@@ -15,5 +14,3 @@ enum emu_status cr_write(struct vcpu *v, unsigned cr, u64 value);
 
 /* WRMSR to IA32_EFER; false: #GP. */
 bool efer_write(struct vcpu *v, u64 value);
-
-#endif

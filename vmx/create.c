@@ -31,9 +31,7 @@ static enum status map_memory(struct vm *vm)
     for (unsigned i = 0; i < mem->count; i++) {
         const struct gmem_region *r = &mem->region[i];
         u64 rights = r->kind == GMEM_ROM ? EPT_READ | EPT_EXECUTE : EPT_RIGHTS;
-        enum status s = ept_map(&vm->ept, r->base, virt_to_phys(r->host), r->size, rights);
-        if (s != STATUS_OK)
-            return s;
+        TRY(ept_map(&vm->ept, r->base, virt_to_phys(r->host), r->size, rights));
     }
     return STATUS_OK;
 }
@@ -43,9 +41,7 @@ static enum status create_tables(struct vm *vm)
 {
     if (vm->unrestricted && vm->real_mode != REAL_VM86)
         return STATUS_OK;
-    enum status s = alloc_pages(SHAPE_TABLES_SIZE, "tables for real mode", &vm->tables);
-    if (s != STATUS_OK)
-        return s;
+    TRY(alloc_pages(SHAPE_TABLES_SIZE, "tables for real mode", &vm->tables));
     shape_fill_tables(vm->tables);
     return ept_map(&vm->ept, GPA(SHAPE_TABLES), virt_to_phys(vm->tables), SHAPE_TABLES_SIZE,
                    EPT_RIGHTS);
@@ -55,16 +51,11 @@ static enum status create_vcpus(struct vm *vm)
 {
     for (unsigned i = 0; i < vm->parts.vcpus; i++) {
         u8 *memory;
-        enum status s = alloc_pages(sizeof(struct vcpu), "vcpu", &memory);
-        if (s != STATUS_OK)
-            return s;
+        TRY(alloc_pages(sizeof(struct vcpu), "vcpu", &memory));
         vm->vcpu[i] = (struct vcpu *)(void *)memory;
         vm->vcpu_count = i + 1;
-        s = vcpu_create(vm->vcpu[i], vm, i);
-        if (s == STATUS_OK)
-            s = trace_create(vm->vcpu[i]);
-        if (s != STATUS_OK)
-            return s;
+        TRY(vcpu_create(vm->vcpu[i], vm, i));
+        TRY(trace_create(vm->vcpu[i]));
         emulate_init(vm->vcpu[i]);
         debug_init(vm->vcpu[i]);
     }
@@ -73,17 +64,11 @@ static enum status create_vcpus(struct vm *vm)
 
 static enum status build(struct vm *vm)
 {
-    enum status s = ept_init(&vm->ept, vm->caps);
-    if (s == STATUS_OK)
-        s = map_memory(vm);
-    if (s == STATUS_OK)
-        s = create_tables(vm);
-    if (s == STATUS_OK)
-        s = alloc_pages(PAGE_SIZE, "msr bitmap", &vm->msr_bitmap);
-    if (s == STATUS_OK)
-        s = alloc_pages(2 * PAGE_SIZE, "i/o bitmaps", &vm->io_bitmap);
-    if (s != STATUS_OK)
-        return s;
+    TRY(ept_init(&vm->ept, vm->caps));
+    TRY(map_memory(vm));
+    TRY(create_tables(vm));
+    TRY(alloc_pages(PAGE_SIZE, "msr bitmap", &vm->msr_bitmap));
+    TRY(alloc_pages(2 * PAGE_SIZE, "i/o bitmaps", &vm->io_bitmap));
     memset(vm->io_bitmap, 0xff, 2 * PAGE_SIZE);
     msr_init(vm);
     vm_reset_registers(vm);

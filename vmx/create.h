@@ -2,8 +2,7 @@
  *
  * Making and unmaking virtual machines, and running them.
  */
-#ifndef VMX_CREATE_H
-#define VMX_CREATE_H
+#pragma once
 
 #include "vmx/vm.h"
 
@@ -16,5 +15,3 @@ struct cpu_port vm_cpu_port(struct vm *vm);
 
 /* Fresh policy registers (MTRRs …) for a machine reset. */
 void vm_reset_registers(struct vm *vm);
-
-#endif

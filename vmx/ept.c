@@ -92,9 +92,7 @@ static enum status map_page(struct ept *e, u64 gpa, u64 hpa, unsigned leaf, u64 
         u64 *entry = &table[index_at(gpa, level)];
         if (!(*entry & EPT_RIGHTS)) {
             hpa_t at;
-            enum status s = new_table(e, &table, &at);
-            if (s != STATUS_OK)
-                return s;
+            TRY(new_table(e, &table, &at));
             *entry = at.v | EPT_RIGHTS;
         } else if (is_leaf(*entry, level)) {
             return STATUS_EOVERLAP;
@@ -118,9 +116,7 @@ enum status ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, u64 size, u64 rights)
         return STATUS_EINVAL;
     for (u64 done = 0; done < size;) {
         unsigned level = pick_level(e, gpa.v + done, hpa.v + done, size - done);
-        enum status s = map_page(e, gpa.v + done, hpa.v + done, level, rights);
-        if (s != STATUS_OK)
-            return s;
+        TRY(map_page(e, gpa.v + done, hpa.v + done, level, rights));
         done += size_at(level);
     }
     return STATUS_OK;
@@ -132,9 +128,7 @@ static enum status split(struct ept *e, u64 *entry, unsigned level)
     u64 *table, size = size_at(level - 1);
     hpa_t at;
 
-    enum status s = new_table(e, &table, &at);
-    if (s != STATUS_OK)
-        return s;
+    TRY(new_table(e, &table, &at));
     u64 first = *entry & ~(level == 2 ? EPT_LARGE : 0ull);
     for (unsigned i = 0; i < 512; i++)
         table[i] = first + i * size;
@@ -156,27 +150,9 @@ enum status ept_protect(struct ept *e, gpa_t gpa, u64 rights)
         }
         if (!(*entry & EPT_RIGHTS))
             return STATUS_ENOENT;
-        enum status s = is_leaf(*entry, level) ? split(e, entry, level) : STATUS_OK;
-        if (s != STATUS_OK)
-            return s;
+        TRY(is_leaf(*entry, level) ? split(e, entry, level) : STATUS_OK);
         table = table_of(*entry);
     }
-}
-
-u64 ept_lookup(const struct ept *e, gpa_t gpa, unsigned *level)
-{
-    const u64 *table = e->root;
-
-    for (*level = gpa.v >> 48 ? 0 : LEVELS; *level > 0; --*level) {
-        u64 entry = table[index_at(gpa.v, *level)];
-        if (!(entry & EPT_RIGHTS))
-            break;
-        if (is_leaf(entry, *level))
-            return entry;
-        table = table_of(entry);
-    }
-    *level = 0;
-    return 0;
 }
 
 void ept_invalidate(const struct ept *e)
@@ -189,8 +165,7 @@ void ept_invalidate(const struct ept *e)
 
     __asm__ volatile("invept %1, %2" : "=@ccbe"(failed) : "m"(descriptor), "r"(type) : "memory");
     if (failed)
-        panic("INVEPT type %llu of EPTP %#llx failed", (unsigned long long)type,
-              (unsigned long long)e->pointer);
+        panic("INVEPT type %lu of EPTP %#lx failed", type, e->pointer);
 }
 
 void ept_show(const struct ept *e, gpa_t gpa, struct sink *out)
@@ -201,7 +176,7 @@ void ept_show(const struct ept *e, gpa_t gpa, struct sink *out)
     for (unsigned level = LEVELS; level > 0; level--) {
         unsigned i = index_at(gpa.v, level);
         u64 entry = table[i];
-        sink_printf(out, "  level %u [%3u] = %016llx  %c%c%c", level, i, (unsigned long long)entry,
+        sink_printf(out, "  level %u [%3u] = %016lx  %c%c%c", level, i, entry,
                     entry & EPT_READ ? 'r' : '-', entry & EPT_WRITE ? 'w' : '-',
                     entry & EPT_EXECUTE ? 'x' : '-');
         if (!(entry & EPT_RIGHTS)) {
@@ -210,10 +185,9 @@ void ept_show(const struct ept *e, gpa_t gpa, struct sink *out)
         }
         if (is_leaf(entry, level)) {
             u64 offset = gpa.v & (size_at(level) - 1);
-            sink_printf(
-                out, " %s  %llu KiB page -> host-physical %#llx\n", types[bits_get(entry, 5, 3)],
-                (unsigned long long)(size_at(level) / KiB),
-                (unsigned long long)((entry & EPT_ADDRESS & ~(size_at(level) - 1)) | offset));
+            sink_printf(out, " %s  %lu KiB page -> host-physical %#lx\n",
+                        types[bits_get(entry, 5, 3)], (size_at(level) / KiB),
+                        ((entry & EPT_ADDRESS & ~(size_at(level) - 1)) | offset));
             return;
         }
         sink_printf(out, "\n");

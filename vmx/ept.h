@@ -3,8 +3,7 @@
  * Extended page tables: guest-physical to host-physical, with the largest pages that fit.  What is
  * not mapped belongs to devices: an access there leaves the guest with an EPT violation.
  */
-#ifndef VMX_EPT_H
-#define VMX_EPT_H
+#pragma once
 
 #include "lib/bits.h"
 #include "lib/format.h"
@@ -20,7 +19,7 @@ struct vmx_caps;
 #define EPT_RIGHTS     (EPT_READ | EPT_WRITE | EPT_EXECUTE)
 #define EPT_TYPE_SHIFT 3 /* bits 5:3: memory type, as in the MTRRs */
 #define EPT_LARGE      BIT64(7)
-#define EPT_ADDRESS    0x000ffffffffff000ull
+#define EPT_ADDRESS    0x000ffffffffff000ul
 
 struct ept {
     u64 *root;   /* host-virtual address of the PML4 page */
@@ -45,13 +44,8 @@ CHECKED enum status ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, u64 size, u64 r
  */
 CHECKED enum status ept_protect(struct ept *e, gpa_t gpa, u64 rights);
 
-/* The entry that maps gpa, and at which level (1: 4 KiB, 2: 2 MiB, 3: 1 GiB); 0: none. */
-u64 ept_lookup(const struct ept *e, gpa_t gpa, unsigned *level);
-
 /* Drop cached translations on this CPU; after any change to entries that were present. */
 void ept_invalidate(const struct ept *e);
 
 /* Every level of the walk for gpa, in words. */
 void ept_show(const struct ept *e, gpa_t gpa, struct sink *out);
-
-#endif

@@ -179,14 +179,14 @@ enum exit_action exit_entry_failure(struct vcpu *v)
     char why[160];
 
     check_explain(v, why, sizeof(why));
-    return vm_stop_with_report(v, "VM entry failed (%s, qualification %llu): %s",
+    return vm_stop_with_report(v, "VM entry failed (%s, qualification %lu): %s",
                                exit_reason_name(v->reason & 0xffff),
-                               (unsigned long long)vmread(VMCS_EXIT_QUALIFICATION), why);
+                               vmread(VMCS_EXIT_QUALIFICATION), why);
 }
 
 enum exit_action exit_unexpected(struct vcpu *v)
 {
-    return vm_stop_with_report(v, "VM exit %u (%s) with qualification %#llx is not handled",
+    return vm_stop_with_report(v, "VM exit %u (%s) with qualification %#lx is not handled",
                                v->reason & 0xffff, exit_reason_name(v->reason & 0xffff),
-                               (unsigned long long)vmread(VMCS_EXIT_QUALIFICATION));
+                               vmread(VMCS_EXIT_QUALIFICATION));
 }

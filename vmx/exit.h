@@ -2,8 +2,7 @@
  *
  * VM exits: one handler per basic exit reason, found through the table that vmx/exits.def makes.
  */
-#ifndef VMX_EXIT_H
-#define VMX_EXIT_H
+#pragma once
 
 #include "vmx/inject.h"
 #include "vmx/vcpu.h"
@@ -49,5 +48,3 @@ static inline enum exit_action exit_retire(struct vcpu *v)
     s->dirty |= STATE_RIP;
     return EXIT_CONTINUE;
 }
-
-#endif

@@ -128,11 +128,7 @@ enum exit_action exit_external_interrupt(struct vcpu *v)
 }
 
 /* The run loop looks at the clock before every entry: nothing else to do. */
-enum exit_action exit_preemption_timer(struct vcpu *v)
-{
-    (void)v;
-    return EXIT_CONTINUE;
-}
+enum exit_action exit_preemption_timer(struct vcpu *) { return EXIT_CONTINUE; }
 
 enum exit_action exit_interrupt_window(struct vcpu *v)
 {

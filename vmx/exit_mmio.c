@@ -23,7 +23,7 @@
 /* Everything but a plain access by an instruction. */
 static __attribute__((noinline)) enum exit_action violation_special(struct vcpu *v, u64 q)
 {
-    unsigned long long gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
+    u64 gpa = vmread(VMCS_GUEST_PHYSICAL_ADDRESS);
     bool emulate = true;
 
     trace_special(v, q);
@@ -37,11 +37,11 @@ static __attribute__((noinline)) enum exit_action violation_special(struct vcpu 
         if (!emulate)
             return EXIT_CONTINUE;
     } else if ((q & EPT_Q_LINEAR_VALID) && !(q & EPT_Q_TRANSLATED))
-        return vm_stop_with_report(v, "the guest's page tables lead to %#llx, where no memory is",
+        return vm_stop_with_report(v, "the guest's page tables lead to %#lx, where no memory is",
                                    gpa);
     if (q & EPT_Q_FETCH)
         return vm_stop_with_report(
-            v, "the guest executes at guest-physical %#llx, where no memory is", gpa);
+            v, "the guest executes at guest-physical %#lx, where no memory is", gpa);
     if (v->reinject) {
         /* The stack or a table of the delivery is a device's page: deliver in software. */
         struct emu_event event = v->event;

@@ -22,8 +22,7 @@ enum emu_status hypercall(struct vcpu *v)
     switch ((u32)s->gpr[RAX]) {
     case HYPERCALL_BASE + HYPERCALL_IDENTIFY: s->gpr[RAX] = HYPERCALL_VERSION; return EMU_DONE;
     case HYPERCALL_BASE + HYPERCALL_NOTE:
-        log_info(v->vm->name, "note %#llx from %#llx", (unsigned long long)argument,
-                 (unsigned long long)s->rip);
+        log_info(v->vm->name, "note %#lx from %#lx", argument, s->rip);
         s->gpr[RAX] = 0;
         return EMU_DONE;
     case HYPERCALL_BASE + HYPERCALL_END:

@@ -3,8 +3,7 @@
  * VMCALL, the guest's way to speak to Vitrine on purpose.  EAX holds HYPERCALL_BASE + number, RBX
  * an argument, the answer comes in RAX.  Only CPL 0 is served; anything else gets RAX = ~0.
  */
-#ifndef VMX_HYPERCALL_H
-#define VMX_HYPERCALL_H
+#pragma once
 
 #include "emulator/emulator.h"
 
@@ -21,5 +20,3 @@ struct vcpu;
 
 /* Carry out the call in the guest's registers. */
 enum emu_status hypercall(struct vcpu *v);
-
-#endif

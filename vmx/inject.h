@@ -3,8 +3,7 @@
  * Events on their way into the guest: exceptions raised here, deliveries that an exit interrupted,
  * NMIs and external interrupts; and the windows asked for when the guest cannot take one yet.
  */
-#ifndef VMX_INJECT_H
-#define VMX_INJECT_H
+#pragma once
 
 #include "emulator/emulator.h"
 #include "vmx/vcpu.h"
@@ -59,5 +58,3 @@ bool inject_wakes(struct vcpu *v);
 /* The event in the layout of VM-entry interruption information (SDM vol. 3C, table 24-16). */
 u32 inject_encode(const struct emu_event *event);
 void inject_decode(u32 info, u32 error, u32 length, struct emu_event *event);
-
-#endif

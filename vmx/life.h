@@ -2,8 +2,7 @@
  *
  * The end of a virtual machine's life, and the report of why.
  */
-#ifndef VMX_LIFE_H
-#define VMX_LIFE_H
+#pragma once
 
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
@@ -16,5 +15,3 @@ void vm_finish(struct vm *vm, enum vm_end how, u32 code, const char *fmt, ...) P
 enum exit_action vm_stop_with_report(struct vcpu *v, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 const char *vm_end_text(enum vm_end how);
-
-#endif

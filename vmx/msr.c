@@ -26,45 +26,23 @@ struct msr_rule {
     bool (*write)(struct vcpu *v, u32 msr, u64 value);
 };
 
-static bool read_zero(struct vcpu *v, u32 msr, u64 *value)
+static bool read_zero(struct vcpu *, u32, u64 *value)
 {
-    (void)v;
-    (void)msr;
     *value = 0;
     return true;
 }
 
-static bool write_zero(struct vcpu *v, u32 msr, u64 value)
-{
-    (void)v;
-    (void)msr;
-    return value == 0;
-}
+static bool write_zero(struct vcpu *, u32, u64 value) { return value == 0; }
 
-static bool write_refused(struct vcpu *v, u32 msr, u64 value)
-{
-    (void)v;
-    (void)msr;
-    (void)value;
-    return false;
-}
+static bool write_refused(struct vcpu *, u32, u64) { return false; }
 
 /* Reads of MSRs that do not exit come here only from the emulator. */
-static bool read_host(struct vcpu *v, u32 msr, u64 *value)
-{
-    (void)v;
-    return msr_read_safe(msr, value);
-}
+static bool read_host(struct vcpu *, u32 msr, u64 *value) { return msr_read_safe(msr, value); }
 
-static bool write_host(struct vcpu *v, u32 msr, u64 value)
-{
-    (void)v;
-    return msr_write_safe(msr, value);
-}
+static bool write_host(struct vcpu *, u32 msr, u64 value) { return msr_write_safe(msr, value); }
 
-static bool read_tsc(struct vcpu *v, u32 msr, u64 *value)
+static bool read_tsc(struct vcpu *v, u32, u64 *value)
 {
-    (void)msr;
     *value = rdtsc() + v->tsc_offset;
     return true;
 }
@@ -77,40 +55,32 @@ static void move_tsc(struct vcpu *v, u64 delta)
     v->vm->parts.intc.ops->set_tsc_offset(v->vm->parts.intc.ctx, v->index, v->tsc_offset);
 }
 
-static bool write_tsc(struct vcpu *v, u32 msr, u64 value)
+static bool write_tsc(struct vcpu *v, u32, u64 value)
 {
-    (void)msr;
     move_tsc(v, value - (rdtsc() + v->tsc_offset));
     return true;
 }
 
-static bool read_tsc_adjust(struct vcpu *v, u32 msr, u64 *value)
+static bool read_tsc_adjust(struct vcpu *v, u32, u64 *value)
 {
-    (void)msr;
     *value = v->tsc_adjust;
     return true;
 }
 
-static bool write_tsc_adjust(struct vcpu *v, u32 msr, u64 value)
+static bool write_tsc_adjust(struct vcpu *v, u32, u64 value)
 {
-    (void)msr;
     move_tsc(v, value - v->tsc_adjust);
     return true;
 }
 
-static bool read_efer(struct vcpu *v, u32 msr, u64 *value)
+static bool read_efer(struct vcpu *v, u32, u64 *value)
 {
-    (void)msr;
     vcpu_load(v, STATE_EFER);
     *value = v->state.efer;
     return true;
 }
 
-static bool write_efer(struct vcpu *v, u32 msr, u64 value)
-{
-    (void)msr;
-    return efer_write(v, value);
-}
+static bool write_efer(struct vcpu *v, u32, u64 value) { return efer_write(v, value); }
 
 /* Registers that live in the VMCS and are switched with it. */
 static bool read_vmcs(struct vcpu *v, u32 msr, u64 *value)
@@ -184,16 +154,14 @@ static bool write_vmcs(struct vcpu *v, u32 msr, u64 value)
 
 #define MISC_ENABLE_WRITABLE (MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_LIMIT_CPUID)
 
-static bool read_misc_enable(struct vcpu *v, u32 msr, u64 *value)
+static bool read_misc_enable(struct vcpu *v, u32, u64 *value)
 {
-    (void)msr;
     *value = v->misc_enable;
     return true;
 }
 
-static bool write_misc_enable(struct vcpu *v, u32 msr, u64 value)
+static bool write_misc_enable(struct vcpu *v, u32, u64 value)
 {
-    (void)msr;
     if ((value ^ v->misc_enable) & ~MISC_ENABLE_WRITABLE)
         return false;
     v->misc_enable = value;
@@ -201,34 +169,29 @@ static bool write_misc_enable(struct vcpu *v, u32 msr, u64 value)
 }
 
 /* The host's microcode revision; CPUs and emulators without the register have revision 0. */
-static bool read_microcode(struct vcpu *v, u32 msr, u64 *value)
+static bool read_microcode(struct vcpu *, u32 msr, u64 *value)
 {
-    (void)v;
     if (!msr_read_safe(msr, value))
         *value = 0;
     return true;
 }
 
-static bool read_mcg_status(struct vcpu *v, u32 msr, u64 *value)
+static bool read_mcg_status(struct vcpu *v, u32, u64 *value)
 {
-    (void)msr;
     *value = v->mcg_status;
     return true;
 }
 
-static bool write_mcg_status(struct vcpu *v, u32 msr, u64 value)
+static bool write_mcg_status(struct vcpu *v, u32, u64 value)
 {
-    (void)msr;
     if (value)
         return false;
     v->mcg_status = 0;
     return true;
 }
 
-static bool read_mtrr_cap(struct vcpu *v, u32 msr, u64 *value)
+static bool read_mtrr_cap(struct vcpu *, u32, u64 *value)
 {
-    (void)v;
-    (void)msr;
     *value = MTRR_VARIABLE | MTRRCAP_FIX | MTRRCAP_WC;
     return true;
 }
@@ -280,16 +243,14 @@ static bool write_mtrr(struct vcpu *v, u32 msr, u64 value)
     return good;
 }
 
-static bool read_xss(struct vcpu *v, u32 msr, u64 *value)
+static bool read_xss(struct vcpu *v, u32, u64 *value)
 {
-    (void)msr;
     *value = 0;
     return caps_has(v->vm->caps, CAP_PROC2, PROC2_XSAVES);
 }
 
-static bool write_xss(struct vcpu *v, u32 msr, u64 value)
+static bool write_xss(struct vcpu *v, u32, u64 value)
 {
-    (void)msr;
     return caps_has(v->vm->caps, CAP_PROC2, PROC2_XSAVES) && value == 0;
 }
 

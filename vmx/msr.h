@@ -3,8 +3,7 @@
  * Model-specific registers of a guest: an allow-list.  What is not on it, and not claimed by a
  * device on the bus, is #GP(0).
  */
-#ifndef VMX_MSR_H
-#define VMX_MSR_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -18,5 +17,3 @@ void msr_init(struct vm *vm);
 /* RDMSR and WRMSR; false: #GP(0). */
 bool msr_read(struct vcpu *v, u32 msr, u64 *value);
 bool msr_write(struct vcpu *v, u32 msr, u64 value);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * Running a virtual machine.
  */
-#ifndef VMX_RUN_H
-#define VMX_RUN_H
+#pragma once
 
 struct vm;
 
@@ -12,5 +11,3 @@ struct vm;
  * which must be online and without work; vm->host[0] is this CPU.
  */
 void vm_run(struct vm *vm);
-
-#endif

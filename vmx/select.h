@@ -2,8 +2,7 @@
  *
  * The virtual machines that shell commands work on, and which of them is meant.
  */
-#ifndef VMX_SELECT_H
-#define VMX_SELECT_H
+#pragma once
 
 #include "drivers/console/shell.h"
 #include "vmx/vcpu.h"
@@ -30,5 +29,3 @@ struct vcpu *vm_selected(struct shell *sh);
 
 /* The command is done: what was held goes on. */
 void vm_let_go(struct vm_list *list);
-
-#endif

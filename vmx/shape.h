@@ -11,8 +11,7 @@
  * that is larger (big real mode).  What the guest could notice: PUSHF and INT n show IOPL 3, and
  * POPF does not change it.  `real-mode=emulate` has no such difference.
  */
-#ifndef VMX_SHAPE_H
-#define VMX_SHAPE_H
+#pragma once
 
 #include "emulator/state.h"
 
@@ -57,5 +56,3 @@ void shape_dress(struct shaped *d, enum shape shape, const struct x86_state *s,
  * have been read from it, what the guest itself sees in them. */
 u32 shape_kept(const struct shaped *d);
 void shape_undress(const struct shaped *d, u32 loaded, struct x86_state *s);
-
-#endif

@@ -11,19 +11,17 @@
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
-#define LL(x) ((unsigned long long)(x))
-
 static void show_segments(const struct x86_state *s, struct sink *out)
 {
     static const char *const names[] = {"ES", "CS", "SS", "DS", "FS", "GS", "LDTR", "TR"};
 
     for (unsigned i = 0; i < SEG_COUNT; i++) {
         const struct segment *g = &s->seg[i];
-        sink_printf(out, "%-4s %04x base %016llx limit %08x access %05x%s\n", names[i], g->selector,
-                    LL(g->base), g->limit, g->access, g->access & SEG_UNUSABLE ? " unusable" : "");
+        sink_printf(out, "%-4s %04x base %016lx limit %08x access %05x%s\n", names[i], g->selector,
+                    g->base, g->limit, g->access, g->access & SEG_UNUSABLE ? " unusable" : "");
     }
-    sink_printf(out, "GDTR base %016llx limit %04x   IDTR base %016llx limit %04x\n",
-                LL(s->gdtr.base), s->gdtr.limit, LL(s->idtr.base), s->idtr.limit);
+    sink_printf(out, "GDTR base %016lx limit %04x   IDTR base %016lx limit %04x\n", s->gdtr.base,
+                s->gdtr.limit, s->idtr.base, s->idtr.limit);
 }
 
 unsigned vcpu_peek_code(struct vcpu *v, u64 rip, u8 *bytes, unsigned want)
@@ -55,13 +53,13 @@ void vcpu_show(struct vcpu *v, struct sink *out)
     vm_find_slide(v);
     vcpu_load(v, STATE_ALL);
     for (unsigned i = 0; i < GPR_COUNT; i++)
-        sink_printf(out, "%-3s %016llx%s", gpr_names[i], LL(s->gpr[i]), i % 4 == 3 ? "\n" : "  ");
-    sink_printf(out, "RIP %016llx  RFLAGS %08llx  CPL %u  %s mode\n", LL(s->rip), LL(s->rflags),
+        sink_printf(out, "%-3s %016lx%s", gpr_names[i], s->gpr[i], i % 4 == 3 ? "\n" : "  ");
+    sink_printf(out, "RIP %016lx  RFLAGS %08lx  CPL %u  %s mode\n", s->rip, s->rflags,
                 s->seg[SEG_SS].access >> SEG_DPL_SHIFT & 3, modes[emu_mode(s)]);
-    sink_printf(out, "CR0 %08llx  CR2 %016llx  CR3 %016llx  CR4 %08llx  EFER %04llx\n", LL(s->cr0),
-                LL(s->cr2), LL(s->cr3), LL(s->cr4), LL(s->efer));
+    sink_printf(out, "CR0 %08lx  CR2 %016lx  CR3 %016lx  CR4 %08lx  EFER %04lx\n", s->cr0, s->cr2,
+                s->cr3, s->cr4, s->efer);
     show_segments(s, out);
-    sink_printf(out, "DR6 %08llx DR7 %08llx  interruptibility %x%s\n", LL(s->dr6), LL(s->dr7),
+    sink_printf(out, "DR6 %08lx DR7 %08lx  interruptibility %x%s\n", s->dr6, s->dr7,
                 s->interruptibility, v->requests & REQUEST_HALTED ? "  halted" : "");
     unsigned got = vcpu_peek_code(v, s->rip, code, sizeof(code));
     if (got &&
@@ -102,8 +100,8 @@ void vmx_panic_report(struct sink *out)
 
     if (!v)
         return;
-    sink_printf(out, "virtual CPU %u, after exit %u (%s), qualification %#llx:\n", v->index,
+    sink_printf(out, "virtual CPU %u, after exit %u (%s), qualification %#lx:\n", v->index,
                 v->reason & 0xffff, exit_reason_name(v->reason & 0xffff),
-                (unsigned long long)vmread(VMCS_EXIT_QUALIFICATION));
+                vmread(VMCS_EXIT_QUALIFICATION));
     vcpu_show(v, out);
 }

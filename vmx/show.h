@@ -2,8 +2,7 @@
  *
  * A virtual CPU in text.
  */
-#ifndef VMX_SHOW_H
-#define VMX_SHOW_H
+#pragma once
 
 #include "drivers/console/editor.h"
 #include "vmx/vcpu.h"
@@ -26,5 +25,3 @@ const char *exit_reason_name(u32 basic_reason);
 
 /* For panic_attach(): the current virtual CPU's registers and last exit. */
 void vmx_panic_report(struct sink *out);
-
-#endif

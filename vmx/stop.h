@@ -3,8 +3,7 @@
  * Holding a whole virtual machine: all of its virtual CPUs leave the guest and what they do for it,
  * and put their state where any CPU can look at it, until they are let go.
  */
-#ifndef VMX_STOP_H
-#define VMX_STOP_H
+#pragma once
 
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
@@ -19,5 +18,3 @@ void vm_resume_all(struct vm *vm);
 
 /* By the run loop of v, when vm->stopping. */
 void vcpu_park(struct vcpu *v);
-
-#endif

@@ -184,21 +184,16 @@ enum status vcpu_create(struct vcpu *v, struct vm *vm, unsigned index)
     v->clock = index ? &vm->parts.cpu_clock[index] : vm->parts.clock;
     v->preemption_timer = vm->caps->preemption_timer;
     v->preemption_shift = vm->caps->preemption_shift;
-    enum status s = vmx_alloc_region(vm->caps, "vmcs", &v->vmcs);
-    if (s != STATUS_OK)
-        return s;
-    s = mem_alloc(emu_cache_size(), PAGE_SIZE, "decode cache", &cache);
-    if (s != STATUS_OK)
-        return s;
+    TRY(vmx_alloc_region(vm->caps, "vmcs", &v->vmcs));
+    TRY(mem_alloc(emu_cache_size(), PAGE_SIZE, "decode cache", &cache));
     v->emu.cache = phys_to_virt(cache);
     emu_cache_init(v->emu.cache);
 
     clear_vmcs(v);
     load_vmcs(v);
-    s = write_controls(v);
-    if (s == STATUS_OK)
-        write_fixed_fields(v);
-    return s;
+    TRY(write_controls(v));
+    write_fixed_fields(v);
+    return STATUS_OK;
 }
 
 void vcpu_destroy(struct vcpu *v)

@@ -8,8 +8,7 @@
  * stay in the CPU itself, which the hypervisor does not use; they change hands when a CPU changes
  * its vCPU.
  */
-#ifndef VMX_VCPU_H
-#define VMX_VCPU_H
+#pragma once
 
 #include "arch/x86/percpu.h"
 #include "drivers/bus.h"
@@ -222,5 +221,3 @@ void vcpu_control(struct vcpu *v, u32 bit, bool on);
 
 /* Translations of the guest's linear addresses may be stale: flush before the next entry. */
 static inline void vcpu_flush_tlb(struct vcpu *v) { v->requests |= REQUEST_FLUSH_TLB; }
-
-#endif

@@ -3,8 +3,7 @@
  * What a virtual machine is: memory, EPT, policy, virtual CPUs and its life.  It knows devices only
  * as ranges on a bus, an interrupt controller behind a contract, and a clock.
  */
-#ifndef VMX_VM_H
-#define VMX_VM_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/clock.h"
@@ -136,5 +135,3 @@ static inline void vm_unlock(struct vm *vm)
             vm_deadline_moved(vm);
     }
 }
-
-#endif

@@ -4,8 +4,7 @@
  * picks the width and refuses an encoding where a value belongs:
  *     u32 reason = vmread(VMCS_EXIT_REASON);  vmwrite(VMCS_GUEST_RIP, rip);
  */
-#ifndef VMX_VMCS_H
-#define VMX_VMCS_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -97,5 +96,3 @@ extern const unsigned vmcs_field_count;
 
 /* What VM-instruction error number `error` means (SDM vol. 3C, 30.4). */
 const char *vmcs_instruction_error(u32 error);
-
-#endif

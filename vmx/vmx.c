@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * VMXON and VMXOFF.
+ * VMXON.
  */
 #include "vmx/vmx.h"
 
@@ -44,14 +44,4 @@ enum status vmx_enable(const struct vmx_caps *caps)
     }
     this_cpu()->vmx = phys_to_virt(region);
     return STATUS_OK;
-}
-
-void vmx_disable(void)
-{
-    if (!this_cpu()->vmx)
-        return;
-    __asm__ volatile("vmxoff" ::: "memory", "cc");
-    cr4_write(cr4_read() & ~CR4_VMXE);
-    mem_free(virt_to_phys(this_cpu()->vmx));
-    this_cpu()->vmx = NULL;
 }

@@ -47,14 +47,9 @@ void acpi_init(u64 rsdp)
     }
     for (unsigned i = 0; i < a->cpu_count; i++)
         usable += a->cpu[i].usable;
-    log_info("acpi", "%u tables, %u CPUs of which %u enabled, %u I/O APICs, local APIC at %#llx%s",
-             a->table_count, a->cpu_count, usable, a->ioapic_count,
-             (unsigned long long)a->lapic_address, a->can_power_off ? ", power-off" : "");
+    log_info("acpi", "%u tables, %u CPUs of which %u enabled, %u I/O APICs, local APIC at %#lx%s",
+             a->table_count, a->cpu_count, usable, a->ioapic_count, a->lapic_address,
+             a->can_power_off ? ", power-off" : "");
 }
 
 const struct acpi_info *acpi_info(void) { return &host_acpi; }
-
-hpa_t acpi_find(const char *signature, u32 *size)
-{
-    return HPA(acpi_table_address(&host_acpi, signature, size));
-}

@@ -4,8 +4,7 @@
  * FADT what powers off and resets.  ACPI specification 6.4, chapter 5.  Parsing is pure (memory is
  * reached through a callback) and unit-tested on the host; every table's checksum is verified.
  */
-#ifndef ARCH_X86_ACPI_H
-#define ARCH_X86_ACPI_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -13,7 +12,6 @@
 #define ACPI_MAX_CPUS    256
 #define ACPI_MAX_IOAPICS 8
 #define ACPI_ISA_IRQS    16
-#define ACPI_MAX_TABLES  64
 
 struct acpi_cpu {
     u32 apic_id;
@@ -60,13 +58,7 @@ struct acpi_info {
     u8 reset_value;
     u64 reset_address;
     struct acpi_serial serial;
-
     unsigned table_count;
-    struct {
-        char signature[5];
-        u64 address;
-        u32 size;
-    } table[ACPI_MAX_TABLES];
 };
 
 /* How the parser reaches physical memory: NULL when [at, at + size) cannot be read. */
@@ -79,16 +71,8 @@ CHECKED enum status acpi_parse(struct acpi_info *out, u64 rsdp, acpi_map_fn map)
 /* Find the RSDP in the BIOS areas (EBDA, E0000-FFFFF); 0 when it is not there. */
 u64 acpi_scan_rsdp(acpi_map_fn map);
 
-/* A table that acpi_parse() listed, or 0 and *size 0. */
-u64 acpi_table_address(const struct acpi_info *info, const char *signature, u32 *size);
-
 /* Parse the host's tables: rsdp as the boot loader gave it (0: scan), and say what was found. */
 void acpi_init(u64 rsdp);
 
 /* What acpi_init() found. */
 const struct acpi_info *acpi_info(void);
-
-/* Address of a table by signature ("MCFG"), with its size; HPA(0) when absent. */
-hpa_t acpi_find(const char *signature, u32 *size);
-
-#endif

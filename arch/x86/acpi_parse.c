@@ -39,19 +39,18 @@ static const u8 *map_table(u64 at, acpi_map_fn map, u32 *size)
     const u8 *p = map(at, HEADER_SIZE);
 
     if (!p) {
-        log_warn("acpi", "the table at %#llx cannot be reached; ignored", (unsigned long long)at);
+        log_warn("acpi", "the table at %#lx cannot be reached; ignored", at);
         return NULL;
     }
     *size = get32(p + 4);
     if (*size < HEADER_SIZE || *size > TABLE_SIZE_MAX) {
-        log_warn("acpi", "the table at %#llx claims %u bytes; ignored", (unsigned long long)at,
-                 *size);
+        log_warn("acpi", "the table at %#lx claims %u bytes; ignored", at, *size);
         return NULL;
     }
     p = map(at, *size);
     if (!p || !checksum_ok(p, *size)) {
-        log_warn("acpi", "table %.4s at %#llx: %s; ignored", p ? (const char *)p : "?",
-                 (unsigned long long)at, p ? "wrong checksum" : "cannot be reached");
+        log_warn("acpi", "table %.4s at %#lx: %s; ignored", p ? (const char *)p : "?", at,
+                 p ? "wrong checksum" : "cannot be reached");
         return NULL;
     }
     return p;
@@ -112,9 +111,8 @@ static const struct {
     {5, 12, madt_lapic_address}, {9, 16, madt_lapic},
 };
 
-static enum status parse_madt(struct acpi_info *out, const u8 *p, u32 size, acpi_map_fn map)
+static enum status parse_madt(struct acpi_info *out, const u8 *p, u32 size, acpi_map_fn)
 {
-    (void)map;
     if (size < 44)
         return STATUS_ETRUNC;
     out->lapic_address = get32(p + 36);
@@ -193,12 +191,11 @@ static enum status parse_fadt(struct acpi_info *out, const u8 *p, u32 size, acpi
 }
 
 /* Serial port console redirection, Microsoft's SPCR specification 1.07. */
-static enum status parse_spcr(struct acpi_info *out, const u8 *p, u32 size, acpi_map_fn map)
+static enum status parse_spcr(struct acpi_info *out, const u8 *p, u32 size, acpi_map_fn)
 {
     static const u32 bauds[] = {[3] = 9600, [4] = 19200, [6] = 57600, [7] = 115200};
     struct acpi_serial *s = &out->serial;
 
-    (void)map;
     if (size < 59)
         return STATUS_ETRUNC;
     u8 kind = p[36], space = p[40], width = p[41], access = p[43], baud = p[58];
@@ -224,14 +221,7 @@ static enum status take_table(struct acpi_info *out, u64 at, acpi_map_fn map)
 
     if (!p)
         return STATUS_EFORMAT;
-    if (out->table_count == ACPI_MAX_TABLES) {
-        log_warn("acpi", "more than %u tables: %.4s is not looked at", ACPI_MAX_TABLES,
-                 (const char *)p);
-        return STATUS_OK;
-    }
-    out->table[out->table_count].address = at;
-    out->table[out->table_count].size = size;
-    memcpy(out->table[out->table_count++].signature, p, 4);
+    out->table_count++;
     for (unsigned k = 0; k < ARRAY_SIZE(table_kinds); k++) {
         if (memcmp(table_kinds[k].signature, p, 4) != 0)
             continue;
@@ -254,7 +244,7 @@ static enum status walk_root(struct acpi_info *out, const u8 *rsdp, acpi_map_fn 
     enum status status = STATUS_OK;
 
     if (!p || memcmp(p, extended ? "XSDT" : "RSDT", 4) != 0) {
-        log_warn("acpi", "no valid root table at %#llx", (unsigned long long)at);
+        log_warn("acpi", "no valid root table at %#lx", at);
         return STATUS_EFORMAT;
     }
     out->present = true;
@@ -288,7 +278,7 @@ enum status acpi_parse(struct acpi_info *out, u64 rsdp, acpi_map_fn map)
         return STATUS_ENOENT;
     p = rsdp_at(rsdp, map);
     if (!p) {
-        log_warn("acpi", "the RSDP at %#llx is not valid", (unsigned long long)rsdp);
+        log_warn("acpi", "the RSDP at %#lx is not valid", rsdp);
         return STATUS_EFORMAT;
     }
     return walk_root(out, p, map);
@@ -306,17 +296,5 @@ u64 acpi_scan_rsdp(acpi_map_fn map)
         for (u64 at = areas[i].base; areas[i].base && at < areas[i].base + areas[i].size; at += 16)
             if (rsdp_at(at, map))
                 return at;
-    return 0;
-}
-
-u64 acpi_table_address(const struct acpi_info *info, const char *signature, u32 *size)
-{
-    for (unsigned i = 0; i < info->table_count; i++) {
-        if (strcmp(info->table[i].signature, signature) == 0) {
-            *size = info->table[i].size;
-            return info->table[i].address;
-        }
-    }
-    *size = 0;
     return 0;
 }

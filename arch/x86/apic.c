@@ -99,10 +99,7 @@ enum status apic_init(void)
     } lvts[] = {{APIC_LVT_TIMER, 0}, {APIC_LVT_LINT0, 1}, {APIC_LVT_LINT1, 2},
                 {APIC_LVT_ERROR, 3}, {APIC_LVT_PMC, 4},   {APIC_LVT_THERMAL, 5},
                 {APIC_LVT_CMCI, 6}};
-    enum status s = apic_enable();
-
-    if (s != STATUS_OK)
-        return s;
+    TRY(apic_enable());
     u32 lvt_max = VERSION_MAX_LVT(apic_read(APIC_VERSION));
     apic_write(APIC_SVR, SVR_ENABLE | IRQ_VECTOR_SPURIOUS);
     for (unsigned i = 0; i < ARRAY_SIZE(lvts); i++)

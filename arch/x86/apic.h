@@ -4,8 +4,7 @@
  * is a choice): identity, end of interrupt, one-shot timer, interprocessor interrupts.  SDM vol.
  * 3A, chapter 10.  A machine without a local APIC works with the 8259 alone, one CPU and no timer.
  */
-#ifndef ARCH_X86_APIC_H
-#define ARCH_X86_APIC_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -45,5 +44,3 @@ void apic_timer_disarm(void);
 
 /* Route the 8259's INTR through LINT0 (virtual wire), for machines without an I/O APIC. */
 void apic_enable_extint(void);
-
-#endif

@@ -4,8 +4,7 @@
  * name.  Nothing here keeps state.  MSR numbers are in arch/x86/msr.h; accesses to MSRs that may
  * not exist go through msr_read_safe() in arch/x86/trap.h.
  */
-#ifndef ARCH_X86_CPU_H
-#define ARCH_X86_CPU_H
+#pragma once
 
 #include "lib/bits.h"
 #include "lib/types.h"
@@ -67,35 +66,19 @@ static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
      (bit))
 enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 
-#define CPU_MONITOR       CPU_FEATURE(1u, 0u, CPUID_ECX, 3u)
-#define CPU_VMX           CPU_FEATURE(1u, 0u, CPUID_ECX, 5u)
-#define CPU_PDCM          CPU_FEATURE(1u, 0u, CPUID_ECX, 15u)
 #define CPU_X2APIC        CPU_FEATURE(1u, 0u, CPUID_ECX, 21u)
 #define CPU_TSC_DEADLINE  CPU_FEATURE(1u, 0u, CPUID_ECX, 24u)
 #define CPU_XSAVE         CPU_FEATURE(1u, 0u, CPUID_ECX, 26u)
 #define CPU_HYPERVISOR    CPU_FEATURE(1u, 0u, CPUID_ECX, 31u)
-#define CPU_TSC           CPU_FEATURE(1u, 0u, CPUID_EDX, 4u)
-#define CPU_MSR           CPU_FEATURE(1u, 0u, CPUID_EDX, 5u)
 #define CPU_MCE           CPU_FEATURE(1u, 0u, CPUID_EDX, 7u)
 #define CPU_APIC          CPU_FEATURE(1u, 0u, CPUID_EDX, 9u)
 #define CPU_MTRR          CPU_FEATURE(1u, 0u, CPUID_EDX, 12u)
-#define CPU_PGE           CPU_FEATURE(1u, 0u, CPUID_EDX, 13u)
-#define CPU_MCA           CPU_FEATURE(1u, 0u, CPUID_EDX, 14u)
 #define CPU_PAT           CPU_FEATURE(1u, 0u, CPUID_EDX, 16u)
-#define CPU_ARAT          CPU_FEATURE(6u, 0u, CPUID_EAX, 2u)
-#define CPU_FSGSBASE      CPU_FEATURE(7u, 0u, CPUID_EBX, 0u)
-#define CPU_TSC_ADJUST    CPU_FEATURE(7u, 0u, CPUID_EBX, 1u)
 #define CPU_SMEP          CPU_FEATURE(7u, 0u, CPUID_EBX, 7u)
-#define CPU_ERMS          CPU_FEATURE(7u, 0u, CPUID_EBX, 9u)
 #define CPU_SMAP          CPU_FEATURE(7u, 0u, CPUID_EBX, 20u)
 #define CPU_UMIP          CPU_FEATURE(7u, 0u, CPUID_ECX, 2u)
-#define CPU_XSAVEOPT      CPU_FEATURE(0xdu, 1u, CPUID_EAX, 0u)
-#define CPU_XSAVEC        CPU_FEATURE(0xdu, 1u, CPUID_EAX, 1u)
-#define CPU_XSAVES        CPU_FEATURE(0xdu, 1u, CPUID_EAX, 3u)
 #define CPU_NX            CPU_FEATURE(0x80000001u, 0u, CPUID_EDX, 20u)
 #define CPU_PAGE_1G       CPU_FEATURE(0x80000001u, 0u, CPUID_EDX, 26u)
-#define CPU_RDTSCP        CPU_FEATURE(0x80000001u, 0u, CPUID_EDX, 27u)
-#define CPU_LM            CPU_FEATURE(0x80000001u, 0u, CPUID_EDX, 29u)
 #define CPU_TSC_INVARIANT CPU_FEATURE(0x80000007u, 0u, CPUID_EDX, 8u)
 
 /* True when this CPU has the CPU_* feature (false too when its leaf does not exist). */
@@ -110,14 +93,10 @@ static inline bool cpu_has(u32 feature)
     return (value[(feature >> 5) & 3] >> (feature & 31)) & 1;
 }
 
-/* Width of physical and linear addresses in bits (CPUID 80000008H; 36 and 48 without it). */
+/* Width of physical addresses in bits (CPUID 80000008H; 36 without it). */
 static inline unsigned cpu_phys_bits(void)
 {
     return cpuid(0x80000000u, 0).eax >= 0x80000008u ? cpuid(0x80000008u, 0).eax & 0xff : 36;
-}
-static inline unsigned cpu_linear_bits(void)
-{
-    return cpuid(0x80000000u, 0).eax >= 0x80000008u ? (cpuid(0x80000008u, 0).eax >> 8) & 0xff : 48;
 }
 
 /* Time stamp counter.  The ordered form waits for every earlier instruction. */
@@ -130,40 +109,24 @@ static inline u64 rdtsc_ordered(void)
     return rdtsc();
 }
 
-/* Ports */
+/* Ports: inb(port), outb(port, v), and with w and l for 16 and 32 bits. */
+#define CPU_PORT(suffix, type)                                                       \
+    static inline type in##suffix(u16 port)                                          \
+    {                                                                                \
+        type v;                                                                      \
+        __asm__ volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port) : "memory");  \
+        return v;                                                                    \
+    }                                                                                \
+    static inline void out##suffix(u16 port, type v)                                 \
+    {                                                                                \
+        __asm__ volatile("out" #suffix " %0, %1" : : "a"(v), "Nd"(port) : "memory"); \
+    }
+CPU_PORT(b, u8)
+CPU_PORT(w, u16)
+CPU_PORT(l, u32)
+#undef CPU_PORT
 
-static inline u8 inb(u16 port)
-{
-    u8 v;
-    __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-    return v;
-}
-static inline u16 inw(u16 port)
-{
-    u16 v;
-    __asm__ volatile("inw %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-    return v;
-}
-static inline u32 inl(u16 port)
-{
-    u32 v;
-    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-    return v;
-}
-static inline void outb(u16 port, u8 v)
-{
-    __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port) : "memory");
-}
-static inline void outw(u16 port, u16 v)
-{
-    __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port) : "memory");
-}
-static inline void outl(u16 port, u32 v)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port) : "memory");
-}
-
-/* Control and debug registers: cr0_read(), cr0_write(v), ... dr7_write(v). */
+/* Control and debug registers: cr0_read(), cr0_write(v), ... dr6_write(v). */
 #define CPU_REGISTER(name)                                              \
     static inline u64 name##_read(void)                                 \
     {                                                                   \
@@ -179,22 +142,14 @@ CPU_REGISTER(cr0)
 CPU_REGISTER(cr2)
 CPU_REGISTER(cr3)
 CPU_REGISTER(cr4)
-CPU_REGISTER(cr8)
 CPU_REGISTER(dr0)
 CPU_REGISTER(dr1)
 CPU_REGISTER(dr2)
 CPU_REGISTER(dr3)
 CPU_REGISTER(dr6)
-CPU_REGISTER(dr7)
 #undef CPU_REGISTER
 
-/* Extended control registers; CR4.OSXSAVE must be set. */
-static inline u64 xgetbv(u32 index)
-{
-    u32 lo, hi;
-    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(index));
-    return (u64)hi << 32 | lo;
-}
+/* An extended control register; CR4.OSXSAVE must be set. */
 static inline void xsetbv(u32 index, u64 v)
 {
     __asm__ volatile("xsetbv" : : "c"(index), "a"((u32)v), "d"((u32)(v >> 32)) : "memory");
@@ -235,22 +190,9 @@ static inline struct table_pointer sgdt(void)
     __asm__ volatile("sgdt %0" : "=m"(t));
     return t;
 }
-static inline struct table_pointer sidt(void)
-{
-    struct table_pointer t;
-    __asm__ volatile("sidt %0" : "=m"(t));
-    return t;
-}
-static inline u16 str(void)
-{
-    u16 v;
-    __asm__ volatile("str %0" : "=r"(v));
-    return v;
-}
 
 /* Interrupt flag, waiting, caches, TLB */
 
-static inline void cpu_sti(void) { __asm__ volatile("sti" ::: "memory"); }
 static inline void cpu_cli(void) { __asm__ volatile("cli" ::: "memory"); }
 static inline void cpu_hlt(void) { __asm__ volatile("hlt" ::: "memory"); }
 /* Enable interrupts and wait for one, with no window in between; returns with them disabled. */
@@ -262,7 +204,6 @@ static inline void invlpg(const volatile void *at)
 {
     __asm__ volatile("invlpg %0" : : "m"(*(const volatile char *)at) : "memory");
 }
-static inline void wbinvd(void) { __asm__ volatile("wbinvd" ::: "memory"); }
 
 static inline u64 rflags_read(void)
 {
@@ -270,16 +211,3 @@ static inline u64 rflags_read(void)
     __asm__ volatile("pushfq; popq %0" : "=r"(v) : : "memory");
     return v;
 }
-static inline void rflags_write(u64 v)
-{
-    __asm__ volatile("pushq %0; popfq" : : "r"(v) : "memory", "cc");
-}
-/* Disable interrupts, returning the flags as they were, for rflags_write(). */
-static inline u64 rflags_save_cli(void)
-{
-    u64 v = rflags_read();
-    cpu_cli();
-    return v;
-}
-
-#endif

@@ -178,9 +178,9 @@ static void start_one(unsigned number, u32 id, u8 page)
     cpus.online++;
     if (cpus.table[number]->tsc_behind)
         log_warn("cpus",
-                 "the TSC of CPU %u is not synchronous: %llu ticks apart; guests with "
+                 "the TSC of CPU %u is not synchronous: %lu ticks apart; guests with "
                  "virtual CPUs there may see time run backwards",
-                 number, (unsigned long long)cpus.table[number]->tsc_behind);
+                 number, cpus.table[number]->tsc_behind);
 }
 
 static void kicked(void *ctx) { (void)ctx; }
@@ -273,7 +273,7 @@ void cpus_show(struct sink *out)
                     : n == 0   ? "console"
                                : "idle");
         if (p->tsc_behind)
-            sink_printf(out, "  TSC %llu ticks apart", (unsigned long long)p->tsc_behind);
+            sink_printf(out, "  TSC %lu ticks apart", p->tsc_behind);
         sink_printf(out, "\n");
     }
 }

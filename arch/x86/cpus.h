@@ -3,8 +3,7 @@
  * The CPUs beyond the first: their areas, how they are started (SDM vol. 3A, 8.4), given work and
  * stopped.  A CPU without work sleeps; what it is given runs to its end with interrupts off.
  */
-#ifndef ARCH_X86_CPUS_H
-#define ARCH_X86_CPUS_H
+#pragma once
 
 #include "lib/format.h"
 #include "lib/status.h"
@@ -38,5 +37,3 @@ void cpus_report_stopped(struct sink *out);
 
 /* The table of CPUs for people. */
 void cpus_show(struct sink *out);
-
-#endif

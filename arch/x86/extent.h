@@ -3,8 +3,7 @@
  * The bookkeeping of the physical allocator: one sorted table of extents, each free or owned.
  * Pure: the table is the caller's, nothing is touched but it; unit-tested on the host.
  */
-#ifndef ARCH_X86_EXTENT_H
-#define ARCH_X86_EXTENT_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -34,5 +33,3 @@ CHECKED enum status extent_alloc(struct extent_table *t, u64 size, u64 align, u6
 /* Give back what extent_alloc() returned; *size is what it was.  ENOENT when no extent in use
  * begins there. */
 CHECKED enum status extent_free(struct extent_table *t, u64 base, u64 *size);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * Instructions that are allowed to fault.
  */
-#ifndef ARCH_X86_FIXUP_H
-#define ARCH_X86_FIXUP_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -29,5 +28,3 @@ bool msr_write_safe(u32 msr, u64 value);
 
 /* One byte of the hypervisor's address space; false where nothing is mapped. */
 bool memory_read_safe(u64 at, u8 *byte);
-
-#endif

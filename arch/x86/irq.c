@@ -93,8 +93,8 @@ static enum status ioapic_init(const struct acpi_ioapic *found)
         return STATUS_ENOMEM;
     u32 version = ioapic_read(io, IOAPIC_VERSION);
     if (version == ~0u) {
-        log_warn("irq", "no I/O APIC answers at %#llx, where ACPI says one is; ignored",
-                 (unsigned long long)found->address);
+        log_warn("irq", "no I/O APIC answers at %#lx, where ACPI says one is; ignored",
+                 found->address);
         return STATUS_OK;
     }
     io->gsi_base = found->gsi_base;
@@ -105,11 +105,7 @@ static enum status ioapic_init(const struct acpi_ioapic *found)
     return STATUS_OK;
 }
 
-static void irq_apic_error(void *ctx)
-{
-    (void)ctx;
-    log_warn("apic", "local APIC error, ESR %#x", apic_error());
-}
+static void irq_apic_error(void *) { log_warn("apic", "local APIC error, ESR %#x", apic_error()); }
 
 enum status irq_init(void)
 {
@@ -185,8 +181,8 @@ enum status irq_attach(unsigned isa_irq, void (*fn)(void *ctx), void *ctx)
         return STATUS_EINVAL;
     if (!irq_uses_ioapic() && !acpi_info()->has_8259)
         return STATUS_ENOTSUP;
-    enum status s = irq_attach_vector(isa_vector(isa_irq), fn, ctx);
-    return s == STATUS_OK ? set_masked(isa_irq, false) : s;
+    TRY(irq_attach_vector(isa_vector(isa_irq), fn, ctx));
+    return set_masked(isa_irq, false);
 }
 
 void irq_detach(unsigned isa_irq)
@@ -248,7 +244,7 @@ void irq_report(struct sink *s)
     sink_printf(s, "controller: %s\n", irq_uses_ioapic() ? "I/O APIC" : "8259");
     for (unsigned v = 0; v < ARRAY_SIZE(irq.handler); v++)
         if (irq.handler[v].count)
-            sink_printf(s, "vector %#04x: %llu%s\n", v, (unsigned long long)irq.handler[v].count,
+            sink_printf(s, "vector %#04x: %lu%s\n", v, irq.handler[v].count,
                         irq.handler[v].fn ? "" : " (no handler)");
-    sink_printf(s, "spurious: %llu\n", (unsigned long long)this_cpu()->spurious_interrupts);
+    sink_printf(s, "spurious: %lu\n", this_cpu()->spurious_interrupts);
 }

@@ -4,8 +4,7 @@
  * The hypervisor runs with interrupts off but for a few windows; in a guest they cause exits, and
  * the vector (acknowledged on exit) is given to irq_dispatch() here, as the IDT does.
  */
-#ifndef ARCH_X86_IRQ_H
-#define ARCH_X86_IRQ_H
+#pragma once
 
 #include "arch/x86/vectors.h"
 #include "lib/format.h"
@@ -31,5 +30,3 @@ bool irq_uses_ioapic(void);
 
 /* Counts by vector, for the shell. */
 void irq_report(struct sink *s);
-
-#endif

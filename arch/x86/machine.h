@@ -3,8 +3,7 @@
  * The end of a run: power-off or reset of the real machine, and the ways an emulator offers to end
  * with a status.
  */
-#ifndef ARCH_X86_MACHINE_H
-#define ARCH_X86_MACHINE_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -29,5 +28,3 @@ _Noreturn void machine_reboot(void);
 
 /* Stop this CPU for ever (NMIs are still answered). */
 _Noreturn void machine_halt(void);
-
-#endif

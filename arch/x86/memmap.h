@@ -3,8 +3,7 @@
  * The machine's memory map as the firmware gave it, made clean: sorted, without overlaps, whole
  * pages, the most restrictive type winning.  Pure: also compiles on the host.
  */
-#ifndef ARCH_X86_MEMMAP_H
-#define ARCH_X86_MEMMAP_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -49,5 +48,3 @@ u64 memmap_top(const struct memmap *m);
 bool memmap_usable(const struct memmap *m, u64 base, u64 size);
 
 const char *mem_type_text(enum mem_type type);
-
-#endif

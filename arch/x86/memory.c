@@ -16,7 +16,7 @@
 #define SPARE_EXTENTS 8 /* the table grows when fewer are left */
 #define OWNERS_SHOWN  40
 #define EARLY_REACH   (4 * GiB) /* what boot/entry.asm maps */
-#define KIB_OF(bytes) ((unsigned long long)((bytes) / KiB))
+#define KIB_OF(bytes) (((bytes) / KiB))
 
 extern const u8 image_start[], image_end[];
 
@@ -59,10 +59,8 @@ enum status mem_init(const struct memmap *map)
             extent_add(&memory.table, m->range[i].base, m->range[i].size) != STATUS_OK)
             return STATUS_ENOSPC;
     /* Low memory is for BIOS data, start-up code of CPUs, and page 0 stays unused. */
-    enum status s = extent_reserve(&memory.table, 0, MiB, "first MiB");
-    if (s == STATUS_OK)
-        s = mem_reserve(image_phys(), image_size(), "image");
-    return s;
+    TRY(extent_reserve(&memory.table, 0, MiB, "first MiB"));
+    return mem_reserve(image_phys(), image_size(), "image");
 }
 
 enum status mem_reserve(hpa_t base, u64 size, const char *owner)
@@ -102,7 +100,7 @@ static void grow_table(void)
         invariant(extent_free(t, virt_to_phys(old).v, &old_size) == STATUS_OK);
 }
 
-enum status mem_alloc_below(u64 size, u64 align, u64 limit, const char *owner, hpa_t *out)
+enum status mem_alloc(u64 size, u64 align, const char *owner, hpa_t *out)
 {
     u64 base;
 
@@ -111,19 +109,14 @@ enum status mem_alloc_below(u64 size, u64 align, u64 limit, const char *owner, h
     size = align_up(size, PAGE_SIZE);
     lock_take(&memory.lock);
     grow_table();
-    enum status s = extent_alloc(&memory.table, size, align ? align : PAGE_SIZE,
-                                 limit < memory.reach ? limit : memory.reach, owner, &base);
+    enum status s =
+        extent_alloc(&memory.table, size, align ? align : PAGE_SIZE, memory.reach, owner, &base);
     lock_release(&memory.lock);
     if (s == STATUS_OK) {
         memset(phys_to_virt(HPA(base)), 0, size);
         *out = HPA(base);
     }
     return s;
-}
-
-enum status mem_alloc(u64 size, u64 align, const char *owner, hpa_t *out)
-{
-    return mem_alloc_below(size, align, ~0ull, owner, out);
 }
 
 void *mem_alloc_page(const char *owner)
@@ -141,7 +134,7 @@ void mem_free(hpa_t at)
     enum status s = extent_free(&memory.table, at.v, &size);
     lock_release(&memory.lock);
     if (s != STATUS_OK)
-        panic("mem_free(%#llx): nothing allocated begins there", (unsigned long long)at.v);
+        panic("mem_free(%#lx): nothing allocated begins there", at.v);
 }
 
 static u64 count_free(u64 *largest)
@@ -213,13 +206,12 @@ void mem_report(struct sink *s)
     unsigned n = sum_owners(sums);
     lock_release(&memory.lock);
     for (unsigned i = 0; i < n; i++)
-        sink_printf(s, "%10llu KiB in %4u  %s\n", KIB_OF(sums[i].bytes), sums[i].ranges,
+        sink_printf(s, "%10lu KiB in %4u  %s\n", KIB_OF(sums[i].bytes), sums[i].ranges,
                     sums[i].owner);
     sink_printf(s, "memory map of the firmware:\n");
     for (unsigned i = 0; i < memory.map.count; i++) {
         const struct mem_range *r = &memory.map.range[i];
-        sink_printf(s, "  %012llx-%012llx %9llu KiB  %s\n", (unsigned long long)r->base,
-                    (unsigned long long)(r->base + r->size - 1), KIB_OF(r->size),
-                    mem_type_text(r->type));
+        sink_printf(s, "  %012lx-%012lx %9lu KiB  %s\n", r->base, (r->base + r->size - 1),
+                    KIB_OF(r->size), mem_type_text(r->type));
     }
 }

@@ -3,8 +3,7 @@
  * Physical memory: who owns which pages, and where they are in the hypervisor's address space.
  * All RAM is mapped at DIRECT_MAP (until paging_init() only the first 4 GiB are).
  */
-#ifndef ARCH_X86_MEMORY_H
-#define ARCH_X86_MEMORY_H
+#pragma once
 
 #include "arch/x86/layout.h"
 #include "arch/x86/memmap.h"
@@ -41,9 +40,6 @@ const struct memmap *mem_map(void);
  */
 CHECKED enum status mem_alloc(u64 size, u64 align, const char *owner, hpa_t *out);
 
-/* As mem_alloc(), but wholly below `limit` (e.g. 1 MiB is never there, 4 GiB for 32-bit use). */
-CHECKED enum status mem_alloc_below(u64 size, u64 align, u64 limit, const char *owner, hpa_t *out);
-
 /* One zeroed page by its direct-map address, or NULL. */
 void *mem_alloc_page(const char *owner);
 
@@ -56,5 +52,3 @@ u64 mem_free_largest(void);
 
 /* The table of the `mem` command: bytes and number of ranges by owner, then the memory map. */
 void mem_report(struct sink *s);
-
-#endif

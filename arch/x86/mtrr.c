@@ -145,9 +145,3 @@ enum memtype mtrr_type(hpa_t at, u64 size, bool *uniform)
 {
     return mtrr_type_of(&host_mtrrs, at.v, size, uniform);
 }
-
-const char *memtype_text(enum memtype t)
-{
-    static const char *const names[] = {"UC", "WC", "?", "?", "WT", "WP", "WB", "UC-"};
-    return names[t & 7];
-}

@@ -3,8 +3,7 @@
  * Which memory type the firmware gave a physical range through the MTRRs (SDM vol. 3A, section
  * 11.11), for EPT entries; and the page attribute table.
  */
-#ifndef ARCH_X86_MTRR_H
-#define ARCH_X86_MTRR_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -44,7 +43,3 @@ enum memtype mtrr_type(hpa_t at, u64 size, bool *uniform);
 
 /* The same from a given state (pure, for tests). */
 enum memtype mtrr_type_of(const struct mtrr_state *m, u64 at, u64 size, bool *uniform);
-
-const char *memtype_text(enum memtype t);
-
-#endif

@@ -144,9 +144,9 @@ static void unmap_page(void *ctx, u64 at)
 static enum status map_direct(void)
 {
     const struct memmap *m = mem_map();
-    enum status s = map(DIRECT_MAP + PAGE_SIZE, PAGE_SIZE, MiB - PAGE_SIZE, PAGE_WRITE);
 
-    for (unsigned i = 0; i < m->count && s == STATUS_OK; i++) {
+    TRY(map(DIRECT_MAP + PAGE_SIZE, PAGE_SIZE, MiB - PAGE_SIZE, PAGE_WRITE));
+    for (unsigned i = 0; i < m->count; i++) {
         const struct mem_range *r = &m->range[i];
         u64 start = align_down(r->base, PAGE_SIZE), end = r->base + r->size;
 
@@ -156,9 +156,9 @@ static enum status map_direct(void)
         if (start < MiB)
             start = MiB;
         if (end > start)
-            s = map(DIRECT_MAP + start, start, end - start, PAGE_WRITE);
+            TRY(map(DIRECT_MAP + start, start, end - start, PAGE_WRITE));
     }
-    return s;
+    return STATUS_OK;
 }
 
 static enum status map_everything(void)
@@ -166,20 +166,16 @@ static enum status map_everything(void)
     u64 text = (u64)(uintptr_t)image_text_start, rodata = (u64)(uintptr_t)image_text_end;
     u64 data = (u64)(uintptr_t)image_rodata_end, end = (u64)(uintptr_t)image_end;
     u64 phys = image_phys().v;
-    enum status s = map_direct();
     bool ok = true;
 
-    if (s == STATUS_OK) /* code and constants cannot be changed through the direct map either */
-        s = map(DIRECT_MAP + phys, phys, data - (u64)(uintptr_t)image_start, PAGE_READ);
-    if (s == STATUS_OK)
-        s = map_image(text, rodata, PAGE_EXECUTE);
-    if (s == STATUS_OK)
-        s = map_image(rodata, data, PAGE_READ);
-    if (s == STATUS_OK)
-        s = map_image(data, end, PAGE_WRITE);
-    if (s == STATUS_OK)
-        percpu_each_boot_guard(unmap_page, &ok);
-    return ok ? s : STATUS_ENOMEM;
+    TRY(map_direct());
+    /* Code and constants cannot be changed through the direct map either. */
+    TRY(map(DIRECT_MAP + phys, phys, data - (u64)(uintptr_t)image_start, PAGE_READ));
+    TRY(map_image(text, rodata, PAGE_EXECUTE));
+    TRY(map_image(rodata, data, PAGE_READ));
+    TRY(map_image(data, end, PAGE_WRITE));
+    percpu_each_boot_guard(unmap_page, &ok);
+    return ok ? STATUS_OK : STATUS_ENOMEM;
 }
 
 /* No-execute, also where the firmware hid it (IA32_MISC_ENABLE.XD_DISABLE). */
@@ -224,9 +220,7 @@ enum status paging_init(void)
     paging.root = mem_alloc_page(OWNER);
     if (!paging.root)
         return STATUS_ENOMEM;
-    enum status s = map_everything();
-    if (s != STATUS_OK)
-        return s;
+    TRY(map_everything());
     paging_load();
     mem_reach_all();
     return STATUS_OK;

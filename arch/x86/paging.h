@@ -9,8 +9,7 @@
  *
  * Everything else, page 0 first of all, is not mapped.
  */
-#ifndef ARCH_X86_PAGING_H
-#define ARCH_X86_PAGING_H
+#pragma once
 
 #include "arch/x86/layout.h"
 #include "lib/bits.h"
@@ -18,17 +17,13 @@
 #include "lib/types.h"
 
 /* Page-table entry bits, SDM vol. 3A, section 4.5. */
-#define PTE_PRESENT  BIT64(0)
-#define PTE_WRITE    BIT64(1)
-#define PTE_USER     BIT64(2)
-#define PTE_PWT      BIT64(3)
-#define PTE_PCD      BIT64(4)
-#define PTE_ACCESSED BIT64(5)
-#define PTE_DIRTY    BIT64(6)
-#define PTE_LARGE    BIT64(7)
-#define PTE_GLOBAL   BIT64(8)
-#define PTE_NX       BIT64(63)
-#define PTE_ADDRESS  0x000ffffffffff000ull
+#define PTE_PRESENT BIT64(0)
+#define PTE_WRITE   BIT64(1)
+#define PTE_PWT     BIT64(3)
+#define PTE_PCD     BIT64(4)
+#define PTE_LARGE   BIT64(7)
+#define PTE_NX      BIT64(63)
+#define PTE_ADDRESS 0x000ffffffffff000ull
 
 enum page_access {
     PAGE_READ,     /* r-- */
@@ -58,5 +53,3 @@ void *paging_map_alias(hpa_t at, u64 size, enum page_access access);
 
 /* Physical address and access bits (PTE_*) of a mapped hypervisor address; false when unmapped. */
 bool paging_walk(u64 at, hpa_t *phys, u64 *bits);
-
-#endif

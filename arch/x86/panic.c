@@ -74,10 +74,9 @@ void panic_print_address(struct sink *s, u64 address)
     const char *name = symbol_find(address, &offset);
 
     if (name)
-        sink_printf(s, "%#llx %s+%#llx\n", (unsigned long long)address, name,
-                    (unsigned long long)offset);
+        sink_printf(s, "%#lx %s+%#lx\n", address, name, offset);
     else
-        sink_printf(s, "%#llx (not in the image's code)\n", (unsigned long long)address);
+        sink_printf(s, "%#lx (not in the image's code)\n", address);
 }
 
 /* True when a saved frame pointer and return address can be read at rbp. */
@@ -129,7 +128,7 @@ static void walk_frames(struct sink *s, u64 rip, u64 caller, u64 rbp)
         const u64 *frame = (const u64 *)(uintptr_t)rbp;
 
         if (!frame_readable(rbp)) {
-            sink_printf(s, "  (frame pointer %#llx is not in a stack)\n", (unsigned long long)rbp);
+            sink_printf(s, "  (frame pointer %#lx is not in a stack)\n", rbp);
             return;
         }
         print_frame(s, depth++, frame[1]);
@@ -137,20 +136,10 @@ static void walk_frames(struct sink *s, u64 rip, u64 caller, u64 rbp)
     }
 }
 
-void backtrace_print(struct sink *s, u64 rip, u64 rbp)
-{
-    if (rip == 0)
-        walk_frames(s, (u64)(uintptr_t)__builtin_return_address(0), 0,
-                    *(const u64 *)__builtin_frame_address(0));
-    else
-        walk_frames(s, rip, 0, rbp);
-}
-
 static void print_control_registers(struct sink *s)
 {
-    sink_printf(s, "cr0 %016llx  cr2 %016llx  cr3 %016llx  cr4 %016llx\n",
-                (unsigned long long)cr0_read(), (unsigned long long)cr2_read(),
-                (unsigned long long)cr3_read(), (unsigned long long)cr4_read());
+    sink_printf(s, "cr0 %016lx  cr2 %016lx  cr3 %016lx  cr4 %016lx\n", cr0_read(), cr2_read(),
+                cr3_read(), cr4_read());
 }
 
 static void print_trap_frame(struct sink *s, const struct trap_frame *f)
@@ -165,8 +154,8 @@ static void print_trap_frame(struct sink *s, const struct trap_frame *f)
 #undef R
     };
     for (unsigned i = 0; i < ARRAY_SIZE(registers); i++)
-        sink_printf(s, "%-6s %016llx%s", registers[i].name,
-                    *(const unsigned long long *)(const void *)((const u8 *)f + registers[i].at),
+        sink_printf(s, "%-6s %016lx%s", registers[i].name,
+                    *(const u64 *)(const void *)((const u8 *)f + registers[i].at),
                     i % 4 == 3 ? "\n" : "  ");
 }
 

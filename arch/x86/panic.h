@@ -5,8 +5,7 @@
  * then what the attached reporters say, and finally the post-mortem hook (the shell) or the end of
  * the run.
  */
-#ifndef ARCH_X86_PANIC_H
-#define ARCH_X86_PANIC_H
+#pragma once
 
 #include "arch/x86/trap_frame.h"
 #include "lib/format.h"
@@ -31,14 +30,9 @@ bool panic_in_progress(void);
 /* A code address with its symbol, and a new line. */
 void panic_print_address(struct sink *s, u64 address);
 
-/* Backtrace of the caller, or from a frame pointer and an instruction address (0: none). */
-void backtrace_print(struct sink *s, u64 rip, u64 rbp);
-
 /* The hypervisor's own invariant: panics with the text when it does not hold. */
 #define invariant(condition)                                                           \
     do {                                                                               \
         if (unlikely(!(condition)))                                                    \
             panic("broken invariant \"%s\" at %s:%d", #condition, __FILE__, __LINE__); \
     } while (0)
-
-#endif

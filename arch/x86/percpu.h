@@ -4,8 +4,7 @@
  * virtual CPU it runs.  CPU 0 has a static one so that traps work before there is memory; the
  * others' are allocated by arch/x86/cpus.c when they are brought up.
  */
-#ifndef ARCH_X86_PERCPU_H
-#define ARCH_X86_PERCPU_H
+#pragma once
 
 #include "lib/status.h"
 #include "lib/types.h"
@@ -98,5 +97,3 @@ unsigned cpu_number(void);
 
 /* Address of this CPU's TSS, for the VMCS host state. */
 static inline u64 percpu_tss_base(const struct percpu *p) { return (u64)(uintptr_t)&p->tss; }
-
-#endif

@@ -17,9 +17,7 @@ enum status stub_init(struct percpu *p)
 
     if (p->stub_write)
         return STATUS_OK;
-    enum status s = mem_alloc(PAGE_SIZE, PAGE_SIZE, "stubs", &at);
-    if (s != STATUS_OK)
-        return s;
+    TRY(mem_alloc(PAGE_SIZE, PAGE_SIZE, "stubs", &at));
     p->stub_run = paging_map_alias(at, PAGE_SIZE, PAGE_EXECUTE);
     if (!p->stub_run) {
         mem_free(at);

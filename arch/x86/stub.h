@@ -3,8 +3,7 @@
  * Single instructions that are made at run time and may fault.  Each CPU has a page of them,
  * written through the direct map and executed at another address where it cannot be written.
  */
-#ifndef ARCH_X86_STUB_H
-#define ARCH_X86_STUB_H
+#pragma once
 
 #include "arch/x86/percpu.h"
 
@@ -24,5 +23,3 @@ CHECKED enum status stub_init(struct percpu *p);
  * STUB_DONE.
  */
 u8 stub_run(u64 code, struct stub_regs *r, u64 *at);
-
-#endif

@@ -122,14 +122,13 @@ static _Noreturn void trap_panic(const struct trap_frame *frame)
     if (guard && (frame->vector == TRAP_PF || frame->vector == TRAP_DF))
         panic_trap(frame, "overflow of the %s stack (%s)", guard, name);
     if (frame->vector == TRAP_PF)
-        panic_trap(frame, "#PF page fault: %s of %#llx, %s",
+        panic_trap(frame, "#PF page fault: %s of %#lx, %s",
                    frame->error_code & 16  ? "execution"
                    : frame->error_code & 2 ? "write"
                                            : "read",
-                   (unsigned long long)cr2,
+                   cr2,
                    frame->error_code & 1 ? "which is not allowed there" : "which is not mapped");
-    panic_trap(frame, "%s, error code %#llx", name ? name : "reserved exception",
-               (unsigned long long)frame->error_code);
+    panic_trap(frame, "%s, error code %#lx", name ? name : "reserved exception", frame->error_code);
 }
 
 /* Called by trap_common with interrupts off. */

@@ -3,8 +3,7 @@
  * Exceptions and interrupts taken by the hypervisor itself.  A fault that nobody expects (see
  * arch/x86/fixup.h) is a panic with backtrace.
  */
-#ifndef ARCH_X86_TRAP_H
-#define ARCH_X86_TRAP_H
+#pragma once
 
 #include "arch/x86/fixup.h"
 #include "arch/x86/trap_frame.h"
@@ -22,5 +21,3 @@ void trap_set_nmi_handler(void (*handler)(void));
 
 /* Base of the IDT, for the VMCS host state. */
 u64 trap_idt_base(void);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * The registers that arch/x86/trap_entry.asm saves at an exception or interrupt.
  */
-#ifndef ARCH_X86_TRAP_FRAME_H
-#define ARCH_X86_TRAP_FRAME_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -14,5 +13,3 @@ struct trap_frame {
     u64 error_code; /* 0 where the CPU pushes none */
     u64 rip, cs, rflags, rsp, ss;
 };
-
-#endif

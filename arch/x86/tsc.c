@@ -8,7 +8,7 @@
 
 #include "lib/log.h"
 
-#define ASSUMED_HZ 1000000000ull
+#define ASSUMED_HZ 1000000000ul
 
 /* 8254 and port 61H. */
 #define PIT_HZ          1193182u
@@ -117,32 +117,30 @@ static bool differ(u64 a, u64 b) { return (a > b ? a - b : b - a) > b / 100; }
 
 static u64 choose(u64 told, const char *source, u64 measured, bool steady, u64 fallback)
 {
-    unsigned long long t = told, m = measured;
-
     if (told && measured && steady && differ(told, measured)) {
-        log_warn("tsc", "%s says %llu Hz, the PIT measures %llu Hz: the measurement is used",
-                 source, t, m);
+        log_warn("tsc", "%s says %lu Hz, the PIT measures %lu Hz: the measurement is used", source,
+                 told, measured);
         return measured;
     }
     if (told) {
-        log_info("tsc", "%llu Hz by %s (%s)", t, source,
+        log_info("tsc", "%lu Hz by %s (%s)", told, source,
                  measured ? "checked against the PIT" : "there is no PIT to check it");
         return told;
     }
     if (measured && (steady || !fallback)) {
-        log_info("tsc", "%llu Hz measured against the PIT%s", m,
+        log_info("tsc", "%lu Hz measured against the PIT%s", measured,
                  steady ? "" : ", whose runs differ: time may be inexact");
         return measured;
     }
     if (fallback) {
-        log_info("tsc", "%llu Hz by tsc-hz= on the command line%s", (unsigned long long)fallback,
+        log_info("tsc", "%lu Hz by tsc-hz= on the command line%s", fallback,
                  measured ? ", as the PIT's runs differ" : "");
         return fallback;
     }
     log_error("tsc",
-              "no way to find the TSC's frequency (neither CPUID nor a PIT): %llu Hz is "
+              "no way to find the TSC's frequency (neither CPUID nor a PIT): %lu Hz is "
               "assumed, and times are wrong; give it by tsc-hz=",
-              (unsigned long long)ASSUMED_HZ);
+              ASSUMED_HZ);
     return ASSUMED_HZ;
 }
 
@@ -165,8 +163,6 @@ void tsc_init(u64 fallback_hz)
 u64 tsc_hz(void) { return tsc.hz; }
 
 u64 tsc_to_us(u64 ticks) { return scale(ticks, 1000000, tsc.hz); }
-
-u64 tsc_to_ns(u64 ticks) { return scale(ticks, 1000000000, tsc.hz); }
 
 u64 tsc_to_hz(u64 ticks, u64 hz) { return scale(ticks, hz, tsc.hz); }
 

@@ -4,8 +4,7 @@
  * against the PIT; CPUID's figure is checked by a short measurement, which wins when they differ
  * by more than 1 %.
  */
-#ifndef ARCH_X86_TSC_H
-#define ARCH_X86_TSC_H
+#pragma once
 
 #include "arch/x86/cpu.h"
 #include "lib/types.h"
@@ -19,7 +18,6 @@ u64 tsc_hz(void);
 
 /* Conversions, 128-bit inside; rounding down; all-ones when the result does not fit. */
 u64 tsc_to_us(u64 ticks);
-u64 tsc_to_ns(u64 ticks);
 u64 tsc_to_hz(u64 ticks, u64 hz); /* as counts of a clock of hz */
 u64 tsc_from_us(u64 us);
 
@@ -28,5 +26,3 @@ u64 tsc_now_us(void);
 
 /* Busy-wait. */
 void tsc_delay_us(u64 us);
-
-#endif

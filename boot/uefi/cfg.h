@@ -12,8 +12,7 @@
  * folder, or from the top of the volume when it begins with a slash; / and \ are the same.  The
  * words behind it are those of guest/config.h.  Pure: also compiles on the host.
  */
-#ifndef BOOT_UEFI_CFG_H
-#define BOOT_UEFI_CFG_H
+#pragma once
 
 #include "boot/boot_info.h"
 #include "guest/config.h"
@@ -52,5 +51,3 @@ bool cfg_parse(struct cfg *c, const char *text, size_t size);
 
 /* "line 3, column 14, "mem=12Q": not a size ...". */
 void cfg_error_text(const struct cfg_error *e, char *buf, size_t cap);
-
-#endif

@@ -41,12 +41,11 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system);
 
 static u64 tsc_now(void) { return __builtin_ia32_rdtsc(); }
 
-static void console_write(struct sink *self, const char *text, size_t len)
+static void console_write(struct sink *, const char *text, size_t len)
 {
     CHAR16 wide[128];
     size_t n = 0;
 
-    (void)self;
     for (size_t i = 0; i < len; i++) {
         if (text[i] == '\n')
             wide[n++] = '\r';
@@ -61,10 +60,7 @@ static void console_write(struct sink *self, const char *text, size_t len)
 
 static struct sink console_sink = {.write = console_write};
 
-static void stage(const char *what)
-{
-    log_info("uefi", "%s, tsc=%#llx", what, (unsigned long long)tsc_now());
-}
+static void stage(const char *what) { log_info("uefi", "%s, tsc=%#lx", what, tsc_now()); }
 
 /* Leave the reason on the screen for a while, then go back to the firmware. */
 static EFI_STATUS give_up(const struct uefi *u)
@@ -129,7 +125,7 @@ static bool read_modules(const struct uefi *u, struct mbi *m)
             log_error("uefi", "vitrine.cfg, line %u: %s", cfg.module[i].line, why);
             return false;
         }
-        log_info("uefi", "%s: %llu KiB", cfg.path[i], (unsigned long long)(size / KiB));
+        log_info("uefi", "%s: %lu KiB", cfg.path[i], (size / KiB));
         mbi_add_module(m, data, size, cfg.module[i].cmdline);
     }
     return true;
@@ -256,8 +252,8 @@ EFI_STATUS efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     if (!volume_open(&u) || !read_configuration(&u))
         return give_up(&u);
     stage("configuration read");
-    format_buf(line, sizeof(line), "%s tsc-hz=%llu000", cfg.own.line ? cfg.own.cmdline : "vitrine",
-               (unsigned long long)clock.khz);
+    format_buf(line, sizeof(line), "%s tsc-hz=%lu000", cfg.own.line ? cfg.own.cmdline : "vitrine",
+               clock.khz);
     if (!mbi_begin(&m, &u, line)) {
         log_error("uefi", "not enough memory below 4 GiB");
         return give_up(&u);

@@ -93,8 +93,8 @@ static void add_framebuffer(struct mbi *m, const struct uefi *u)
     t->reserved = 0;
     for (unsigned n = 0; n < 3; n++)
         put_colour(&t->framebuffer_color[2 * n], mask[n]);
-    log_info("uefi", "screen: %u x %u pixels at %#llx", t->framebuffer_width, t->framebuffer_height,
-             (unsigned long long)t->framebuffer_addr);
+    log_info("uefi", "screen: %u x %u pixels at %#lx", t->framebuffer_width, t->framebuffer_height,
+             t->framebuffer_addr);
 }
 
 bool mbi_begin(struct mbi *m, const struct uefi *u, const char *cmdline)

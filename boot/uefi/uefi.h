@@ -3,8 +3,7 @@
  * What the parts of the UEFI application share.  Names in capitals are the UEFI Specification's,
  * from Debian's gnu-efi.
  */
-#ifndef BOOT_UEFI_UEFI_H
-#define BOOT_UEFI_UEFI_H
+#pragma once
 
 #include "boot/uefi/cfg.h"
 #include "lib/status.h"
@@ -51,5 +50,3 @@ void mbi_end(struct mbi *m, const u8 *map, UINTN size, UINTN descriptor_size);
 
 /* RAM that is the hypervisor's when boot services have been left. */
 bool mbi_is_usable(const EFI_MEMORY_DESCRIPTOR *d);
-
-#endif

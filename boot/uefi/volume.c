@@ -102,12 +102,12 @@ void *volume_read(const struct uefi *u, const char *path, u64 limit, u64 *size, 
     if (*size == 0)
         format_buf(why, cap, "%s: a folder or an empty file: name a file with contents", path);
     else if (*size > limit)
-        format_buf(why, cap, "%s: %llu KiB are more than the %llu KiB there may be", path,
-                   (unsigned long long)(*size / KiB), (unsigned long long)(limit / KiB));
+        format_buf(why, cap, "%s: %lu KiB are more than the %lu KiB there may be", path,
+                   (*size / KiB), (limit / KiB));
     else if (!(data = uefi_allocate(u, *size + 1, EfiLoaderData)))
         format_buf(why, cap,
-                   "%s: no room for its %llu KiB in memory below 4 GiB: use a smaller file", path,
-                   (unsigned long long)(*size / KiB));
+                   "%s: no room for its %lu KiB in memory below 4 GiB: use a smaller file", path,
+                   (*size / KiB));
     else if (!read_all(file, data, *size)) {
         format_buf(why, cap, "%s: cannot be read to its end: check the volume", path);
         data = NULL;

@@ -2,8 +2,7 @@
  *
  * The real machine's battery-backed clock: the time of day.
  */
-#ifndef DRIVERS_HOST_CMOS_H
-#define DRIVERS_HOST_CMOS_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -12,5 +11,3 @@ u64 cmos_read_time(void);
 
 /* The same at the next turn of a second, for which it waits up to 1.1 s. */
 u64 cmos_next_second(void);
-
-#endif

@@ -3,8 +3,7 @@
  * A linear frame buffer of RGB pixels as a terminal, in a small font made larger as the mode
  * needs.
  */
-#ifndef DRIVERS_HOST_FRAMEBUFFER_H
-#define DRIVERS_HOST_FRAMEBUFFER_H
+#pragma once
 
 #include "drivers/host/terminal.h"
 #include "lib/status.h"
@@ -33,5 +32,3 @@ struct framebuffer {
  * Clears the screen.  ERANGE: a mode smaller than a line of text. */
 CHECKED enum status framebuffer_init(struct framebuffer *f, volatile u8 *pixels, u32 width,
                                      u32 height, u32 pitch, u32 bytes, u32 colour);
-
-#endif

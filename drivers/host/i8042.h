@@ -3,8 +3,7 @@
  * The PC's keyboard behind its 8042 controller (or what firmware and chip set show as one), US
  * layout, as the bytes that a terminal would send.
  */
-#ifndef DRIVERS_HOST_I8042_H
-#define DRIVERS_HOST_I8042_H
+#pragma once
 
 #include "drivers/host/portio.h"
 #include "lib/status.h"
@@ -25,5 +24,3 @@ CHECKED enum status i8042_init(struct i8042 *k, struct port_io io);
 
 /* The next byte typed, or -1. */
 int i8042_receive(struct i8042 *k);
-
-#endif

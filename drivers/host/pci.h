@@ -2,8 +2,7 @@
  *
  * The real machine's PCI functions, by configuration mechanism 1: as much as finding a card needs.
  */
-#ifndef DRIVERS_HOST_PCI_H
-#define DRIVERS_HOST_PCI_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -21,5 +20,3 @@ bool pci_find(u16 class_code, unsigned n, struct pci_device *out);
 
 /* Let the function answer; its base address register as it is (64-bit ones whole), 0: not set. */
 u64 pci_enable_bar(const struct pci_device *d, unsigned bar);
-
-#endif

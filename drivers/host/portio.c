@@ -6,17 +6,9 @@
 
 #include "arch/x86/cpu.h"
 
-static u8 native_read(void *ctx, u16 port)
-{
-    (void)ctx;
-    return inb(port);
-}
+static u8 native_read(void *, u16 port) { return inb(port); }
 
-static void native_write(void *ctx, u16 port, u8 value)
-{
-    (void)ctx;
-    outb(port, value);
-}
+static void native_write(void *, u16 port, u8 value) { outb(port, value); }
 
 static u8 memory_read(void *ctx, u16 port)
 {

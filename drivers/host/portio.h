@@ -3,8 +3,7 @@
  * Byte-wide port access as the host's drivers see it: a pair of functions, so that a driver can be
  * tested against a model of its chip.  port_io_native is the real thing.
  */
-#ifndef DRIVERS_HOST_PORTIO_H
-#define DRIVERS_HOST_PORTIO_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -23,5 +22,3 @@ struct uart_memory {
     u8 stride;
 };
 struct port_io port_io_memory(struct uart_memory *m);
-
-#endif

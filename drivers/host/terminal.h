@@ -4,8 +4,7 @@
  * prompt go on a PC without a serial port.  Understands the few controls our own console sends (CR,
  * LF, BS, TAB, ESC[K, ESC[nC, ESC[H, ESC[2J) and swallows every other escape sequence.
  */
-#ifndef DRIVERS_HOST_TERMINAL_H
-#define DRIVERS_HOST_TERMINAL_H
+#pragma once
 
 #include "lib/format.h"
 #include "lib/types.h"
@@ -38,5 +37,3 @@ bool terminal_show(struct terminal *t, unsigned rows);
 
 /* Something is to be drawn. */
 static inline bool terminal_stale(const struct terminal *t) { return t->dirty_from < t->dirty_to; }
-
-#endif

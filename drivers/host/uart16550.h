@@ -3,8 +3,7 @@
  * The real serial port: an 8250, 16450 or 16550(A), polled or interrupt-driven.  No function waits:
  * transmitting takes what fits now, receiving gives what is there.
  */
-#ifndef DRIVERS_HOST_UART16550_H
-#define DRIVERS_HOST_UART16550_H
+#pragma once
 
 #include "drivers/host/portio.h"
 #include "lib/status.h"
@@ -51,5 +50,3 @@ void uart_enable_interrupts(struct uart16550 *u, bool receive, bool transmit);
  * again, call again.
  */
 bool uart_acknowledge(struct uart16550 *u);
-
-#endif

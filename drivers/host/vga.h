@@ -2,8 +2,7 @@
  *
  * The VGA's text screen, 80 x 25, as a terminal.
  */
-#ifndef DRIVERS_HOST_VGA_H
-#define DRIVERS_HOST_VGA_H
+#pragma once
 
 #include "drivers/host/portio.h"
 #include "drivers/host/terminal.h"
@@ -23,5 +22,3 @@ struct vga {
 /* ENOENT when there is no VGA or it shows graphics; the terminal may be used nevertheless.  Clears
  * the screen. */
 CHECKED enum status vga_init(struct vga *v, struct port_io io, volatile u16 *cells);
-
-#endif

@@ -230,11 +230,10 @@ static u64 config_read(const struct vblk *d, u64 offset, unsigned size)
     return value;
 }
 
-static u64 mmio_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 mmio_read(void *dev, unsigned, u64 offset, unsigned size)
 {
     const struct vblk *d = dev;
 
-    (void)cpu;
     if (offset >= CONFIG)
         return config_read(d, offset - CONFIG, size);
     switch (offset) {
@@ -270,12 +269,11 @@ static void set_queue(struct vblk *d, u64 offset, u32 value)
         *half = (*half & 0xffffffff) | (u64)value << 32;
 }
 
-static void mmio_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value64)
+static void mmio_write(void *dev, unsigned, u64 offset, unsigned size, u64 value64)
 {
     struct vblk *d = dev;
     u32 value = (u32)value64;
 
-    (void)cpu;
     if (size != 4) /* 4.2.2.2: nothing else is asked for */
         return;
     switch (offset) {
@@ -319,8 +317,6 @@ enum status vblk_init(struct vblk *d, struct bus *b, u64 base, const void *data,
 
 void vblk_show(const struct vblk *d, struct sink *out)
 {
-    sink_printf(out,
-                "Disk\n  %llu sectors; status %02x, queue of %u%s, %llu requests, %llu refused\n",
-                (unsigned long long)d->sectors, d->status, d->size, d->ready ? "" : " (off)",
-                (unsigned long long)d->requests, (unsigned long long)d->refused);
+    sink_printf(out, "Disk\n  %lu sectors; status %02x, queue of %u%s, %lu requests, %lu refused\n",
+                d->sectors, d->status, d->size, d->ready ? "" : " (off)", d->requests, d->refused);
 }

@@ -3,8 +3,7 @@
  * A read-only disk: virtio 1.2, block device (5.2) with one queue, over MMIO (4.2.2).  SeaBIOS and
  * Linux find it in the ACPI tables.
  */
-#ifndef DRIVERS_MODEL_VBLK_H
-#define DRIVERS_MODEL_VBLK_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/gmem.h"
@@ -38,5 +37,3 @@ CHECKED enum status vblk_init(struct vblk *d, struct bus *b, u64 base, const voi
                               u64 sectors, const struct gmem *mem, struct irqline line);
 
 void vblk_show(const struct vblk *d, struct sink *out);
-
-#endif

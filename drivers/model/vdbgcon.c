@@ -9,11 +9,7 @@
 #define PORT     0x402
 #define PRESENCE 0xe9 /* what a read tells firmware that looks for the port */
 
-static u64 port_read(void *dev, unsigned cpu, u64 offset, unsigned size)
-{
-    (void)dev, (void)cpu, (void)offset, (void)size;
-    return PRESENCE;
-}
+static u64 port_read(void *, unsigned, u64, unsigned) { return PRESENCE; }
 
 static void end_line(struct vdbgcon *d)
 {
@@ -25,12 +21,11 @@ static void end_line(struct vdbgcon *d)
     d->length = 0;
 }
 
-static void port_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void port_write(void *dev, unsigned, u64, unsigned, u64 value)
 {
     struct vdbgcon *d = dev;
     char c = (char)value;
 
-    (void)cpu, (void)offset, (void)size;
     if (c == '\n' || d->length == VDBGCON_LINE)
         end_line(d);
     if (c >= ' ' && c <= '~')

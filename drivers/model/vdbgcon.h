@@ -3,8 +3,7 @@
  * The ISA debug console of Bochs and QEMU (port 402H), on which firmware tells its story: here each
  * of its lines becomes one of the hypervisor's log.
  */
-#ifndef DRIVERS_MODEL_VDBGCON_H
-#define DRIVERS_MODEL_VDBGCON_H
+#pragma once
 
 #include "drivers/bus.h"
 
@@ -21,5 +20,3 @@ struct vdbgcon {
 
 /* Claims 402H.  Lines are logged at debug level as "bios: ...".  `guest` must outlive it. */
 CHECKED enum status vdbgcon_init(struct vdbgcon *d, struct bus *b, const char *guest);
-
-#endif

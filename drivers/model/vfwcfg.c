@@ -90,13 +90,12 @@ static void run_dma(struct vfwcfg *f, u64 gpa)
     memcpy(at, &result, sizeof(result));
 }
 
-static u64 port_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 port_read(void *dev, unsigned, u64 offset, unsigned size)
 {
     static const u8 dma_signature[8] = "QEMU CFG";
     struct vfwcfg *f = dev;
     u64 value = 0;
 
-    (void)cpu;
     if (offset == DATA && size == 1) {
         u8 byte;
 
@@ -109,11 +108,10 @@ static u64 port_read(void *dev, unsigned cpu, u64 offset, unsigned size)
     return value;
 }
 
-static void port_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void port_write(void *dev, unsigned, u64 offset, unsigned size, u64 value)
 {
     struct vfwcfg *f = dev;
 
-    (void)cpu;
     if (offset == SELECTOR && size == 2) {
         select_key(f, (u16)value);
     } else if (offset == DMA_HIGH && size == 4) {
@@ -139,15 +137,12 @@ static enum status add_file(struct vfwcfg *f, const char *name, const void *data
 {
     u32 big = swap32(size), count = swap32(f->files + 1);
     u16 key = (u16)(VFWCFG_FILES + f->files), big_key = __builtin_bswap16(key);
-    enum status s;
 
     if (f->files == VFWCFG_MAX_FILES)
         return STATUS_ENOSPC;
     if (strlen(name) >= VFWCFG_NAME_SIZE)
         return STATUS_ERANGE;
-    s = add(f, key, data, number, size);
-    if (s != STATUS_OK)
-        return s;
+    TRY(add(f, key, data, number, size));
     memcpy(f->directory.file[f->files].size, &big, 4);
     memcpy(f->directory.file[f->files].key, &big_key, 2);
     memcpy(f->directory.file[f->files].name, name, strlen(name));
@@ -178,22 +173,17 @@ enum status vfwcfg_add_file_number(struct vfwcfg *f, const char *name, u64 value
 
 enum status vfwcfg_init(struct vfwcfg *f, struct bus *b, const struct gmem *mem)
 {
-    enum status s;
-
     memset(f, 0, sizeof(*f));
     f->mem = mem;
-    s = add(f, VFWCFG_SIGNATURE, "QEMU", 0, 4);
-    if (s == STATUS_OK)
-        s = add(f, VFWCFG_ID, NULL, ID_TRADITIONAL | ID_DMA, 4);
-    if (s == STATUS_OK)
-        s = add(f, VFWCFG_DIRECTORY, &f->directory, 0, sizeof(f->directory));
-    return s == STATUS_OK ? bus_add_port(b, "fw_cfg", PORT, PORTS, port_read, port_write, f) : s;
+    TRY(add(f, VFWCFG_SIGNATURE, "QEMU", 0, 4));
+    TRY(add(f, VFWCFG_ID, NULL, ID_TRADITIONAL | ID_DMA, 4));
+    TRY(add(f, VFWCFG_DIRECTORY, &f->directory, 0, sizeof(f->directory)));
+    return bus_add_port(b, "fw_cfg", PORT, PORTS, port_read, port_write, f);
 }
 
 void vfwcfg_show(const struct vfwcfg *f, struct sink *out)
 {
-    sink_printf(out, "fw_cfg\n  selected %04xh, byte %llu\n", f->key,
-                (unsigned long long)f->offset);
+    sink_printf(out, "fw_cfg\n  selected %04xh, byte %lu\n", f->key, f->offset);
     for (unsigned i = 0; i < f->count; i++) {
         const struct vfwcfg_entry *e = &f->entry[i];
         bool file = e->key >= VFWCFG_FILES;

@@ -3,8 +3,7 @@
  * QEMU's firmware configuration device (docs/specs/fw_cfg.rst there): numbered entries and named
  * files that firmware reads a byte at a time (ports 510H, 511H) or by DMA (514H).
  */
-#ifndef DRIVERS_MODEL_VFWCFG_H
-#define DRIVERS_MODEL_VFWCFG_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/gmem.h"
@@ -61,5 +60,3 @@ CHECKED enum status vfwcfg_add_file(struct vfwcfg *f, const char *name, const vo
 CHECKED enum status vfwcfg_add_file_number(struct vfwcfg *f, const char *name, u64 value, u32 size);
 
 void vfwcfg_show(const struct vfwcfg *f, struct sink *out);
-
-#endif

@@ -126,12 +126,11 @@ static void write_register(struct vioapic *v, u32 value)
 }
 
 /* Registers are 32 bits wide; IOREGSEL can be reached by its low byte. */
-static u64 page_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 page_read(void *dev, unsigned, u64 offset, unsigned size)
 {
     struct vioapic *v = dev;
     u32 value = 0;
 
-    (void)cpu;
     if ((offset & ~3ull) == IOREGSEL)
         value = v->select;
     else if ((offset & ~3ull) == IOWIN)
@@ -139,11 +138,10 @@ static u64 page_read(void *dev, unsigned cpu, u64 offset, unsigned size)
     return (value >> 8 * (offset & 3)) & mask_bytes(size);
 }
 
-static void page_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void page_write(void *dev, unsigned, u64 offset, unsigned size, u64 value)
 {
     struct vioapic *v = dev;
 
-    (void)cpu;
     if (offset == IOREGSEL)
         v->select = (u8)value;
     else if (offset == IOWIN && size >= 4)
@@ -178,11 +176,11 @@ void vioapic_show(const struct vioapic *v, struct sink *out)
     for (unsigned pin = 0; pin < VIOAPIC_PINS; pin++) {
         u64 e = v->entry[pin];
 
-        sink_printf(out, "  pin %-4u %016llx  vector %02xh %s %s %02xh %s%s%s%s  sent %llu\n", pin,
-                    (unsigned long long)e, (unsigned)(e & ENTRY_VECTOR), modes[mode_of(e)],
+        sink_printf(out, "  pin %-4u %016lx  vector %02xh %s %s %02xh %s%s%s%s  sent %lu\n", pin, e,
+                    (unsigned)(e & ENTRY_VECTOR), modes[mode_of(e)],
                     e & ENTRY_LOGICAL ? "logical" : "physical", (unsigned)(e >> 56),
                     e & ENTRY_LEVEL ? "level" : "edge", e & ENTRY_MASKED ? " masked" : "",
                     e & ENTRY_REMOTE_IRR ? " remote-IRR" : "",
-                    v->level & BIT(pin) ? " asserted" : "", (unsigned long long)v->sent[pin]);
+                    v->level & BIT(pin) ? " asserted" : "", v->sent[pin]);
     }
 }

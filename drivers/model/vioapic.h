@@ -3,8 +3,7 @@
  * The I/O APIC: 24 inputs, each with a redirection entry that says which interrupt message goes to
  * which local APICs.  After Intel's 82093AA, with the EOI register of version 20H.
  */
-#ifndef DRIVERS_MODEL_VIOAPIC_H
-#define DRIVERS_MODEL_VIOAPIC_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/model/vlapic.h"
@@ -33,5 +32,3 @@ void vioapic_set(void *vioapic, unsigned pin, bool level);
 void vioapic_eoi(void *vioapic, u8 vector);
 
 void vioapic_show(const struct vioapic *v, struct sink *out);
-
-#endif

@@ -41,23 +41,21 @@ static void set_outport(struct vkbd *k, u8 value)
         k->port->machine(k->port->ctx, MACHINE_RESET, 0, "keyboard controller");
 }
 
-static u64 data_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 data_read(void *dev, unsigned, u64, unsigned)
 {
     struct vkbd *k = dev;
 
-    (void)cpu, (void)offset, (void)size;
     k->status &= (u8) ~(STATUS_OUTPUT_FULL | STATUS_TIMEOUT);
     set_irq(k);
     return k->data;
 }
 
 /* A byte to 60H: the parameter of the command before it, or a command for the keyboard. */
-static void data_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void data_write(void *dev, unsigned, u64, unsigned, u64 value)
 {
     struct vkbd *k = dev;
     u8 command = k->awaits;
 
-    (void)cpu, (void)offset, (void)size;
     k->awaits = 0;
     k->status &= (u8)~STATUS_COMMAND;
     if (command >= 0x60 && command <= 0x7f) {
@@ -76,11 +74,7 @@ static void data_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 v
     }
 }
 
-static u64 status_read(void *dev, unsigned cpu, u64 offset, unsigned size)
-{
-    (void)cpu, (void)offset, (void)size;
-    return ((struct vkbd *)dev)->status;
-}
+static u64 status_read(void *dev, unsigned, u64, unsigned) { return ((struct vkbd *)dev)->status; }
 
 static void self_test(struct vkbd *k)
 {
@@ -89,12 +83,11 @@ static void self_test(struct vkbd *k)
     answer(k, 0x55);
 }
 
-static void command_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void command_write(void *dev, unsigned, u64, unsigned, u64 value)
 {
     struct vkbd *k = dev;
     u8 command = (u8)value;
 
-    (void)cpu, (void)offset, (void)size;
     k->status |= STATUS_COMMAND;
     k->awaits = 0;
     if (command >= 0x20 && command <= 0x3f)
@@ -125,18 +118,14 @@ static void command_write(void *dev, unsigned cpu, u64 offset, unsigned size, u6
 enum status vkbd_init(struct vkbd *k, struct bus *b, struct irqline irq1,
                       const struct cpu_port *port)
 {
-    enum status s;
-
     memset(k, 0, sizeof *k);
     k->irq = irq1;
     k->port = port;
     k->status = STATUS_SYSTEM | STATUS_UNLOCKED;
     k->ram[0] = COMMAND_SYSTEM | COMMAND_DISABLED | COMMAND_NO_MOUSE;
     k->outport = OUTPORT_RUN | OUTPORT_A20;
-    s = bus_add_port8(b, "kbd-data", 0x60, 1, data_read, data_write, k);
-    if (s == STATUS_OK)
-        s = bus_add_port8(b, "kbd-status", 0x64, 1, status_read, command_write, k);
-    return s;
+    TRY(bus_add_port8(b, "kbd-data", 0x60, 1, data_read, data_write, k));
+    return bus_add_port8(b, "kbd-status", 0x64, 1, status_read, command_write, k);
 }
 
 void vkbd_show(const struct vkbd *k, struct sink *out)

@@ -3,8 +3,7 @@
  * The 8042 keyboard controller, without a keyboard and without a mouse port: what a bootloader or
  * a driver asks of it is answered at once, so that probing ends quickly.
  */
-#ifndef DRIVERS_MODEL_VKBD_H
-#define DRIVERS_MODEL_VKBD_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/cpuport.h"
@@ -26,5 +25,3 @@ CHECKED enum status vkbd_init(struct vkbd *k, struct bus *b, struct irqline irq1
                               const struct cpu_port *port);
 
 void vkbd_show(const struct vkbd *k, struct sink *out);
-
-#endif

@@ -344,18 +344,6 @@ bool vlapic_deliver(struct vlapic_set *s, u8 dest, bool logical, enum apic_deliv
     return send(s, dest == 0xff ? BROADCAST : dest, logical, mode, vector, level, NULL);
 }
 
-bool vlapic_msi(struct vlapic_set *s, u64 address, u32 data)
-{
-    enum apic_delivery mode = (enum apic_delivery)(data >> 8 & 7);
-
-    if (address >> 20 != VLAPIC_BASE >> 20 || mode == APIC_SIPI)
-        return false;
-    /* 10.11.1 would have the destination mode ignored without the redirection hint; chipsets honour
-     * it, and Linux relies on that. */
-    return vlapic_deliver(s, address >> 12 & 0xff, address & BIT(2), mode, (u8)data,
-                          data & BIT(15));
-}
-
 /* A write to ICR (10.6.1).  IPIs are edge-triggered but for INIT's level de-assert, which does
  * nothing since the Pentium 4; INIT and SIPI never go to oneself (table 10-3). */
 static void send_ipi(struct vlapic *l, u32 low, u32 dest)
@@ -395,11 +383,10 @@ static void write_tpr(struct vlapic *l, u32 value)
 }
 
 /* 10.8.5: the highest vector in service is done; a level-triggered one is told to its source. */
-static void write_eoi(struct vlapic *l, u32 value)
+static void write_eoi(struct vlapic *l, u32)
 {
     int vector = top_vector(l, ISR, l->isr_words);
 
-    (void)value; /* 0 by convention */
     if (vector < 0)
         return;
     bank_clear(l, ISR, &l->isr_words, (unsigned)vector);
@@ -430,9 +417,8 @@ static void write_svr(struct vlapic *l, u32 value)
 }
 
 /* 10.5.3: a write brings what was found since the last one into view. */
-static void write_esr(struct vlapic *l, u32 value)
+static void write_esr(struct vlapic *l, u32)
 {
-    (void)value;
     l->reg[ESR] = l->errors;
     l->errors = 0;
 }
@@ -620,26 +606,23 @@ static bool x2apic_write(void *dev, unsigned cpu, u32 msr, u64 value)
     return true;
 }
 
-static bool deadline_read(void *dev, unsigned cpu, u32 msr, u64 *value)
+static bool deadline_read(void *dev, unsigned cpu, u32, u64 *value)
 {
     const struct vlapic_set *s = dev;
     u64 deadline = s->lapic[cpu].deadline;
 
-    (void)msr;
     *value = deadline > tsc_now(&s->lapic[cpu]) ? deadline : 0; /* 0 once it has passed */
     return true;
 }
 
-static bool deadline_write(void *dev, unsigned cpu, u32 msr, u64 value)
+static bool deadline_write(void *dev, unsigned cpu, u32, u64 value)
 {
-    (void)msr;
     write_deadline(&((struct vlapic_set *)dev)->lapic[cpu], value);
     return true;
 }
 
-static bool base_read(void *dev, unsigned cpu, u32 msr, u64 *value)
+static bool base_read(void *dev, unsigned cpu, u32, u64 *value)
 {
-    (void)msr;
     *value = ((struct vlapic_set *)dev)->lapic[cpu].base;
     return true;
 }
@@ -675,14 +658,13 @@ static void reset(struct vlapic *l)
 }
 
 /* Figure 10-27: off -> xAPIC -> x2APIC, and from either back to off; nothing else. */
-static bool base_write(void *dev, unsigned cpu, u32 msr, u64 value)
+static bool base_write(void *dev, unsigned cpu, u32, u64 value)
 {
     struct vlapic_set *s = dev;
     struct vlapic *l = &s->lapic[cpu];
     u64 address = value & ~PAGE_MASK, changed = value ^ l->base;
     bool en = value & BASE_EN, extd = value & BASE_EXTD;
 
-    (void)msr;
     if (value & PAGE_MASK & ~(u64)(BASE_BSP | BASE_EXTD | BASE_EN))
         return false;
     if (address != VLAPIC_BASE) /* reserved bits, or relocation: not supported */
@@ -784,8 +766,6 @@ static const char register_names[] =
 enum status vlapic_init(struct vlapic_set *s, const struct vlapic_config *config, struct bus *b,
                         struct clock *c, const struct cpu_port *port)
 {
-    enum status status;
-
     if (config->cpus == 0 || config->cpus > VLAPIC_MAX_CPUS)
         return STATUS_EINVAL;
     memset(s, 0, sizeof *s);
@@ -802,18 +782,14 @@ enum status vlapic_init(struct vlapic_set *s, const struct vlapic_config *config
         l->timer.dev = l;
     }
     vlapic_power_on(s);
-    status = bus_add_mmio(b, "lapic", VLAPIC_BASE, PAGE_SIZE, page_read, page_write, s);
-    if (status == STATUS_OK)
-        status =
-            bus_add_msr(b, "x2apic", MSR_X2APIC, ARRAY_SIZE(regs), x2apic_read, x2apic_write, s);
-    if (status == STATUS_OK && config->tsc_deadline)
-        status =
-            bus_add_msr(b, "tsc-deadline", MSR_TSC_DEADLINE, 1, deadline_read, deadline_write, s);
-    if (status == STATUS_OK)
-        status = bus_add_msr(b, "apic-base", MSR_APIC_BASE, 1, base_read, base_write, s);
+    TRY(bus_add_mmio(b, "lapic", VLAPIC_BASE, PAGE_SIZE, page_read, page_write, s));
+    TRY(bus_add_msr(b, "x2apic", MSR_X2APIC, ARRAY_SIZE(regs), x2apic_read, x2apic_write, s));
+    if (config->tsc_deadline)
+        TRY(bus_add_msr(b, "tsc-deadline", MSR_TSC_DEADLINE, 1, deadline_read, deadline_write, s));
+    TRY(bus_add_msr(b, "apic-base", MSR_APIC_BASE, 1, base_read, base_write, s));
     bus_name_registers(b, "lapic", register_names, 4);
     bus_name_registers(b, "x2apic", register_names, 0);
-    return status;
+    return STATUS_OK;
 }
 
 void vlapic_connect_pic(struct vlapic_set *s, u8 (*inta)(void *pic), void *pic)
@@ -841,5 +817,3 @@ void vlapic_set_clock(struct vlapic_set *s, unsigned cpu, struct clock *c)
 {
     s->lapic[cpu].clock = c;
 }
-
-bool vlapic_enabled(const struct vlapic_set *s, unsigned cpu) { return enabled(&s->lapic[cpu]); }

@@ -7,8 +7,7 @@
  * The timer counts at the rate of struct clock (the guest's TSC rate), divided as programmed; a
  * CPUID leaf 15H shown to the guest must therefore name clock.hz as its crystal frequency.
  */
-#ifndef DRIVERS_MODEL_VLAPIC_H
-#define DRIVERS_MODEL_VLAPIC_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/clock.h"
@@ -101,16 +100,8 @@ void vlapic_lint(void *set, unsigned pin, bool level);
 bool vlapic_deliver(struct vlapic_set *s, u8 dest, bool logical, enum apic_delivery mode, u8 vector,
                     bool level);
 
-/* An MSI: a device's store of data to FEExxxxxH (SDM vol. 3A, 10.11).  False: not taken. */
-bool vlapic_msi(struct vlapic_set *s, u64 address, u32 data);
-
-/* False when IA32_APIC_BASE.EN is clear (then CPUID.01H:EDX[9] reads 0). */
-bool vlapic_enabled(const struct vlapic_set *s, unsigned cpu);
-
 /* The timer's current-count register: 0 when it does not count. */
 u32 vlapic_timer_count(const struct vlapic *l);
 
 void vlapic_show_cpu(const struct vlapic_set *s, unsigned cpu, struct sink *out);
 void vlapic_show(const struct vlapic_set *s, struct sink *out);
-
-#endif

@@ -2,8 +2,7 @@
  *
  * The registers of a local APIC: numbers and fields, for the model and for what shows it.
  */
-#ifndef DRIVERS_MODEL_VLAPIC_REGS_H
-#define DRIVERS_MODEL_VLAPIC_REGS_H
+#pragma once
 
 #include "lib/bits.h"
 
@@ -75,5 +74,3 @@ static inline unsigned divide_shift(u32 divide)
 {
     return ((divide & 3) + (divide >> 1 & 4) + 1) & 7;
 }
-
-#endif

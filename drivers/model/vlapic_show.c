@@ -76,7 +76,7 @@ void vlapic_show_cpu(const struct vlapic_set *s, unsigned cpu, struct sink *out)
     const struct vlapic *l = &s->lapic[cpu];
 
     sink_printf(out, "local APIC of CPU %u\n", cpu);
-    sink_printf(out, "  %-14s %016llx  %s%s\n", "APIC_BASE", (unsigned long long)l->base,
+    sink_printf(out, "  %-14s %016lx  %s%s\n", "APIC_BASE", l->base,
                 !(l->base & BASE_EN)  ? "disabled"
                 : l->base & BASE_EXTD ? "x2APIC"
                                       : "xAPIC",
@@ -89,7 +89,7 @@ void vlapic_show_cpu(const struct vlapic_set *s, unsigned cpu, struct sink *out)
         show_fields(n, value, out);
         sink_printf(out, "\n");
     }
-    sink_printf(out, "  %-14s %016llx\n", "TSC_DEADLINE", (unsigned long long)l->deadline);
+    sink_printf(out, "  %-14s %016lx\n", "TSC_DEADLINE", l->deadline);
     show_vectors(l, "IRR", IRR, out);
     show_vectors(l, "ISR", ISR, out);
     show_vectors(l, "TMR", TMR, out);

@@ -59,12 +59,11 @@ static struct vpci_function *addressed(const struct vpci *p)
 }
 
 /* CF8H answers to whole words of 32 bits only; its second byte by itself is the reset register. */
-static u64 pci_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 pci_read(void *dev, unsigned, u64 offset, unsigned size)
 {
     struct vpci *p = dev;
     const struct vpci_function *f;
 
-    (void)cpu;
     if (offset == 0 && size == 4)
         return p->address;
     if (offset == 1 && size == 1)
@@ -95,12 +94,11 @@ static void reset_write(struct vpci *p, u8 value)
         p->port->machine(p->port->ctx, MACHINE_RESET, 0, "port CF9H");
 }
 
-static void pci_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void pci_write(void *dev, unsigned, u64 offset, unsigned size, u64 value)
 {
     struct vpci *p = dev;
     struct vpci_function *f;
 
-    (void)cpu;
     if (offset == 0 && size == 4) {
         p->address = (u32)value & (PCI_ENABLE | 0xfffffc);
     } else if (offset == 1 && size == 1) {
@@ -141,16 +139,13 @@ static void fill_bridge(struct vpci_function *f)
 
 enum status vpci_init(struct vpci *p, struct bus *b, const struct cpu_port *port)
 {
-    enum status s;
-
     memset(p, 0, sizeof(*p));
     p->port = port;
     fill_bridge(&p->bridge);
-    s = vpci_add(p, &p->bridge);
-    if (s == STATUS_OK)
-        s = bus_add_port(b, "pci", 0xcf8, 8, pci_read, pci_write, p);
+    TRY(vpci_add(p, &p->bridge));
+    TRY(bus_add_port(b, "pci", 0xcf8, 8, pci_read, pci_write, p));
     bus_name_registers(b, "pci", "address|data", 2);
-    return s;
+    return STATUS_OK;
 }
 
 void vpci_show(const struct vpci *p, struct sink *out)

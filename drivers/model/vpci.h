@@ -3,8 +3,7 @@
  * PCI bus 0 by configuration mechanism 1 (ports CF8H and CFCH), the host bridge of an Intel 440FX
  * as function 00:00.0, and the reset control register CF9H that lies between the two ports.
  */
-#ifndef DRIVERS_MODEL_VPCI_H
-#define DRIVERS_MODEL_VPCI_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/cpuport.h"
@@ -53,5 +52,3 @@ void vpci_set(struct vpci_function *f, unsigned offset, unsigned size, u32 value
 CHECKED enum status vpci_add(struct vpci *p, struct vpci_function *f);
 
 void vpci_show(const struct vpci *p, struct sink *out);
-
-#endif

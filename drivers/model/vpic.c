@@ -192,20 +192,26 @@ static u8 poll(struct vpic *p, unsigned chip)
     return (u8)(0x80 | input);
 }
 
-static u64 chip_read(struct vpic *p, unsigned chip, u64 offset)
+static struct vpic *pair_of(struct vpic_chip *c)
 {
-    struct vpic_chip *c = &p->chip[chip];
+    return container_of(c - c->number, struct vpic, chip);
+}
+
+static u64 chip_read(void *chip, unsigned, u64 offset, unsigned)
+{
+    struct vpic_chip *c = chip;
 
     if (c->poll)
-        return poll(p, chip);
+        return poll(pair_of(c), c->number);
     if (offset == 1)
         return c->imr;
     return c->read_isr ? c->isr : c->irr;
 }
 
-static void chip_write(struct vpic *p, unsigned chip, u64 offset, u8 value)
+static void chip_write(void *chip, unsigned, u64 offset, unsigned, u64 written)
 {
-    struct vpic_chip *c = &p->chip[chip];
+    struct vpic_chip *c = chip;
+    u8 value = (u8)written;
 
     if (offset == 1 && c->icw_next)
         write_icw(c, value);
@@ -217,46 +223,20 @@ static void chip_write(struct vpic *p, unsigned chip, u64 offset, u8 value)
         write_ocw3(c, value);
     else
         write_ocw2(c, value);
-    update(p);
+    update(pair_of(c));
 }
 
-static u64 master_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 elcr_read(void *dev, unsigned, u64 offset, unsigned)
 {
-    (void)cpu, (void)size;
-    return chip_read(dev, 0, offset);
-}
-
-static void master_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
-{
-    (void)cpu, (void)size;
-    chip_write(dev, 0, offset, (u8)value);
-}
-
-static u64 slave_read(void *dev, unsigned cpu, u64 offset, unsigned size)
-{
-    (void)cpu, (void)size;
-    return chip_read(dev, 1, offset);
-}
-
-static void slave_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
-{
-    (void)cpu, (void)size;
-    chip_write(dev, 1, offset, (u8)value);
-}
-
-static u64 elcr_read(void *dev, unsigned cpu, u64 offset, unsigned size)
-{
-    (void)cpu, (void)size;
     return ((struct vpic *)dev)->chip[offset].elcr;
 }
 
-static void elcr_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void elcr_write(void *dev, unsigned, u64 offset, unsigned, u64 value)
 {
     struct vpic *p = dev;
     struct vpic_chip *c = &p->chip[offset];
     u8 old = c->elcr;
 
-    (void)cpu, (void)size;
     c->elcr = (u8)value & c->elcr_mask;
     /* An input that turns level-triggered requests by its level alone. */
     c->irr = (u8)((c->irr & ~(c->elcr & ~old)) | (c->elcr & c->lines));
@@ -265,21 +245,18 @@ static void elcr_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 v
 
 enum status vpic_init(struct vpic *p, struct bus *b, struct irqline intr)
 {
-    enum status s;
-
     memset(p, 0, sizeof *p);
     p->intr = intr;
     p->chip[0].elcr_mask = 0xf8; /* IRQ 0, 1, 2, 8 and 13 are edge-triggered for ever */
     p->chip[1].elcr_mask = 0xde;
+    p->chip[1].number = 1;
     p->chip[0].lowest = p->chip[1].lowest = 7;
-    s = bus_add_port8(b, "pic-master", 0x20, 2, master_read, master_write, p);
-    if (s == STATUS_OK)
-        s = bus_add_port8(b, "pic-slave", 0xa0, 2, slave_read, slave_write, p);
-    if (s == STATUS_OK)
-        s = bus_add_port8(b, "elcr", 0x4d0, 2, elcr_read, elcr_write, p);
+    TRY(bus_add_port8(b, "pic-master", 0x20, 2, chip_read, chip_write, &p->chip[0]));
+    TRY(bus_add_port8(b, "pic-slave", 0xa0, 2, chip_read, chip_write, &p->chip[1]));
+    TRY(bus_add_port8(b, "elcr", 0x4d0, 2, elcr_read, elcr_write, p));
     bus_name_registers(b, "pic-master", "command|mask", 0);
     bus_name_registers(b, "pic-slave", "command|mask", 0);
-    return s;
+    return STATUS_OK;
 }
 
 void vpic_show(const struct vpic *p, struct sink *out)
@@ -304,10 +281,9 @@ void vpic_show(const struct vpic *p, struct sink *out)
                     c->special_mask ? ", special mask" : "", c->poll ? ", poll" : "",
                     c->rotate_aeoi ? ", rotates" : "", c->icw_next ? ", awaits ICW" : "");
     }
-    sink_printf(out, "  %-6s %u, spurious %llu, acknowledged", "INTR", p->intr_level,
-                (unsigned long long)p->spurious);
+    sink_printf(out, "  %-6s %u, spurious %lu, acknowledged", "INTR", p->intr_level, p->spurious);
     for (unsigned i = 0; i < ARRAY_SIZE(p->count); i++)
         if (p->count[i])
-            sink_printf(out, " irq%u: %llu", i, (unsigned long long)p->count[i]);
+            sink_printf(out, " irq%u: %lu", i, p->count[i]);
     sink_printf(out, "\n");
 }

@@ -2,14 +2,14 @@
  *
  * The pair of 8259A interrupt controllers of a PC, with the edge/level control registers (ELCR).
  */
-#ifndef DRIVERS_MODEL_VPIC_H
-#define DRIVERS_MODEL_VPIC_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/irqline.h"
 #include "lib/format.h"
 
 struct vpic_chip {
+    u8 number;               /* in the pair */
     u8 irr, isr, imr, lines; /* one bit per input; lines: the levels of the inputs */
     u8 elcr, elcr_mask;      /* 1 = level-triggered; which bits can be set */
     u8 base;                 /* ICW2: vector of input 0 */
@@ -37,5 +37,3 @@ void vpic_set(void *vpic, unsigned pin, bool level);
 u8 vpic_inta(void *vpic);
 
 void vpic_show(const struct vpic *p, struct sink *out);
-
-#endif

@@ -120,12 +120,11 @@ static void arm(struct vpit *p, u64 now)
         clock_arm(p->clock, &p->timer, clock_ticks_reach(p->clock, rise - ORIGIN, VPIT_HZ));
 }
 
-static void fire(void *dev, u64 deadline)
+static void fire(void *dev, u64)
 {
     struct vpit *p = dev;
     u64 now = time_now(p);
 
-    (void)deadline;
     take_next(&p->channel[0], now);
     p->ticks++;
     irqline_set(&p->irq, false);
@@ -296,24 +295,22 @@ static void set_gate(struct vpit_channel *c, bool gate, u64 now)
     }
 }
 
-static u64 port_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 port_read(void *dev, unsigned, u64 offset, unsigned)
 {
     struct vpit *p = dev;
     u64 now = time_now(p);
 
-    (void)cpu, (void)size;
     if (offset == 3) /* the control word cannot be read */
         return 0xff;
     take_next(&p->channel[offset], now);
     return read_count(&p->channel[offset], now);
 }
 
-static void port_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void port_write(void *dev, unsigned, u64 offset, unsigned, u64 value)
 {
     struct vpit *p = dev;
     u64 now = time_now(p);
 
-    (void)cpu, (void)size;
     for (unsigned i = 0; i < 3; i++)
         take_next(&p->channel[i], now);
     if (offset == 3) {
@@ -324,23 +321,21 @@ static void port_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 v
     reprogrammed(p, (unsigned)offset, now);
 }
 
-static u64 port61_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 port61_read(void *dev, unsigned, u64, unsigned)
 {
     struct vpit *p = dev;
     u64 now = time_now(p);
 
-    (void)cpu, (void)offset, (void)size;
     take_next(&p->channel[2], now);
     return p->port61 | (now / REFRESH_COUNTS % 2 ? PORT61_REFRESH : 0) |
            (output(&p->channel[2], now) ? PORT61_OUT2 : 0);
 }
 
-static void port61_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void port61_write(void *dev, unsigned, u64, unsigned, u64 value)
 {
     struct vpit *p = dev;
     u64 now = time_now(p);
 
-    (void)cpu, (void)offset, (void)size;
     take_next(&p->channel[2], now);
     p->port61 = value & 0xf;
     set_gate(&p->channel[2], value & PORT61_GATE2, now);
@@ -348,8 +343,6 @@ static void port61_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64
 
 enum status vpit_init(struct vpit *p, struct bus *b, struct clock *c, struct irqline irq0)
 {
-    enum status s;
-
     memset(p, 0, sizeof *p);
     p->clock = c;
     p->irq = irq0;
@@ -358,11 +351,10 @@ enum status vpit_init(struct vpit *p, struct bus *b, struct clock *c, struct irq
     p->channel[0].gate = p->channel[1].gate = true;
     for (unsigned i = 0; i < 3; i++)
         p->channel[i].access = 3;
-    s = bus_add_port8(b, "pit", 0x40, 4, port_read, port_write, p);
-    if (s == STATUS_OK)
-        s = bus_add_port8(b, "port61", 0x61, 1, port61_read, port61_write, p);
+    TRY(bus_add_port8(b, "pit", 0x40, 4, port_read, port_write, p));
+    TRY(bus_add_port8(b, "port61", 0x61, 1, port61_read, port61_write, p));
     bus_name_registers(b, "pit", "counter 0|counter 1|counter 2|control", 0);
-    return s;
+    return STATUS_OK;
 }
 
 void vpit_show(const struct vpit *p, struct sink *out)
@@ -382,5 +374,5 @@ void vpit_show(const struct vpit *p, struct sink *out)
                     c->count, counter(c, now), c->gate, output(c, now));
     }
     sink_printf(out, "  port 61H   %02x\n", p->port61);
-    sink_printf(out, "  IRQ 0      raised %llu times\n", (unsigned long long)p->ticks);
+    sink_printf(out, "  IRQ 0      raised %lu times\n", p->ticks);
 }

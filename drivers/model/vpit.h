@@ -3,8 +3,7 @@
  * The 8254 programmable interval timer and port 61H.  Channel 0 drives IRQ 0, channel 1 the
  * refresh toggle of port 61H, channel 2 has its gate and output there.
  */
-#ifndef DRIVERS_MODEL_VPIT_H
-#define DRIVERS_MODEL_VPIT_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/clock.h"
@@ -48,5 +47,3 @@ struct vpit {
 CHECKED enum status vpit_init(struct vpit *p, struct bus *b, struct clock *c, struct irqline irq0);
 
 void vpit_show(const struct vpit *p, struct sink *out);
-
-#endif

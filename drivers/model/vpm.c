@@ -45,20 +45,18 @@ static void update(struct vpm *p)
         clock_disarm(p->clock, &p->timer);
 }
 
-static void fire(void *dev, u64 deadline)
+static void fire(void *dev, u64)
 {
-    (void)deadline;
     sync(dev);
     update(dev);
 }
 
 /* The registers in a row: 0 status, 2 enable, 4 control, 8 timer. */
-static u64 port_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 port_read(void *dev, unsigned, u64 offset, unsigned size)
 {
     struct vpm *p = dev;
     u32 row[4];
 
-    (void)cpu;
     sync(p);
     row[0] = p->status | (u32)p->enable << 16;
     row[1] = p->control;
@@ -89,11 +87,10 @@ static void write_byte(struct vpm *p, u64 offset, u8 value)
     }
 }
 
-static void port_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void port_write(void *dev, unsigned, u64 offset, unsigned size, u64 value)
 {
     struct vpm *p = dev;
 
-    (void)cpu;
     sync(p);
     for (unsigned i = 0; i < size; i++)
         write_byte(p, offset + i, (u8)(value >> 8 * i));
@@ -132,6 +129,5 @@ void vpm_show(const struct vpm *p, struct sink *out)
                 p->enable & STS_POWER ? " PWRBTN" : "");
     sink_printf(out, "  PM1_CNT  %04x  SCI_EN %u, SLP_TYP %u\n", p->control,
                 p->control & CNT_SCI_EN, CNT_TYP(p->control));
-    sink_printf(out, "  PM_TMR   %08llx  %u bits\n",
-                (unsigned long long)bits_get(counts(p), width(p) - 1, 0), width(p));
+    sink_printf(out, "  PM_TMR   %08lx  %u bits\n", bits_get(counts(p), width(p) - 1, 0), width(p));
 }

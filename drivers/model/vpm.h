@@ -3,8 +3,7 @@
  * ACPI fixed hardware, ACPI 6.4, 4.8.3: the PM1a event and control blocks and the power-management
  * timer.  The machine is always in ACPI mode (the FADT's SMI_CMD is 0).
  */
-#ifndef DRIVERS_MODEL_VPM_H
-#define DRIVERS_MODEL_VPM_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/clock.h"
@@ -39,5 +38,3 @@ CHECKED enum status vpm_init(struct vpm *p, struct bus *b, struct clock *c, u16 
 void vpm_press_power(struct vpm *p);
 
 void vpm_show(const struct vpm *p, struct sink *out);
-
-#endif

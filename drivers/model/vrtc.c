@@ -192,9 +192,8 @@ static void update(struct vrtc *r)
         clock_arm(r->clock, &r->timer, next);
 }
 
-static void fire(void *dev, u64 deadline)
+static void fire(void *dev, u64)
 {
-    (void)deadline;
     sync(dev);
     update(dev);
 }
@@ -219,12 +218,11 @@ static void write_a(struct vrtc *r, u8 value)
         r->second = clock_now(r->clock) - r->clock->hz / 2;
 }
 
-static u64 port_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 port_read(void *dev, unsigned, u64 offset, unsigned)
 {
     struct vrtc *r = dev;
     u8 value;
 
-    (void)cpu, (void)size;
     if (offset == 0) /* the index register is write-only */
         return 0xff;
     sync(r);
@@ -239,11 +237,10 @@ static u64 port_read(void *dev, unsigned cpu, u64 offset, unsigned size)
     return value;
 }
 
-static void port_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void port_write(void *dev, unsigned, u64 offset, unsigned, u64 value)
 {
     struct vrtc *r = dev;
 
-    (void)cpu, (void)size;
     if (offset == 0) { /* bit 7 masks NMIs on a PC; there is no source of NMIs behind it here */
         r->index = value & 0x7f;
         return;

@@ -2,8 +2,7 @@
  *
  * The MC146818 real-time clock and its CMOS memory at ports 70H and 71H.
  */
-#ifndef DRIVERS_MODEL_VRTC_H
-#define DRIVERS_MODEL_VRTC_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/clock.h"
@@ -30,5 +29,3 @@ CHECKED enum status vrtc_init(struct vrtc *r, struct bus *b, struct clock *c, st
 CHECKED enum status vrtc_set_nvram(struct vrtc *r, unsigned index, u8 value);
 
 void vrtc_show(const struct vrtc *r, struct sink *out);
-
-#endif

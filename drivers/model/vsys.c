@@ -9,56 +9,40 @@
 #define PORT92_INIT BIT(0)
 #define PORT92_A20  BIT(1)
 
-static u64 port92_read(void *dev, unsigned cpu, u64 offset, unsigned size)
-{
-    (void)cpu, (void)offset, (void)size;
-    return ((struct vsys *)dev)->port92;
-}
+static u64 port92_read(void *dev, unsigned, u64, unsigned) { return ((struct vsys *)dev)->port92; }
 
-static void port92_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void port92_write(void *dev, unsigned, u64, unsigned, u64 value)
 {
     struct vsys *s = dev;
     bool rises = (value & PORT92_INIT) && !(s->port92 & PORT92_INIT);
 
-    (void)cpu, (void)offset, (void)size;
     s->port92 = value & (PORT92_INIT | PORT92_A20);
     if (rises)
         s->port->machine(s->port->ctx, MACHINE_RESET, 0, "port 92H");
 }
 
 /* Ports that only keep a byte. */
-static u64 byte_read(void *dev, unsigned cpu, u64 offset, unsigned size)
-{
-    (void)cpu, (void)offset, (void)size;
-    return *(u8 *)dev;
-}
+static u64 byte_read(void *dev, unsigned, u64, unsigned) { return *(u8 *)dev; }
 
-static void byte_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
-{
-    (void)cpu, (void)offset, (void)size;
-    *(u8 *)dev = (u8)value;
-}
+static void byte_write(void *dev, unsigned, u64, unsigned, u64 value) { *(u8 *)dev = (u8)value; }
 
-static u64 exit_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 exit_read(void *, unsigned, u64, unsigned)
 {
-    (void)dev, (void)cpu, (void)offset, (void)size;
     return 0; /* tells a guest that the port is there */
 }
 
-static void exit_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void exit_write(void *dev, unsigned, u64 offset, unsigned, u64 value)
 {
     struct vsys *s = dev;
 
-    (void)cpu, (void)size;
     if (offset == 0)
         s->port->machine(s->port->ctx, MACHINE_DEBUG_EXIT, (u32)value, "debug-exit port");
 }
 
-static void line_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void line_write(void *dev, unsigned, u64 offset, unsigned, u64 value)
 {
     struct irqline line = ((struct vsys *)dev)->line;
 
-    (void)cpu, (void)size;
     line.pin += (unsigned)offset;
     irqline_set(&line, value != 0);
 }
@@ -66,23 +50,15 @@ static void line_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 v
 enum status vsys_init(struct vsys *s, struct bus *b, const struct cpu_port *port,
                       struct irqline line)
 {
-    enum status status;
-
     memset(s, 0, sizeof *s);
     s->port = port;
     s->line = line;
     s->port92 = PORT92_A20;
-    status = bus_add_port8(b, "port92", 0x92, 1, port92_read, port92_write, s);
-    if (status == STATUS_OK)
-        status = bus_add_port8(b, "post", 0x80, 1, byte_read, byte_write, &s->post);
-    if (status == STATUS_OK)
-        status = bus_add_port8(b, "delay", 0xed, 1, byte_read, byte_write, &s->delay);
-    if (status == STATUS_OK)
-        status = bus_add_port(b, "debug-exit", VSYS_DEBUG_EXIT, 4, exit_read, exit_write, s);
-    if (status == STATUS_OK)
-        status =
-            bus_add_port(b, "test-lines", VSYS_LINES, VSYS_LINE_COUNT, exit_read, line_write, s);
-    return status;
+    TRY(bus_add_port8(b, "port92", 0x92, 1, port92_read, port92_write, s));
+    TRY(bus_add_port8(b, "post", 0x80, 1, byte_read, byte_write, &s->post));
+    TRY(bus_add_port8(b, "delay", 0xed, 1, byte_read, byte_write, &s->delay));
+    TRY(bus_add_port(b, "debug-exit", VSYS_DEBUG_EXIT, 4, exit_read, exit_write, s));
+    return bus_add_port(b, "test-lines", VSYS_LINES, VSYS_LINE_COUNT, exit_read, line_write, s);
 }
 
 void vsys_show(const struct vsys *s, struct sink *out)

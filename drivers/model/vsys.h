@@ -3,8 +3,7 @@
  * The small ports of a PC: port 92H, the POST code 80H, the delay port EDH, and for test guests the
  * debug-exit port and, at 2000H + n, the level of interrupt line n (as QEMU's pc-testdev).
  */
-#ifndef DRIVERS_MODEL_VSYS_H
-#define DRIVERS_MODEL_VSYS_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/cpuport.h"
@@ -28,5 +27,3 @@ CHECKED enum status vsys_init(struct vsys *s, struct bus *b, const struct cpu_po
                               struct irqline line);
 
 void vsys_show(const struct vsys *s, struct sink *out);
-
-#endif

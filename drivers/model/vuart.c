@@ -122,11 +122,10 @@ static void restart_timeout(struct vuart *u)
                   clock_now(u->clock) + clock_ticks_from(u->clock, 4 * bits * divisor, CLOCK_BAUD));
 }
 
-static void timeout_fire(void *dev, u64 deadline)
+static void timeout_fire(void *dev, u64)
 {
     struct vuart *u = dev;
 
-    (void)deadline;
     u->timeout = true;
     update(u);
 }
@@ -296,21 +295,19 @@ static void write_reg(struct vuart *u, unsigned reg, u8 value)
     /* LSR and MSR: written in factory tests only */
 }
 
-static u64 port_read(void *dev, unsigned cpu, u64 offset, unsigned size)
+static u64 port_read(void *dev, unsigned, u64 offset, unsigned)
 {
     struct vuart *u = dev;
     u8 value = read_reg(u, (unsigned)offset);
 
-    (void)cpu, (void)size;
     update(u);
     return value;
 }
 
-static void port_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 value)
+static void port_write(void *dev, unsigned, u64 offset, unsigned, u64 value)
 {
     struct vuart *u = dev;
 
-    (void)cpu, (void)size;
     write_reg(u, (unsigned)offset, (u8)value);
     update(u);
 }
@@ -359,7 +356,6 @@ void vuart_show(const struct vuart *u, struct sink *out)
                 u->msr & MSR_DSR ? " DSR" : "", u->msr & MSR_RI ? " RI" : "",
                 u->msr & MSR_DCD ? " DCD" : "");
     sink_printf(out, "  SCR  %02x\n", u->scr);
-    sink_printf(out, "  data received %llu (%u in FIFO), sent %llu (%u in FIFO), lost %llu\n",
-                (unsigned long long)u->received, u->rx.used, (unsigned long long)u->sent,
-                u->tx.used, (unsigned long long)u->overruns);
+    sink_printf(out, "  data received %lu (%u in FIFO), sent %lu (%u in FIFO), lost %lu\n",
+                u->received, u->rx.used, u->sent, u->tx.used, u->overruns);
 }

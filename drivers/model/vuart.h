@@ -4,8 +4,7 @@
  * time: only the receiver's character timeout knows the programmed speed.  The stream holds bytes
  * back when the guest does not take them, and when it has no room itself THRE stays clear.
  */
-#ifndef DRIVERS_MODEL_VUART_H
-#define DRIVERS_MODEL_VUART_H
+#pragma once
 
 #include "drivers/bus.h"
 #include "drivers/chardev.h"
@@ -45,5 +44,3 @@ CHECKED enum status vuart_init(struct vuart *u, struct bus *b, struct clock *c, 
 void vuart_poll(struct vuart *u);
 
 void vuart_show(const struct vuart *u, struct sink *out);
-
-#endif

@@ -28,6 +28,14 @@ static u64 fake_read(void *source)
     return fake_now;
 }
 
+static inline bool msr_is_claimed(u32 msr)
+{
+    char what[64];
+
+    bus_describe(&fake_bus, BUS_MSR, msr, what, sizeof(what));
+    return strncmp(what, "MSR ", 4) != 0;
+}
+
 struct line {
     bool level;
     unsigned rises;

@@ -93,17 +93,11 @@ static void check_machine(void)
 
 static void test_both_roots(void **state)
 {
-    u32 size;
-
     (void)state;
     for (u8 revision = 0; revision <= 2; revision += 2) {
         put_machine(revision);
         assert_int_equal(acpi_parse(&info, RSDP, physmem_map), STATUS_OK);
         check_machine();
-        assert_int_equal(acpi_table_address(&info, "APIC", &size), MADT);
-        assert_int_equal(size, sizeof(acpi_madt));
-        assert_int_equal(acpi_table_address(&info, "MCFG", &size), 0);
-        assert_int_equal(size, 0);
     }
 }
 

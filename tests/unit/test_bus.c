@@ -183,9 +183,9 @@ static void msrs(void **state)
 
     (void)state;
     assert_ok(MSR(0x100, 16));
-    assert_true(bus_msr_claimed(&fake_bus, 0x10f));
-    assert_false(bus_msr_claimed(&fake_bus, 0x110));
-    assert_false(bus_msr_claimed(&fake_bus, 0xff));
+    assert_true(msr_is_claimed(0x10f));
+    assert_false(msr_is_claimed(0x110));
+    assert_false(msr_is_claimed(0xff));
     assert_true(bus_msr_read(&fake_bus, 2, 0x101, &value));
     assert_int_equal(value, 0x200000101);
     assert_false(bus_msr_read(&fake_bus, 0, 0x102, &value));

@@ -29,6 +29,10 @@ static struct cpuid_regs fake_cpuid(u32 leaf, u32 subleaf);
 #define cpuid fake_cpuid
 #include "vmx/caps.c"
 
+/* Of IA32_FEATURE_CONTROL, what does not count here. */
+#define FEATURE_CONTROL_VMX_IN_SMX     BIT64(1)
+#define FEATURE_CONTROL_SENTER_ENABLES 0xff00ul
+
 static u64 fake_rdmsr(u32 msr)
 {
     static const u32 sets[] = {[CAP_PIN] = MSR_IA32_VMX_TRUE_PINBASED,

@@ -218,8 +218,6 @@ static void step(u64 i)
         vuart_poll(&uarts[rnd() & 1]);
     if (rnd() % 256 == 0)
         vpm_press_power(&pm);
-    if (rnd() % 64 == 0)
-        (void)vlapic_msi(&lapics, VLAPIC_BASE | (rnd() & 0xfffff), (u32)rnd());
     fake_now += rnd() % 4096 == 0 ? rnd() % (100 * HZ) : rnd() % 20000;
     clock_run(&fake_clock, fake_now);
     /* All that was due has fired, and nobody armed in the past. */
