@@ -5,143 +5,94 @@
  */
 #include "emulator/system.h"
 
-/* Where a far JMP or CALL wants to go. */
-struct far_target {
-    u64 offset;
-    u16 selector;
-    bool call;
-};
-
-static enum emu_status far_operand(struct emu *e, const struct insn *i, struct far_target *t)
+enum emu_status emu_transfer(struct emu *e, const struct emu_frame *f, const struct segment *cs,
+                             unsigned level, u64 rip, u64 clear)
 {
-    if (i->opcode == 0xff)
-        return emu_read_far(e, i, &t->offset, &t->selector);
-    t->selector = (u16)i->imm2;
-    t->offset = i->imm & mask_bytes(i->opsize);
-    return EMU_DONE;
-}
+    bool inner = level != emu_cpl(e);
 
-/* Go to cs:rip at the same level once the frame (if any) is written. */
-static enum emu_status far_go(struct emu *e, const struct segment *cs, u64 rip,
-                              const struct emu_frame *f)
-{
+    TRY(f->stack.status);
     if (!emu_code_holds(e, cs, rip))
         return emu_gp(e, 0);
-    if (f != NULL) {
-        emu_frame_store(e, f);
-        emu_set_sp(e, f->stack.width, f->stack.sp);
-    }
-    emu_set_code(e, cs, emu_cpl(e), rip);
+    if (f->count != 0)
+        TRY(emu_frame_commit(e, f));
+    if (clear != 0)
+        emu_set_rflags(e, e->state->rflags & ~clear);
+    if (inner)
+        emu_set_segment(e, SEG_SS, &f->stack.ss);
+    emu_set_code(e, cs, level, rip);
     return EMU_DONE;
 }
 
-/* Push CS:RIP in items of `size` bytes. */
-static enum emu_status push_return(struct emu *e, struct emu_frame *f, unsigned size)
+/* ---- gates ------------------------------------------------------------------------------ */
+
+struct emu_gate emu_gate_of(const struct emu *e, const struct descriptor *d)
 {
-    emu_need(e, STATE_SEG(SEG_CS));
-    enum emu_status st = emu_frame_push(e, f, size, e->state->seg[SEG_CS].selector);
-    return st != EMU_DONE ? st : emu_frame_push(e, f, size, e->state->rip);
+    bool long_mode = emu_long_mode(e->state);
+    struct emu_gate g = {.selector = (u16)bits_get(d->low, 31, 16),
+                         .size = long_mode                    ? 8
+                                 : system_type(d->access) & 8 ? 4
+                                                              : 2,
+                         .offset = bits_get(d->low, 15, 0)};
+
+    if (g.size > 2)
+        g.offset |= bits_get(d->low, 63, 48) << 16 | d->high << 32;
+    return g;
 }
 
-/* To a code segment at the same level; size: of the items a CALL pushes. */
-static enum emu_status far_same_level(struct emu *e, const struct segment *cs,
-                                      const struct far_target *t, unsigned size)
+enum emu_status emu_gate_open(struct emu *e, const struct emu_gate *g, enum segment_use use,
+                              struct segment *cs, unsigned *level, struct emu_frame *f)
 {
-    struct emu_frame f;
+    unsigned cpl = emu_cpl(e);
 
-    if (!t->call)
-        return far_go(e, cs, t->offset, NULL);
-    emu_stack_current(e, &f.stack);
-    f.count = 0;
-    enum emu_status st = push_return(e, &f, size);
-    return st != EMU_DONE ? st : far_go(e, cs, t->offset, &f);
+    TRY(emu_take_segment(e, g->selector, use, cpl, VECTOR_GP, cs));
+    *level = is_conforming(cs->access) ? cpl : access_dpl(cs->access);
+    if ((e->state->rflags & RFLAGS_VM) && *level != 0) /* from virtual-8086 mode to level 0 only */
+        return emu_raise_selector(e, VECTOR_GP, g->selector);
+    emu_frame_begin(e, g->size, f);
+    if (*level != cpl || g->ist != 0)
+        emu_stack_of_tss(e, *level, g->ist, &f->stack);
+    return f->stack.status;
 }
 
 /* Copy a call gate's parameters, first pushed first, from the caller's stack. */
-static enum emu_status copy_parameters(struct emu *e, struct emu_frame *f, unsigned size,
-                                       unsigned count)
+static void copy_parameters(struct emu *e, struct emu_frame *f, unsigned count)
 {
     struct emu_stack old;
-    enum emu_status st = EMU_DONE;
 
-    emu_stack_current(e, &old);
-    while (count-- != 0 && st == EMU_DONE) {
+    emu_stack_current(e, f->stack.size, &old);
+    while (count-- != 0 && f->stack.status == EMU_DONE) {
         struct emu_stack item = old;
-        u64 value;
-        emu_stack_skip(&item, (u64)count * size);
-        st = emu_stack_pop(e, &item, size, &value);
-        if (st == EMU_DONE)
-            st = emu_frame_push(e, f, size, value);
+        emu_stack_skip(&item, (u64)count * item.size);
+        u64 value = emu_stack_pop(e, &item);
+        f->stack.status = item.status;
+        if (item.status == EMU_DONE)
+            emu_frame_push(e, f, value);
     }
-    return st;
-}
-
-/* CALL through a gate to a more privileged level: the stack changes. */
-static enum emu_status call_inner(struct emu *e, const struct descriptor *code, u64 offset,
-                                  unsigned size, unsigned parameters)
-{
-    struct x86_state *s = e->state;
-    struct segment cs = emu_desc_segment(code);
-    unsigned cpl = desc_dpl(code);
-    struct emu_frame f;
-
-    f.count = 0;
-    emu_need(e, STATE_SEG(SEG_SS));
-    enum emu_status st = emu_stack_of_tss(e, cpl, 0, &f.stack);
-    if (st == EMU_DONE)
-        st = emu_frame_push(e, &f, size, s->seg[SEG_SS].selector);
-    if (st == EMU_DONE)
-        st = emu_frame_push(e, &f, size, s->gpr[RSP]);
-    if (st == EMU_DONE)
-        st = copy_parameters(e, &f, size, parameters);
-    if (st == EMU_DONE)
-        st = push_return(e, &f, size);
-    if (st != EMU_DONE)
-        return st;
-    if (!emu_code_holds(e, &cs, offset))
-        return emu_gp(e, 0);
-    emu_frame_store(e, &f);
-    emu_set_segment(e, SEG_SS, &f.stack.ss);
-    emu_set_sp(e, f.stack.width, f.stack.sp);
-    emu_set_code(e, &cs, cpl, offset);
-    return EMU_DONE;
 }
 
 /* Call gate, SDM vol. 3A, 5.8.3 and 5.8.4; of 16 bytes in IA-32e mode, 5.8.3.1. */
-static enum emu_status far_gate(struct emu *e, struct descriptor *gate, bool call)
+static enum emu_status far_gate(struct emu *e, struct descriptor *d, bool call)
 {
-    bool long_mode = emu_long_mode(e->state);
-    unsigned size = long_mode ? 8 : desc_system_type(gate) == TYPE_CALL ? 4 : 2;
-    unsigned cpl = emu_cpl(e);
-    struct far_target t = {.selector = (u16)bits_get(gate->low, 31, 16), .call = call};
-    struct descriptor code;
+    struct emu_frame f;
+    struct segment cs;
+    unsigned level;
 
-    enum emu_status st = emu_desc_widen(e, VECTOR_GP, gate);
-    if (st != EMU_DONE)
-        return st;
-    if (!(gate->access & SEG_P))
-        return emu_raise_selector(e, VECTOR_NP, gate->selector);
-    t.offset = bits_get(gate->low, 15, 0);
-    if (size > 2)
-        t.offset |= bits_get(gate->low, 63, 48) << 16 | gate->high << 32;
-
-    st = emu_fetch_code(e, t.selector, &code);
-    if (st != EMU_DONE)
-        return st;
-    unsigned dpl = desc_dpl(&code);
-    bool same = desc_is_conforming(&code) || dpl == cpl;
-    if (dpl > cpl || (!call && !same) || (long_mode && !(code.access & SEG_L)))
-        return emu_raise_selector(e, VECTOR_GP, t.selector);
-    if (!(code.access & SEG_P))
-        return emu_raise_selector(e, VECTOR_NP, t.selector);
-    st = emu_desc_accessed(e, &code);
-    if (st != EMU_DONE)
-        return st;
-    if (!same)
-        return call_inner(e, &code, t.offset, size,
-                          long_mode ? 0 : (unsigned)bits_get(gate->low, 36, 32));
-    struct segment cs = emu_desc_segment(&code);
-    return far_same_level(e, &cs, &t, size);
+    TRY(emu_desc_widen(e, VECTOR_GP, d));
+    if (!(d->access & SEG_P))
+        return emu_raise_selector(e, VECTOR_NP, d->selector);
+    struct emu_gate g = emu_gate_of(e, d);
+    TRY(emu_gate_open(e, &g, call ? USE_GATE : USE_JMP_GATE, &cs, &level, &f));
+    if (level != emu_cpl(e)) {
+        emu_frame_push_selector(e, &f, SEG_SS);
+        emu_frame_push(e, &f, e->state->gpr[RSP]);
+        if (g.size != 8)
+            copy_parameters(e, &f, (unsigned)bits_get(d->low, 36, 32));
+    }
+    if (call) {
+        emu_frame_push_selector(e, &f, SEG_CS);
+        emu_frame_push(e, &f, e->state->rip);
+    }
+    return emu_transfer(e, &f, &cs, level, g.offset, 0);
 }
 
 /* A selector that names no code segment: a call gate, a task gate or a TSS. */
@@ -149,11 +100,11 @@ static enum emu_status far_system(struct emu *e, struct descriptor *d, bool call
 {
     static const u16 legacy =
         BIT(TYPE_CALL16) | BIT(TYPE_CALL) | BIT(TYPE_TASK_GATE) | BIT(TYPE_TSS16) | BIT(TYPE_TSS);
-    unsigned type = desc_system_type(d);
+    unsigned type = system_type(d->access), dpl = access_dpl(d->access);
     u16 allowed = emu_long_mode(e->state) ? BIT(TYPE_CALL) : legacy;
     u16 tss = d->selector;
 
-    if (!(allowed & BIT(type)) || desc_dpl(d) < emu_cpl(e) || desc_dpl(d) < (d->selector & 3u))
+    if (!(allowed & BIT(type)) || dpl < emu_cpl(e) || dpl < (d->selector & 3u))
         return emu_raise_selector(e, VECTOR_GP, d->selector);
     if (type == TYPE_CALL || type == TYPE_CALL16)
         return far_gate(e, d, call);
@@ -165,90 +116,51 @@ static enum emu_status far_system(struct emu *e, struct descriptor *d, bool call
     return emu_task_switch(e, tss, call ? EMU_TASK_CALL : EMU_TASK_JMP, NULL, 0);
 }
 
-/* The whole of JMP and CALL. */
-static enum emu_status far_transfer(struct emu *e, const struct insn *i, bool call)
+/* ---- JMP and CALL ----------------------------------------------------------------------- */
+
+static enum emu_status far_branch(struct emu *e, const struct insn *i, bool call)
 {
-    struct far_target t = {.call = call};
+    u64 offset = i->imm & mask_bytes(i->opsize);
+    u16 selector = (u16)i->imm2;
     struct descriptor d;
+    struct emu_frame f;
     struct segment cs;
 
-    enum emu_status st = far_operand(e, i, &t);
-    if (st != EMU_DONE)
-        return st;
+    if (i->opcode == 0xff)
+        TRY(emu_read_far(e, i, &offset, &selector));
     if (!emu_in_protected(e->state)) {
-        cs = emu_real_code(e, t.selector);
-        return far_same_level(e, &cs, &t, i->opsize);
+        cs = emu_real_code(e, selector);
+    } else {
+        if (selector_is_null(selector))
+            return emu_gp(e, 0);
+        TRY(emu_desc_fetch(e, selector, VECTOR_GP, &d));
+        if (!(d.access & SEG_S))
+            return far_system(e, &d, call);
+        TRY(emu_take_segment(e, selector, USE_BRANCH, emu_cpl(e), VECTOR_GP, &cs));
     }
-    if (selector_is_null(t.selector))
-        return emu_gp(e, 0);
-    st = emu_desc_fetch(e, t.selector, VECTOR_GP, &d);
-    if (st != EMU_DONE)
-        return st;
-    if (!(d.access & SEG_S))
-        return far_system(e, &d, call);
-
-    st = emu_fetch_code(e, t.selector, &d);
-    if (st != EMU_DONE)
-        return st;
-    unsigned cpl = emu_cpl(e), dpl = desc_dpl(&d);
-    if (desc_is_conforming(&d) ? dpl > cpl : (t.selector & 3u) > cpl || dpl != cpl)
-        return emu_raise_selector(e, VECTOR_GP, t.selector);
-    if (!(d.access & SEG_P))
-        return emu_raise_selector(e, VECTOR_NP, t.selector);
-    st = emu_desc_accessed(e, &d);
-    if (st != EMU_DONE)
-        return st;
-    cs = emu_desc_segment(&d);
-    return far_same_level(e, &cs, &t, i->opsize);
+    emu_frame_begin(e, i->opsize, &f);
+    if (call) {
+        emu_frame_push_selector(e, &f, SEG_CS);
+        emu_frame_push(e, &f, e->state->rip);
+    }
+    return emu_transfer(e, &f, &cs, emu_cpl(e), offset, 0);
 }
 
-enum emu_status op_jmp_far(struct emu *e, const struct insn *i)
-{
-    return far_transfer(e, i, false);
-}
+enum emu_status op_jmp_far(struct emu *e, const struct insn *i) { return far_branch(e, i, false); }
 
-enum emu_status op_call_far(struct emu *e, const struct insn *i)
-{
-    return far_transfer(e, i, true);
-}
+enum emu_status op_call_far(struct emu *e, const struct insn *i) { return far_branch(e, i, true); }
 
 /* ---- return --------------------------------------------------------------------------------- */
 
-/* The stack segment a return to level rpl brings; null is good for 64-bit code below level 3. */
-static enum emu_status return_stack(struct emu *e, u16 selector, unsigned rpl, bool to_64bit,
-                                    struct segment *ss)
-{
-    struct descriptor d;
-
-    if (selector_is_null(selector)) {
-        if (!to_64bit || rpl == 3 || (selector & 3u) != rpl)
-            return emu_gp(e, 0);
-        *ss = emu_null_stack(rpl);
-        return EMU_DONE;
-    }
-    enum emu_status st = emu_desc_fetch(e, selector, VECTOR_GP, &d);
-    if (st != EMU_DONE)
-        return st;
-    if ((selector & 3u) != rpl || desc_dpl(&d) != rpl || !desc_is_writable(&d))
-        return emu_raise_selector(e, VECTOR_GP, selector);
-    if (!(d.access & SEG_P))
-        return emu_raise_selector(e, VECTOR_SS, selector);
-    st = emu_desc_accessed(e, &d);
-    *ss = emu_desc_segment(&d);
-    return st;
-}
-
-/* Segments the outer level may not use become null, SDM vol. 3A, 5.8.6. */
-static void null_inner_segments(struct emu *e, unsigned cpl)
+/* Segments the outer level may not use, SDM vol. 3A, 5.8.6. */
+void emu_null_segments(struct emu *e, unsigned cpl)
 {
     static const enum seg data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 
     for (unsigned k = 0; k < ARRAY_SIZE(data); k++) {
         emu_need(e, STATE_SEG(data[k]));
         struct segment g = e->state->seg[data[k]];
-        bool conforming =
-            (g.access & (TYPE_CODE | TYPE_CONFORMING)) == (TYPE_CODE | TYPE_CONFORMING);
-        if ((g.access & SEG_UNUSABLE) || conforming || (g.access >> SEG_DPL_SHIFT & 3) >= cpl)
+        if ((g.access & SEG_UNUSABLE) || is_conforming(g.access) || access_dpl(g.access) >= cpl)
             continue;
         g.access |= SEG_UNUSABLE;
         g.selector = 0;
@@ -256,18 +168,24 @@ static void null_inner_segments(struct emu *e, unsigned cpl)
     }
 }
 
-/* The code segment a return goes to: RPL says to which level. */
-static enum emu_status return_code(struct emu *e, u16 selector, struct descriptor *d)
+void emu_return_flags(struct emu *e, const struct far_return *r)
 {
-    unsigned rpl = selector & 3;
+    if (r->change == 0)
+        return;
+    emu_set_rflags(e, (e->state->rflags & ~r->change) | (r->flags & r->change));
+    e->step.keep_rf = r->stack.size > 2;
+}
 
-    enum emu_status st = emu_fetch_code(e, selector, d);
-    if (st != EMU_DONE)
-        return st;
-    if (rpl < emu_cpl(e) || (desc_is_conforming(d) ? desc_dpl(d) > rpl : desc_dpl(d) != rpl))
-        return emu_raise_selector(e, VECTOR_GP, selector);
-    if (!(d->access & SEG_P))
-        return emu_raise_selector(e, VECTOR_NP, selector);
+/* In real and virtual-8086 mode. */
+static enum emu_status return_8086(struct emu *e, struct far_return *r)
+{
+    struct segment cs = emu_real_code(e, r->cs);
+
+    if (!emu_code_holds(e, &cs, r->rip))
+        return emu_gp(e, 0);
+    emu_set_sp(e, r->stack.width, r->stack.sp + r->release);
+    emu_return_flags(e, r);
+    emu_set_code(e, &cs, 0, r->rip);
     return EMU_DONE;
 }
 
@@ -275,65 +193,46 @@ enum emu_status emu_far_return(struct emu *e, struct far_return *r)
 {
     unsigned cpl = emu_cpl(e), rpl = r->cs & 3;
     bool outer = rpl > cpl;
-    bool take_stack = outer || (r->iret && emu_in_64bit(e->state));
+    bool take_stack = outer || (r->change != 0 && emu_in_64bit(e->state));
     struct descriptor d;
     struct segment ss;
-    u64 sp, selector;
+    u64 sp = 0;
 
-    enum emu_status st = return_code(e, r->cs, &d);
-    if (st != EMU_DONE)
-        return st;
+    if (!emu_in_protected(e->state))
+        return return_8086(e, r);
+    TRY(emu_fetch_segment(e, r->cs, USE_RETURN, cpl, VECTOR_GP, &d));
     emu_stack_skip(&r->stack, r->release);
     if (take_stack) {
-        st = emu_stack_pop(e, &r->stack, r->size, &sp);
-        if (st == EMU_DONE)
-            st = emu_stack_pop(e, &r->stack, r->size, &selector);
-        if (st == EMU_DONE)
-            st = return_stack(e, (u16)selector, rpl, emu_long_mode(e->state) && (d.access & SEG_L),
-                              &ss);
-        if (st != EMU_DONE)
-            return st;
+        bool code64 = emu_long_mode(e->state) && (d.access & SEG_L);
+        sp = emu_stack_pop(e, &r->stack);
+        u16 selector = (u16)emu_stack_pop(e, &r->stack);
+        TRY(r->stack.status);
+        TRY(emu_take_segment(e, selector, code64 ? USE_STACK64 : USE_STACK, rpl, VECTOR_GP, &ss));
     }
-    st = emu_desc_accessed(e, &d);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_desc_mark(e, &d, TYPE_ACCESSED, true));
     struct segment cs = emu_desc_segment(&d);
     if (!emu_code_holds(e, &cs, r->rip))
         return emu_gp(e, 0);
-    if (r->iret)
-        emu_iret_flags(e, cpl, r->size, r->flags);
+    emu_return_flags(e, r);
+    emu_set_code(e, &cs, rpl, r->rip);
     if (take_stack) {
         emu_set_segment(e, SEG_SS, &ss);
-        unsigned width = emu_long_mode(e->state) && (cs.access & SEG_L) ? 8
-                         : ss.access & SEG_DB                           ? 4
-                                                                        : 2;
-        emu_set_sp(e, width, sp + r->release);
+        emu_set_sp(e, emu_stack_width(e), sp + r->release);
     } else {
         emu_set_sp(e, r->stack.width, r->stack.sp);
     }
-    emu_set_code(e, &cs, rpl, r->rip);
     if (outer)
-        null_inner_segments(e, rpl);
+        emu_null_segments(e, rpl);
     return EMU_DONE;
 }
 
 enum emu_status op_ret_far(struct emu *e, const struct insn *i)
 {
-    struct far_return r = {.size = i->opsize, .release = i->opcode == 0xca ? (u16)i->imm : 0};
-    u64 selector;
+    struct far_return r = {.release = i->opcode == 0xca ? (u16)i->imm : 0};
 
-    emu_stack_current(e, &r.stack);
-    enum emu_status st = emu_stack_pop(e, &r.stack, r.size, &r.rip);
-    if (st == EMU_DONE)
-        st = emu_stack_pop(e, &r.stack, r.size, &selector);
-    if (st != EMU_DONE)
-        return st;
-    r.cs = (u16)selector;
-    if (emu_in_protected(e->state))
-        return emu_far_return(e, &r);
-    struct segment cs = emu_real_code(e, r.cs);
-    st = far_go(e, &cs, r.rip, NULL);
-    if (st == EMU_DONE)
-        emu_set_sp(e, r.stack.width, r.stack.sp + r.release);
-    return st;
+    emu_stack_current(e, i->opsize, &r.stack);
+    r.rip = emu_stack_pop(e, &r.stack);
+    r.cs = (u16)emu_stack_pop(e, &r.stack);
+    TRY(r.stack.status);
+    return emu_far_return(e, &r);
 }

@@ -571,7 +571,10 @@ enum emu_status emu_push(struct emu *e, const struct insn *i, unsigned size, u64
  * emu_pop_commit, which adds `bytes` to the stack pointer.
  */
 enum emu_status emu_peek(struct emu *e, const struct insn *i, u64 skip, unsigned size, u64 *value);
-void emu_pop_commit(struct emu *e, const struct insn *i, u64 bytes);
+static inline void emu_pop_commit(struct emu *e, const struct insn *i, u64 bytes)
+{
+    emu_set_sp(e, emu_stack_size(e, i), e->state->gpr[RSP] + bytes);
+}
 
 /* ---- native.c: may x87, MMX, SSE, AVX state be used by this instruction?  Else #UD or #NM. --- */
 enum emu_status emu_check_vector(struct emu *e, const struct insn *i);
@@ -641,15 +644,14 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     /* event.c */ \
     X(op_int) X(op_int3) X(op_int1) X(op_into) X(op_iret) \
     /* system.c: 0F 00, 0F 01 */ \
-    X(op_sldt) X(op_str) X(op_lldt) X(op_ltr) X(op_verr) X(op_verw) X(op_sgdt) X(op_sidt) \
-    X(op_lgdt) X(op_lidt) X(op_smsw) X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_rdtscp) \
-    X(op_monitor) X(op_mwait) X(op_clac) X(op_stac) X(op_xgetbv) X(op_xsetbv) X(op_vmcall) \
-    X(op_rdpkru) X(op_wrpkru) \
+    X(op_store_selector) X(op_load_system) X(op_store_table) X(op_load_table) X(op_smsw) \
+    X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_monitor) X(op_mwait) X(op_set_ac) X(op_xgetbv) \
+    X(op_xsetbv) X(op_rdpkru) X(op_wrpkru) \
     /* system.c: the rest of 0F, and F4 */ \
-    X(op_lar) X(op_lsl) X(op_syscall) X(op_sysret) X(op_sysenter) X(op_sysexit) X(op_clts) \
-    X(op_invd) X(op_wbinvd) X(op_mov_from_cr) X(op_mov_to_cr) X(op_mov_from_dr) X(op_mov_to_dr) \
-    X(op_rdmsr) X(op_wrmsr) X(op_rdtsc) X(op_rdpmc) X(op_cpuid) X(op_invpcid) X(op_rsm) \
-    X(op_rdpid) X(op_rdfsbase) X(op_rdgsbase) X(op_wrfsbase) X(op_wrgsbase) X(op_hlt) \
+    X(op_special) X(op_probe) X(op_syscall) X(op_sysret) X(op_sysenter) X(op_sysexit) X(op_clts) \
+    X(op_mov_from_cr) X(op_mov_to_cr) X(op_mov_from_dr) X(op_mov_to_dr) X(op_rdmsr) X(op_wrmsr) \
+    X(op_rdtsc) X(op_rdpmc) X(op_cpuid) X(op_invpcid) X(op_rdpid) X(op_read_base) \
+    X(op_write_base) X(op_hlt) \
     /* emulator.c */ \
     X(op_unimplemented) X(op_ud) X(op_nop) \
     /* alu.c */ \
@@ -706,6 +708,8 @@ enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothi
                    NATIVE_STORE = 8,  /* x87: the memory operand is written */
                    NATIVE_NOWAIT = 16 /* x87: a pending exception does not matter */
 };
+enum table_op { TABLE_GDT, TABLE_IDT };
+enum probe_op { PROBE_LAR, PROBE_LSL, PROBE_VERR, PROBE_VERW };
 enum loop_op { LOOP_NE, LOOP_E, LOOP_ALWAYS };
 
 #endif

@@ -16,82 +16,140 @@ static gva_t table_address(const struct x86_state *s, u64 at)
     return GVA(emu_long_mode(s) ? at : (u32)at);
 }
 
-/* The table a selector points into; false: beyond its limit (an unusable LDT has none). */
-static bool table_of(struct emu *e, u16 selector, unsigned last, u64 *base)
+/* Read 8 bytes, `at` bytes into the descriptor; an unusable LDT has none. */
+static enum emu_status table_read(struct emu *e, u16 selector, unsigned at, enum vector vector,
+                                  gva_t *where, u64 *value)
 {
     const struct x86_state *s = e->state;
+    const struct segment *ldt = &s->seg[SEG_LDTR];
+    struct table_reg table;
+    bool local = selector & 4;
 
-    if (selector & 4) {
-        emu_need(e, STATE_SEG(SEG_LDTR));
-        *base = s->seg[SEG_LDTR].base;
-        return !(s->seg[SEG_LDTR].access & SEG_UNUSABLE) && last <= s->seg[SEG_LDTR].limit;
-    }
-    emu_need(e, STATE_GDTR);
-    *base = s->gdtr.base;
-    return last <= s->gdtr.limit;
+    emu_need(e, local ? STATE_SEG(SEG_LDTR) : STATE_GDTR);
+    table = local ? (struct table_reg){ldt->base, ldt->limit} : s->gdtr;
+    if ((local && (ldt->access & SEG_UNUSABLE)) || (selector | 7u) + at > table.limit)
+        return emu_raise_selector(e, vector, selector);
+    *where = table_address(s, table.base + (selector & 0xfff8u) + at);
+    return emu_read_linear(e, *where, value, 8, EMU_IMPLICIT);
 }
 
 enum emu_status emu_desc_fetch(struct emu *e, u16 selector, enum vector vector,
                                struct descriptor *d)
 {
-    u64 base;
-
-    if (!table_of(e, selector, selector | 7u, &base))
-        return emu_raise_selector(e, vector, selector);
     d->selector = selector;
-    d->at = table_address(e->state, base + (selector & 0xfff8u));
     d->high = 0;
-    enum emu_status st = emu_read_linear(e, d->at, &d->low, 8, EMU_IMPLICIT);
+    TRY(table_read(e, selector, 0, vector, &d->at, &d->low));
     d->access = (u32)(d->low >> 40) & 0xf0ff;
-    return st;
+    return EMU_DONE;
 }
 
 enum emu_status emu_desc_widen(struct emu *e, enum vector vector, struct descriptor *d)
 {
-    u64 base;
+    gva_t at;
 
     if (!emu_long_mode(e->state))
         return EMU_DONE;
-    if (!table_of(e, d->selector, (d->selector | 7u) + 8, &base))
-        return emu_raise_selector(e, vector, d->selector);
-    gva_t at = table_address(e->state, d->at.v + 8);
-    enum emu_status st = emu_read_linear(e, at, &d->high, 8, EMU_IMPLICIT);
-    if (st == EMU_DONE && bits_get(d->high, 44, 40) != 0) /* a type where there must be none */
-        return emu_raise_selector(e, vector, d->selector);
-    return st;
+    TRY(table_read(e, d->selector, 8, vector, &at, &d->high));
+    /* no type where there must be none */
+    return bits_get(d->high, 44, 40) == 0 ? EMU_DONE : emu_raise_selector(e, vector, d->selector);
 }
 
-/* Change the access byte in the table, atomically where it is RAM: other CPUs use it, too. */
-static enum emu_status desc_change(struct emu *e, const struct descriptor *d, u8 set, u8 clear)
+enum emu_status emu_fetch_system(struct emu *e, u16 selector, u16 types, enum vector vector,
+                                 enum vector absent, struct descriptor *d)
 {
-    struct emu_span span;
-
-    enum emu_status st = emu_map(e, GVA(d->at.v + 5), 1, EMU_WRITE | EMU_IMPLICIT, &span);
-    if (st != EMU_DONE)
-        return st;
-    if (span.host[0] != NULL) {
-        if (set != 0)
-            (void)__atomic_fetch_or(span.host[0], set, __ATOMIC_SEQ_CST);
-        if (clear != 0)
-            (void)__atomic_fetch_and(span.host[0], (u8)~clear, __ATOMIC_SEQ_CST);
-        return EMU_DONE;
-    }
-    emu_span_store(e, &span, (emu_span_load(e, &span) | set) & ~(u64)clear);
+    if (selector_is_null(selector) || (selector & 4))
+        return emu_raise_selector(e, vector, selector);
+    TRY(emu_desc_fetch(e, selector, vector, d));
+    if (!(types & BIT(system_type(d->access))))
+        return emu_raise_selector(e, vector, selector);
+    if (!(d->access & SEG_P))
+        return emu_raise_selector(e, absent, selector);
+    TRY(emu_desc_widen(e, vector, d));
+    if (!emu_canonical(e, emu_desc_segment(d).base))
+        return emu_raise_selector(e, vector, selector);
     return EMU_DONE;
 }
 
-enum emu_status emu_desc_accessed(struct emu *e, struct descriptor *d)
+/* Type, DPL and RPL rules: SDM vol. 3A, 5.5 to 5.8; vol. 2, CALL, INT, IRET, JMP, MOV, RET. */
+static bool is_allowed(const struct emu *e, const struct descriptor *d, enum segment_use use,
+                       unsigned level)
 {
-    if (d->access & TYPE_ACCESSED)
-        return EMU_DONE;
-    d->access |= TYPE_ACCESSED;
-    return desc_change(e, d, TYPE_ACCESSED, 0);
+    unsigned rpl = d->selector & 3, dpl = access_dpl(d->access);
+    bool conforming = is_conforming(d->access), code64 = d->access & SEG_L;
+
+    if (use >= USE_BRANCH) {
+        bool both = emu_long_mode(e->state) && code64 && (d->access & SEG_DB);
+        bool gate = use >= USE_JMP_GATE;
+        if (!is_code(d->access) || both || (gate && emu_long_mode(e->state) && !code64))
+            return false;
+    }
+    switch (use) {
+    case USE_DATA:
+        if (!(d->access & SEG_S) || (is_code(d->access) && !(d->access & TYPE_WRITABLE)))
+            return false;
+        return conforming || (rpl <= dpl && level <= dpl);
+    case USE_STACK:
+    case USE_STACK64: return is_writable(d->access) && rpl == level && dpl == level;
+    case USE_BRANCH: return conforming ? dpl <= level : rpl <= level && dpl == level;
+    case USE_RETURN: return rpl >= level && (conforming ? dpl <= rpl : dpl == rpl);
+    case USE_JMP_GATE: return conforming ? dpl <= level : dpl == level;
+    case USE_GATE: break;
+    }
+    return dpl <= level;
 }
 
-enum emu_status emu_desc_busy(struct emu *e, struct descriptor *d, bool busy)
+enum emu_status emu_fetch_segment(struct emu *e, u16 selector, enum segment_use use, unsigned level,
+                                  enum vector vector, struct descriptor *d)
 {
-    d->access = busy ? d->access | TYPE_BUSY : d->access & ~TYPE_BUSY;
-    return desc_change(e, d, busy ? TYPE_BUSY : 0, busy ? 0 : TYPE_BUSY);
+    bool stack = use == USE_STACK || use == USE_STACK64;
+
+    if (selector_is_null(selector))
+        return emu_raise_selector(e, vector, 0);
+    TRY(emu_desc_fetch(e, selector, vector, d));
+    if (!is_allowed(e, d, use, level))
+        return emu_raise_selector(e, vector, selector);
+    if (!(d->access & SEG_P))
+        return emu_raise_selector(e, stack ? VECTOR_SS : VECTOR_NP, selector);
+    return EMU_DONE;
+}
+
+static struct segment null_segment(u16 selector, unsigned level)
+{
+    return (struct segment){.access = SEG_UNUSABLE | level << SEG_DPL_SHIFT, .selector = selector};
+}
+
+enum emu_status emu_take_segment(struct emu *e, u16 selector, enum segment_use use, unsigned level,
+                                 enum vector vector, struct segment *g)
+{
+    struct descriptor d;
+
+    if (selector_is_null(selector) &&
+        (use == USE_DATA || (use == USE_STACK64 && level < 3 && selector == level))) {
+        *g = null_segment(selector, level);
+        return EMU_DONE;
+    }
+    TRY(emu_fetch_segment(e, selector, use, level, vector, &d));
+    TRY(emu_desc_mark(e, &d, TYPE_ACCESSED, true));
+    *g = emu_desc_segment(&d);
+    return EMU_DONE;
+}
+
+/* Atomically where the table is RAM: other CPUs use it, too. */
+enum emu_status emu_desc_mark(struct emu *e, struct descriptor *d, u8 bit, bool on)
+{
+    struct emu_span span;
+
+    if (!(d->access & bit) == !on)
+        return EMU_DONE;
+    d->access ^= bit;
+    TRY(emu_map(e, GVA(d->at.v + 5), 1, EMU_WRITE | EMU_IMPLICIT, &span));
+    if (span.host[0] == NULL)
+        emu_span_store(e, &span, emu_span_load(e, &span) ^ bit);
+    else if (on)
+        (void)__atomic_fetch_or(span.host[0], bit, __ATOMIC_SEQ_CST);
+    else
+        (void)__atomic_fetch_and(span.host[0], (u8)~bit, __ATOMIC_SEQ_CST);
+    return EMU_DONE;
 }
 
 struct segment emu_desc_segment(const struct descriptor *d)
@@ -129,11 +187,6 @@ void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip
     e->state->dirty |= STATE_RIP;
 }
 
-struct segment emu_null_stack(unsigned cpl)
-{
-    return (struct segment){.access = SEG_UNUSABLE | cpl << SEG_DPL_SHIFT, .selector = (u16)cpl};
-}
-
 bool emu_code_holds(const struct emu *e, const struct segment *cs, u64 rip)
 {
     if (emu_long_mode(e->state) && (cs->access & SEG_L))
@@ -162,105 +215,50 @@ struct segment emu_real_code(struct emu *e, u16 selector)
     return e->state->cr0 & CR0_PE ? emu_segment_vm86(selector) : real_segment(e, SEG_CS, selector);
 }
 
-enum emu_status emu_fetch_code(struct emu *e, u16 selector, struct descriptor *d)
-{
-    if (selector_is_null(selector))
-        return emu_gp(e, 0);
-    enum emu_status st = emu_desc_fetch(e, selector, VECTOR_GP, d);
-    if (st != EMU_DONE)
-        return st;
-    bool both = emu_long_mode(e->state) && (d->access & SEG_L) && (d->access & SEG_DB);
-    return desc_is_code(d) && !both ? EMU_DONE : emu_raise_selector(e, VECTOR_GP, selector);
-}
-
 /* ---- loading a segment register ----------------------------------------------------------- */
 
-/* A null selector: SS only in 64-bit mode below level 3 (SDM vol. 2B, MOV). */
-static enum emu_status load_null(struct emu *e, enum seg seg, u16 selector)
+enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector)
 {
-    struct segment g = {.access = SEG_UNUSABLE, .selector = selector};
+    const struct x86_state *s = e->state;
+    struct segment g;
 
-    if (seg == SEG_SS) {
-        unsigned cpl = emu_cpl(e);
-        if (!emu_in_64bit(e->state) || cpl == 3 || (selector & 3) != cpl)
-            return emu_gp(e, 0);
-        g.access |= cpl << SEG_DPL_SHIFT;
+    if (emu_in_protected(s)) {
+        enum segment_use stack = emu_in_64bit(s) ? USE_STACK64 : USE_STACK;
+        enum segment_use use = seg == SEG_SS ? stack : USE_DATA;
+        TRY(emu_take_segment(e, selector, use, emu_cpl(e), VECTOR_GP, &g));
+    } else {
+        g = s->cr0 & CR0_PE ? emu_segment_vm86(selector) : real_segment(e, seg, selector);
     }
     emu_set_segment(e, seg, &g);
     return EMU_DONE;
 }
 
-static bool stack_allowed(const struct descriptor *d, unsigned cpl)
+static enum emu_status load_with_shadow(struct emu *e, enum seg seg, u64 selector)
 {
-    return (d->selector & 3u) == cpl && desc_is_writable(d) && desc_dpl(d) == cpl;
-}
-
-static bool data_allowed(const struct descriptor *d, unsigned cpl)
-{
-    unsigned rpl = d->selector & 3;
-
-    if (!(d->access & SEG_S) || (desc_is_code(d) && !(d->access & TYPE_WRITABLE)))
-        return false;
-    return desc_is_conforming(d) || (rpl <= desc_dpl(d) && cpl <= desc_dpl(d));
-}
-
-enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector)
-{
-    const struct x86_state *s = e->state;
-    struct descriptor d;
-    struct segment g;
-
-    if (!emu_in_protected(s)) {
-        g = s->cr0 & CR0_PE ? emu_segment_vm86(selector) : real_segment(e, seg, selector);
-        emu_set_segment(e, seg, &g);
-        return EMU_DONE;
-    }
-    if (selector_is_null(selector))
-        return load_null(e, seg, selector);
-    enum emu_status st = emu_desc_fetch(e, selector, VECTOR_GP, &d);
-    if (st != EMU_DONE)
-        return st;
-    if (seg == SEG_SS ? !stack_allowed(&d, emu_cpl(e)) : !data_allowed(&d, emu_cpl(e)))
-        return emu_raise_selector(e, VECTOR_GP, selector);
-    if (!(d.access & SEG_P))
-        return emu_raise_selector(e, seg == SEG_SS ? VECTOR_SS : VECTOR_NP, selector);
-    st = emu_desc_accessed(e, &d);
-    if (st != EMU_DONE)
-        return st;
-    g = emu_desc_segment(&d);
-    emu_set_segment(e, seg, &g);
+    TRY(emu_load_segment(e, seg, (u16)selector));
+    if (seg == SEG_SS)
+        e->step.shadow = BLOCKED_BY_MOV_SS;
     return EMU_DONE;
 }
 
 /* MOV Sreg, r/m16. */
 enum emu_status op_mov_to_sreg(struct emu *e, const struct insn *i)
 {
-    enum seg seg = (enum seg)(i->reg & 7);
     u64 selector;
 
-    enum emu_status st = emu_read_rm(e, i, 2, &selector);
-    if (st == EMU_DONE)
-        st = emu_load_segment(e, seg, (u16)selector);
-    if (st == EMU_DONE && seg == SEG_SS)
-        e->step.shadow = BLOCKED_BY_MOV_SS;
-    return st;
+    TRY(emu_read_rm(e, i, 2, &selector));
+    return load_with_shadow(e, (enum seg)(i->reg & 7), selector);
 }
 
 /* POP Sreg.  The stack pointer moves by the width it had before SS changed. */
 enum emu_status op_pop_sreg(struct emu *e, const struct insn *i)
 {
-    enum seg seg = (enum seg)i->op->sub;
     unsigned width = emu_stack_size(e, i);
     u64 selector;
 
-    enum emu_status st = emu_peek(e, i, 0, i->opsize, &selector);
-    if (st == EMU_DONE)
-        st = emu_load_segment(e, seg, (u16)selector);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_peek(e, i, 0, i->opsize, &selector));
+    TRY(load_with_shadow(e, (enum seg)i->op->sub, selector));
     emu_set_sp(e, width, e->state->gpr[RSP] + i->opsize);
-    if (seg == SEG_SS)
-        e->step.shadow = BLOCKED_BY_MOV_SS;
     return EMU_DONE;
 }
 
@@ -270,39 +268,43 @@ enum emu_status op_load_far_pointer(struct emu *e, const struct insn *i)
     u64 offset;
     u16 selector;
 
-    enum emu_status st = emu_read_far(e, i, &offset, &selector);
-    if (st == EMU_DONE)
-        st = emu_load_segment(e, (enum seg)i->op->sub, selector);
-    if (st == EMU_DONE)
-        emu_set_gpr(e, i->reg, i->opsize, offset);
-    return st;
+    TRY(emu_read_far(e, i, &offset, &selector));
+    TRY(emu_load_segment(e, (enum seg)i->op->sub, selector));
+    emu_set_gpr(e, i->reg, i->opsize, offset);
+    return EMU_DONE;
 }
 
 /* ---- stacks ------------------------------------------------------------------------------- */
 
-void emu_stack_current(const struct emu *e, struct emu_stack *k)
+void emu_stack_current(const struct emu *e, unsigned size, struct emu_stack *k)
 {
-    const struct x86_state *s = e->state;
-
     emu_need(e, STATE_SEG(SEG_SS));
-    k->ss = s->seg[SEG_SS];
-    k->width = emu_in_64bit(s) ? 8 : k->ss.access & SEG_DB ? 4 : 2;
-    if (k->width == 8)
-        k->ss.base = 0;
-    k->sp = s->gpr[RSP] & mask_bytes(k->width);
-    k->foreign = false;
-    k->error = 0;
+    k->kind = STACK_CURRENT;
+    k->status = EMU_DONE;
+    k->size = (u8)size;
+    k->width = (u8)emu_stack_width(e);
+    k->sp = e->state->gpr[RSP] & mask_bytes(k->width);
 }
 
-static enum emu_status stack_map(struct emu *e, const struct emu_stack *k, unsigned size,
-                                 enum emu_access access, struct emu_span *span)
+static __attribute__((noinline)) enum emu_status other_stack_map(struct emu *e,
+                                                                 const struct emu_stack *k,
+                                                                 enum emu_access access,
+                                                                 struct emu_span *span)
 {
     gva_t gva;
 
-    if (!emu_segment_linear(e, &k->ss, k->width == 8, k->sp, size, access, &gva))
+    if (!emu_segment_linear(e, &k->ss, k->width == 8, k->sp, k->size, access, &gva))
         return emu_raise_selector(e, VECTOR_SS, k->error);
-    return k->foreign ? emu_map_as(e, gva, size, access, span)
-                      : emu_map(e, gva, size, access, span);
+    return k->kind == STACK_FOREIGN ? emu_map_as(e, gva, k->size, access, span)
+                                    : emu_map(e, gva, k->size, access, span);
+}
+
+static inline enum emu_status stack_map(struct emu *e, const struct emu_stack *k,
+                                        enum emu_access access, struct emu_span *span)
+{
+    if (likely(k->kind == STACK_CURRENT))
+        return emu_map_seg(e, SEG_SS, k->sp, k->size, access, span);
+    return other_stack_map(e, k, access, span);
 }
 
 void emu_stack_skip(struct emu_stack *k, u64 bytes)
@@ -310,86 +312,81 @@ void emu_stack_skip(struct emu_stack *k, u64 bytes)
     k->sp = (k->sp + bytes) & mask_bytes(k->width);
 }
 
-enum emu_status emu_stack_pop(struct emu *e, struct emu_stack *k, unsigned size, u64 *value)
+u64 emu_stack_pop(struct emu *e, struct emu_stack *k)
 {
     struct emu_span span;
-    enum emu_status st = stack_map(e, k, size, EMU_READ, &span);
 
-    if (st == EMU_DONE)
-        *value = emu_span_load(e, &span);
-    emu_stack_skip(k, size);
-    return st;
+    if (k->status == EMU_DONE)
+        k->status = stack_map(e, k, EMU_READ, &span);
+    emu_stack_skip(k, k->size);
+    return k->status == EMU_DONE ? emu_span_load(e, &span) : 0;
 }
 
-enum emu_status emu_frame_push(struct emu *e, struct emu_frame *f, unsigned size, u64 value)
+void emu_frame_begin(const struct emu *e, unsigned size, struct emu_frame *f)
 {
-    emu_stack_skip(&f->stack, -(u64)size);
+    emu_stack_current(e, size, &f->stack);
+    f->count = 0;
+}
+
+void emu_frame_push(struct emu *e, struct emu_frame *f, u64 value)
+{
+    emu_stack_skip(&f->stack, -(u64)f->stack.size);
+    if (f->stack.status != EMU_DONE)
+        return;
     f->value[f->count] = value;
-    return stack_map(e, &f->stack, size, EMU_WRITE, &f->span[f->count++]);
+    f->stack.status = stack_map(e, &f->stack, EMU_WRITE, &f->span[f->count++]);
 }
 
-void emu_frame_store(struct emu *e, const struct emu_frame *f)
+void emu_frame_push_selector(struct emu *e, struct emu_frame *f, enum seg seg)
 {
+    emu_need(e, STATE_SEG(seg));
+    emu_frame_push(e, f, e->state->seg[seg].selector);
+}
+
+enum emu_status emu_frame_commit(struct emu *e, const struct emu_frame *f)
+{
+    TRY(f->stack.status);
     for (unsigned i = 0; i < f->count; i++)
         emu_span_store(e, &f->span[i], f->value[i]);
+    emu_set_sp(e, f->stack.width, f->stack.sp);
+    return EMU_DONE;
+}
+
+enum emu_status emu_read_tss(struct emu *e, u32 at, void *buf, unsigned size, enum vector vector)
+{
+    const struct segment *tr = &e->state->seg[SEG_TR];
+
+    emu_need(e, STATE_SEG(SEG_TR));
+    if (at + size - 1 > tr->limit)
+        return emu_raise_selector(e, vector, vector == VECTOR_TS ? tr->selector : 0);
+    return emu_read_linear(e, table_address(e->state, tr->base + at), buf, size, EMU_IMPLICIT);
 }
 
 /* SS and the stack pointer for level dpl out of a 16- or 32-bit TSS. */
-static enum emu_status tss_stack(struct emu *e, unsigned dpl, u16 *ss, u64 *sp)
+static enum emu_status stack_of_legacy_tss(struct emu *e, unsigned dpl, struct emu_stack *k)
 {
-    const struct segment *tr = &e->state->seg[SEG_TR];
-    bool wide = tr->access & 8;
-    unsigned size = wide ? 4 : 2;
-    unsigned at = wide ? 4 + dpl * 8 : 2 + dpl * 4;
-    u8 raw[6];
+    emu_need(e, STATE_SEG(SEG_TR));
+    unsigned size = e->state->seg[SEG_TR].access & 8 ? 4 : 2;
+    u64 field = 0; /* the pointer, then SS */
 
-    if (at + size + 1 > tr->limit)
-        return emu_raise_selector(e, VECTOR_TS, tr->selector);
-    enum emu_status st = emu_read_linear(e, GVA((u32)(tr->base + at)), raw, size + 2, EMU_IMPLICIT);
-    *sp = 0;
-    memcpy(sp, raw, size);
-    memcpy(ss, raw + size, sizeof(*ss));
-    return st;
+    TRY(emu_read_tss(e, size + dpl * size * 2, &field, size + 2, VECTOR_TS));
+    k->sp = emu_low(field, size);
+    k->error = (u16)(field >> 8 * size);
+    TRY(emu_take_segment(e, k->error, USE_STACK, dpl, VECTOR_TS, &k->ss));
+    k->width = k->ss.access & SEG_DB ? 4 : 2;
+    k->sp &= mask_bytes(k->width);
+    return EMU_DONE;
 }
 
-static enum emu_status stack_of_tss64(struct emu *e, unsigned dpl, unsigned ist,
-                                      struct emu_stack *k)
+void emu_stack_of_tss(struct emu *e, unsigned dpl, unsigned ist, struct emu_stack *k)
 {
-    const struct segment *tr = &e->state->seg[SEG_TR];
-    unsigned at = ist != 0 ? 28 + ist * 8 : 4 + dpl * 8;
-
-    if (at + 7 > tr->limit)
-        return emu_raise_selector(e, VECTOR_TS, tr->selector);
-    k->ss = emu_null_stack(dpl);
+    k->kind = STACK_FOREIGN;
+    if (!emu_long_mode(e->state)) {
+        k->status = stack_of_legacy_tss(e, dpl, k);
+        return;
+    }
+    k->ss = null_segment((u16)dpl, dpl);
     k->width = 8;
     k->error = 0;
-    return emu_read_linear(e, GVA(tr->base + at), &k->sp, 8, EMU_IMPLICIT);
-}
-
-enum emu_status emu_stack_of_tss(struct emu *e, unsigned dpl, unsigned ist, struct emu_stack *k)
-{
-    struct descriptor d;
-    u16 ss;
-
-    emu_need(e, STATE_SEG(SEG_TR));
-    k->foreign = true;
-    if (emu_long_mode(e->state))
-        return stack_of_tss64(e, dpl, ist, k);
-    enum emu_status st = tss_stack(e, dpl, &ss, &k->sp);
-    if (st != EMU_DONE)
-        return st;
-    if (selector_is_null(ss))
-        return emu_raise_selector(e, VECTOR_TS, 0);
-    st = emu_desc_fetch(e, ss, VECTOR_TS, &d);
-    if (st != EMU_DONE)
-        return st;
-    if (!stack_allowed(&d, dpl))
-        return emu_raise_selector(e, VECTOR_TS, ss);
-    if (!(d.access & SEG_P))
-        return emu_raise_selector(e, VECTOR_SS, ss);
-    k->ss = emu_desc_segment(&d);
-    k->width = d.access & SEG_DB ? 4 : 2;
-    k->sp &= mask_bytes(k->width);
-    k->error = ss;
-    return emu_desc_accessed(e, &d);
+    k->status = emu_read_tss(e, ist != 0 ? 28 + ist * 8 : 4 + dpl * 8, &k->sp, 8, VECTOR_TS);
 }

@@ -39,17 +39,44 @@ static bool umip_forbids(const struct emu *e)
     return (e->state->cr4 & CR4_UMIP) && emu_cpl(e) != 0;
 }
 
+/* #UD without this bit of CR4, then #GP(0) if something else is not as it must be. */
+static enum emu_status demand(struct emu *e, u64 cr4_bit, bool proper)
+{
+    if (!(e->state->cr4 & cr4_bit))
+        return emu_ud(e);
+    return proper ? EMU_DONE : emu_gp(e, 0);
+}
+
+/* Those that only others know what to do of: op->sub is EMU_OP_*. */
+enum emu_status op_special(struct emu *e, const struct insn *i)
+{
+    return special(e, (enum emu_special)i->op->sub, 0, 0);
+}
+
 /* ---- GDTR, IDTR, LDTR, TR ------------------------------------------------------------------- */
 
-/* SGDT, SIDT: the whole base whatever the operand size. */
-static enum emu_status store_table(struct emu *e, const struct insn *i, const struct table_reg *t)
+/* The register that op->sub says. */
+static struct table_reg *table_register(struct emu *e, const struct insn *i)
 {
+    return i->op->sub == TABLE_GDT ? &e->state->gdtr : &e->state->idtr;
+}
+
+static u32 table_group(const struct insn *i)
+{
+    return i->op->sub == TABLE_GDT ? STATE_GDTR : STATE_IDTR;
+}
+
+/* SGDT, SIDT: the whole base whatever the operand size. */
+enum emu_status op_store_table(struct emu *e, const struct insn *i)
+{
+    const struct table_reg *t = table_register(e, i);
     struct emu_span span;
     u8 image[10];
 
-    enum emu_status st = emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), i->size, EMU_WRITE, &span);
-    if (st != EMU_DONE)
-        return st;
+    if (umip_forbids(e))
+        return emu_gp(e, 0);
+    emu_need(e, table_group(i));
+    TRY(emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), i->size, EMU_WRITE, &span));
     host_store(image, 2, t->limit);
     host_store(image + 2, 8, t->base);
     emu_span_write(e, &span, image);
@@ -57,139 +84,59 @@ static enum emu_status store_table(struct emu *e, const struct insn *i, const st
 }
 
 /* LGDT, LIDT: a 16-bit operand brings 24 bits of base. */
-static enum emu_status load_table(struct emu *e, const struct insn *i, struct table_reg *t,
-                                  enum state_group group)
+enum emu_status op_load_table(struct emu *e, const struct insn *i)
 {
     u8 image[10] = {0};
 
-    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), image, i->size, 0);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), image, i->size, 0));
     u64 base = host_load(image + 2, 8);
     if (i->mode != EMU_MODE_64 && i->opsize == 2)
         base &= 0xffffff;
     if (!emu_canonical(e, base))
         return emu_gp(e, 0);
-    t->limit = (u32)host_load(image, 2);
-    t->base = base;
-    e->state->valid |= group;
-    e->state->dirty |= group;
+    *table_register(e, i) = (struct table_reg){.base = base, .limit = (u32)host_load(image, 2)};
+    e->state->valid |= table_group(i);
+    e->state->dirty |= table_group(i);
     return EMU_DONE;
-}
-
-enum emu_status op_sgdt(struct emu *e, const struct insn *i)
-{
-    if (umip_forbids(e))
-        return emu_gp(e, 0);
-    emu_need(e, STATE_GDTR);
-    return store_table(e, i, &e->state->gdtr);
-}
-
-enum emu_status op_sidt(struct emu *e, const struct insn *i)
-{
-    if (umip_forbids(e))
-        return emu_gp(e, 0);
-    emu_need(e, STATE_IDTR);
-    return store_table(e, i, &e->state->idtr);
-}
-
-enum emu_status op_lgdt(struct emu *e, const struct insn *i)
-{
-    return load_table(e, i, &e->state->gdtr, STATE_GDTR);
-}
-
-enum emu_status op_lidt(struct emu *e, const struct insn *i)
-{
-    return load_table(e, i, &e->state->idtr, STATE_IDTR);
 }
 
 /* 16 bits to memory, a whole register otherwise. */
 static enum emu_status store_word(struct emu *e, const struct insn *i, u64 value)
 {
+    if (umip_forbids(e))
+        return emu_gp(e, 0);
     return emu_write_rm(e, i, insn_is_memory(i) ? 2 : i->opsize, value);
 }
 
-static enum emu_status store_selector(struct emu *e, const struct insn *i, enum seg seg)
+/* SLDT, STR. */
+enum emu_status op_store_selector(struct emu *e, const struct insn *i)
 {
-    if (umip_forbids(e))
-        return emu_gp(e, 0);
-    emu_need(e, STATE_SEG(seg));
-    return store_word(e, i, e->state->seg[seg].selector);
+    emu_need(e, STATE_SEG(i->op->sub));
+    return store_word(e, i, e->state->seg[i->op->sub].selector);
 }
 
-enum emu_status op_sldt(struct emu *e, const struct insn *i)
+/* LLDT, LTR: only the LDT may be none. */
+enum emu_status op_load_system(struct emu *e, const struct insn *i)
 {
-    return store_selector(e, i, SEG_LDTR);
-}
-
-enum emu_status op_str(struct emu *e, const struct insn *i) { return store_selector(e, i, SEG_TR); }
-
-/* Fetch the descriptor LLDT or LTR wants: in the GDT, of the right type, present, canonical. */
-static enum emu_status system_descriptor(struct emu *e, u16 selector, u16 types,
-                                         struct descriptor *d)
-{
-    if (selector & 4)
-        return emu_raise_selector(e, VECTOR_GP, selector);
-    enum emu_status st = emu_desc_fetch(e, selector, VECTOR_GP, d);
-    if (st != EMU_DONE)
-        return st;
-    if (!(types & BIT(desc_system_type(d))))
-        return emu_raise_selector(e, VECTOR_GP, selector);
-    if (!(d->access & SEG_P))
-        return emu_raise_selector(e, VECTOR_NP, selector);
-    st = emu_desc_widen(e, VECTOR_GP, d);
-    if (st == EMU_DONE && !emu_canonical(e, emu_desc_segment(d).base))
-        return emu_raise_selector(e, VECTOR_GP, selector);
-    return st;
-}
-
-enum emu_status op_lldt(struct emu *e, const struct insn *i)
-{
-    struct segment g = {.access = SEG_UNUSABLE};
+    enum seg seg = (enum seg)i->op->sub;
+    u16 tss = BIT(TYPE_TSS) | (emu_long_mode(e->state) ? 0 : BIT(TYPE_TSS16));
     struct descriptor d;
     u64 selector;
 
-    enum emu_status st = emu_read_rm(e, i, 2, &selector);
-    if (st != EMU_DONE)
-        return st;
-    g.selector = (u16)selector;
-    if (!selector_is_null(g.selector)) {
-        st = system_descriptor(e, g.selector, BIT(TYPE_LDT), &d);
-        if (st != EMU_DONE)
-            return st;
+    TRY(emu_read_rm(e, i, 2, &selector));
+    struct segment g = {.access = SEG_UNUSABLE, .selector = (u16)selector};
+    if (seg == SEG_TR || !selector_is_null(g.selector)) {
+        u16 types = seg == SEG_TR ? tss : BIT(TYPE_LDT);
+        TRY(emu_fetch_system(e, g.selector, types, VECTOR_GP, VECTOR_NP, &d));
+        if (seg == SEG_TR)
+            TRY(emu_desc_mark(e, &d, TYPE_BUSY, true));
         g = emu_desc_segment(&d);
     }
-    emu_set_segment(e, SEG_LDTR, &g);
-    return EMU_DONE;
-}
-
-enum emu_status op_ltr(struct emu *e, const struct insn *i)
-{
-    u16 types = BIT(TYPE_TSS) | (emu_long_mode(e->state) ? 0 : BIT(TYPE_TSS16));
-    struct descriptor d;
-    u64 selector;
-
-    enum emu_status st = emu_read_rm(e, i, 2, &selector);
-    if (st != EMU_DONE)
-        return st;
-    if (selector_is_null((u16)selector))
-        return emu_gp(e, 0);
-    st = system_descriptor(e, (u16)selector, types, &d);
-    if (st == EMU_DONE)
-        st = emu_desc_busy(e, &d, true);
-    if (st != EMU_DONE)
-        return st;
-    struct segment g = emu_desc_segment(&d);
-    emu_set_segment(e, SEG_TR, &g);
+    emu_set_segment(e, seg, &g);
     return EMU_DONE;
 }
 
 /* ---- LAR, LSL, VERR, VERW ------------------------------------------------------------------- */
-
-static void set_zf(struct emu *e, bool on)
-{
-    emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (on ? RFLAGS_ZF : 0));
-}
 
 /*
  * The descriptor of a selector that may be anything: *ok is false for a null one, one outside its
@@ -201,12 +148,12 @@ static enum emu_status probe(struct emu *e, const struct insn *i, u16 types, str
     u64 selector;
 
     *ok = false;
-    enum emu_status st = emu_read_rm(e, i, 2, &selector);
-    if (st != EMU_DONE || selector_is_null((u16)selector))
-        return st;
-    st = emu_desc_fetch(e, (u16)selector, VECTOR_GP, d);
+    TRY(emu_read_rm(e, i, 2, &selector));
+    if (selector_is_null((u16)selector))
+        return EMU_DONE;
+    enum emu_status st = emu_desc_fetch(e, (u16)selector, VECTOR_GP, d);
     if (st == EMU_DONE && !(d->access & SEG_S)) {
-        if (!(types & BIT(desc_system_type(d))))
+        if (!(types & BIT(system_type(d->access))))
             return EMU_DONE;
         st = emu_desc_widen(e, VECTOR_GP, d);
     }
@@ -214,7 +161,8 @@ static enum emu_status probe(struct emu *e, const struct insn *i, u16 types, str
         e->event.vector = VECTOR_NONE;
         return EMU_DONE;
     }
-    *ok = desc_is_conforming(d) || (emu_cpl(e) <= desc_dpl(d) && (selector & 3) <= desc_dpl(d));
+    *ok = is_conforming(d->access) ||
+          (emu_cpl(e) <= access_dpl(d->access) && (selector & 3) <= access_dpl(d->access));
     return st;
 }
 
@@ -224,54 +172,27 @@ static enum emu_status probe(struct emu *e, const struct insn *i, u16 types, str
 #define LSL_TYPES_LONG (BIT(TYPE_LDT) | BIT(TYPE_TSS) | BIT(TYPE_TSS_BUSY))
 #define LAR_TYPES_LONG (LSL_TYPES_LONG | BIT(TYPE_CALL))
 
-enum emu_status op_lar(struct emu *e, const struct insn *i)
+enum emu_status op_probe(struct emu *e, const struct insn *i)
 {
+    static const u16 types[][2] = {[PROBE_LAR] = {LAR_TYPES, LAR_TYPES_LONG},
+                                   [PROBE_LSL] = {LSL_TYPES, LSL_TYPES_LONG},
+                                   [PROBE_VERW] = {0, 0}};
     struct descriptor d;
     bool ok;
 
-    enum emu_status st = probe(e, i, emu_long_mode(e->state) ? LAR_TYPES_LONG : LAR_TYPES, &d, &ok);
-    if (st != EMU_DONE)
-        return st;
-    if (ok)
-        emu_set_gpr(e, i->reg, i->opsize, d.low >> 32 & (i->opsize == 2 ? 0xff00 : 0xffff00));
-    set_zf(e, ok);
+    TRY(probe(e, i, types[i->op->sub][emu_long_mode(e->state)], &d, &ok));
+    if (ok) {
+        switch (i->op->sub) {
+        case PROBE_LAR:
+            emu_set_gpr(e, i->reg, i->opsize, d.low >> 32 & (i->opsize == 2 ? 0xff00 : 0xffff00));
+            break;
+        case PROBE_LSL: emu_set_gpr(e, i->reg, i->opsize, emu_desc_segment(&d).limit); break;
+        case PROBE_VERR: ok = !is_code(d.access) || (d.access & TYPE_WRITABLE); break;
+        default: ok = is_writable(d.access);
+        }
+    }
+    emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (ok ? RFLAGS_ZF : 0));
     return EMU_DONE;
-}
-
-enum emu_status op_lsl(struct emu *e, const struct insn *i)
-{
-    struct descriptor d;
-    bool ok;
-
-    enum emu_status st = probe(e, i, emu_long_mode(e->state) ? LSL_TYPES_LONG : LSL_TYPES, &d, &ok);
-    if (st != EMU_DONE)
-        return st;
-    if (ok)
-        emu_set_gpr(e, i->reg, i->opsize, emu_desc_segment(&d).limit);
-    set_zf(e, ok);
-    return EMU_DONE;
-}
-
-enum emu_status op_verr(struct emu *e, const struct insn *i)
-{
-    struct descriptor d;
-    bool ok;
-
-    enum emu_status st = probe(e, i, 0, &d, &ok);
-    if (st == EMU_DONE)
-        set_zf(e, ok && (!desc_is_code(&d) || (d.access & TYPE_WRITABLE)));
-    return st;
-}
-
-enum emu_status op_verw(struct emu *e, const struct insn *i)
-{
-    struct descriptor d;
-    bool ok;
-
-    enum emu_status st = probe(e, i, 0, &d, &ok);
-    if (st == EMU_DONE)
-        set_zf(e, ok && desc_is_writable(&d));
-    return st;
 }
 
 /* ---- control and debug registers ------------------------------------------------------------- */
@@ -312,8 +233,6 @@ bool emu_efer_valid(const struct x86_state *s, u64 value)
     return !(s->cr0 & CR0_PG) || !((s->efer ^ value) & EFER_LME);
 }
 
-static unsigned natural(const struct insn *i) { return i->mode == EMU_MODE_64 ? 8 : 4; }
-
 enum emu_status op_mov_from_cr(struct emu *e, const struct insn *i)
 {
     const struct x86_state *s = e->state;
@@ -327,13 +246,13 @@ enum emu_status op_mov_from_cr(struct emu *e, const struct insn *i)
     case 4: value = s->cr4; break;
     default: value = e->ops->read_cr8(e->ctx);
     }
-    emu_set_gpr(e, i->rm, natural(i), value);
+    emu_set_gpr(e, i->rm, i->size, value);
     return EMU_DONE;
 }
 
 enum emu_status op_mov_to_cr(struct emu *e, const struct insn *i)
 {
-    u64 value = e->state->gpr[i->rm] & mask_bytes(natural(i));
+    u64 value = e->state->gpr[i->rm] & mask_bytes(i->size);
 
     if (i->reg == 2) {
         emu_need(e, STATE_LIVE);
@@ -352,7 +271,7 @@ enum emu_status op_clts(struct emu *e, const struct insn *i)
 
 enum emu_status op_smsw(struct emu *e, const struct insn *i)
 {
-    return umip_forbids(e) ? emu_gp(e, 0) : store_word(e, i, e->state->cr0);
+    return store_word(e, i, e->state->cr0);
 }
 
 /* LMSW: PE, MP, EM and TS; it can set PE but not clear it. */
@@ -361,9 +280,7 @@ enum emu_status op_lmsw(struct emu *e, const struct insn *i)
     const u64 loaded = CR0_MP | CR0_EM | CR0_TS;
     u64 value;
 
-    enum emu_status st = emu_read_rm(e, i, 2, &value);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_read_rm(e, i, 2, &value));
     return e->ops->write_cr(e->ctx, 0, (e->state->cr0 & ~loaded) | (value & (loaded | CR0_PE)));
 }
 
@@ -393,51 +310,42 @@ static enum emu_status dr_check(struct emu *e, const struct insn *i, unsigned *d
     return EMU_DONE;
 }
 
+static u64 *debug_register(struct x86_state *s, unsigned dr)
+{
+    return dr == 7 ? &s->dr7 : dr == 6 ? &s->dr6 : &s->dr[dr];
+}
+
 enum emu_status op_mov_from_dr(struct emu *e, const struct insn *i)
 {
-    const struct x86_state *s = e->state;
     unsigned dr;
 
-    enum emu_status st = dr_check(e, i, &dr);
-    if (st == EMU_DONE)
-        emu_set_gpr(e, i->rm, natural(i), dr == 7 ? s->dr7 : dr == 6 ? s->dr6 : s->dr[dr & 3]);
-    return st;
+    TRY(dr_check(e, i, &dr));
+    emu_set_gpr(e, i->rm, i->size, *debug_register(e->state, dr));
+    return EMU_DONE;
 }
 
 enum emu_status op_mov_to_dr(struct emu *e, const struct insn *i)
 {
-    struct x86_state *s = e->state;
-    u64 value = s->gpr[i->rm] & mask_bytes(natural(i));
+    u64 value = e->state->gpr[i->rm] & mask_bytes(i->size);
     unsigned dr;
 
-    enum emu_status st = dr_check(e, i, &dr);
-    if (st != EMU_DONE)
-        return st;
+    TRY(dr_check(e, i, &dr));
     if (dr >= 6 && value >> 32 != 0)
         return emu_gp(e, 0);
-    if (dr == 7) {
-        s->dr7 = (value & DR7_WRITABLE) | DR7_ONES;
-        s->dirty |= STATE_DR7;
-    } else if (dr == 6) {
-        s->dr6 = (value & DR6_WRITABLE) | DR6_ONES;
-        s->dirty |= STATE_LIVE;
-    } else {
-        s->dr[dr & 3] = value;
-        s->dirty |= STATE_LIVE;
-    }
+    if (dr == 7)
+        value = (value & DR7_WRITABLE) | DR7_ONES;
+    else if (dr == 6)
+        value = (value & DR6_WRITABLE) | DR6_ONES;
+    *debug_register(e->state, dr) = value;
+    e->state->dirty |= dr == 7 ? STATE_DR7 : STATE_LIVE;
     return EMU_DONE;
 }
 
 /* No access, so no limit check; a non-canonical address is not an error (SDM vol. 2A). */
 enum emu_status op_invlpg(struct emu *e, const struct insn *i)
 {
-    u64 base = 0;
+    u64 gva = emu_segment_base(e, i) + emu_ea(e, i);
 
-    if (i->mode != EMU_MODE_64 || i->seg >= SEG_FS) {
-        emu_need(e, STATE_SEG(i->seg));
-        base = e->state->seg[i->seg].base;
-    }
-    u64 gva = base + emu_ea(e, i);
     e->ops->invalidate(e->ctx, false, GVA(i->mode == EMU_MODE_64 ? gva : (u32)gva));
     return EMU_DONE;
 }
@@ -445,12 +353,10 @@ enum emu_status op_invlpg(struct emu *e, const struct insn *i)
 /* SDM vol. 2A, INVPCID: the kinds are one address, one PCID, all, all but global. */
 enum emu_status op_invpcid(struct emu *e, const struct insn *i)
 {
-    u64 kind = e->state->gpr[i->reg] & mask_bytes(natural(i));
+    u64 kind = e->state->gpr[i->reg] & mask_bytes(i->size);
     u64 what[2]; /* PCID, address */
 
-    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), what, sizeof(what), 0);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), what, sizeof(what), 0));
     bool pcid_off = kind <= 1 && what[0] != 0 && !(e->state->cr4 & CR4_PCIDE);
     if (kind > 3 || what[0] >> 12 != 0 || pcid_off || (kind == 0 && !emu_canonical(e, what[1])))
         return emu_gp(e, 0);
@@ -465,10 +371,9 @@ enum emu_status op_rdmsr(struct emu *e, const struct insn *i)
     u64 value;
 
     (void)i;
-    enum emu_status st = e->ops->read_msr(e->ctx, low(e, RCX), &value);
-    if (st == EMU_DONE)
-        set_edx_eax(e, value);
-    return st;
+    TRY(e->ops->read_msr(e->ctx, low(e, RCX), &value));
+    set_edx_eax(e, value);
+    return EMU_DONE;
 }
 
 enum emu_status op_wrmsr(struct emu *e, const struct insn *i)
@@ -477,43 +382,28 @@ enum emu_status op_wrmsr(struct emu *e, const struct insn *i)
     return e->ops->write_msr(e->ctx, low(e, RCX), edx_eax(e));
 }
 
-static bool tsc_forbidden(const struct emu *e)
-{
-    return (e->state->cr4 & CR4_TSD) && emu_cpl(e) != 0;
-}
-
+/* RDTSC; RDTSCP has op->sub. */
 enum emu_status op_rdtsc(struct emu *e, const struct insn *i)
-{
-    (void)i;
-    if (tsc_forbidden(e))
-        return emu_gp(e, 0);
-    set_edx_eax(e, e->ops->read_tsc(e->ctx));
-    return EMU_DONE;
-}
-
-enum emu_status op_rdtscp(struct emu *e, const struct insn *i)
 {
     u64 aux;
 
-    (void)i;
-    if (tsc_forbidden(e))
+    if ((e->state->cr4 & CR4_TSD) && emu_cpl(e) != 0)
         return emu_gp(e, 0);
-    enum emu_status st = e->ops->read_msr(e->ctx, MSR_TSC_AUX, &aux);
-    if (st != EMU_DONE)
-        return st;
+    if (i->op->sub) {
+        TRY(e->ops->read_msr(e->ctx, MSR_TSC_AUX, &aux));
+        emu_set_gpr(e, RCX, 4, aux);
+    }
     set_edx_eax(e, e->ops->read_tsc(e->ctx));
-    emu_set_gpr(e, RCX, 4, aux);
     return EMU_DONE;
 }
 
 enum emu_status op_rdpid(struct emu *e, const struct insn *i)
 {
     u64 aux;
-    enum emu_status st = e->ops->read_msr(e->ctx, MSR_TSC_AUX, &aux);
 
-    if (st == EMU_DONE)
-        emu_set_gpr(e, i->rm, natural(i), (u32)aux);
-    return st;
+    TRY(e->ops->read_msr(e->ctx, MSR_TSC_AUX, &aux));
+    emu_set_gpr(e, i->rm, i->size, (u32)aux);
+    return EMU_DONE;
 }
 
 enum emu_status op_rdpmc(struct emu *e, const struct insn *i)
@@ -539,10 +429,7 @@ enum emu_status op_cpuid(struct emu *e, const struct insn *i)
 enum emu_status op_xgetbv(struct emu *e, const struct insn *i)
 {
     (void)i;
-    if (!(e->state->cr4 & CR4_OSXSAVE))
-        return emu_ud(e);
-    if (low(e, RCX) != 0)
-        return emu_gp(e, 0);
+    TRY(demand(e, CR4_OSXSAVE, low(e, RCX) == 0));
     set_edx_eax(e, e->state->xcr0);
     return EMU_DONE;
 }
@@ -550,20 +437,14 @@ enum emu_status op_xgetbv(struct emu *e, const struct insn *i)
 enum emu_status op_xsetbv(struct emu *e, const struct insn *i)
 {
     (void)i;
-    if (!(e->state->cr4 & CR4_OSXSAVE))
-        return emu_ud(e);
-    if (emu_cpl(e) != 0)
-        return emu_gp(e, 0);
+    TRY(demand(e, CR4_OSXSAVE, emu_cpl(e) == 0));
     return special(e, EMU_OP_XSETBV, low(e, RCX), edx_eax(e));
 }
 
 enum emu_status op_rdpkru(struct emu *e, const struct insn *i)
 {
     (void)i;
-    if (!(e->state->cr4 & CR4_PKE))
-        return emu_ud(e);
-    if (low(e, RCX) != 0)
-        return emu_gp(e, 0);
+    TRY(demand(e, CR4_PKE, low(e, RCX) == 0));
     set_edx_eax(e, e->state->pkru);
     return EMU_DONE;
 }
@@ -571,25 +452,13 @@ enum emu_status op_rdpkru(struct emu *e, const struct insn *i)
 enum emu_status op_wrpkru(struct emu *e, const struct insn *i)
 {
     (void)i;
-    if (!(e->state->cr4 & CR4_PKE))
-        return emu_ud(e);
-    if (low(e, RCX) != 0 || low(e, RDX) != 0)
-        return emu_gp(e, 0);
+    TRY(demand(e, CR4_PKE, low(e, RCX) == 0 && low(e, RDX) == 0));
     e->state->pkru = low(e, RAX);
     return EMU_DONE;
 }
 
 /* ---- FS and GS bases --------------------------------------------------------------------------
  */
-
-static enum emu_status read_base(struct emu *e, const struct insn *i, enum seg seg)
-{
-    if (!(e->state->cr4 & CR4_FSGSBASE))
-        return emu_ud(e);
-    emu_need(e, STATE_SEG(seg));
-    emu_set_gpr(e, i->rm, i->opsize, e->state->seg[seg].base);
-    return EMU_DONE;
-}
 
 static void set_base(struct emu *e, enum seg seg, u64 base)
 {
@@ -598,30 +467,22 @@ static void set_base(struct emu *e, enum seg seg, u64 base)
     e->state->dirty |= STATE_SEG(seg);
 }
 
-static enum emu_status write_base(struct emu *e, const struct insn *i, enum seg seg)
+/* RDFSBASE, RDGSBASE. */
+enum emu_status op_read_base(struct emu *e, const struct insn *i)
 {
-    u64 base = e->state->gpr[i->rm] & mask_bytes(i->opsize);
-
-    if (!(e->state->cr4 & CR4_FSGSBASE))
-        return emu_ud(e);
-    if (!emu_canonical(e, base))
-        return emu_gp(e, 0);
-    set_base(e, seg, base);
+    TRY(demand(e, CR4_FSGSBASE, true));
+    emu_need(e, STATE_SEG(i->op->sub));
+    emu_set_gpr(e, i->rm, i->opsize, e->state->seg[i->op->sub].base);
     return EMU_DONE;
 }
 
-enum emu_status op_rdfsbase(struct emu *e, const struct insn *i) { return read_base(e, i, SEG_FS); }
-
-enum emu_status op_rdgsbase(struct emu *e, const struct insn *i) { return read_base(e, i, SEG_GS); }
-
-enum emu_status op_wrfsbase(struct emu *e, const struct insn *i)
+enum emu_status op_write_base(struct emu *e, const struct insn *i)
 {
-    return write_base(e, i, SEG_FS);
-}
+    u64 base = e->state->gpr[i->rm] & mask_bytes(i->opsize);
 
-enum emu_status op_wrgsbase(struct emu *e, const struct insn *i)
-{
-    return write_base(e, i, SEG_GS);
+    TRY(demand(e, CR4_FSGSBASE, emu_canonical(e, base)));
+    set_base(e, (enum seg)i->op->sub, base);
+    return EMU_DONE;
 }
 
 enum emu_status op_swapgs(struct emu *e, const struct insn *i)
@@ -630,12 +491,10 @@ enum emu_status op_swapgs(struct emu *e, const struct insn *i)
 
     (void)i;
     emu_need(e, STATE_SEG(SEG_GS));
-    enum emu_status st = e->ops->read_msr(e->ctx, MSR_KERNEL_GS_BASE, &other);
-    if (st == EMU_DONE)
-        st = e->ops->write_msr(e->ctx, MSR_KERNEL_GS_BASE, e->state->seg[SEG_GS].base);
-    if (st == EMU_DONE)
-        set_base(e, SEG_GS, other);
-    return st;
+    TRY(e->ops->read_msr(e->ctx, MSR_KERNEL_GS_BASE, &other));
+    TRY(e->ops->write_msr(e->ctx, MSR_KERNEL_GS_BASE, e->state->seg[SEG_GS].base));
+    set_base(e, SEG_GS, other);
+    return EMU_DONE;
 }
 
 /* ---- fast system calls ------------------------------------------------------------------------
@@ -663,13 +522,9 @@ enum emu_status op_syscall(struct emu *e, const struct insn *i)
 
     if (i->mode != EMU_MODE_64 || !(s->efer & EFER_SCE))
         return emu_ud(e);
-    enum emu_status st = e->ops->read_msr(e->ctx, MSR_STAR, &star);
-    if (st == EMU_DONE)
-        st = e->ops->read_msr(e->ctx, MSR_LSTAR, &target);
-    if (st == EMU_DONE)
-        st = e->ops->read_msr(e->ctx, MSR_FMASK, &mask);
-    if (st != EMU_DONE)
-        return st;
+    TRY(e->ops->read_msr(e->ctx, MSR_STAR, &star));
+    TRY(e->ops->read_msr(e->ctx, MSR_LSTAR, &target));
+    TRY(e->ops->read_msr(e->ctx, MSR_FMASK, &mask));
     s->gpr[RCX] = s->rip;
     s->gpr[R11] = s->rflags;
     emu_set_rflags(e, s->rflags & ~(mask | RFLAGS_RF));
@@ -688,9 +543,7 @@ enum emu_status op_sysret(struct emu *e, const struct insn *i)
         return emu_ud(e);
     if (emu_cpl(e) != 0 || (code64 && !emu_canonical(e, s->gpr[RCX])))
         return emu_gp(e, 0);
-    enum emu_status st = e->ops->read_msr(e->ctx, MSR_STAR, &star);
-    if (st != EMU_DONE)
-        return st;
+    TRY(e->ops->read_msr(e->ctx, MSR_STAR, &star));
     u16 base = (u16)(star >> 48);
     emu_set_rflags(e, s->gpr[R11] & 0x3c7fd7);
     enter_flat(e, (u16)(base + (code64 ? 16 : 0)), (u16)(base + 8), 3, code64,
@@ -739,24 +592,13 @@ enum emu_status op_sysexit(struct emu *e, const struct insn *i)
 /* ---- the rest -----------------------------------------------------------------------------------
  */
 
-static enum emu_status set_ac(struct emu *e, bool on)
+/* CLAC; STAC has op->sub. */
+enum emu_status op_set_ac(struct emu *e, const struct insn *i)
 {
     if (emu_cpl(e) != 0)
         return emu_ud(e);
-    emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_AC) | (on ? RFLAGS_AC : 0));
+    emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_AC) | (i->op->sub ? RFLAGS_AC : 0));
     return EMU_DONE;
-}
-
-enum emu_status op_clac(struct emu *e, const struct insn *i)
-{
-    (void)i;
-    return set_ac(e, false);
-}
-
-enum emu_status op_stac(struct emu *e, const struct insn *i)
-{
-    (void)i;
-    return set_ac(e, true);
 }
 
 enum emu_status op_hlt(struct emu *e, const struct insn *i)
@@ -780,10 +622,9 @@ enum emu_status op_monitor(struct emu *e, const struct insn *i)
         return emu_ud(e);
     if (low(e, RCX) != 0)
         return emu_gp(e, 0);
-    enum emu_status st = emu_linear(e, (enum seg)i->seg, offset, 1, EMU_READ, &gva);
-    if (st == EMU_DONE)
-        st = emu_map(e, gva, 1, EMU_READ, &span);
-    return st != EMU_DONE ? st : special(e, EMU_OP_MONITOR, gva.v, low(e, RDX));
+    TRY(emu_linear(e, (enum seg)i->seg, offset, 1, EMU_READ, &gva));
+    TRY(emu_map(e, gva, 1, EMU_READ, &span));
+    return special(e, EMU_OP_MONITOR, gva.v, low(e, RDX));
 }
 
 enum emu_status op_mwait(struct emu *e, const struct insn *i)
@@ -794,29 +635,4 @@ enum emu_status op_mwait(struct emu *e, const struct insn *i)
     if (low(e, RCX) > 1) /* bit 0: interrupts end it even when masked */
         return emu_gp(e, 0);
     return special(e, EMU_OP_MWAIT, low(e, RAX), low(e, RCX));
-}
-
-enum emu_status op_wbinvd(struct emu *e, const struct insn *i)
-{
-    (void)i;
-    return special(e, EMU_OP_WBINVD, 0, 0);
-}
-
-enum emu_status op_invd(struct emu *e, const struct insn *i)
-{
-    (void)i;
-    return special(e, EMU_OP_INVD, 0, 0);
-}
-
-enum emu_status op_vmcall(struct emu *e, const struct insn *i)
-{
-    (void)i;
-    return special(e, EMU_OP_VMCALL, 0, 0);
-}
-
-/* Outside SMM there is nothing to resume. */
-enum emu_status op_rsm(struct emu *e, const struct insn *i)
-{
-    (void)i;
-    return emu_ud(e);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What memory.c, segment.c, far.c, event.c, task.c and system.c share: descriptors, stack frames,
- * the ways into another code segment, level or task.  Nobody else includes this.
+ * What memory.c, segment.c, stack.c, far.c, event.c, task.c and system.c share: descriptors, stack
+ * frames, the ways into another code segment, level or task.  Nobody else includes this.
  */
 #ifndef EMULATOR_SYSTEM_H
 #define EMULATOR_SYSTEM_H
@@ -62,31 +62,26 @@ struct descriptor {
     u16 selector;
 };
 
-static inline unsigned desc_dpl(const struct descriptor *d)
+/* What access rights say, of a descriptor or of a segment register. */
+static inline unsigned access_dpl(u32 access) { return access >> SEG_DPL_SHIFT & 3; }
+
+static inline bool is_code(u32 access)
 {
-    return d->access >> SEG_DPL_SHIFT & 3;
+    return (access & (SEG_S | TYPE_CODE)) == (SEG_S | TYPE_CODE);
+}
+
+static inline bool is_conforming(u32 access)
+{
+    return is_code(access) && (access & TYPE_CONFORMING);
+}
+
+static inline bool is_writable(u32 access)
+{
+    return (access & (SEG_S | TYPE_CODE | TYPE_WRITABLE)) == (SEG_S | TYPE_WRITABLE);
 }
 
 /* Type of a system segment or gate; 0 (reserved) for code and data. */
-static inline unsigned desc_system_type(const struct descriptor *d)
-{
-    return d->access & SEG_S ? 0 : d->access & SEG_TYPE;
-}
-
-static inline bool desc_is_code(const struct descriptor *d)
-{
-    return (d->access & (SEG_S | TYPE_CODE)) == (SEG_S | TYPE_CODE);
-}
-
-static inline bool desc_is_conforming(const struct descriptor *d)
-{
-    return desc_is_code(d) && (d->access & TYPE_CONFORMING);
-}
-
-static inline bool desc_is_writable(const struct descriptor *d)
-{
-    return (d->access & (SEG_S | TYPE_CODE | TYPE_WRITABLE)) == (SEG_S | TYPE_WRITABLE);
-}
+static inline unsigned system_type(u32 access) { return access & SEG_S ? 0 : access & SEG_TYPE; }
 
 static inline bool selector_is_null(u16 selector) { return (selector & 0xfffc) == 0; }
 
@@ -104,11 +99,35 @@ enum emu_status emu_desc_fetch(struct emu *e, u16 selector, enum vector vector,
 /* In IA-32e mode read the other half of a system descriptor as well, and check its form. */
 enum emu_status emu_desc_widen(struct emu *e, enum vector vector, struct descriptor *d);
 
-/* Set the accessed bit of a code or data segment, in its table when it is not yet set there. */
-enum emu_status emu_desc_accessed(struct emu *e, struct descriptor *d);
+/*
+ * The system descriptor `selector` names: in the GDT, of one of `types`, with a canonical base, or
+ * else `vector` (selector); present, or else `absent` (selector).
+ */
+enum emu_status emu_fetch_system(struct emu *e, u16 selector, u16 types, enum vector vector,
+                                 enum vector absent, struct descriptor *d);
 
-/* Set or clear the busy bit of a TSS in its table. */
-enum emu_status emu_desc_busy(struct emu *e, struct descriptor *d, bool busy);
+/* What a code or data segment is wanted for, which decides how it is judged. */
+enum segment_use {
+    USE_DATA,    /* DS, ES, FS, GS: may be null */
+    USE_STACK,   /* SS for running at `level` */
+    USE_STACK64, /* ... in 64-bit code, where below level 3 it may be null */
+    USE_BRANCH,  /* from here on CS: of JMP and CALL at `level` */
+    USE_RETURN,  /* of a return from `level` to that of its RPL */
+    USE_JMP_GATE,
+    USE_GATE /* of CALL and events through a gate: `level` or further in */
+};
+
+/*
+ * The descriptor of a code or data segment.  `vector` (selector) when it is outside its table or
+ * not allowed, #SS or #NP when it is absent; take: the accessed bit is then set, and null allowed.
+ */
+enum emu_status emu_fetch_segment(struct emu *e, u16 selector, enum segment_use use, unsigned level,
+                                  enum vector vector, struct descriptor *d);
+enum emu_status emu_take_segment(struct emu *e, u16 selector, enum segment_use use, unsigned level,
+                                 enum vector vector, struct segment *g);
+
+/* Set or clear a bit of the type, TYPE_ACCESSED or TYPE_BUSY, in the table as well. */
+enum emu_status emu_desc_mark(struct emu *e, struct descriptor *d, u8 bit, bool on);
 
 /* What goes into the segment register. */
 struct segment emu_desc_segment(const struct descriptor *d);
@@ -122,38 +141,47 @@ void emu_set_segment(struct emu *e, enum seg seg, const struct segment *g);
 /* CS and RIP for running at level cpl, and the retire step's dirty marks. */
 void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip);
 
-/* SS made null for level cpl of 64-bit mode. */
-struct segment emu_null_stack(unsigned cpl);
-
 /* Is `rip` within this code segment's limit, or canonical when it is a 64-bit one? */
 bool emu_code_holds(const struct emu *e, const struct segment *cs, u64 rip);
 
 /* Real mode: CS for `selector`, the hidden rest kept. */
 struct segment emu_real_code(struct emu *e, u16 selector);
 
-/* The code segment for a far transfer: null #GP(0), no code #GP(selector), never L with D. */
-enum emu_status emu_fetch_code(struct emu *e, u16 selector, struct descriptor *d);
+/* Bytes at `at` in the TSS; beyond its limit #TS (its selector), or #GP(0) if that is `vector`. */
+enum emu_status emu_read_tss(struct emu *e, u32 at, void *buf, unsigned size, enum vector vector);
 
 /* A stack that is popped from, or prepared for pushes, before it is committed. */
 struct emu_stack {
-    struct segment ss;
+    enum {
+        STACK_CURRENT,
+        STACK_WIDE,   /* the same, 64 bits wide whatever code is left */
+        STACK_FOREIGN /* of another level, accessed with supervisor rights */
+    } kind;
+    enum emu_status status; /* of its accesses; once it is not EMU_DONE there are no more */
     u64 sp;
-    u8 width;     /* bytes of the stack pointer: 2, 4 or 8 */
-    bool foreign; /* not the current stack: accessed with supervisor rights */
-    u16 error;    /* of #SS: the selector for a foreign stack, else 0 */
+    u8 size;           /* of an item: 2, 4 or 8 */
+    u8 width;          /* bytes of the stack pointer: 2, 4 or 8 */
+    struct segment ss; /* of other than the current one */
+    u16 error;         /* of #SS there: the selector, or 0 */
 };
-void emu_stack_current(const struct emu *e, struct emu_stack *k);
-enum emu_status emu_stack_pop(struct emu *e, struct emu_stack *k, unsigned size, u64 *value);
+void emu_stack_current(const struct emu *e, unsigned size, struct emu_stack *k);
+u64 emu_stack_pop(struct emu *e, struct emu_stack *k);
 void emu_stack_skip(struct emu_stack *k, u64 bytes);
 
-/*
- * The empty stack for level dpl that the TSS names (SDM vol. 3A, 5.8.5); ist is 0 or, in IA-32e
- * mode, an entry of the interrupt stack table.  In IA-32e mode SS becomes null.
- */
-enum emu_status emu_stack_of_tss(struct emu *e, unsigned dpl, unsigned ist, struct emu_stack *k);
+/* Bytes of the stack pointer, by CS and SS. */
+static inline unsigned emu_stack_width(const struct emu *e)
+{
+    return emu_in_64bit(e->state) ? 8 : e->state->seg[SEG_SS].access & SEG_DB ? 4 : 2;
+}
 
-/* Items to be pushed: each is resolved when added, all are written by emu_frame_store.  The caller
- * sets stack, and count to 0. */
+/*
+ * Make it the empty stack for level dpl that the TSS names (SDM vol. 3A, 5.8.5); ist is 0 or, in
+ * IA-32e mode, an entry of the interrupt stack table.  In IA-32e mode SS becomes null.
+ */
+void emu_stack_of_tss(struct emu *e, unsigned dpl, unsigned ist, struct emu_stack *k);
+
+/* Items to be pushed: each is resolved when added, all are written by emu_frame_commit, which then
+ * moves the stack pointer. */
 #define FRAME_MAX 35 /* call gate: SS, ESP, 31 parameters, CS, EIP */
 struct emu_frame {
     struct emu_stack stack;
@@ -161,30 +189,71 @@ struct emu_frame {
     struct emu_span span[FRAME_MAX];
     u64 value[FRAME_MAX];
 };
-enum emu_status emu_frame_push(struct emu *e, struct emu_frame *f, unsigned size, u64 value);
-void emu_frame_store(struct emu *e, const struct emu_frame *f);
+void emu_frame_begin(const struct emu *e, unsigned size, struct emu_frame *f);
+void emu_frame_push(struct emu *e, struct emu_frame *f, u64 value);
+void emu_frame_push_selector(struct emu *e, struct emu_frame *f, enum seg seg);
+enum emu_status emu_frame_commit(struct emu *e, const struct emu_frame *f);
 
 /* ---- far.c ------------------------------------------------------------------------------ */
 
-/* A far return or IRET in protected mode, CS and RIP (and flags) already popped from stack. */
+/* A call, interrupt or trap gate. */
+struct emu_gate {
+    u64 offset;
+    u16 selector;
+    u8 size; /* of the items pushed: 2, 4 or 8 */
+    u8 ist;
+};
+struct emu_gate emu_gate_of(const struct emu *e, const struct descriptor *d);
+
+/* Where a gate leads: its code segment, the level there, and an empty frame on the stack of that
+ * level or of the IST. */
+enum emu_status emu_gate_open(struct emu *e, const struct emu_gate *g, enum segment_use use,
+                              struct segment *cs, unsigned *level, struct emu_frame *f);
+
+/* Write the frame and go to cs:rip at `level`, without the flags `clear`, if CS holds rip. */
+enum emu_status emu_transfer(struct emu *e, const struct emu_frame *f, const struct segment *cs,
+                             unsigned level, u64 rip, u64 clear);
+
+/* A far return or IRET, with what it has popped. */
 struct far_return {
     struct emu_stack stack;
     u64 rip, flags;
-    unsigned size;    /* of a stack item: 2, 4 or 8 */
+    u64 change;       /* flags that it loads; 0: no IRET */
     unsigned release; /* RET n */
     u16 cs;
-    bool iret;
 };
 enum emu_status emu_far_return(struct emu *e, struct far_return *r);
+void emu_return_flags(struct emu *e, const struct far_return *r);
+
+/* Make data segments null that level cpl may not use; with 4 all of them. */
+void emu_null_segments(struct emu *e, unsigned cpl);
 
 /* ---- event.c ---------------------------------------------------------------------------- */
 
-/* Load RFLAGS as IRET does at level cpl with an operand of `size` bytes. */
-void emu_iret_flags(struct emu *e, unsigned cpl, unsigned size, u64 flags);
+/* The RFLAGS image that an event saves. */
+u64 emu_event_flags(const struct x86_state *s, const struct emu_event *event);
 
 /* Deliver `event`, which came up while `first` (NULL: nothing) was being delivered. */
 enum emu_status emu_deliver_after(struct emu *e, const struct emu_event *first,
                                   const struct emu_event *event);
+
+/* ---- stack.c ---------------------------------------------------------------------------- */
+
+/* Flags that POPF and IRET may load at this level; with an operand of 2 bytes the lower half. */
+u64 emu_loadable_flags(const struct emu *e);
+
+/*
+ * Virtual-8086 mode below IOPL 3 (SDM vol. 3B, 20.3): PUSHF, POPF and IRET are #GP(0) but for their
+ * 16-bit forms with CR4.VME.  There the program sees VIF as IF and its IOPL as 3 (image); of what
+ * it loads IF is made VIF, and what would need the monitor is #GP(0).
+ */
+static inline bool emu_flags_virtual(const struct emu *e, const struct insn *i)
+{
+    return i->mode == EMU_MODE_VM86 && emu_iopl(e) < 3;
+}
+enum emu_status emu_vme_check(struct emu *e, const struct insn *i);
+u64 emu_vme_image(u64 rflags);
+enum emu_status emu_vme_load(struct emu *e, u64 *flags);
 
 /* ---- task.c ----------------------------------------------------------------------------- */
 

@@ -385,19 +385,19 @@ const struct opcode emu_map_1byte[256] = {
 #define PREFETCH(n) M(nop, n, 0, Mb)
 
 static const struct opcode group7_memory[8] = {
-    M(sgdt, "sgdt", 0, Ms), M(sidt, "sidt", 0, Ms), M(lgdt, "lgdt", OP_CPL0, Ms),
-    M(lidt, "lidt", OP_CPL0, Ms), M(smsw, "smsw", 0, Mw), UD, M(lmsw, "lmsw", OP_CPL0, Ew),
-    M(invlpg, "invlpg", OP_CPL0, Mb),
+    MS(store_table, TABLE_GDT, "sgdt", 0, Ms), MS(store_table, TABLE_IDT, "sidt", 0, Ms),
+    MS(load_table, TABLE_GDT, "lgdt", OP_CPL0, Ms), MS(load_table, TABLE_IDT, "lidt", OP_CPL0, Ms),
+    M(smsw, "smsw", 0, Mw), UD, M(lmsw, "lmsw", OP_CPL0, Ew), M(invlpg, "invlpg", OP_CPL0, Mb),
 };
 
 /* An instruction that 66, F2 and F3 make undefined ("NP" in the SDM). */
 #define NP(...) BY_PREFIX(__VA_ARGS__, UD, UD, UD)
 
 static const struct opcode group7_register[8] = {
-    NP(BY_RM(UD, M(vmcall, "vmcall", 0, 0), M(ud, "vmlaunch", 0, 0), M(ud, "vmresume", 0, 0),
-             M(ud, "vmxoff", 0, 0), UD, UD, UD)),
+    NP(BY_RM(UD, MS(special, EMU_OP_VMCALL, "vmcall", 0, 0), M(ud, "vmlaunch", 0, 0),
+             M(ud, "vmresume", 0, 0), M(ud, "vmxoff", 0, 0), UD, UD, UD)),
     NP(BY_RM(MF(monitor, 0, "monitor", 0, MONITOR, 0), MF(mwait, 0, "mwait", 0, MONITOR, 0),
-             MF(clac, 0, "clac", 0, SMAP, 0), MF(stac, 0, "stac", 0, SMAP, 0), UD, UD, UD, UD)),
+             MF(set_ac, 0, "clac", 0, SMAP, 0), MF(set_ac, 1, "stac", 0, SMAP, 0), UD, UD, UD, UD)),
     NP(BY_RM(M(xgetbv, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD, M(ud, "vmfunc", 0, 0),
              M(ud, "xend", 0, 0), M(ud, "xtest", 0, 0), UD)),
     UD,
@@ -405,7 +405,7 @@ static const struct opcode group7_register[8] = {
     NP(BY_RM(UD, UD, UD, UD, UD, UD, MF(rdpkru, 0, "rdpkru", 0, PKU, 0),
              MF(wrpkru, 0, "wrpkru", 0, PKU, 0))),
     M(lmsw, "lmsw", OP_CPL0, Ew),
-    BY_RM(M(swapgs, "swapgs", OP_ONLY64 | OP_CPL0, 0), MF(rdtscp, 0, "rdtscp", 0, RDTSCP, 0), UD,
+    BY_RM(M(swapgs, "swapgs", OP_ONLY64 | OP_CPL0, 0), MF(rdtsc, 1, "rdtscp", 0, RDTSCP, 0), UD,
           UD, UD, UD, UD, UD),
 };
 
@@ -419,10 +419,10 @@ static const struct opcode group15[2] = {
                      MF(clflush, 0, "clwb", 0, CLWB, Mb), UD, UD),
            BY_PREFIX(M(clflush, "clflush", 0, Mb), MF(clflush, 0, "clflushopt", 0, CLFLUSHOPT, Mb),
                      UD, UD)),
-    BY_REG(BY_PREFIX(UD, UD, MF(rdfsbase, 0, "rdfsbase", OP_ONLY64, FSGSBASE, Ry), UD),
-           BY_PREFIX(UD, UD, MF(rdgsbase, 0, "rdgsbase", OP_ONLY64, FSGSBASE, Ry), UD),
-           BY_PREFIX(UD, UD, MF(wrfsbase, 0, "wrfsbase", OP_ONLY64, FSGSBASE, Ry), UD),
-           BY_PREFIX(UD, UD, MF(wrgsbase, 0, "wrgsbase", OP_ONLY64, FSGSBASE, Ry), UD), UD,
+    BY_REG(BY_PREFIX(UD, UD, MF(read_base, SEG_FS, "rdfsbase", OP_ONLY64, FSGSBASE, Ry), UD),
+           BY_PREFIX(UD, UD, MF(read_base, SEG_GS, "rdgsbase", OP_ONLY64, FSGSBASE, Ry), UD),
+           BY_PREFIX(UD, UD, MF(write_base, SEG_FS, "wrfsbase", OP_ONLY64, FSGSBASE, Ry), UD),
+           BY_PREFIX(UD, UD, MF(write_base, SEG_GS, "wrgsbase", OP_ONLY64, FSGSBASE, Ry), UD), UD,
            BY_PREFIX(M(fence, "lfence", 0, 0), UD, UD, UD),
            BY_PREFIX(M(fence, "mfence", 0, 0), UD, UD, UD),
            BY_PREFIX(M(fence, "sfence", 0, 0), UD, UD, UD)),
@@ -448,19 +448,23 @@ static const struct opcode group9[2] = {
 #define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), SX(VI3, n, Ux, Iub), UD, UD)
 #define VSHIFT1(n) P66(SX(VI3, n, Ux, Iub))
 
+#define STORE_SELECTOR(s, n) \
+    BY_MOD(MS(store_selector, s, n, OP_PROT, Mw), MS(store_selector, s, n, OP_PROT, Rv))
+
 const struct opcode emu_map_0f[256] = {
-    [0x00] = BY_REG(BY_MOD(M(sldt, "sldt", OP_PROT, Mw), M(sldt, "sldt", OP_PROT, Rv)),
-                    BY_MOD(M(str, "str", OP_PROT, Mw), M(str, "str", OP_PROT, Rv)),
-                    M(lldt, "lldt", OP_PROT | OP_CPL0, Ew), M(ltr, "ltr", OP_PROT | OP_CPL0, Ew),
-                    M(verr, "verr", OP_PROT, Ew), M(verw, "verw", OP_PROT, Ew), UD, UD),
+    [0x00] = BY_REG(STORE_SELECTOR(SEG_LDTR, "sldt"), STORE_SELECTOR(SEG_TR, "str"),
+                    MS(load_system, SEG_LDTR, "lldt", OP_PROT | OP_CPL0, Ew),
+                    MS(load_system, SEG_TR, "ltr", OP_PROT | OP_CPL0, Ew),
+                    MS(probe, PROBE_VERR, "verr", OP_PROT, Ew),
+                    MS(probe, PROBE_VERW, "verw", OP_PROT, Ew), UD, UD),
     [0x01] = BY_MOD(TABLE(REG, group7_memory), TABLE(REG, group7_register)),
-    [0x02] = M(lar, "lar", OP_PROT, Gv, Ew),
-    [0x03] = M(lsl, "lsl", OP_PROT, Gv, Ew),
+    [0x02] = MS(probe, PROBE_LAR, "lar", OP_PROT, Gv, Ew),
+    [0x03] = MS(probe, PROBE_LSL, "lsl", OP_PROT, Gv, Ew),
     [0x05] = I(syscall, "syscall", OP_ONLY64, 0),
     [0x06] = I(clts, "clts", OP_CPL0, 0),
     [0x07] = I(sysret, "sysret|sysret|sysretq", OP_ONLY64, 0),
-    [0x08] = I(invd, "invd", OP_CPL0, 0),
-    [0x09] = I(wbinvd, "wbinvd", OP_CPL0, 0),
+    [0x08] = IS(special, EMU_OP_INVD, "invd", OP_CPL0, 0),
+    [0x09] = IS(special, EMU_OP_WBINVD, "wbinvd", OP_CPL0, 0),
     [0x0b] = I(ud, "ud2", 0, 0),
     [0x0d] = BY_REG(PREFETCH("prefetch"), PREFETCH("prefetchw"), PREFETCH("prefetchwt1"),
                     PREFETCH("prefetch"), PREFETCH("prefetch"), PREFETCH("prefetch"),
@@ -576,7 +580,7 @@ const struct opcode emu_map_0f[256] = {
     [0xa5] = MS(shiftd_cl, 0, "shld", 0, Ev, Gv, CLb),
     [0xa8] = PUSH_FSGS(SEG_GS),
     [0xa9] = POP_FSGS(SEG_GS),
-    [0xaa] = I(rsm, "rsm", 0, 0),
+    [0xaa] = I(ud, "rsm", 0, 0),
     [0xab] = MS(bt_reg, BT_SET, "bts", OP_LOCK, Ev, Gv),
     [0xac] = MS(shiftd_imm, 1, "shrd", 0, Ev, Gv, Iub),
     [0xad] = MS(shiftd_cl, 1, "shrd", 0, Ev, Gv, CLb),

@@ -5,33 +5,15 @@
  */
 #include "emulator/system.h"
 
-/* The two layouts, SDM vol. 3A, figures 7-2 and 7-10: offsets in bytes. */
+/* The two layouts, SDM vol. 3A, figures 7-10 and 7-2: offsets in bytes. */
 struct tss_layout {
     u8 size;                                /* of a register's field */
     u8 bytes;                               /* of the whole, without bitmaps */
     u8 cr3, ip, flags, gpr, seg, ldt, trap; /* 0: not there */
     u8 segments, step; /* ES, CS, SS, DS (, FS, GS) from seg on, every `step` bytes */
 };
-static const struct tss_layout layout16 = {.size = 2,
-                                           .bytes = 44,
-                                           .ip = 14,
-                                           .flags = 16,
-                                           .gpr = 18,
-                                           .seg = 34,
-                                           .ldt = 42,
-                                           .segments = 4,
-                                           .step = 2};
-static const struct tss_layout layout32 = {.size = 4,
-                                           .bytes = 104,
-                                           .cr3 = 28,
-                                           .ip = 32,
-                                           .flags = 36,
-                                           .gpr = 40,
-                                           .seg = 72,
-                                           .ldt = 96,
-                                           .trap = 100,
-                                           .segments = 6,
-                                           .step = 4};
+static const struct tss_layout layout16 = {2, 44, 0, 14, 16, 18, 34, 42, 0, 4, 2};
+static const struct tss_layout layout32 = {4, 104, 28, 32, 36, 40, 72, 96, 100, 6, 4};
 
 #define TSS_MAX 104
 #define DR6_BT  BIT64(15) /* SDM vol. 3B, 17.2.3 */
@@ -49,18 +31,10 @@ static u32 field(const u8 *image, unsigned at, unsigned size)
 static enum emu_status new_tss(struct emu *e, u16 selector, enum emu_task_source source,
                                struct descriptor *d)
 {
-    enum vector vector = source == EMU_TASK_IRET ? VECTOR_TS : VECTOR_GP;
-    unsigned want = source == EMU_TASK_IRET ? TYPE_TSS16_BUSY : TYPE_TSS16;
+    bool back = source == EMU_TASK_IRET;
+    u16 types = back ? BIT(TYPE_TSS16_BUSY) | BIT(TYPE_TSS_BUSY) : BIT(TYPE_TSS16) | BIT(TYPE_TSS);
 
-    if (selector_is_null(selector) || (selector & 4))
-        return emu_raise_selector(e, vector, selector);
-    enum emu_status st = emu_desc_fetch(e, selector, vector, d);
-    if (st != EMU_DONE)
-        return st;
-    if ((desc_system_type(d) & ~8u) != want)
-        return emu_raise_selector(e, vector, selector);
-    if (!(d->access & SEG_P))
-        return emu_raise_selector(e, VECTOR_NP, selector);
+    TRY(emu_fetch_system(e, selector, types, back ? VECTOR_TS : VECTOR_GP, VECTOR_NP, d));
     if (emu_desc_segment(d).limit < layout_of(d->access)->bytes - 1u)
         return emu_raise_selector(e, VECTOR_TS, selector);
     return EMU_DONE;
@@ -77,9 +51,7 @@ static enum emu_status old_tss(struct emu *e, struct descriptor *d, struct emu_s
 
     if (tr->limit < end - 1)
         return emu_raise_selector(e, VECTOR_TS, tr->selector);
-    enum emu_status st = emu_desc_fetch(e, tr->selector, VECTOR_TS, d);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_desc_fetch(e, tr->selector, VECTOR_TS, d));
     return emu_map(e, GVA((u32)(tr->base + l->ip)), end - l->ip, EMU_WRITE | EMU_IMPLICIT, span);
 }
 
@@ -90,11 +62,12 @@ static enum emu_status change_busy(struct emu *e, enum emu_task_source source,
     enum emu_status st = EMU_DONE;
 
     if (source != EMU_TASK_IRET)
-        st = emu_desc_busy(e, to, true);
-    if (st == EMU_DONE && (source == EMU_TASK_IRET || source == EMU_TASK_JMP)) {
-        st = emu_desc_busy(e, from, false);
+        TRY(emu_desc_mark(e, to, TYPE_BUSY, true));
+    if (source == EMU_TASK_IRET || source == EMU_TASK_JMP) {
+        st = emu_desc_mark(e, from, TYPE_BUSY, false);
         if (st != EMU_DONE && source == EMU_TASK_JMP)
-            (void)emu_desc_busy(e, to, false); /* the fault it met is the one to tell of */
+            (void)emu_desc_mark(e, to, TYPE_BUSY,
+                                false); /* the fault it met is the one to tell of */
     }
     return st;
 }
@@ -126,75 +99,40 @@ static enum emu_status load_ldt(struct emu *e, u16 selector)
     emu_set_segment(e, SEG_LDTR, &g);
     if (selector_is_null(selector))
         return EMU_DONE;
-    if (selector & 4)
-        return emu_raise_selector(e, VECTOR_TS, selector);
-    enum emu_status st = emu_desc_fetch(e, selector, VECTOR_TS, &d);
-    if (st != EMU_DONE)
-        return st;
-    if (desc_system_type(&d) != TYPE_LDT || !(d.access & SEG_P))
-        return emu_raise_selector(e, VECTOR_TS, selector);
+    TRY(emu_fetch_system(e, selector, BIT(TYPE_LDT), VECTOR_TS, VECTOR_TS, &d));
     g = emu_desc_segment(&d);
     emu_set_segment(e, SEG_LDTR, &g);
     return EMU_DONE;
 }
 
-/* May the new task have this descriptor in this register, at the level its CS selector says? */
-static bool task_segment_allowed(enum seg seg, const struct descriptor *d, unsigned cpl)
-{
-    unsigned rpl = d->selector & 3, dpl = desc_dpl(d);
-
-    if (seg == SEG_CS)
-        return desc_is_code(d) && (desc_is_conforming(d) ? dpl <= rpl : dpl == rpl);
-    if (seg == SEG_SS)
-        return desc_is_writable(d) && rpl == cpl && dpl == cpl;
-    if (!(d->access & SEG_S) || (desc_is_code(d) && !(d->access & TYPE_WRITABLE)))
-        return false;
-    return desc_is_conforming(d) || (rpl <= dpl && cpl <= dpl);
-}
-
-static enum emu_status load_task_segment(struct emu *e, enum seg seg, u16 selector, unsigned cpl)
-{
-    struct descriptor d;
-
-    if (selector_is_null(selector))
-        return seg == SEG_CS || seg == SEG_SS ? emu_raise_selector(e, VECTOR_TS, 0) : EMU_DONE;
-    enum emu_status st = emu_desc_fetch(e, selector, VECTOR_TS, &d);
-    if (st != EMU_DONE)
-        return st;
-    if (!task_segment_allowed(seg, &d, cpl))
-        return emu_raise_selector(e, VECTOR_TS, selector);
-    if (!(d.access & SEG_P))
-        return emu_raise_selector(e, seg == SEG_SS ? VECTOR_SS : VECTOR_NP, selector);
-    st = emu_desc_accessed(e, &d);
-    if (st != EMU_DONE)
-        return st;
-    struct segment g = emu_desc_segment(&d);
-    emu_set_segment(e, seg, &g);
-    return EMU_DONE;
-}
-
-/* CS first: its level is the task's.  Until a segment is judged, its register is unusable. */
+/* CS first: its RPL is the task's level.  Until a segment is judged, its register is unusable. */
 static enum emu_status load_task_segments(struct emu *e, const struct tss_layout *l,
                                           const u8 *image)
 {
     static const enum seg order[] = {SEG_CS, SEG_SS, SEG_ES, SEG_DS, SEG_FS, SEG_GS};
     unsigned cpl = image[l->seg + SEG_CS * l->step] & 3;
     bool vm86 = e->state->rflags & RFLAGS_VM;
+    struct segment g;
     u16 selector[SEG_GS + 1] = {0};
-    enum emu_status st = EMU_DONE;
 
     for (unsigned k = 0; k <= SEG_GS; k++) {
         if (k < l->segments)
             selector[k] = (u16)field(image, l->seg + k * l->step, 2);
-        struct segment g = {.access = SEG_UNUSABLE | cpl << SEG_DPL_SHIFT, .selector = selector[k]};
+        g = (struct segment){.access = SEG_UNUSABLE | cpl << SEG_DPL_SHIFT,
+                             .selector = selector[k]};
         if (vm86)
             g = emu_segment_vm86(selector[k]);
         emu_set_segment(e, (enum seg)k, &g);
     }
-    st = load_ldt(e, (u16)field(image, l->ldt, 2));
-    for (unsigned k = 0; !vm86 && k < ARRAY_SIZE(order) && st == EMU_DONE; k++)
-        st = load_task_segment(e, order[k], selector[order[k]], cpl);
-    return st;
+    TRY(load_ldt(e, (u16)field(image, l->ldt, 2)));
+    for (unsigned k = 0; !vm86 && k < ARRAY_SIZE(order); k++) {
+        enum seg seg = order[k];
+        bool code = seg == SEG_CS;
+        enum segment_use use = code ? USE_RETURN : seg == SEG_SS ? USE_STACK : USE_DATA;
+        TRY(emu_take_segment(e, selector[seg], use, code ? 0 : cpl, VECTOR_TS, &g));
+        emu_set_segment(e, seg, &g);
+    }
+    return EMU_DONE;
 }
 
 /* Registers that are taken as they are. */
@@ -222,17 +160,11 @@ static enum emu_status begin_task(struct emu *e, const struct tss_layout *l, con
     struct x86_state *s = e->state;
     struct emu_frame f;
 
-    enum emu_status st = load_task_segments(e, l, image);
-    if (st != EMU_DONE)
-        return st;
+    TRY(load_task_segments(e, l, image));
     if (cause != NULL && cause->has_error) {
-        emu_stack_current(e, &f.stack);
-        f.count = 0;
-        st = emu_frame_push(e, &f, l->size, cause->error);
-        if (st != EMU_DONE)
-            return st;
-        emu_frame_store(e, &f);
-        emu_set_sp(e, f.stack.width, f.stack.sp);
+        emu_frame_begin(e, l->size, &f);
+        emu_frame_push(e, &f, cause->error);
+        TRY(emu_frame_commit(e, &f));
     }
     if (!emu_code_holds(e, &s->seg[SEG_CS], s->rip))
         return emu_gp(e, 0);
@@ -246,14 +178,9 @@ static enum emu_status begin_task(struct emu *e, const struct tss_layout *l, con
 static u64 saved_flags(const struct x86_state *s, enum emu_task_source source,
                        const struct emu_event *cause)
 {
-    u64 flags = s->rflags & ~(u64)RFLAGS_RF;
-
-    if (source == EMU_TASK_IRET)
-        flags &= ~(u64)RFLAGS_NT;
-    if (cause != NULL && cause->type == EMU_EVENT_HARD_EXCEPTION && cause->vector != VECTOR_DB &&
-        cause->vector != VECTOR_MC)
-        flags |= RFLAGS_RF;
-    return flags;
+    if (cause != NULL)
+        return emu_event_flags(s, cause);
+    return s->rflags & ~(u64)(RFLAGS_RF | (source == EMU_TASK_IRET ? RFLAGS_NT : 0));
 }
 
 enum emu_status emu_enter_task(struct emu *e, u16 selector, enum emu_task_source source,
@@ -266,20 +193,14 @@ enum emu_status emu_enter_task(struct emu *e, u16 selector, enum emu_task_source
     u8 image[TSS_MAX];
 
     emu_need(e, STATE_ALL & ~(u32)(STATE_PDPTE | STATE_SYSENTER));
-    enum emu_status st = new_tss(e, selector, source, &to);
-    if (st != EMU_DONE)
-        return st;
+    TRY(new_tss(e, selector, source, &to));
     struct segment tr = emu_desc_segment(&to);
     const struct tss_layout *l = layout_of(to.access);
-    st = emu_map(e, GVA((u32)tr.base), l->bytes, EMU_IMPLICIT, &load);
-    if (st == EMU_DONE)
-        st = old_tss(e, &from, &save);
-    if (st == EMU_DONE && nested)
-        st = emu_map(e, GVA((u32)tr.base), 2, EMU_WRITE | EMU_IMPLICIT, &link);
-    if (st == EMU_DONE)
-        st = change_busy(e, source, &from, &to);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_map(e, GVA((u32)tr.base), l->bytes, EMU_IMPLICIT, &load));
+    TRY(old_tss(e, &from, &save));
+    if (nested)
+        TRY(emu_map(e, GVA((u32)tr.base), 2, EMU_WRITE | EMU_IMPLICIT, &link));
+    TRY(change_busy(e, source, &from, &to));
 
     *entered = true;
     save_task(e, &save, return_rip, saved_flags(s, source, cause));
@@ -291,10 +212,10 @@ enum emu_status emu_enter_task(struct emu *e, u16 selector, enum emu_task_source
     load_task_registers(e, l, image, nested);
     e->step.no_trap = true;
     e->step.keep_rf = true;
-    st = e->ops->write_cr(e->ctx, 0, s->cr0 | CR0_TS);
-    if (st == EMU_DONE && l->cr3 != 0 && (s->cr0 & CR0_PG))
-        st = e->ops->write_cr(e->ctx, 3, field(image, l->cr3, 4));
-    return st != EMU_DONE ? st : begin_task(e, l, image, cause);
+    TRY(e->ops->write_cr(e->ctx, 0, s->cr0 | CR0_TS));
+    if (l->cr3 != 0 && (s->cr0 & CR0_PG))
+        TRY(e->ops->write_cr(e->ctx, 3, field(image, l->cr3, 4)));
+    return begin_task(e, l, image, cause);
 }
 
 enum emu_status emu_task_switch(struct emu *e, u16 selector, enum emu_task_source source,
