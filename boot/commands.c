@@ -13,31 +13,32 @@
 #include "drivers/host/cmos.h"
 #include "lib/string.h"
 
-static enum status run_mem(struct shell *sh, int, char **)
+static enum status run_mem(struct shell *sh)
 {
     mem_report(sh->out);
     return STATUS_OK;
 }
 
-static enum status run_cpus(struct shell *sh, int, char **)
+static enum status run_cpus(struct shell *sh)
 {
     cpus_show(sh->out);
     return STATUS_OK;
 }
 
-static enum status run_irq(struct shell *sh, int, char **)
+static enum status run_irq(struct shell *sh)
 {
     irq_report(sh->out);
     return STATUS_OK;
 }
 
-static const char *const devices[] = {
+/* What `devs` can show, in the order of its alternatives. */
+static const char *const devices[] = {NULL,
 #define X(name, show, member) (name),
-    BOARD_DEVICES(X)
+                                      BOARD_DEVICES(X)
 #undef X
 };
 
-static enum status run_devs(struct shell *sh, int argc, char **argv)
+static enum status run_devs(struct shell *sh)
 {
     const struct host_view *h = sh->ctx;
 
@@ -45,20 +46,13 @@ static enum status run_devs(struct shell *sh, int argc, char **argv)
         return shell_fail(sh, -1, STATUS_ENOENT, "there is no virtual machine");
     struct machine *m = h->machine[h->list->selected];
     vm_lock(&m->vm);
-    bool found = board_show(&m->board, argc > 1 ? argv[1] : NULL, sh->out);
+    bool found = board_show(&m->board, devices[sh->choice[1]], sh->out);
     vm_unlock(&m->vm);
     return found ? STATUS_OK
-                 : shell_fail(sh, 1, STATUS_ENOENT,
-                              "expected a device that this machine has (Tab lists them)");
+                 : shell_fail(sh, 1, STATUS_ENOENT, "expected a device that this machine has");
 }
 
-static void complete_devs(struct shell *, int argc, char **, struct completions *c)
-{
-    for (unsigned i = 0; argc == 2 && i < ARRAY_SIZE(devices); i++)
-        completions_add(c, devices[i]);
-}
-
-static enum status run_time(struct shell *sh, int, char **)
+static enum status run_time(struct shell *sh)
 {
     u64 begin = tsc_now_us(), seconds = cmos_next_second(), turned = tsc_now_us();
 
@@ -68,40 +62,34 @@ static enum status run_time(struct shell *sh, int, char **)
     return STATUS_OK;
 }
 
-static enum status run_reboot(struct shell *, int, char **) { machine_reboot(); }
+static enum status run_reboot(struct shell *) { machine_reboot(); }
 
-static enum status run_selftest(struct shell *sh, int, char **argv)
+static enum status run_selftest(struct shell *sh)
 {
-    return selftest_run(argv[1])
+    return selftest_run(sh->argv[1])
                ? STATUS_OK
                : shell_fail(sh, 1, STATUS_ENOENT, "expected one of these: %s", selftest_names);
 }
 
-static enum status run_poweroff(struct shell *sh, int argc, char **)
-{
-    u64 status = 0;
+static enum status run_poweroff(struct shell *sh) { machine_end((int)sh->value[1]); }
 
-    if (argc > 1) {
-        TRY(shell_arg_u64(sh, 1, "an exit status", 0, 255, &status));
-    }
-    machine_end((int)status);
-}
-
+#define X(name, show, member) "|" name
 static const struct shell_command commands[] = {
-    {"mem", "", "physical memory: who has how much", NULL, run_mem, NULL},
-    {"cpus", "", "the machine's CPUs: which are in use", NULL, run_cpus, NULL},
-    {"irq", "", "host interrupts: counts by vector", NULL, run_irq, NULL},
-    {"devs", "[DEVICE]", "the selected machine's devices, register by register",
-     "devs\ndevs ioapic", run_devs, complete_devs},
+    {"mem", "", "physical memory: who has how much", NULL, run_mem, 0},
+    {"cpus", "", "the machine's CPUs: which are in use", NULL, run_cpus, 0},
+    {"irq", "", "host interrupts: counts by vector", NULL, run_irq, 0},
+    {"devs", "[all" BOARD_DEVICES(X) "]", "the selected machine's devices, register by register",
+     "devs\ndevs ioapic", run_devs, 0},
     {"time", "",
      "how long this machine is up, beside its battery-backed clock (waits for its tick)", NULL,
-     run_time, NULL},
+     run_time, 0},
     {"selftest", "NAME", "break Vitrine on purpose, to see what it says", "selftest panic",
-     run_selftest, NULL},
-    {"reboot", "", "reset the real machine", NULL, run_reboot, NULL},
-    {"poweroff", "[STATUS]", "end the run and switch the real machine off", NULL, run_poweroff,
-     NULL},
+     run_selftest, 0},
+    {"reboot", "", "reset the real machine", NULL, run_reboot, 0},
+    {"poweroff", "[STATUS=0]", "end the run and switch the real machine off", NULL, run_poweroff,
+     0},
 };
+#undef X
 
 enum status boot_commands_register(struct shell *sh, struct host_view *view)
 {

@@ -3,8 +3,7 @@
  * Symbol tables as files have them: the text of `nm`, System.map or /proc/kallsyms, or an ELF
  * file's symbol table.
  */
-#ifndef GUEST_SYMBOLS_H
-#define GUEST_SYMBOLS_H
+#pragma once
 
 #include "guest/image.h"
 #include "lib/symbols.h"
@@ -24,5 +23,3 @@ CHECKED enum status guest_symbols_measure(const struct image *image, struct symb
  * outside the highest one's 4 GiB are left out: Linux' per-CPU variables.
  */
 void guest_symbols_fill(const struct image *image, u64 *entry, struct symbols *out);
-
-#endif

@@ -3,8 +3,7 @@
  * A table of names for addresses: eight bytes a symbol beside the text that has the names,
  * ascending by address, searched by bisection.
  */
-#ifndef LIB_SYMBOLS_H
-#define LIB_SYMBOLS_H
+#pragma once
 
 #include "lib/types.h"
 
@@ -29,5 +28,3 @@ const char *symbols_name(const struct symbols *s, u32 n, unsigned *length);
 
 /* The number of the first symbol of that name, or -1. */
 s64 symbols_lookup(const struct symbols *s, const char *name, unsigned length);
-
-#endif

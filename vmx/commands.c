@@ -8,19 +8,14 @@
 #include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
 #include "lib/string.h"
-#include "vmx/address.h"
 #include "vmx/check.h"
-#include "vmx/debug_commands.h"
-#include "vmx/examine.h"
-#include "vmx/explain.h"
 #include "vmx/life.h"
 #include "vmx/show.h"
-#include "vmx/stat.h"
 #include "vmx/symbol.h"
 #include "vmx/vcpu.h"
 #include "vmx/vmcs.h"
 
-static enum status run_caps(struct shell *sh, int, char **)
+static enum status run_caps(struct shell *sh)
 {
     const struct vm_list *list = sh->ctx;
 
@@ -28,19 +23,6 @@ static enum status run_caps(struct shell *sh, int, char **)
         return shell_fail(sh, -1, STATUS_ENOTSUP, "VT-x is not in use; the log says why (log)");
     caps_show(list->caps, sh->out);
     return STATUS_OK;
-}
-
-static enum status select_vm(struct shell *sh, const char *name)
-{
-    struct vm_list *list = sh->ctx;
-
-    for (unsigned i = 0; i < list->count; i++)
-        if (strcmp(list->vm[i]->name, name) == 0) {
-            list->selected = i;
-            return STATUS_OK;
-        }
-    return shell_fail(sh, 1, STATUS_ENOENT,
-                      "expected the name of a virtual machine (vm lists them)");
 }
 
 static void show_times(const struct vm *vm, struct sink *out)
@@ -55,29 +37,29 @@ static void show_times(const struct vm *vm, struct sink *out)
         if (vm->vcpu_count > 1)
             sink_printf(out, "\n    vCPU %u on CPU %u: ", i, vm->host[i]);
         sink_printf(out, "%lu exits in %lu ms, of which halted %lu, in Vitrine %lu", count,
-                    (tsc_to_us(total) / 1000), (tsc_to_us(v->halt_ticks) / 1000),
-                    (tsc_to_us(host - v->halt_ticks) / 1000));
+                    tsc_to_us(total) / 1000, tsc_to_us(v->halt_ticks) / 1000,
+                    tsc_to_us(host - v->halt_ticks) / 1000);
     }
     sink_printf(out, "\n");
 }
 
-static enum status run_vm(struct shell *sh, int argc, char **argv)
+static enum status run_vm(struct shell *sh)
 {
     static const char *const states[] = {"ready", "running", "paused", "ended"};
     struct vm_list *list = sh->ctx;
-    u64 cpu = 0;
 
-    if (argc > 1) {
-        TRY(select_vm(sh, argv[1]));
-        if (argc > 2)
-            TRY(shell_arg_u64(sh, 2, "the number of one of its virtual CPUs", 0,
-                              list->vm[list->selected]->vcpu_count - 1, &cpu));
-        list->cpu = (unsigned)cpu;
+    if (sh->argc > 1) {
+        const struct vm *vm = list->vm[sh->value[1]];
+        if (sh->value[2] >= vm->vcpu_count)
+            return shell_fail(sh, 2, STATUS_ERANGE, "expected a virtual CPU's number from 0 to %u",
+                              vm->vcpu_count - 1);
+        list->selected = (unsigned)sh->value[1];
+        list->cpu = (unsigned)sh->value[2];
     }
     for (unsigned i = 0; i < list->count; i++) {
         const struct vm *vm = list->vm[i];
         sink_printf(sh->out, "%c %u %-12s %-8s %4lu MiB  %s%s", i == list->selected ? '*' : ' ',
-                    vm->id, vm->name, states[vm->state], (gmem_ram_size(vm->parts.mem) / MiB),
+                    vm->id, vm->name, states[vm->state], gmem_ram_size(vm->parts.mem) / MiB,
                     vm->end_text[0] ? vm->end_text : "", vm->end_text[0] ? "  " : "");
         show_times(vm, sh->out);
     }
@@ -86,33 +68,9 @@ static enum status run_vm(struct shell *sh, int argc, char **argv)
     return STATUS_OK;
 }
 
-static void complete_vm(struct shell *sh, int, char **, struct completions *c)
+static enum status run_regs(struct shell *sh)
 {
-    const struct vm_list *list = sh->ctx;
-
-    for (unsigned i = 0; i < list->count; i++)
-        completions_add(c, list->vm[i]->name);
-}
-
-static enum status run_regs(struct shell *sh, int, char **)
-{
-    struct vcpu *v = vm_selected(sh);
-
-    if (!v)
-        return STATUS_ENOENT;
-    vcpu_show(v, sh->out);
-    return STATUS_OK;
-}
-
-static enum status show_field(struct shell *sh, const struct vmcs_field_info *f)
-{
-    u64 value;
-
-    if (vmcs_try_read(f->encoding, &value))
-        sink_printf(sh->out, "%c %04x %-28s %0*lx\n", f->area, f->encoding, f->name, 2 * f->bytes,
-                    value);
-    else
-        sink_printf(sh->out, "%c %04x %-28s not on this CPU\n", f->area, f->encoding, f->name);
+    vcpu_show(sh->subject, sh->out);
     return STATUS_OK;
 }
 
@@ -123,42 +81,33 @@ static bool field_matches(const char *field, const char *typed)
     return str_starts(name_lower(field, name, sizeof(name)), name_lower(typed, want, sizeof(want)));
 }
 
-static enum status run_vmcs(struct shell *sh, int argc, char **argv)
+static enum status run_vmcs(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
-    unsigned shown = 0;
+    u64 value;
 
-    if (!v)
-        return STATUS_ENOENT;
-    if (argc > 1 && strcmp(argv[1], "check") == 0) {
-        check_show(v, sh->out);
-        return STATUS_OK;
+    vcpu_flush(sh->subject);
+    for (const struct vmcs_field_info *f = vmcs_fields; f < vmcs_fields + vmcs_field_count; f++) {
+        if (sh->argc > 1 && !field_matches(f->name, sh->argv[1]))
+            continue;
+        sink_printf(sh->out, "%c %04x %-28s ", f->area, f->encoding, f->name);
+        if (vmcs_try_read(f->encoding, &value))
+            sink_printf(sh->out, "%0*lx\n", 2 * f->bytes, value);
+        else
+            sink_printf(sh->out, "not on this CPU\n");
     }
-    vcpu_flush(v);
-    for (unsigned i = 0; i < vmcs_field_count; i++)
-        if (argc < 2 || field_matches(vmcs_fields[i].name, argv[1])) {
-            (void)show_field(sh, &vmcs_fields[i]);
-            shown++;
-        }
-    if (!shown)
-        return shell_fail(sh, 1, STATUS_ENOENT,
-                          "expected the beginning of a VMCS field's name (guest_rip), or check");
     return STATUS_OK;
 }
 
-static void complete_vmcs(struct shell *, int, char **, struct completions *c)
+static enum status run_check(struct shell *sh)
 {
-    completions_add(c, "check");
-    for (unsigned i = 0; i < vmcs_field_count; i++)
-        complete_lower(c, vmcs_fields[i].name);
+    check_show(sh->subject, sh->out);
+    return STATUS_OK;
 }
 
 static enum status end_vm(struct shell *sh, enum vm_end how)
 {
-    struct vcpu *v = vm_selected(sh);
+    struct vcpu *v = sh->subject;
 
-    if (!v)
-        return STATUS_ENOENT;
     if (v->vm->state == VM_ENDED && how != VM_END_RESTART)
         return shell_fail(sh, -1, STATUS_EINVAL, "%s has already ended: %s", v->vm->name,
                           v->vm->end_text);
@@ -168,27 +117,33 @@ static enum status end_vm(struct shell *sh, enum vm_end how)
     return STATUS_OK;
 }
 
-static enum status run_kill(struct shell *sh, int, char **) { return end_vm(sh, VM_END_KILLED); }
+static enum status run_kill(struct shell *sh) { return end_vm(sh, VM_END_KILLED); }
 
-static enum status run_reset(struct shell *sh, int, char **) { return end_vm(sh, VM_END_RESTART); }
+static enum status run_reset(struct shell *sh) { return end_vm(sh, VM_END_RESTART); }
 
 static const struct shell_command commands[] = {
-    {"caps", "", "VT-x features of this CPU: present, absent, used instead", NULL, run_caps, NULL},
-    {"vm", "[NAME [CPU]]", "list virtual machines; select one, and its virtual CPU",
-     "vm linux\nvm linux 1", run_vm, complete_vm},
-    {"regs", "", "registers of the selected machine's CPU", NULL, run_regs, NULL},
-    {"vmcs", "[FIELD|check]", "VMCS fields, or the rules of VM entry",
-     "vmcs\nvmcs guest_cr\nvmcs check", run_vmcs, complete_vmcs},
-    {"reset", "", "start the selected machine again from its images", NULL, run_reset, NULL},
-    {"kill", "", "end the selected machine", NULL, run_kill, NULL},
+    {"caps", "", "VT-x features of this CPU: present, absent, used instead", NULL, run_caps, 0},
+    {"vm", "[VM [CPU=0]]", "list virtual machines; select one, and its virtual CPU",
+     "vm linux\nvm linux 1", run_vm, 0},
+    {"regs", "", "registers of the selected machine's CPU", NULL, run_regs, NEEDS_VCPU},
+    {"vmcs", "check", "the rules of VM entry, and which the state breaks", NULL, run_check,
+     NEEDS_VCPU},
+    {"vmcs", "[FIELD]", "VMCS fields, or those whose names begin so", "vmcs guest_cr", run_vmcs,
+     NEEDS_VCPU},
+    {"reset", "", "start the selected machine again from its images", NULL, run_reset, NEEDS_VCPU},
+    {"kill", "", "end the selected machine", NULL, run_kill, NEEDS_VCPU},
 };
 
 enum status commands_register(struct shell *sh, struct vm_list *list)
 {
-    TRY(shell_register(sh, commands, ARRAY_SIZE(commands), list));
-    TRY(address_register(sh, list));
-    TRY(examine_register(sh, list));
-    TRY(stat_register(sh, list));
-    TRY(debug_commands_register(sh, list));
-    return explain_register(sh, list);
+    static const struct shell_table own = {commands, ARRAY_SIZE(commands), NULL};
+    static const struct shell_table *const tables[] = {
+        &own,           &symbol_commands, &examine_commands,
+        &stat_commands, &debug_commands,  &explain_commands};
+    enum status s = STATUS_OK;
+
+    kinds_register(sh, list);
+    for (unsigned i = 0; i < ARRAY_SIZE(tables) && s == STATUS_OK; i++)
+        s = shell_register(sh, tables[i]->commands, tables[i]->count, list);
+    return s;
 }

@@ -20,8 +20,6 @@
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
-#define LL(x) ((unsigned long long)(x))
-
 /* Put points, EPT and the emulator's view of memory in force on this virtual CPU. */
 static void rearm(struct vcpu *v)
 {
@@ -67,8 +65,8 @@ static void say_where(struct vcpu *v, enum debug_cause cause, u16 point)
     unsigned got = vcpu_peek_code(v, v->state.rip, code, sizeof(code));
     (void)emu_disassemble(code, got, emu_mode(&v->state), v->state.rip, text, sizeof(text),
                           vm_symbol, v->vm);
-    log_info(v->vm->name, "CPU %u stands (%s%s) at %#llx%s: %s", v->index, why[cause], number,
-             LL(v->state.rip), vm_symbol_text(v->vm, v->state.rip, name, sizeof(name)), text);
+    log_info(v->vm->name, "CPU %u stands (%s%s) at %#lx%s: %s", v->index, why[cause], number,
+             v->state.rip, vm_symbol_text(v->vm, v->state.rip, name, sizeof(name)), text);
 }
 
 void debug_stop(struct vcpu *v, enum debug_cause cause, u16 point)
@@ -223,11 +221,7 @@ bool debug_serve(struct vcpu *v)
 
 /* --- The monitor trap flag, tried ------------------------------------------------------------- */
 
-static bool back_at_once(struct vcpu *v)
-{
-    (void)v;
-    return false;
-}
+static bool back_at_once(struct vcpu *) { return false; }
 
 /* Flat 32-bit code at 100H of the page at guest-physical 0, which is its page directory, too. */
 static void scrap_state(struct x86_state *s, u8 *page)

@@ -12,8 +12,7 @@
  * the CPU executes, with the monitor trap flag where that has been seen to work, else with
  * RFLAGS.TF.  Interrupts wait meanwhile.
  */
-#ifndef VMX_DEBUG_H
-#define VMX_DEBUG_H
+#pragma once
 
 #include "vmx/debug_points.h"
 
@@ -39,5 +38,3 @@ void debug_unpark(struct vcpu *v);
 bool debug_settle(struct vcpu *v);
 /* ... and last: emulate what is to be emulated; false: look at everything again, true: enter. */
 bool debug_serve(struct vcpu *v);
-
-#endif

@@ -3,40 +3,17 @@
  * Execution control at the prompt.  Commands return at once; where a machine stops later, the log
  * says.
  */
-#include "vmx/debug_commands.h"
-
 #include "arch/x86/cpu.h"
 #include "lib/string.h"
-#include "vmx/address.h"
+#include "vmx/commands.h"
 #include "vmx/debug.h"
 #include "vmx/inject.h"
 #include "vmx/show.h"
 #include "vmx/symbol.h"
 
-#define LL(x) ((unsigned long long)(x))
-
-/* The selected CPU, if its machine is in this state (VM_READY: in any that is not over). */
-static struct vcpu *selected(struct shell *sh, enum vm_state state)
+static enum status run_pause(struct shell *sh)
 {
-    static const char *const states[] = {"alive", "running", "paused"};
-    struct vcpu *v = vm_selected(sh);
-
-    if (v && (state == VM_READY ? v->vm->state == VM_ENDED : v->vm->state != state)) {
-        (void)shell_fail(sh, -1, STATUS_EINVAL, "%s is not %s", v->vm->name, states[state]);
-        return NULL;
-    }
-    return v;
-}
-
-static enum status run_pause(struct shell *sh, int argc, char **argv)
-{
-    struct vcpu *v = selected(sh, VM_RUNNING);
-
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_EINVAL;
-    debug_stop(v, DEBUG_ASKED, 0);
+    debug_stop(sh->subject, DEBUG_ASKED, 0);
     return STATUS_OK;
 }
 
@@ -53,70 +30,21 @@ static void go_on(struct vcpu *v, u64 steps)
         vm->state = VM_RUNNING;
 }
 
-static enum status run_resume(struct shell *sh, int argc, char **argv)
+/* resume, step */
+static enum status run_resume(struct shell *sh)
 {
-    struct vcpu *v = selected(sh, VM_PAUSED);
-
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_EINVAL;
-    go_on(v, 0);
+    go_on(sh->subject, sh->value[1]);
     return STATUS_OK;
 }
 
-static enum status run_step(struct shell *sh, int argc, char **argv)
+static enum status run_until(struct shell *sh)
 {
-    struct vcpu *v = selected(sh, VM_PAUSED);
-    u64 steps = 1;
+    struct vcpu *v = sh->subject;
 
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_EINVAL;
-    enum status s = shell_arg_u64(sh, 1, "a number of instructions", 1, ~0ull, &steps);
-    if (s == STATUS_OK)
-        go_on(v, steps);
-    return s;
-}
-
-static bool is_reason(u32 reason, const char *typed)
-{
-    char name[40];
-
-    return strcmp(name_lower(exit_reason_name(reason), name, sizeof(name)), typed) == 0;
-}
-
-static enum status run_until(struct shell *sh, int argc, char **argv)
-{
-    struct vcpu *v = selected(sh, VM_READY);
-    u32 reason = 0;
-    unsigned what;
-
-    (void)argc;
-    if (!v)
-        return STATUS_EINVAL;
-    enum status s = shell_arg_choice(sh, 1, "exit", &what);
-    if (s != STATUS_OK)
-        return s;
-    while (reason < EXIT_REASON_COUNT && !is_reason(reason, argv[2]))
-        reason++;
-    if (reason == EXIT_REASON_COUNT)
-        return shell_fail(sh, 2, STATUS_ENOENT, "expected an exit reason (Tab lists them)");
     go_on(v, 0);
-    v->debug.until = reason;
+    v->debug.until = sh->value[2];
     v->debug.since = v->exited;
     return STATUS_OK;
-}
-
-static void complete_until(struct shell *sh, int argc, char **argv, struct completions *c)
-{
-    (void)sh;
-    (void)argv;
-    if (argc == 2)
-        completions_add(c, "exit");
-    for (u32 reason = 0; argc > 2 && reason < EXIT_REASON_COUNT; reason++)
-        complete_lower(c, exit_reason_name(reason));
 }
 
 static void list_points(struct shell *sh, const struct vm *vm)
@@ -130,15 +58,15 @@ static void list_points(struct shell *sh, const struct vm *vm)
         if (!p->access || p->id == last)
             continue;
         last = p->id;
-        sink_printf(sh->out, "%3u  %-5s %c%c  %s%016llx", p->id,
+        sink_printf(sh->out, "%3u  %-5s %c%c  %s%016lx", p->id,
                     p->access & DEBUG_EXECUTE ? "break" : "watch",
                     p->access & DEBUG_READ ? 'r' : '-', p->access & DEBUG_WRITE ? 'w' : '-',
-                    p->physical ? "physical " : "", LL(p->at));
+                    p->physical ? "physical " : "", p->at);
         if (p->size > 1)
-            sink_printf(sh->out, " %llu bytes", LL(p->size));
+            sink_printf(sh->out, " %lu bytes", p->size);
         if (!p->physical)
             sink_printf(sh->out, "%s", vm_symbol_text(vm, p->at, name, sizeof(name)));
-        sink_printf(sh->out, "  hits %llu  by %s%s\n", LL(p->hits),
+        sink_printf(sh->out, "  hits %lu  by %s%s\n", p->hits,
                     p->slot != DEBUG_NO_SLOT ? "debug register"
                     : p->gpa == DEBUG_NONE   ? "nothing: the guest has all debug registers"
                                              : "EPT",
@@ -165,57 +93,36 @@ static enum status add(struct shell *sh, struct vcpu *v, const struct debug_poin
     return s;
 }
 
-static enum status run_break(struct shell *sh, int argc, char **argv)
+static enum status run_break(struct shell *sh)
 {
-    struct vcpu *v = selected(sh, VM_READY);
-    struct debug_point wanted = {.access = DEBUG_EXECUTE, .size = 1};
+    struct vcpu *v = sh->subject;
+    const struct debug_point wanted = {.access = DEBUG_EXECUTE, .size = 1, .at = sh->value[1]};
 
-    (void)argv;
-    if (!v)
-        return STATUS_EINVAL;
-    if (argc < 2) {
-        list_points(sh, v->vm);
-        return STATUS_OK;
-    }
-    enum status s = address_arg(sh, v, 1, "a linear address of code", &wanted.at);
-    return s == STATUS_OK ? add(sh, v, &wanted) : s;
+    if (sh->argc > 1)
+        return add(sh, v, &wanted);
+    list_points(sh, v->vm);
+    return STATUS_OK;
 }
 
-static enum status run_watch(struct shell *sh, int argc, char **argv)
+/* watch, watchp */
+static enum status run_watch(struct shell *sh)
 {
     static const u8 accesses[] = {DEBUG_WRITE, DEBUG_READ, DEBUG_READ | DEBUG_WRITE};
-    struct vcpu *v = selected(sh, VM_READY);
-    struct debug_point wanted = {.size = 8, .physical = strcmp(sh->command->name, "watchp") == 0};
-    unsigned access = 0;
+    const struct debug_point wanted = {.access = accesses[sh->choice[3]],
+                                       .physical = sh->command->name[5] == 'p',
+                                       .at = sh->value[1],
+                                       .size = sh->value[2]};
 
-    (void)argv;
-    (void)argc;
-    if (!v)
-        return STATUS_EINVAL;
-    enum status s = address_arg(sh, v, 1, "an address", &wanted.at);
-    if (s == STATUS_OK)
-        s = shell_arg_size(sh, 2, "a number of bytes", 1, BIT64(40), &wanted.size);
-    if (s == STATUS_OK)
-        s = shell_arg_choice(sh, 3, "w|r|rw", &access);
-    wanted.access = accesses[access];
-    return s == STATUS_OK ? add(sh, v, &wanted) : s;
+    return add(sh, sh->subject, &wanted);
 }
 
-static enum status run_delete(struct shell *sh, int argc, char **argv)
+static enum status run_delete(struct shell *sh)
 {
-    struct vcpu *v = selected(sh, VM_READY);
-    u64 id = 0;
+    bool all = sh->choice[1];
 
-    (void)argc;
-    if (!v)
-        return STATUS_EINVAL;
-    if (strcmp(argv[1], "all") != 0) {
-        enum status s =
-            shell_arg_u64(sh, 1, "a point's number (break lists them), or all", 1, 0xffff, &id);
-        if (s != STATUS_OK)
-            return s;
-    }
-    if (debug_remove(v->vm, (u16)id, false) != STATUS_OK && id)
+    if (debug_remove(((struct vcpu *)sh->subject)->vm, all ? 0 : (u16)sh->value[1], false) !=
+            STATUS_OK &&
+        !all)
         return shell_fail(sh, 1, STATUS_ENOENT, "expected a point's number (break lists them)");
     return STATUS_OK;
 }
@@ -225,78 +132,58 @@ static enum status run_delete(struct shell *sh, int argc, char **argv)
     (BIT(VECTOR_DF) | BIT(VECTOR_TS) | BIT(VECTOR_NP) | BIT(VECTOR_SS) | BIT(VECTOR_GP) | \
      BIT(VECTOR_PF) | BIT(VECTOR_AC))
 
-static enum status inject_exception(struct shell *sh, struct vcpu *v, int argc)
+/* inject exception VECTOR [CODE [CR2]] */
+static enum status run_exception(struct shell *sh)
 {
-    struct emu_event e = {.type = EMU_EVENT_HARD_EXCEPTION};
-    u64 vector = 0, error = 0;
+    struct vcpu *v = sh->subject;
+    const struct emu_event e = {.type = EMU_EVENT_HARD_EXCEPTION,
+                                .vector = (u8)sh->value[2],
+                                .error = (u32)sh->value[3],
+                                .has_error = WITH_ERROR >> sh->value[2] & 1,
+                                .payload = sh->value[4]};
 
-    enum status s = shell_arg_u64(sh, 2, "an exception's vector", 0, 31, &vector);
-    if (s == STATUS_OK)
-        s = shell_arg_u64(sh, 3, "an error code", 0, 0xffff, &error);
-    if (s == STATUS_OK)
-        s = shell_arg_u64(sh, 4, "an address for CR2", 0, ~0ull, &e.payload);
-    if (s != STATUS_OK)
-        return s;
-    e.vector = (u8)vector;
-    e.error = (u32)error;
-    e.has_error = WITH_ERROR >> vector & 1;
-    if (argc > 3 && !e.has_error)
+    if (sh->argc > 3 && !e.has_error)
         return shell_fail(sh, 3, STATUS_EINVAL, "exception %u has no error code", e.vector);
-    if (vector == VECTOR_NMI || v->event.vector != VECTOR_NONE)
+    if (e.vector == VECTOR_NMI || v->event.vector != VECTOR_NONE)
         return shell_fail(sh, 2, STATUS_EBUSY,
-                          vector == VECTOR_NMI ? "that is `inject nmi`"
-                                               : "an event is being delivered; step first");
+                          e.vector == VECTOR_NMI ? "that is `inject nmi`"
+                                                 : "an event is being delivered; step first");
     inject_event(v, &e);
     return STATUS_OK;
 }
 
-static enum status run_inject(struct shell *sh, int argc, char **argv)
+/* inject nmi, inject interrupt VECTOR */
+static enum status run_inject(struct shell *sh)
 {
-    struct vcpu *v = selected(sh, VM_READY);
-    u64 vector = 0;
-    unsigned what;
+    struct vcpu *v = sh->subject;
 
-    (void)argv;
-    if (!v)
-        return STATUS_EINVAL;
-    enum status s = shell_arg_choice(sh, 1, "nmi|interrupt|exception", &what);
-    if (s != STATUS_OK)
-        return s;
-    if ((what == 0) != (argc == 2))
-        return shell_fail(sh, what ? argc : 2, STATUS_EINVAL,
-                          what ? "expected a vector" : "expected no more words");
-    if (what == 2)
-        return inject_exception(sh, v, argc);
-    if (what == 1) {
-        s = shell_arg_u64(sh, 2, "an interrupt's vector", 16, 255, &vector);
-        v->debug.interrupt = s == STATUS_OK ? (u16)vector : v->debug.interrupt;
-    } else {
+    if (sh->argc > 2)
+        v->debug.interrupt = (u16)sh->value[2];
+    else
         v->nmi_pending = true;
-    }
     v->requests |= REQUEST_INTERRUPT;
-    return s;
+    return STATUS_OK;
 }
 
 static const struct shell_command commands[] = {
-    {"pause", "", "stop the selected machine where it is", NULL, run_pause, NULL},
-    {"resume", "", "let it go on", NULL, run_resume, NULL},
-    {"step", "[COUNT]", "execute instructions of the paused machine's CPU; interrupts wait",
-     "step\nstep 100", run_step, NULL},
-    {"until", "exit REASON", "run to behind the next exit for that reason", "until exit cpuid",
-     run_until, complete_until},
+    {"pause", "", "stop the selected machine where it is", NULL, run_pause, NEEDS_RUNNING},
+    {"resume", "", "let it go on", NULL, run_resume, NEEDS_PAUSED},
+    {"step", "[STEPS=1]", "execute instructions of the paused machine's CPU; interrupts wait",
+     "step\nstep 100", run_resume, NEEDS_PAUSED},
+    {"until", "exit EXIT", "run to behind the next exit for that reason", "until exit cpuid",
+     run_until, NEEDS_ALIVE},
     {"break", "[ADDR]", "pause before an instruction; list breakpoints and watchpoints",
-     "break 0xffffffff81000000\nbreak", run_break, address_complete},
-    {"watch", "ADDR [BYTES [w|r|rw]]", "pause behind an access to guest-linear memory",
-     "watch 0xffff888000001000 4K rw", run_watch, address_complete},
-    {"watchp", "ADDR [BYTES [w|r|rw]]", "the same by guest-physical address", "watchp 0x1000 8 w",
-     run_watch, address_complete},
-    {"delete", "NUMBER|all", "remove a breakpoint or watchpoint", "delete 1", run_delete, NULL},
-    {"inject", "nmi|interrupt|exception [VECTOR [CODE [ADDR]]]",
-     "deliver an event as soon as the CPU takes it",
-     "inject nmi\ninject interrupt 0x30\ninject exception 14 2 0x1000", run_inject, NULL},
+     "break do_exit\nbreak", run_break, NEEDS_ALIVE},
+    {"watch", "ADDR [SIZE=8 [w|r|rw]]", "pause behind an access to guest-linear memory",
+     "watch 0xffff888000001000 4K rw", run_watch, NEEDS_ALIVE},
+    {"watchp", "ADDR [SIZE=8 [w|r|rw]]", "the same by guest-physical address", "watchp 0x1000 8 w",
+     run_watch, NEEDS_ALIVE},
+    {"delete", "POINT|all", "remove a breakpoint or watchpoint", "delete 1", run_delete,
+     NEEDS_ALIVE},
+    {"inject", "nmi", "deliver an event as soon as the CPU takes it", NULL, run_inject,
+     NEEDS_ALIVE},
+    {"inject", "interrupt VECTOR", NULL, "inject interrupt 0x30", run_inject, NEEDS_ALIVE},
+    {"inject", "exception EXCEPTION [CODE [CR2]]", NULL, "inject exception 14 2 0x1000",
+     run_exception, NEEDS_ALIVE},
 };
-
-enum status debug_commands_register(struct shell *sh, struct vm_list *list)
-{
-    return shell_register(sh, commands, ARRAY_SIZE(commands), list);
-}
+const struct shell_table debug_commands = {commands, ARRAY_SIZE(commands), NULL};

@@ -2,8 +2,7 @@
  *
  * Breakpoints and watchpoints (see vmx/debug.h), as exits and the emulator meet them.
  */
-#ifndef VMX_DEBUG_POINTS_H
-#define VMX_DEBUG_POINTS_H
+#pragma once
 
 #include "lib/status.h"
 #include "vmx/debug_state.h"
@@ -49,5 +48,3 @@ bool debug_unknown(struct vcpu *v);
 /* An exception has left the guest; true when it was all ours.  What is the guest's stays in *event.
  */
 bool debug_exception(struct vcpu *v, struct emu_event *event);
-
-#endif

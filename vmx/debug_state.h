@@ -2,8 +2,7 @@
  *
  * What execution control (vmx/debug.h) remembers of a VM and of each of its CPUs.
  */
-#ifndef VMX_DEBUG_STATE_H
-#define VMX_DEBUG_STATE_H
+#pragma once
 
 #include "emulator/emulator.h"
 #include "lib/types.h"
@@ -72,5 +71,3 @@ struct vcpu_debug {
     _Alignas(16) u8 fxsave[512];
 };
 #define DEBUG_NO_INTERRUPT 0x100
-
-#endif

@@ -3,18 +3,14 @@
  * Looking into a guest from the prompt.  But for `in`, `out` and `msr` with a value, nothing that
  * is looked at changes by it.
  */
-#include "vmx/examine.h"
-
 #include "arch/x86/cpu.h"
 #include "arch/x86/fixup.h"
 #include "arch/x86/symbols.h"
 #include "arch/x86/tsc.h"
 #include "lib/string.h"
-#include "vmx/address.h"
+#include "vmx/commands.h"
 #include "vmx/msr.h"
 #include "vmx/symbol.h"
-
-#define LL(x) ((unsigned long long)(x))
 
 /* --- Memory ----------------------------------------------------------------------------------- */
 
@@ -45,7 +41,7 @@ static bool peek_value(struct vcpu *v, u64 at, enum space space, unsigned width,
     return true;
 }
 
-#define FORMATS "b|w|d|q|a|s"
+/* Of "b|w|d|q|a|s". */
 static const u8 format_width[] = {1, 2, 4, 8, 8, 1};
 enum { FORMAT_ADDRESS = 4, FORMAT_STRING = 5 };
 
@@ -55,12 +51,12 @@ static void dump_line(struct sink *out, struct vcpu *v, u64 at, u64 count, enum 
     char ascii[17] = {0};
     u64 value;
 
-    sink_printf(out, "%016llx ", LL(at));
+    sink_printf(out, "%016lx ", at);
     for (unsigned i = 0; i < 16; i += width) {
         if (i >= count)
             sink_printf(out, " %*s", 2 * (int)width, "");
         else if (peek_value(v, at + i, space, width, &value))
-            sink_printf(out, " %0*llx", 2 * (int)width, LL(value));
+            sink_printf(out, " %0*lx", 2 * (int)width, value);
         else
             sink_printf(out, " %.*s", 2 * (int)width, "----------------");
     }
@@ -79,15 +75,15 @@ static void dump_addresses(struct sink *out, struct vcpu *v, u64 at, u64 count, 
 
     for (u64 done = 0; done < count; done += 8) {
         if (!peek_value(v, at + done, space, 8, &value)) {
-            sink_printf(out, "%016llx  ----------------\n", LL(at + done));
+            sink_printf(out, "%016lx  ----------------\n", at + done);
             continue;
         }
         name[0] = 0;
         if (space == HOST && symbol_find(value, &offset))
-            format_buf(name, sizeof(name), " <%s+%#llx>", symbol_find(value, &offset), LL(offset));
+            format_buf(name, sizeof(name), " <%s+%#lx>", symbol_find(value, &offset), offset);
         else if (space != HOST)
             (void)vm_symbol_text(v->vm, value, name, sizeof(name));
-        sink_printf(out, "%016llx  %016llx%s\n", LL(at + done), LL(value), name);
+        sink_printf(out, "%016lx  %016lx%s\n", at + done, value, name);
     }
 }
 
@@ -95,34 +91,22 @@ static void dump_string(struct sink *out, struct vcpu *v, u64 at, u64 count, enu
 {
     u8 byte = 0;
 
-    sink_printf(out, "%016llx  \"", LL(at));
+    sink_printf(out, "%016lx  \"", at);
     for (; count-- && peek(v, at, space, &byte) && byte; at++)
         sink_printf(out, byte < 32 || byte > 126 ? "\\x%02x" : "%c", byte);
     sink_printf(out, "\"\n");
 }
 
 /* x, xp, xh */
-static enum status run_x(struct shell *sh, int argc, char **argv)
+static enum status run_x(struct shell *sh)
 {
-    const char *command = sh->command->name;
-    enum space space = command[1] == 'h' ? HOST : command[1] == 'p' ? PHYSICAL : LINEAR;
-    struct vcpu *v = space == HOST ? NULL : vm_selected(sh);
-    u64 at = 0, count = 64;
-    unsigned format = 0;
+    static const enum space spaces[] = {['\0'] = LINEAR, ['p'] = PHYSICAL, ['h'] = HOST};
+    enum space space = spaces[(u8)sh->command->name[1]];
+    struct vcpu *v = sh->subject; /* none for HOST */
+    u64 at = sh->value[1], count = sh->value[2];
+    unsigned format = sh->choice[3];
 
-    (void)argc;
-    (void)argv;
-    if (!v && space != HOST)
-        return STATUS_ENOENT;
-    enum status s = v ? address_arg(sh, v, 1, "an address", &at)
-                      : shell_arg_u64(sh, 1, "an address", 0, ~0ull, &at);
-    if (s == STATUS_OK)
-        s = shell_arg_size(sh, 2, "a number of bytes", 1, 64 * KiB, &count);
-    if (s == STATUS_OK)
-        s = shell_arg_choice(sh, 3, FORMATS, &format);
-    if (s != STATUS_OK)
-        return s;
-    if (v)
+    if (space != HOST)
         vcpu_load(v, STATE_BASE | STATE_PDPTE | STATE_SEG(SEG_CS));
     if (format == FORMAT_STRING)
         dump_string(sh->out, v, at, count, space);
@@ -134,44 +118,29 @@ static enum status run_x(struct shell *sh, int argc, char **argv)
     return STATUS_OK;
 }
 
-static void complete_x(struct shell *sh, int argc, char **argv, struct completions *c)
-{
-    if (argc == 4)
-        shell_complete_choices(c, FORMATS);
-    else if (sh->command->name[1] != 'h')
-        address_complete(sh, argc, argv, c);
-}
-
 /* --- Translations ----------------------------------------------------------------------------- */
 
 static void walk_step(void *ctx, const struct emu_walk_step *step)
 {
     struct sink *out = ctx;
-    sink_printf(out, "  level %u entry at %012llx = %016llx  %s%s%s%s%s\n", step->level,
-                LL(step->entry_at.v), LL(step->entry), step->entry & 1 ? "present" : "not present",
+    sink_printf(out, "  level %u entry at %012lx = %016lx  %s%s%s%s%s\n", step->level,
+                step->entry_at.v, step->entry, step->entry & 1 ? "present" : "not present",
                 step->entry & 2 ? " writable" : "", step->entry & 4 ? " user" : "",
                 step->level > 1 && (step->entry & 0x80) ? " large" : "",
                 step->entry >> 63 ? " no-execute" : "");
 }
 
-static enum status run_walk(struct shell *sh, int argc, char **argv)
+static enum status run_walk(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
+    struct vcpu *v = sh->subject;
     struct emu_event fault;
-    u64 address = 0;
     gpa_t gpa;
 
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
-    enum status s = address_arg(sh, v, 1, "a guest-linear address", &address);
-    if (s != STATUS_OK)
-        return s;
     vcpu_load(v, STATE_BASE | STATE_PDPTE | STATE_SEG(SEG_CS));
-    s = emu_translate(&v->emu, GVA(address), EMU_IMPLICIT, &gpa, &fault, walk_step, sh->out);
+    enum status s =
+        emu_translate(&v->emu, GVA(sh->value[1]), EMU_IMPLICIT, &gpa, &fault, walk_step, sh->out);
     if (s == STATUS_OK)
-        sink_printf(sh->out, "  guest-physical %#llx\n", LL(gpa.v));
+        sink_printf(sh->out, "  guest-physical %#lx\n", gpa.v);
     else if (s == STATUS_EHW)
         sink_printf(sh->out, "  a page table lies where no memory is\n");
     else
@@ -179,40 +148,22 @@ static enum status run_walk(struct shell *sh, int argc, char **argv)
     return STATUS_OK;
 }
 
-static enum status run_ept(struct shell *sh, int argc, char **argv)
+static enum status run_ept(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
-    u64 address = 0;
+    struct vcpu *v = sh->subject;
 
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
-    enum status s = shell_arg_u64(sh, 1, "a guest-physical address", 0, BIT64(48) - 1, &address);
-    if (s == STATUS_OK)
-        ept_show(&v->vm->ept, GPA(address), sh->out);
-    return s;
+    ept_show(&v->vm->ept, GPA(sh->value[1]), sh->out);
+    return STATUS_OK;
 }
 
 /* --- Code and the stack ----------------------------------------------------------------------- */
 
-static enum status run_dis(struct shell *sh, int argc, char **argv)
+static enum status run_dis(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
-    u64 address = 0, count = 8;
+    struct vcpu *v = sh->subject;
+    u64 address = sh->value[1], count = sh->value[2];
 
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
     vcpu_load(v, STATE_ALL);
-    address = v->state.rip;
-    enum status s = STATUS_OK;
-    if (argc > 1)
-        s = address_arg(sh, v, 1, "an address in CS", &address);
-    if (s == STATUS_OK && argc > 2)
-        s = shell_arg_u64(sh, 2, "a number of instructions", 1, 1000, &count);
-    if (s != STATUS_OK)
-        return s;
     enum emu_mode mode = emu_mode(&v->state);
     u64 base = mode == EMU_MODE_64 ? 0 : v->state.seg[SEG_CS].base;
     for (u64 i = 0; i < count; i++) {
@@ -226,7 +177,7 @@ static enum status run_dis(struct shell *sh, int argc, char **argv)
         const char *label = vm_symbol_text(v->vm, address, name, sizeof(name));
         if (i == 0 ? label[0] : label[0] && !strchr(label, '+'))
             sink_printf(sh->out, "%s:\n", label + 1);
-        sink_printf(sh->out, "%016llx  ", LL(address));
+        sink_printf(sh->out, "%016lx  ", address);
         for (unsigned j = 0; j < 10; j++)
             sink_printf(sh->out, j < length ? "%02x" : "  ", j < length ? code[j] : 0);
         sink_printf(sh->out, "  %s\n", length ? text : "(no instruction)");
@@ -259,25 +210,21 @@ static void show_frame(struct shell *sh, const struct vm *vm, unsigned n, u64 at
 {
     char name[96];
 
-    sink_printf(sh->out, "#%-2u %016llx%s%s\n", n, LL(at),
-                vm_symbol_text(vm, at, name, sizeof(name)), sure ? "" : " ?");
+    sink_printf(sh->out, "#%-2u %016lx%s%s\n", n, at, vm_symbol_text(vm, at, name, sizeof(name)),
+                sure ? "" : " ?");
 }
 
 /*
  * By the chain of frame pointers as far as it leads; then, and at once in a Linux that keeps none
  * (it has ORC tables), whatever on the stack looks like a return address, marked with "?".
  */
-static enum status run_bt(struct shell *sh, int argc, char **argv)
+static enum status run_bt(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
-    const struct x86_state *s = v ? &v->state : NULL;
+    struct vcpu *v = sh->subject;
+    const struct x86_state *s = &v->state;
     unsigned n = 1;
     char name[96];
 
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
     vcpu_load(v, STATE_ALL);
     unsigned word = emu_mode(s) == EMU_MODE_64 ? 8 : 4;
     u64 base = word == 8 ? 0 : s->seg[SEG_SS].base;
@@ -307,25 +254,15 @@ static enum status run_bt(struct shell *sh, int argc, char **argv)
 
 /* --- CPUID, MSRs, ports and devices as the guest sees them ------------------------------------ */
 
-static enum status run_cpuid(struct shell *sh, int argc, char **argv)
+static enum status run_cpuid(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
-    u64 leaf = 0, subleaf = 0;
+    struct vcpu *v = sh->subject;
+    const u32 leaf = (u32)sh->value[1], subleaf = (u32)sh->value[2];
     u32 guest[4];
 
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
-    enum status s = shell_arg_u64(sh, 1, "a leaf", 0, ~0u, &leaf);
-    if (s == STATUS_OK)
-        s = shell_arg_u64(sh, 2, "a subleaf", 0, ~0u, &subleaf);
-    if (s != STATUS_OK)
-        return s;
     vcpu_load(v, STATE_CR4);
-    cpuid_answer(&v->vm->cpuid, v->index, v->state.cr4 & CR4_OSXSAVE, (u32)leaf, (u32)subleaf,
-                 guest);
-    struct cpuid_regs h = cpuid((u32)leaf, (u32)subleaf);
+    cpuid_answer(&v->vm->cpuid, v->index, v->state.cr4 & CR4_OSXSAVE, leaf, subleaf, guest);
+    struct cpuid_regs h = cpuid(leaf, subleaf);
     sink_printf(sh->out,
                 "       EAX      EBX      ECX      EDX\n"
                 "guest  %08x %08x %08x %08x\nhost   %08x %08x %08x %08x\n",
@@ -333,55 +270,38 @@ static enum status run_cpuid(struct shell *sh, int argc, char **argv)
     return STATUS_OK;
 }
 
-static enum status run_msr(struct shell *sh, int argc, char **argv)
+static enum status run_msr(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
-    u64 number = 0, value = 0;
+    struct vcpu *v = sh->subject;
+    u32 number = (u32)sh->value[1];
+    u64 value = sh->value[2];
 
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
-    enum status s = shell_arg_u64(sh, 1, "the number of an MSR", 0, ~0u, &number);
-    if (s == STATUS_OK)
-        s = shell_arg_u64(sh, 2, "a value", 0, ~0ull, &value);
-    if (s != STATUS_OK)
-        return s;
     vcpu_load(v, STATE_ALL);
-    if (argc > 2 ? !msr_write(v, (u32)number, value) : !msr_read(v, (u32)number, &value))
-        return shell_fail(sh, argc - 1, STATUS_ENOENT, "the guest would get #GP(0) for this");
-    if (argc < 3)
-        sink_printf(sh->out, "%016llx\n", LL(value));
+    if (sh->argc > 2 ? !msr_write(v, number, value) : !msr_read(v, number, &value))
+        return shell_fail(sh, sh->argc - 1, STATUS_ENOENT, "the guest would get #GP(0) for this");
+    if (sh->argc < 3)
+        sink_printf(sh->out, "%016lx\n", value);
     return STATUS_OK;
 }
 
 /* in, out */
-static enum status run_port(struct shell *sh, int argc, char **argv)
+static enum status run_port(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
+    struct vcpu *v = sh->subject;
     bool out = sh->command->name[0] == 'o';
-    u64 port = 0, value = 0, size = 1;
+    unsigned size = 1u << sh->choice[out ? 3 : 2];
+    u64 port = sh->value[1], value = sh->value[2];
 
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
-    enum status s = shell_arg_u64(sh, 1, "a port", 0, 0xffff, &port);
-    if (s == STATUS_OK)
-        s = shell_arg_u64(sh, out ? 3 : 2, "a width of 1, 2 or 4 bytes,", 1, 4, &size);
-    if (s == STATUS_OK && size == 3)
-        s = shell_fail(sh, out ? 3 : 2, STATUS_EINVAL, "expected a width of 1, 2 or 4 bytes");
-    if (s == STATUS_OK && out)
-        s = shell_arg_u64(sh, 2, "a value", 0, ~0u >> (32 - 8 * size), &value);
-    if (s != STATUS_OK)
-        return s;
     if (port + size > 0x10000)
         return shell_fail(sh, 1, STATUS_ERANGE, "expected ports up to 0xffff");
+    if (out && value & ~mask_bytes(size))
+        return shell_fail(sh, 2, STATUS_ERANGE, "expected a value of %u bytes", size);
     vm_lock(v->vm);
     if (out)
-        bus_port_write(v->vm->parts.bus, v->index, (u16)port, (unsigned)size, (u32)value);
+        bus_port_write(v->vm->parts.bus, v->index, (u16)port, size, (u32)value);
     else
         sink_printf(sh->out, "%0*x\n", 2 * (int)size,
-                    bus_port_read(v->vm->parts.bus, v->index, (u16)port, (unsigned)size));
+                    bus_port_read(v->vm->parts.bus, v->index, (u16)port, size));
     vm_unlock(v->vm);
     v->requests |= REQUEST_INTERRUPT;
     return STATUS_OK;
@@ -390,20 +310,16 @@ static enum status run_port(struct shell *sh, int argc, char **argv)
 static void show_range(struct sink *out, u64 base, u64 size, const char *name, u64 reads,
                        u64 writes)
 {
-    sink_printf(out, "%10llx-%-10llx %-16s %10llu reads %10llu writes\n", LL(base),
-                LL(base + size - 1), name, LL(reads), LL(writes));
+    sink_printf(out, "%10lx-%-10lx %-16s %10lu reads %10lu writes\n", base, base + size - 1, name,
+                reads, writes);
 }
 
 /* io, mmio */
-static enum status run_ranges(struct shell *sh, int argc, char **argv)
+static enum status run_ranges(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
+    struct vcpu *v = sh->subject;
     bool ports = sh->command->name[0] == 'i';
 
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
     const struct bus *b = v->vm->parts.bus;
     const struct bus_range *r = ports ? b->port : b->mmio;
     for (unsigned i = 1; i < (ports ? b->port_count : b->mmio_count); i++)
@@ -411,59 +327,52 @@ static enum status run_ranges(struct shell *sh, int argc, char **argv)
     for (unsigned i = 0; ports && i < b->msr_count; i++)
         show_range(sh->out, b->msr[i].base, b->msr[i].count, b->msr[i].name, b->msr[i].reads,
                    b->msr[i].writes);
-    sink_printf(sh->out, "%-21s %-16s %10llu reads %10llu writes\n", "all others", "(unclaimed)",
-                LL(r->reads), LL(r->writes));
+    sink_printf(sh->out, "%-21s %-16s %10lu reads %10lu writes\n", "all others", "(unclaimed)",
+                r->reads, r->writes);
     return STATUS_OK;
 }
 
-static enum status run_timers(struct shell *sh, int argc, char **argv)
+static enum status run_timers(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
+    struct vcpu *v = sh->subject;
 
-    (void)argc;
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
     for (unsigned i = 0; i < v->vm->vcpu_count; i++) {
         const struct clock *c = v->vm->vcpu[i]->clock;
         u64 now = clock_now(c), offset;
         for (const struct timer *t = c->first; t; t = t->next) {
             const char *name = symbol_find((u64)(uintptr_t)t->fire, &offset);
-            sink_printf(sh->out, "vCPU %u  in %10llu us  %s\n", i,
-                        LL(t->deadline > now ? tsc_to_us(t->deadline - now) : 0),
-                        name ? name : "?");
+            sink_printf(sh->out, "vCPU %u  in %10lu us  %s\n", i,
+                        t->deadline > now ? tsc_to_us(t->deadline - now) : 0, name ? name : "?");
         }
     }
     return STATUS_OK;
 }
 
 static const struct shell_command commands[] = {
-    {"x", "ADDR [BYTES [" FORMATS "]]",
+    {"x", "ADDR [BYTES=64 [b|w|d|q|a|s]]",
      "memory by guest-linear address, in bytes, words, addresses, text",
-     "x 0xffffffff81000000 32\nx rsp 64 a\nx linux_banner 128 s", run_x, complete_x},
-    {"xp", "ADDR [BYTES [" FORMATS "]]", "the same by guest-physical address", "xp 0x1000 64 q",
-     run_x, complete_x},
-    {"xh", "ADDR [BYTES [" FORMATS "]]", "the same of Vitrine's own memory",
-     "xh 0xffffffff80110000 64 d", run_x, complete_x},
+     "x 0xffffffff81000000 32\nx rsp 64 a\nx linux_banner 128 s", run_x, NEEDS_VCPU},
+    {"xp", "ADDR [BYTES=64 [b|w|d|q|a|s]]", "the same by guest-physical address", "xp 0x1000 64 q",
+     run_x, NEEDS_VCPU},
+    {"xh", "HOST [BYTES=64 [b|w|d|q|a|s]]", "the same of Vitrine's own memory",
+     "xh 0xffffffff80110000 64 d", run_x, 0},
     {"walk", "ADDR", "the guest's page walk for a linear address",
-     "walk 0xffffffff81000000\nwalk rsp", run_walk, address_complete},
-    {"ept", "ADDR", "the EPT walk for a guest-physical address", "ept 0xfee00000", run_ept, NULL},
-    {"dis", "[ADDR [COUNT]]", "disassemble, from RIP if not told otherwise",
-     "dis\ndis 0x100000 4\ndis do_exit+0x10", run_dis, address_complete},
+     "walk 0xffffffff81000000\nwalk rsp", run_walk, NEEDS_VCPU},
+    {"ept", "PHYSICAL", "the EPT walk for a guest-physical address", "ept 0xfee00000", run_ept,
+     NEEDS_VCPU},
+    {"dis", "[ADDR=rip [COUNT=8]]", "disassemble", "dis 0x100000 4\ndis do_exit+0x10", run_dis,
+     NEEDS_VCPU},
     {"bt", "", "who called what runs: by frame pointers, or (?) by what the stack holds", NULL,
-     run_bt, NULL},
-    {"cpuid", "LEAF [SUBLEAF]", "what CPUID tells the guest, and the host", "cpuid 0x7 0",
-     run_cpuid, NULL},
-    {"msr", "NUMBER [VALUE]", "read or write an MSR as the guest would", "msr 0x1b", run_msr, NULL},
-    {"in", "PORT [WIDTH]", "read a port of the guest's devices, as the guest would", "in 0x3fd",
-     run_port, NULL},
-    {"out", "PORT VALUE [WIDTH]", "write one", "out 0x80 1", run_port, NULL},
-    {"io", "", "who has which ports and MSRs, with hits", NULL, run_ranges, NULL},
-    {"mmio", "", "who has which device memory, with hits", NULL, run_ranges, NULL},
-    {"timers", "", "when the guest's devices want to be called next", NULL, run_timers, NULL},
+     run_bt, NEEDS_VCPU},
+    {"cpuid", "LEAF [SUBLEAF=0]", "what CPUID tells the guest, and the host", "cpuid 0x7 0",
+     run_cpuid, NEEDS_VCPU},
+    {"msr", "MSR [VALUE]", "read or write an MSR as the guest would", "msr apic_base\nmsr 0x1b",
+     run_msr, NEEDS_VCPU},
+    {"in", "PORT [1|2|4]", "read a port of the guest's devices, as the guest would", "in 0x3fd",
+     run_port, NEEDS_VCPU},
+    {"out", "PORT VALUE [1|2|4]", "write one", "out 0x80 1", run_port, NEEDS_VCPU},
+    {"io", "", "who has which ports and MSRs, with hits", NULL, run_ranges, NEEDS_VCPU},
+    {"mmio", "", "who has which device memory, with hits", NULL, run_ranges, NEEDS_VCPU},
+    {"timers", "", "when the guest's devices want to be called next", NULL, run_timers, NEEDS_VCPU},
 };
-
-enum status examine_register(struct shell *sh, struct vm_list *list)
-{
-    return shell_register(sh, commands, ARRAY_SIZE(commands), list);
-}
+const struct shell_table examine_commands = {commands, ARRAY_SIZE(commands), NULL};

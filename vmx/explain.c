@@ -5,11 +5,10 @@
 #include "vmx/explain.h"
 
 #include "lib/string.h"
+#include "vmx/commands.h"
 #include "vmx/show.h"
 #include "vmx/symbol.h"
 #include "vmx/trace.h"
-
-#define LL(x) ((unsigned long long)(x))
 
 #define APIC_PAGE 0xfee00ull /* SDM vol. 3A, 10.4.1 */
 
@@ -91,12 +90,12 @@ static void explain_access(const struct vcpu *v, const struct trace_record *r, c
 
     if (trace_access(r, &space, &write)) {
         trace_register(v, r, name, sizeof(name));
-        format_buf(out, cap, "%s %#llx %s %s (%s %#llx)", write ? "wrote" : "read", LL(r->value),
+        format_buf(out, cap, "%s %#lx %s %s (%s %#lx)", write ? "wrote" : "read", r->value,
                    write ? "to" : "from", name,
                    space == BUS_MMIO   ? "memory"
                    : space == BUS_PORT ? "port"
                                        : "MSR",
-                   LL(r->address));
+                   r->address);
     } else if (r->reason == EXIT_CPUID) {
         format_buf(out, cap, "asked for leaf %#x", (u32)r->address);
     } else {
@@ -110,8 +109,7 @@ static void explain_record(const struct vcpu *v, const struct trace_record *r, s
     char text[200], name[96];
 
     trace_instruction(v, r, text, sizeof(text));
-    sink_printf(out, "%016llx%s  %s\n", LL(r->rip),
-                vm_symbol_text(v->vm, r->rip, name, sizeof(name)),
+    sink_printf(out, "%016lx%s  %s\n", r->rip, vm_symbol_text(v->vm, r->rip, name, sizeof(name)),
                 text[0] ? text : "(bytes not kept)");
     explain_access(v, r, text, sizeof(text));
     print_wrapped(out, "did", text);
@@ -140,37 +138,33 @@ static void explain_run(const struct vcpu *v, struct sink *out)
         total += row->count;
         ticks += r.reason == EXIT_HLT ? 0 : row->ticks;
     }
-    sink_printf(out, "%llu instructions needed Vitrine, %llu ticks; not counting waits in HLT:\n",
-                LL(total), LL(ticks));
+    sink_printf(out, "%lu instructions needed Vitrine, %lu ticks; not counting waits in HLT:\n",
+                total, ticks);
     for (unsigned i = 0; i < EXPLAIN_CAUSES; i++) {
         if (!sum[i].count)
             continue;
-        sink_printf(out, "\n%llu x %s, %llu ticks each", LL(sum[i].count), explain_causes[i].what,
-                    LL(sum[i].ticks / sum[i].count));
+        sink_printf(out, "\n%lu x %s, %lu ticks each", sum[i].count, explain_causes[i].what,
+                    sum[i].ticks / sum[i].count);
         if (explain_causes[i].reason != EXIT_HLT && ticks)
-            sink_printf(out, ", %llu %% of these ticks", LL(sum[i].ticks * 100 / ticks));
+            sink_printf(out, ", %lu %% of these ticks", sum[i].ticks * 100 / ticks);
         sink_printf(out, "\n");
         print_wrapped(out, "why", explain_causes[i].because);
         print_wrapped(out, "avoid", explain_causes[i].avoid);
     }
 }
 
-static enum status run_explain(struct shell *sh, int argc, char **argv)
+static enum status run_why(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
-    u64 back = 1;
+    explain_run(sh->subject, sh->out);
+    return STATUS_OK;
+}
 
-    if (!v)
-        return STATUS_ENOENT;
-    if (argc > 1 && strcmp(argv[1], "why") == 0) {
-        explain_run(v, sh->out);
-        return STATUS_OK;
-    }
-    enum status s =
-        shell_arg_u64(sh, 1, "why, or which from the last (1)", 1, TRACE_RECORDS, &back);
-    if (s != STATUS_OK)
-        return s;
+static enum status run_explain(struct shell *sh)
+{
+    const struct vcpu *v = sh->subject;
     struct trace_record r;
+    u64 back = sh->value[1];
+
     for (unsigned n = 0; trace_read(v, n, &r); n++)
         if (trace_is_instruction(&r) && --back == 0) {
             explain_record(v, &r, sh->out);
@@ -180,118 +174,109 @@ static enum status run_explain(struct shell *sh, int argc, char **argv)
                       v->tracing ? "" : "; it is off (trace on)");
 }
 
-static enum status find_reason(struct shell *sh, int arg, const char *name, u32 *reason)
+/* Trace, with this filter (NULL: everything), only that VM and that virtual CPU (NULL: all). */
+static enum status filter(struct shell *sh, const struct trace_filter *f, const struct vm *only,
+                          const struct vcpu *one)
 {
-    for (*reason = 0; *reason < TRACE_LIFE; ++*reason) {
-        const struct trace_record r = {.reason = (u16)*reason};
-        if (strcmp(trace_reason_name(&r), name) == 0)
-            return STATUS_OK;
-    }
-    return shell_fail(sh, arg, STATUS_ENOENT,
-                      "expected an exit reason as `stat` shows them, STEP or EVENT");
-}
-
-static enum status find_device(struct shell *sh, const struct vcpu *v, const char *name,
-                               struct trace_filter *f)
-{
-    const struct bus *bus = v->vm->parts.bus;
-    bool known = false;
-
-    for (unsigned i = 1; i < BUS_MAX_RANGES; i++)
-        known |= (i < bus->mmio_count && strcmp(bus->mmio[i].name, name) == 0) ||
-                 (i < bus->port_count && strcmp(bus->port[i].name, name) == 0);
-    for (unsigned i = 0; i < bus->msr_count; i++)
-        known |= strcmp(bus->msr[i].name, name) == 0;
-    str_copy(f->device, sizeof(f->device), name);
-    return known ? STATUS_OK
-                 : shell_fail(sh, 3, STATUS_ENOENT,
-                              "expected a device's name as `stat emu` shows it");
-}
-
-/* trace filter off | reason NAME | addr FIRST [LAST] | device NAME | vm NAME | vcpu N */
-static enum status set_filter(struct shell *sh, struct vcpu *v, int argc, char **argv)
-{
-    enum { OFF, REASON, ADDR, DEVICE, VM, VCPU };
     const struct vm_list *list = sh->ctx;
-    struct trace_filter f = v->trace->filter;
-    unsigned what;
-    u64 cpu = 0;
 
-    enum status s = shell_arg_choice(sh, 2, "off|reason|addr|device|vm|vcpu", &what);
-    if (s == STATUS_OK && what != OFF && argc < 4)
-        s = shell_fail(sh, argc, STATUS_EINVAL, "expected what to filter by");
-    if (s == STATUS_OK && what == REASON)
-        s = find_reason(sh, 3, argv[3], &f.reason);
-    if (s == STATUS_OK && what == ADDR) {
-        s = shell_arg_u64(sh, 3, "an address, port or MSR", 0, ~0ull, &f.first);
-        f.last = f.first;
-        if (s == STATUS_OK)
-            s = shell_arg_u64(sh, 4, "the last of a range", f.first, ~0ull, &f.last);
-    }
-    for (unsigned i = 0; what == VM && s == STATUS_OK && i <= list->count; i++) {
-        if (i == list->count)
-            s = shell_fail(sh, 3, STATUS_ENOENT,
-                           "expected a virtual machine's name (vm lists them)");
-        else if (strcmp(list->vm[i]->name, argv[3]) == 0)
-            break;
-    }
-    if (s == STATUS_OK && what == DEVICE)
-        s = find_device(sh, v, argv[3], &f);
-    if (s == STATUS_OK && what == VCPU)
-        s = shell_arg_u64(sh, 3, "a virtual CPU's number", 0, v->vm->vcpu_count - 1, &cpu);
-    if (s != STATUS_OK)
-        return s;
-    for (unsigned i = 0; i < list->count; i++) {
-        struct vm *vm = list->vm[i];
-        for (unsigned j = 0; j < vm->vcpu_count; j++) {
-            bool other = (what == VM && strcmp(vm->name, argv[3]) != 0) ||
-                         (what == VCPU && (vm != v->vm || j != cpu));
-            trace_switch(vm->vcpu[j], !other, what == OFF ? NULL : &f);
+    for (unsigned i = 0; i < list->count; i++)
+        for (unsigned j = 0; j < list->vm[i]->vcpu_count; j++) {
+            struct vcpu *v = list->vm[i]->vcpu[j];
+            trace_switch(v, (!only || only == v->vm) && (!one || one == v), f);
         }
-    }
     return STATUS_OK;
 }
 
-static enum status run_trace(struct shell *sh, int argc, char **argv)
-{
-    struct vcpu *v = vm_selected(sh);
-    unsigned what;
-    u64 n;
+static enum status run_filter_off(struct shell *sh) { return filter(sh, NULL, NULL, NULL); }
 
-    if (!v)
-        return STATUS_ENOENT;
-    enum status s = shell_arg_choice(sh, 1, "on|off|dump|tail|filter|save", &what);
-    if (s != STATUS_OK)
-        return s;
-    if (what == 4)
-        return set_filter(sh, v, argc, argv);
-    for (unsigned i = 0; what == 5 && i < v->vm->vcpu_count; i++)
-        trace_save(v->vm->vcpu[i], sh->out);
-    if (what == 5)
-        return STATUS_OK;
-    if (what < 2) {
-        trace_switch(v, what == 0, NULL);
-        return STATUS_OK;
-    }
-    n = what == 2 ? TRACE_RECORDS : 20;
-    s = shell_arg_u64(sh, 2, "a number of records", 1, TRACE_RECORDS, &n);
-    if (s == STATUS_OK)
-        trace_show(v, (unsigned)n, sh->out);
-    return s;
+static enum status run_filter_reason(struct shell *sh)
+{
+    struct trace_filter f = ((struct vcpu *)sh->subject)->trace->filter;
+
+    f.reason = (u32)sh->value[3];
+    return filter(sh, &f, NULL, NULL);
+}
+
+static enum status run_filter_addr(struct shell *sh)
+{
+    struct trace_filter f = ((struct vcpu *)sh->subject)->trace->filter;
+
+    f.first = sh->value[3];
+    f.last = sh->argc > 4 ? sh->value[4] : f.first;
+    return f.last < f.first
+               ? shell_fail(sh, 4, STATUS_ERANGE, "expected the last of a range, after its first")
+               : filter(sh, &f, NULL, NULL);
+}
+
+static enum status run_filter_device(struct shell *sh)
+{
+    const struct vcpu *v = sh->subject;
+    struct trace_filter f = v->trace->filter;
+
+    (void)str_copy(f.device, sizeof(f.device),
+                   device_name(v->vm->parts.bus, (unsigned)sh->value[3]));
+    return filter(sh, &f, NULL, NULL);
+}
+
+static enum status run_filter_vm(struct shell *sh)
+{
+    const struct vm_list *list = sh->ctx;
+
+    return filter(sh, &((struct vcpu *)sh->subject)->trace->filter, list->vm[sh->value[3]], NULL);
+}
+
+static enum status run_filter_vcpu(struct shell *sh)
+{
+    const struct vcpu *v = sh->subject;
+
+    if (sh->value[3] >= v->vm->vcpu_count)
+        return shell_fail(sh, 3, STATUS_ERANGE, "expected a virtual CPU's number from 0 to %u",
+                          v->vm->vcpu_count - 1);
+    return filter(sh, &v->trace->filter, NULL, v->vm->vcpu[sh->value[3]]);
+}
+
+static enum status run_switch(struct shell *sh)
+{
+    trace_switch(sh->subject, sh->choice[1] == 0, NULL);
+    return STATUS_OK;
+}
+
+static enum status run_tail(struct shell *sh)
+{
+    trace_show(sh->subject, (unsigned)sh->value[2], sh->out);
+    return STATUS_OK;
+}
+
+static enum status run_save(struct shell *sh)
+{
+    const struct vm *vm = ((struct vcpu *)sh->subject)->vm;
+
+    for (unsigned i = 0; i < vm->vcpu_count; i++)
+        trace_save(vm->vcpu[i], sh->out);
+    return STATUS_OK;
 }
 
 static const struct shell_command commands[] = {
-    {"trace", "on|off|dump|tail|filter|save [N|off|reason|addr|device|vm|vcpu [WHAT [LAST]]]",
-     "what happened last: exits, emulated instructions, events",
-     "trace tail 8\ntrace filter reason IO\ntrace filter addr 0xfee00000 0xfee00fff\n"
-     "trace filter device lapic\n"
-     "trace filter off",
-     run_trace, NULL},
-    {"explain", "[N|why]", "why the N-th last instruction, or all, needed Vitrine",
-     "explain\nexplain 3\nexplain why", run_explain, NULL},
+    {"trace", "on|off", "record what happens: exits, emulated instructions, events", NULL,
+     run_switch, NEEDS_VCPU},
+    {"trace", "tail [RECORDS=20]", "what happened last", "trace tail 8", run_tail, NEEDS_VCPU},
+    {"trace", "dump [RECORDS=1024]", "all of the ring", NULL, run_tail, NEEDS_VCPU},
+    {"trace", "save", "ring, counts and explanations for tools/trace", NULL, run_save, NEEDS_VCPU},
+    {"trace", "filter off", "record everything again", NULL, run_filter_off, NEEDS_VCPU},
+    {"trace", "filter reason REASON", "record only exits of one reason; filters add up",
+     "trace filter reason io", run_filter_reason, NEEDS_VCPU},
+    {"trace", "filter addr FIRST [LAST]", "... whose RIP, port, MSR or address is in a range",
+     "trace filter addr 0xfee00000 0xfee00fff", run_filter_addr, NEEDS_VCPU},
+    {"trace", "filter device DEVICE", "... that accessed a device", "trace filter device lapic",
+     run_filter_device, NEEDS_VCPU},
+    {"trace", "filter vm VM", "... of one virtual machine", "trace filter vm linux", run_filter_vm,
+     NEEDS_VCPU},
+    {"trace", "filter vcpu CPU", "... of one virtual CPU of the selected machine", NULL,
+     run_filter_vcpu, NEEDS_VCPU},
+    {"explain", "[BACK=1]", "the last instruction that needed Vitrine, in words; or one before it",
+     "explain\nexplain 3", run_explain, NEEDS_VCPU},
+    {"explain", "why", "what needed Vitrine since the start, why, and what would avoid it",
+     "explain why", run_why, NEEDS_VCPU},
 };
-
-enum status explain_register(struct shell *sh, struct vm_list *list)
-{
-    return shell_register(sh, commands, ARRAY_SIZE(commands), list);
-}
+const struct shell_table explain_commands = {commands, ARRAY_SIZE(commands), NULL};

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The commands `trace` and `explain`: what happened, and in words why it had to.
+ * Why instructions leave a guest, in words.
  */
-#ifndef VMX_EXPLAIN_H
-#define VMX_EXPLAIN_H
+#pragma once
 
-#include "vmx/select.h"
+#include "lib/types.h"
 
 struct trace_record;
 
@@ -19,7 +18,3 @@ struct cause {
 #define EXPLAIN_CAUSES 13u
 extern const struct cause explain_causes[EXPLAIN_CAUSES];
 const struct cause *explain_cause(const struct trace_record *r);
-
-CHECKED enum status explain_register(struct shell *sh, struct vm_list *list);
-
-#endif

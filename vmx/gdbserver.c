@@ -174,26 +174,19 @@ static enum status target_command(void *ctx, const char *line, struct sink *out)
     return result;
 }
 
-static enum status run_gdb(struct shell *sh, int argc, char **argv)
+static enum status run_gdb(struct shell *sh)
 {
     static const char *const modes[] = {"16", "32", "64"};
     struct gdbserver *s = sh->ctx;
-    unsigned mode = s->mode, vm = 0;
+    unsigned vm = sh->argc > 1 ? (unsigned)sh->value[1] : s->vm;
+    enum gdb_mode mode = sh->argc > 2 ? (enum gdb_mode)sh->choice[2] : s->mode;
 
-    while (argc > 1 && vm < s->list->count && strcmp(s->list->vm[vm]->name, argv[1]) != 0)
-        vm++;
-    if (argc > 1 && vm == s->list->count)
-        return shell_fail(sh, 1, STATUS_ENOENT,
-                          "expected the name of a virtual machine (vm lists them)");
-    enum status result = shell_arg_choice(sh, 2, "16|32|64", &mode);
-    if (result != STATUS_OK)
-        return result;
-    if (argc > 1 && gdb_attached(&s->gdb) && (vm != s->vm || mode != s->mode))
+    if (gdb_attached(&s->gdb) && (vm != s->vm || mode != s->mode))
         return shell_fail(sh, 1, STATUS_EBUSY, "GDB is attached; detach it first");
-    s->vm = argc > 1 ? vm : s->vm;
-    s->mode = (enum gdb_mode)mode;
+    s->vm = vm;
+    s->mode = mode;
     sink_printf(sh->out, "%s, %s-bit registers: %s\n", machine(s) ? machine(s)->name : "nothing",
-                modes[s->mode],
+                modes[mode],
                 !s->open                ? "no port; boot Vitrine with gdb=com2"
                 : gdb_attached(&s->gdb) ? "GDB is attached"
                                         : "nobody is attached");
@@ -202,7 +195,7 @@ static enum status run_gdb(struct shell *sh, int argc, char **argv)
 
 static const struct shell_command commands[] = {
     {"gdb", "[VM [16|32|64]]", "what GDB debugs, and for which code registers are described",
-     "gdb linux 64", run_gdb, NULL},
+     "gdb linux 64", run_gdb, 0},
 };
 
 enum status gdbserver_init(struct gdbserver *s, const struct vm_list *list, struct shell *shell,

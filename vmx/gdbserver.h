@@ -2,8 +2,7 @@
  *
  * What GDB debugs: a virtual machine, its CPUs as threads.
  */
-#ifndef VMX_GDBSERVER_H
-#define VMX_GDBSERVER_H
+#pragma once
 
 #include "drivers/console/gdb.h"
 #include "vmx/select.h"
@@ -23,5 +22,3 @@ CHECKED enum status gdbserver_init(struct gdbserver *s, const struct vm_list *li
 
 /* Call on the port's interrupt, and now and then. */
 void gdbserver_poll(struct gdbserver *s);
-
-#endif

@@ -77,13 +77,6 @@ const char *name_lower(const char *name, char *out, size_t cap)
     return out;
 }
 
-void complete_lower(struct completions *c, const char *name)
-{
-    char lower[64];
-
-    completions_add(c, name_lower(name, lower, sizeof(lower)));
-}
-
 const char *exit_reason_name(u32 reason)
 {
     static const char *const reasons[EXIT_REASON_COUNT] = {

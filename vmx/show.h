@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "drivers/console/editor.h"
+#include "lib/format.h"
 #include "vmx/vcpu.h"
 
 /* Registers in two dozen lines, and the instruction at RIP. */
@@ -13,10 +13,8 @@ void vcpu_show(struct vcpu *v, struct sink *out);
 /* Copy code at CS:rip without side effects; how many bytes could be read. */
 unsigned vcpu_peek_code(struct vcpu *v, u64 rip, u8 *bytes, unsigned want);
 
-/* Names are in capitals; people type small letters: the name as they do, cut to cap; and offered to
- * Tab. */
+/* Names are in capitals; people type small letters: the name as they do, cut to cap. */
 const char *name_lower(const char *name, char *out, size_t cap);
-void complete_lower(struct completions *c, const char *name);
 
 /* "rax" to "r15", in the order of enum gpr. */
 extern const char *const gpr_names[];

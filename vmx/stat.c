@@ -2,14 +2,11 @@
  *
  * Statistics: the exit counters, and the table of what instructions caused them (vmx/trace.h).
  */
-#include "vmx/stat.h"
-
 #include "lib/string.h"
 #include "vmx/check.h"
+#include "vmx/commands.h"
 #include "vmx/show.h"
 #include "vmx/trace.h"
-
-#define LL(x) ((unsigned long long)(x))
 
 /* What a table shows: since when, and the records still in the ring, by reason or row. */
 struct view {
@@ -65,14 +62,14 @@ static void show_exits(struct vcpu *v, bool diff, struct sink *out)
         u64 ticks = v->stat[i].ticks - (diff ? mark->ticks : 0);
         if (!count)
             continue;
-        sink_printf(out, "%-24s %9llu %12llu %7llu %7s %7s %8llu\n",
-                    i == EXIT_NONE ? "(before the first entry)" : exit_reason_name(i), LL(count),
-                    LL(ticks), LL(ticks / count), percentile(view, i, 50, half),
-                    percentile(view, i, 95, most), LL(v->stat[i].most));
+        sink_printf(out, "%-24s %9lu %12lu %7lu %7s %7s %8lu\n",
+                    i == EXIT_NONE ? "(before the first entry)" : exit_reason_name(i), count, ticks,
+                    ticks / count, percentile(view, i, 50, half), percentile(view, i, 95, most),
+                    v->stat[i].most);
         all.count += count;
         all.ticks += ticks;
     }
-    sink_printf(out, "%-24s %9llu %12llu\n", "all", LL(all.count), LL(all.ticks));
+    sink_printf(out, "%-24s %9lu %12lu\n", "all", all.count, all.ticks);
 }
 
 static void show_reasons(const struct vcpu *v, struct sink *out)
@@ -89,8 +86,8 @@ static void show_reasons(const struct vcpu *v, struct sink *out)
     sink_printf(out, "\n%-28s %10s %14s %8s\n", "emulated because", "count", "ticks", "mean");
     for (unsigned i = 1; i <= EMU_REASON_COUNT; i++)
         if (why[i].count)
-            sink_printf(out, "%-28s %10llu %14llu %8llu\n", emu_reason_text(i - 1),
-                        LL(why[i].count), LL(why[i].ticks), LL(why[i].ticks / why[i].count));
+            sink_printf(out, "%-28s %10lu %14lu %8lu\n", emu_reason_text(i - 1), why[i].count,
+                        why[i].ticks, why[i].ticks / why[i].count);
 }
 
 static void show_unclaimed(const struct vcpu *v, struct sink *out)
@@ -98,10 +95,10 @@ static void show_unclaimed(const struct vcpu *v, struct sink *out)
     const struct bus *bus = v->vm->parts.bus;
 
     sink_printf(out,
-                "\nunclaimed: %llu port reads, %llu port writes, %llu memory reads, %llu memory "
-                "writes; %llu MSR accesses denied",
-                LL(bus->port[0].reads), LL(bus->port[0].writes), LL(bus->mmio[0].reads),
-                LL(bus->mmio[0].writes), LL(v->vm->msr_denied));
+                "\nunclaimed: %lu port reads, %lu port writes, %lu memory reads, %lu memory "
+                "writes; %lu MSR accesses denied",
+                bus->port[0].reads, bus->port[0].writes, bus->mmio[0].reads, bus->mmio[0].writes,
+                v->vm->msr_denied);
     if (v->vm->msr_denied)
         sink_printf(out, ", last %#x", v->vm->msr_denied_last);
     sink_printf(out, "\n");
@@ -128,23 +125,23 @@ static void show_sum(const struct vcpu *v, struct sink *out)
             continue;
         u64 count = v->stat[i].count, rows = in_table(v, i), none = v->trace->quiet[i];
         if (count != rows + none)
-            sink_printf(out, "%s: %llu exits, %llu told: the trace was off for the others\n",
-                        exit_reason_name(i), LL(count), LL(rows + none));
+            sink_printf(out, "%s: %lu exits, %lu told: the trace was off for the others\n",
+                        exit_reason_name(i), count, rows + none);
         exits += count;
         table += rows;
         quiet += none;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(v->trace->lost); i++)
         lost += v->trace->lost[i].count;
-    sink_printf(out, "%llu exits: %llu by instructions, as above, and %llu by events or time\n",
-                LL(exits), LL(table), LL(quiet));
+    sink_printf(out, "%lu exits: %lu by instructions, as above, and %lu by events or time\n", exits,
+                table, quiet);
     if (in_table(v, TRACE_STEP))
         sink_printf(out,
-                    "%llu instructions emulated in states that cannot be entered, or for the "
+                    "%lu instructions emulated in states that cannot be entered, or for the "
                     "debugger\n",
-                    LL(in_table(v, TRACE_STEP)));
+                    in_table(v, TRACE_STEP));
     if (lost)
-        sink_printf(out, "the table is full: %llu are told only by reason\n", LL(lost));
+        sink_printf(out, "the table is full: %lu are told only by reason\n", lost);
 }
 
 /* Of a row, all or since the mark. */
@@ -172,10 +169,10 @@ static void show_row(const struct vcpu *v, const struct view *view, unsigned n, 
         name[0] = 0;
     }
     if (all)
-        format_buf(share, sizeof(share), "%3llu%% ", LL(c.ticks * 100 / all));
-    sink_printf(out, "%7llu %6llu %6s %s%-9.9s %-16llx %-15.15s %.*s\n", LL(c.count),
-                LL(c.ticks / c.count), percentile(view, n, 95, most), share,
-                r.why ? emu_reason_text(r.why - 1u) : trace_reason_name(&r), LL(row->rip), name,
+        format_buf(share, sizeof(share), "%3lu%% ", c.ticks * 100 / all);
+    sink_printf(out, "%7lu %6lu %6s %s%-9.9s %-16lx %-15.15s %.*s\n", c.count, c.ticks / c.count,
+                percentile(view, n, 95, most), share,
+                r.why ? emu_reason_text(r.why - 1u) : trace_reason_name(&r), row->rip, name,
                 all ? 10 : 15, instruction);
 }
 
@@ -253,59 +250,66 @@ static void show_rules(const struct vcpu *v, struct sink *out)
         if (best < 0)
             return;
         const struct broken_stat *b = &v->broken[best];
-        sink_printf(out, "%12llu %9llu %7llu %08llx %s\n", LL(b->instructions), LL(b->stretches),
-                    LL(b->longest), LL(b->longest_begin), check_rules[best].name);
+        sink_printf(out, "%12lu %9lu %7lu %08lx %s\n", b->instructions, b->stretches, b->longest,
+                    b->longest_begin, check_rules[best].name);
         last = b->instructions;
         last_rule = best;
     }
 }
 
-static enum status run_stat(struct shell *sh, int argc, char **argv)
+static enum status run_stat(struct shell *sh)
 {
-    struct vcpu *v = vm_selected(sh);
-    u64 limit;
-    unsigned what;
+    struct vcpu *v = sh->subject;
 
-    (void)argv;
-    if (!v)
-        return STATUS_ENOENT;
-    if (argc < 2) {
-        show_exits(v, false, sh->out);
-        show_reasons(v, sh->out);
-        show_unclaimed(v, sh->out);
-        return STATUS_OK;
-    }
-    enum status s = shell_arg_choice(sh, 1, "emu|top|diff|rules|reset", &what);
-    limit = what == 0 ? 30 : 10;
-    if (s == STATUS_OK)
-        s = shell_arg_u64(sh, 2, "a number of rows", 1, TRACE_ROWS, &limit);
-    if (s != STATUS_OK)
-        return s;
-    if (what == 3) {
-        show_rules(v, sh->out);
-    } else if (what == 4) {
-        memset(v->stat, 0, sizeof(v->stat));
-        memset(v->broken, 0, sizeof(v->broken));
-        trace_clear(v);
-    } else if (what == 2) {
-        show_exits(v, true, sh->out);
-        sink_printf(sh->out, "\n");
-        show_rows(v, false, true, limit, sh->out);
-        set_mark(v);
-    } else {
-        show_rows(v, what == 1, false, limit, sh->out);
-        show_sum(v, sh->out);
-    }
+    show_exits(v, false, sh->out);
+    show_reasons(v, sh->out);
+    show_unclaimed(v, sh->out);
+    return STATUS_OK;
+}
+
+/* stat emu, stat top */
+static enum status run_table(struct shell *sh)
+{
+    struct vcpu *v = sh->subject;
+
+    show_rows(v, sh->choice[1] == 1, false, sh->value[2], sh->out);
+    show_sum(v, sh->out);
+    return STATUS_OK;
+}
+
+static enum status run_diff(struct shell *sh)
+{
+    struct vcpu *v = sh->subject;
+
+    show_exits(v, true, sh->out);
+    sink_printf(sh->out, "\n");
+    show_rows(v, false, true, sh->value[2], sh->out);
+    set_mark(v);
+    return STATUS_OK;
+}
+
+static enum status run_rules(struct shell *sh)
+{
+    show_rules(sh->subject, sh->out);
+    return STATUS_OK;
+}
+
+static enum status run_reset(struct shell *sh)
+{
+    struct vcpu *v = sh->subject;
+
+    memset(v->stat, 0, sizeof(v->stat));
+    memset(v->broken, 0, sizeof(v->broken));
+    trace_clear(v);
     return STATUS_OK;
 }
 
 static const struct shell_command commands[] = {
-    {"stat", "[emu|top|diff|rules|reset [ROWS]]",
-     "exits; what was emulated; the most expensive; since the last diff; rules of entry broken",
-     "stat\nstat emu\nstat top 5\nstat diff\nstat rules", run_stat, NULL},
+    {"stat", "", "exits, and what was emulated", "stat", run_stat, NEEDS_VCPU},
+    {"stat", "emu|top [ROWS=20]", "instructions that caused exits, by count or by time",
+     "stat emu\nstat top 5", run_table, NEEDS_VCPU},
+    {"stat", "diff [ROWS=10]", "what came since the last diff", "stat diff", run_diff, NEEDS_VCPU},
+    {"stat", "rules", "rules of VM entry that states broke", NULL, run_rules, NEEDS_VCPU},
+    {"stat", "reset", "forget all counts", NULL, run_reset, NEEDS_VCPU},
 };
-
-enum status stat_register(struct shell *sh, struct vm_list *list)
-{
-    return shell_register(sh, commands, ARRAY_SIZE(commands), list);
-}
+const struct shell_table stat_commands = {commands, ARRAY_SIZE(commands), NULL};

@@ -8,8 +8,6 @@
 #include "arch/x86/msr.h"
 #include "lib/string.h"
 
-#define LL(x) ((unsigned long long)(x))
-
 #define ANCHOR "entry_SYSCALL_64"
 /* Linux moves by multiples of CONFIG_PHYSICAL_ALIGN, within the GiB that its image is mapped in. */
 #define SLIDE_ALIGN (2 * MiB)
@@ -47,7 +45,7 @@ bool vm_symbol(void *ctx, u64 address, char *out, size_t cap)
     if (n < 0)
         return false;
     const char *name = symbols_name(&vm->symbols, (u32)n, &length);
-    format_buf(out, cap, offset ? "%.*s+%#llx" : "%.*s", (int)length, name, LL(offset));
+    format_buf(out, cap, offset ? "%.*s+%#lx" : "%.*s", (int)length, name, offset);
     return true;
 }
 

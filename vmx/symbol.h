@@ -2,8 +2,7 @@
  *
  * A virtual machine's symbols (symbols=NAME, or its image's own).
  */
-#ifndef VMX_SYMBOL_H
-#define VMX_SYMBOL_H
+#pragma once
 
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
@@ -22,5 +21,3 @@ void vm_find_slide(struct vcpu *v);
 bool vm_symbol(void *vm, u64 address, char *out, size_t cap);
 /* The same with " <" and ">" around it, or "". */
 const char *vm_symbol_text(const struct vm *vm, u64 address, char *out, size_t cap);
-
-#endif

@@ -13,8 +13,6 @@
 #include "vmx/show.h"
 #include "vmx/symbol.h"
 
-#define LL(x) ((unsigned long long)(x))
-
 #define PROBES     16u                             /* places a row can be at, from its home on */
 #define PROBE_STEP (37 * sizeof(struct trace_row)) /* away from the homes of its neighbours */
 
@@ -611,22 +609,21 @@ void trace_print(const struct vcpu *v, const struct trace_record *r, struct sink
     enum bus_space space;
     bool write;
 
-    sink_printf(out, "[%llu.%06llu] %-18s ", LL(us / 1000000), LL(us % 1000000),
-                trace_reason_name(r));
+    sink_printf(out, "[%lu.%06lu] %-18s ", us / 1000000, us % 1000000, trace_reason_name(r));
     if (r->reason == TRACE_LIFE) {
         sink_printf(out, "%s %s\n", v->vm->name, (const char *)(uintptr_t)r->address);
         return;
     }
     trace_instruction(v, r, instruction, sizeof(instruction));
     if (!vm_symbol(v->vm, r->rip, name, sizeof(name)))
-        format_buf(name, sizeof(name), "%016llx", LL(r->rip));
+        format_buf(name, sizeof(name), "%016lx", r->rip);
     sink_printf(out, "%s %s", name, instruction);
     trace_register(v, r, name, sizeof(name));
     if (r->reason == TRACE_EVENT)
-        sink_printf(out, "vector %llu, type %llu, error or address %#llx", LL(r->address & 0xff),
-                    LL(r->address >> 8), LL(r->value));
+        sink_printf(out, "vector %lu, type %lu, error or address %#lx", r->address & 0xff,
+                    r->address >> 8, r->value);
     else if (trace_access(r, &space, &write))
-        sink_printf(out, "; %s %s %#llx", name, write ? "<-" : "->", LL(r->value));
+        sink_printf(out, "; %s %s %#lx", name, write ? "<-" : "->", r->value);
     else if (r->reason == EXIT_CPUID)
         sink_printf(out, "; leaf %#x", (u32)r->address);
     else if (r->qualification)

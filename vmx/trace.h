@@ -6,8 +6,7 @@
  *
  * The inline parts are the whole cost of an exit: docs/trace.md has the figures.
  */
-#ifndef VMX_TRACE_H
-#define VMX_TRACE_H
+#pragma once
 
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
@@ -196,5 +195,3 @@ static inline void trace_special(struct vcpu *v, u64 qualification)
  */
 typedef bool trace_end_fn(struct vcpu *v, u64 now, u64 deadline, u64 ticks, struct trace_record *r);
 extern trace_end_fn *const trace_end[256];
-
-#endif

@@ -29,8 +29,6 @@
 #include "arch/x86/tsc.h"
 #include "lib/string.h"
 
-#define LL(x) ((unsigned long long)(x))
-
 #define FNV_BASIS 2166136261u
 #define FNV_PRIME 16777619u
 
@@ -93,7 +91,7 @@ static void save_record(struct saver *s, const struct trace_record *r,
             continue;
         }
         memcpy(&value, at, fields[i].size);
-        sink_printf(&s->sink, "%llx", LL(value));
+        sink_printf(&s->sink, "%lx", value);
     }
     end_line(s);
 }
@@ -110,7 +108,7 @@ static void save_records(struct saver *s, const struct vcpu *v)
         if (!trace_read(v, n, &record))
             continue;
         if (record.reason == TRACE_LIFE)
-            LINE(s, "~N|%llx|%s", LL(record.address), (const char *)(uintptr_t)record.address);
+            LINE(s, "~N|%lx|%s", record.address, (const char *)(uintptr_t)record.address);
         save_record(s, &record, &before);
         before = record;
     }
@@ -127,8 +125,8 @@ static void save_rows(struct saver *s, const struct vcpu *v)
             continue;
         trace_instruction(v, &r, instruction, sizeof(instruction));
         trace_register(v, &r, name, n < TRACE_ROWS ? sizeof(name) : 1);
-        sink_printf(&s->sink, "~R|%llx|%llx|%x|%x|%llx|%llx|", LL(row->count), LL(row->ticks),
-                    r.reason, r.why, LL(r.rip), LL(r.address));
+        sink_printf(&s->sink, "~R|%lx|%lx|%x|%x|%lx|%lx|", row->count, row->ticks, r.reason, r.why,
+                    r.rip, r.address);
         put_bytes(s, r.code.bytes, r.code.length);
         if (!vm_symbol(v->vm, r.rip, symbol, sizeof(symbol)))
             symbol[0] = 0;
@@ -141,7 +139,7 @@ static void save_slices(struct saver *s, const struct vcpu *v)
 {
     for (const struct trace_slice *t = v->trace->slice; t < v->trace->slice + v->trace->slices;
          t++) {
-        sink_printf(&s->sink, "~S|%llx|%llx|%llx", LL(t->tsc), LL(t->ticks), LL(t->halted));
+        sink_printf(&s->sink, "~S|%lx|%lx|%lx", t->tsc, t->ticks, t->halted);
         for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
             if (t->count[i])
                 sink_printf(&s->sink, "|%x:%x", i, t->count[i]);
@@ -153,12 +151,11 @@ void trace_save(const struct vcpu *v, struct sink *out)
 {
     struct saver s = {{write_summed}, out, FNV_BASIS, 0};
 
-    LINE(&s, "~V|1|%s|%x|%llx|%llx|%llx", v->vm->name, v->index, LL(rdtsc()), LL(tsc_hz()),
-         LL(v->vm->started));
+    LINE(&s, "~V|1|%s|%x|%lx|%lx|%lx", v->vm->name, v->index, rdtsc(), tsc_hz(), v->vm->started);
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
         if (v->stat[i].count && i != EXIT_NONE)
-            LINE(&s, "~E|%x|%s|%llx|%llx|%llx|%llx", i, exit_reason_name(i), LL(v->stat[i].count),
-                 LL(v->trace->quiet[i]), LL(v->stat[i].ticks), LL(v->stat[i].most));
+            LINE(&s, "~E|%x|%s|%lx|%lx|%lx|%lx", i, exit_reason_name(i), v->stat[i].count,
+                 v->trace->quiet[i], v->stat[i].ticks, v->stat[i].most);
     for (unsigned i = 0; i < EMU_REASON_COUNT; i++)
         LINE(&s, "~Y|%x|%s", i + 1, emu_reason_text(i));
     for (unsigned i = 0; i < EXPLAIN_CAUSES; i++)

@@ -6,85 +6,62 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
-static const char *args_of(const struct shell_command *c) { return c->args ? c->args : ""; }
-
-static enum status help_one(struct shell *sh)
+static void help_row(struct shell *sh, const struct shell_command *c)
 {
-    const struct shell_command *c;
-    void *ctx;
-    enum status s = shell_find(sh, 1, &c, &ctx);
+    const char *args = c->args ? c->args : "";
+    int pad = 26 - (int)strlen(c->name);
 
-    if (s != STATUS_OK)
-        return s;
-    sink_printf(sh->out, "%s %s\n  %s.\n", c->name, args_of(c), c->summary);
-    if (!c->example)
-        return STATUS_OK;
-    sink_printf(sh->out, "For example:\n");
-    for (const char *p = c->example; *p;) {
+    sink_printf(sh->out, "  %s %-*s %s\n", c->name, pad > 0 ? pad : 0, args,
+                c->summary ? c->summary : "");
+}
+
+static void help_example(struct shell *sh, const struct shell_command *c)
+{
+    for (const char *p = c->example; p && *p;) {
         const char *end = strchr(p, '\n');
         int len = end ? (int)(end - p) : (int)strlen(p);
 
-        sink_printf(sh->out, "  %.*s\n", len, p);
+        sink_printf(sh->out, "For example: %.*s\n", len, p);
         p += len + (end ? 1 : 0);
     }
-    return STATUS_OK;
 }
 
-static enum status run_help(struct shell *sh, int argc, char **argv)
+static enum status run_help(struct shell *sh)
 {
-    const struct shell_command *c;
+    const struct shell_command *c, *one = NULL;
     void *ctx;
 
-    (void)argv;
-    if (argc > 1)
-        return help_one(sh);
-    for (unsigned n = 0; (c = shell_command_at(sh, n, &ctx)) != NULL; n++) {
-        int pad = 26 - (int)strlen(c->name);
-        sink_printf(sh->out, "  %s %-*s %s\n", c->name, pad > 0 ? pad : 0, args_of(c), c->summary);
-    }
-    if (!sh->machine)
+    if (sh->argc > 1)
+        one = shell_command_at(sh, (unsigned)sh->value[1], &ctx);
+    for (unsigned n = 0; (c = shell_command_at(sh, n, &ctx)) != NULL; n++)
+        if (!one || strcmp(c->name, one->name) == 0)
+            help_row(sh, c);
+    for (unsigned n = 0; one && (c = shell_command_at(sh, n, &ctx)) != NULL; n++)
+        if (strcmp(c->name, one->name) == 0)
+            help_example(sh, c);
+    if (!one && !sh->machine)
         sink_printf(sh->out, "Names may be shortened; `help NAME` gives examples; Ctrl-] goes to a "
                              "guest and back.\n");
     return STATUS_OK;
 }
 
-static void complete_help(struct shell *sh, int argc, char **argv, struct completions *c)
+static enum status run_log(struct shell *sh)
 {
-    (void)argv;
-    if (argc == 2)
-        shell_complete_commands(sh, c);
-}
-
-static enum status run_log(struct shell *sh, int argc, char **argv)
-{
-    unsigned level = LOG_INFO; /* the choices are in the order of enum log_level */
-    enum status s;
-
-    (void)argv;
-    if (argc == 1) {
-        log_dump(sh->out);
-        return STATUS_OK;
-    }
-    s = shell_arg_choice(sh, 1, "error|warn|info|debug", &level);
-    if (s != STATUS_OK)
-        return s;
-    if (!sh->mux)
+    if (sh->argc > 1 && !sh->mux)
         return shell_fail(sh, 1, STATUS_ENOTSUP, "this prompt has no console that shows the log");
-    log_attach(&sh->mux->log_out, (enum log_level)level);
+    if (sh->argc > 1) /* the choices are in the order of enum log_level */
+        log_attach(&sh->mux->log_out, (enum log_level)sh->choice[1]);
+    else
+        log_dump(sh->out);
     return STATUS_OK;
 }
 
-static enum status run_mode(struct shell *sh, int argc, char **argv)
+static enum status run_mode(struct shell *sh)
 {
-    unsigned mode = sh->machine;
-    enum status s = shell_arg_choice(sh, 1, "human|machine", &mode);
-
-    (void)argv;
-    if (s != STATUS_OK)
-        return s;
-    if (argc == 1)
+    if (sh->argc > 1)
+        shell_set_machine(sh, sh->choice[1]);
+    else
         sink_printf(sh->out, "%s\n", sh->machine ? "machine" : "human");
-    shell_set_machine(sh, mode);
     return STATUS_OK;
 }
 
@@ -97,66 +74,43 @@ static void con_row(struct shell *sh, int number)
         sink_printf(sh->out, "%c prompt\n", mark);
         return;
     }
-    sink_printf(
-        sh->out, "%c %-12s %s, %llu characters lost from the keyboard, %llu to the screen\n", mark,
-        m->guest[number].name, m->guest[number].hidden ? "hidden" : "shown",
-        (unsigned long long)m->guest[number].rx_lost, (unsigned long long)m->guest[number].tx_lost);
+    sink_printf(sh->out, "%c %-12s %s, %lu characters lost from the keyboard, %lu to the screen\n",
+                mark, m->guest[number].name, m->guest[number].hidden ? "hidden" : "shown",
+                m->guest[number].rx_lost, m->guest[number].tx_lost);
 }
 
-static enum status run_con(struct shell *sh, int argc, char **argv)
+static enum status run_con(struct shell *sh)
 {
     struct mux *m = sh->mux;
-    int number = MUX_PROMPT;
-    unsigned hide = 0;
-    enum status s;
+    int number = sh->choice[1] ? (int)sh->value[1] : MUX_PROMPT;
 
     if (!m)
         return shell_fail(sh, 0, STATUS_ENOTSUP, "this prompt shares its console with nobody");
-    if (argc == 1) {
+    if (sh->argc == 1) {
         for (int i = MUX_PROMPT; i < m->guests; i++)
             con_row(sh, i);
         return STATUS_OK;
     }
-    if (strcmp(argv[1], "prompt") != 0 && mux_find_guest(m, argv[1], &number) != STATUS_OK)
-        return shell_fail(sh, 1, STATUS_ENOENT,
-                          "expected `prompt` or a guest's name, got \"%.40s\" (`con` lists them)",
-                          argv[1]);
-    if (argc == 2)
+    if (sh->argc == 2)
         return mux_focus(m, number);
     if (number == MUX_PROMPT)
         return shell_fail(sh, 2, STATUS_EINVAL, "the prompt is always shown");
-    s = shell_arg_choice(sh, 2, "show|hide", &hide);
-    if (s == STATUS_OK)
-        m->guest[number].hidden = hide;
-    return s;
+    m->guest[number].hidden = sh->choice[2];
+    return STATUS_OK;
 }
 
-static void complete_con(struct shell *sh, int argc, char **argv, struct completions *c)
+static enum status run_echo(struct shell *sh)
 {
-    (void)argv;
-    if (argc == 3)
-        shell_complete_choices(c, "show|hide");
-    if (argc != 2 || !sh->mux)
-        return;
-    completions_add(c, "prompt");
-    for (int i = 0; i < sh->mux->guests; i++)
-        completions_add(c, sh->mux->guest[i].name);
-}
-
-static enum status run_echo(struct shell *sh, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        sink_printf(sh->out, "%s%s", i > 1 ? " " : "", argv[i]);
+    for (int i = 1; i < sh->argc; i++)
+        sink_printf(sh->out, "%s%s", i > 1 ? " " : "", sh->argv[i]);
     sink_printf(sh->out, "\n");
     return STATUS_OK;
 }
 
-static enum status run_history(struct shell *sh, int argc, char **argv)
+static enum status run_history(struct shell *sh)
 {
     u32 kept = 0;
 
-    (void)argc;
-    (void)argv;
     while (editor_history(&sh->editor, kept))
         kept++;
     while (kept--)
@@ -165,18 +119,16 @@ static enum status run_history(struct shell *sh, int argc, char **argv)
 }
 
 const struct shell_command shell_builtin[] = {
-    {"help", "[COMMAND]", "Lists the commands, or explains one", "help\nhelp log", run_help,
-     complete_help},
+    {"help", "[COMMAND]", "lists the commands, or explains one", "help log", run_help, 0},
     {"log", "[error|warn|info|debug]",
-     "Shows the kept log, or sets how much of it the console shows", "log\nlog warn", run_log,
-     NULL},
-    {"mode", "[human|machine]", "Who reads: people, or a program (ends commands by ok or err)",
-     "mode machine", run_mode, NULL},
-    {"con", "[NAME [show|hide]]",
-     "Lists who shares the console, moves the keyboard, or hides a guest's lines",
-     "con\ncon vm1\ncon vm1 hide", run_con, complete_con},
-    {"echo", "[TEXT...]", "Repeats its words", "echo \"two  words\"", run_echo, NULL},
-    {"history", "", "Lists the lines typed before", NULL, run_history, NULL},
+     "shows the kept log, or sets how much of it the console shows", "log warn", run_log, 0},
+    {"mode", "[human|machine]", "who reads: people, or a program (ends commands by ok or err)",
+     "mode machine", run_mode, 0},
+    {"con", "[prompt|CONSOLE [show|hide]]",
+     "lists who shares the console, moves the keyboard, or hides a guest's lines",
+     "con vm1\ncon vm1 hide", run_con, 0},
+    {"echo", "[TEXT...]", "repeats its words", "echo \"two  words\"", run_echo, 0},
+    {"history", "", "lists the lines typed before", NULL, run_history, 0},
 };
 
 const size_t shell_builtin_count = ARRAY_SIZE(shell_builtin);

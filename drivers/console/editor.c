@@ -280,11 +280,21 @@ static void history_add(struct editor *e)
 
 /* --- Completion ------------------------------------------------------------------------------- */
 
+static bool is_listed(const struct completions *c, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (const char *p = c->list_text; p; p = strchr(p, ' '), p += p != NULL)
+        if (str_starts(p, word) && p[len] == ' ')
+            return true;
+    return false;
+}
+
 void completions_add(struct completions *c, const char *word)
 {
     u16 same = 0;
 
-    if (!str_starts(word, c->prefix))
+    if (!str_starts(word, c->prefix) || is_listed(c, word))
         return;
     if (c->count++ == 0) {
         (void)str_copy(c->common, sizeof(c->common), word);

@@ -7,8 +7,7 @@
  *   M-b M-f M-d        by words               C-l clear the screen         C-c drop the line
  * The line stays on one row and scrolls sideways when it is longer than the terminal is wide.
  */
-#ifndef DRIVERS_CONSOLE_EDITOR_H
-#define DRIVERS_CONSOLE_EDITOR_H
+#pragma once
 
 #include "lib/format.h"
 #include "lib/types.h"
@@ -70,5 +69,3 @@ void editor_show(struct editor *e);
 
 /* A line of history, 0 = the newest, or NULL. */
 const char *editor_history(const struct editor *e, u32 back);
-
-#endif

@@ -216,14 +216,13 @@ static void add_stop(struct gdb *g, const struct gdb_stop *why)
     g->thread = why->thread;
     add(g, "T%02xthread:%x;", why->code, why->thread + 1);
     if (why->at_point && why->kind >= GDB_WATCH_WRITE)
-        add(g, "%s:%llx;", point[why->kind], (unsigned long long)why->address);
+        add(g, "%s:%lx;", point[why->kind], why->address);
     else if (why->at_point && g->reports_points)
         add(g, "%s", point[why->kind]);
 }
 
-static void run_why(struct gdb *g, const char *text)
+static void run_why(struct gdb *g, const char *)
 {
-    (void)text;
     g->running = true; /* told as soon as it stands still */
     g->target->stop(g->ctx);
 }
@@ -236,23 +235,18 @@ static void resume(struct gdb *g, const struct gdb_resume *how)
 
 /* c and s, of the current thread, with or without an address to go on at (which GDB never gives).
  */
-static void run_continue(struct gdb *g, const char *text)
+static void run_continue(struct gdb *g, const char *)
 {
     struct gdb_resume how = {0};
     bool step = (g->in[0] | 0x20) == 's';
 
-    (void)text;
     memset(how.act, step ? GDB_HOLD : GDB_RUN, sizeof(how.act));
     if (step)
         how.act[g->thread] = GDB_STEP;
     resume(g, &how);
 }
 
-static void run_vcont_query(struct gdb *g, const char *text)
-{
-    (void)text;
-    add(g, "vCont;c;C;s;S;r");
-}
+static void run_vcont_query(struct gdb *g, const char *) { add(g, "vCont;c;C;s;S;r"); }
 
 /* ;action[:thread] and so on: the first that names a thread, or none, is the thread's. */
 static void run_vcont(struct gdb *g, const char *text)
@@ -288,17 +282,15 @@ static void run_vcont(struct gdb *g, const char *text)
     resume(g, &how);
 }
 
-static void run_detach(struct gdb *g, const char *text)
+static void run_detach(struct gdb *g, const char *)
 {
-    (void)text;
     g->target->detach(g->ctx);
     g->attached = false;
     add(g, "OK");
 }
 
-static void run_kill(struct gdb *g, const char *text)
+static void run_kill(struct gdb *g, const char *)
 {
-    (void)text;
     g->target->kill(g->ctx);
     g->attached = false;
     if (g->in[0] == 'v')
@@ -307,13 +299,12 @@ static void run_kill(struct gdb *g, const char *text)
 
 /* --- Registers and memory --------------------------------------------------------------------- */
 
-static void run_read_all(struct gdb *g, const char *text)
+static void run_read_all(struct gdb *g, const char *)
 {
     enum gdb_mode mode = g->target->mode(g->ctx);
     struct gdb_cpu cpu = {0};
     u8 value[16];
 
-    (void)text;
     g->target->registers(g->ctx, g->thread, &cpu);
     for (unsigned n = 0, size; (size = gdb_reg_size(mode, n)) != 0; n++) {
         gdb_reg_read(mode, n, &cpu, value);
@@ -456,24 +447,15 @@ static void run_alive(struct gdb *g, const char *text)
     ok_or_fail(g, take_thread(g, &text, &thread, &any));
 }
 
-static void run_current(struct gdb *g, const char *text)
-{
-    (void)text;
-    add(g, "QC%x", g->thread + 1);
-}
+static void run_current(struct gdb *g, const char *) { add(g, "QC%x", g->thread + 1); }
 
-static void run_threads(struct gdb *g, const char *text)
+static void run_threads(struct gdb *g, const char *)
 {
-    (void)text;
     for (unsigned i = 0; i < g->target->threads(g->ctx); i++)
         add(g, "%c%x", i ? ',' : 'm', i + 1);
 }
 
-static void run_threads_end(struct gdb *g, const char *text)
-{
-    (void)text;
-    add_char(g, 'l');
-}
+static void run_threads_end(struct gdb *g, const char *) { add_char(g, 'l'); }
 
 static void run_thread_text(struct gdb *g, const char *text)
 {
@@ -496,9 +478,8 @@ static void run_supported(struct gdb *g, const char *text)
         GDB_PACKET);
 }
 
-static void run_no_ack(struct gdb *g, const char *text)
+static void run_no_ack(struct gdb *g, const char *)
 {
-    (void)text;
     g->no_ack = true;
     add(g, "OK");
 }
@@ -517,11 +498,7 @@ static void run_features(struct gdb *g, const char *text)
     gdb_describe(g->target->mode(g->ctx), &w.sink);
 }
 
-static void run_attached(struct gdb *g, const char *text)
-{
-    (void)text;
-    add_char(g, '1');
-}
+static void run_attached(struct gdb *g, const char *) { add_char(g, '1'); }
 
 static void run_command(struct gdb *g, const char *text)
 {

@@ -6,8 +6,7 @@
  *
  * A debugger that connects stops the target; it runs again by `continue` or `detach`.
  */
-#ifndef DRIVERS_CONSOLE_GDB_H
-#define DRIVERS_CONSOLE_GDB_H
+#pragma once
 
 #include "drivers/console/gdb_regs.h"
 #include "drivers/console/mux.h"
@@ -88,5 +87,3 @@ void gdb_poll(struct gdb *g);
 
 /* True from a debugger's first packet to its detach. */
 static inline bool gdb_attached(const struct gdb *g) { return g->attached; }
-
-#endif

@@ -3,8 +3,7 @@
  * A CPU's registers as GDB knows them: numbered, named and described in XML (GDB manual, appendix
  * G), for 16-, 32- and 64-bit code.
  */
-#ifndef DRIVERS_CONSOLE_GDB_REGS_H
-#define DRIVERS_CONSOLE_GDB_REGS_H
+#pragma once
 
 #include "emulator/state.h"
 #include "lib/format.h"
@@ -27,5 +26,3 @@ bool gdb_reg_write(enum gdb_mode mode, unsigned n, const struct gdb_cpu *cpu, co
 
 /* The whole target.xml. */
 void gdb_describe(enum gdb_mode mode, struct sink *out);
-
-#endif

@@ -3,8 +3,7 @@
  * Fits the real hardware below the console multiplexer: a serial port, a screen with a keyboard, or
  * both at once, showing the same and taking keys from either.
  */
-#ifndef DRIVERS_CONSOLE_HW_H
-#define DRIVERS_CONSOLE_HW_H
+#pragma once
 
 #include "drivers/console/mux.h"
 #include "drivers/host/i8042.h"
@@ -21,5 +20,3 @@ struct console_hw {
 
 /* The caller may add now_us. */
 struct mux_hw console_hw(struct console_hw *h);
-
-#endif

@@ -182,8 +182,8 @@ static void lost_notice(struct mux *m)
     if (m->log_lost == 0)
         return;
     len = format_buf(text, sizeof(text),
-                     "-- %llu log lines not shown, the console was too slow; see `log` --",
-                     (unsigned long long)m->log_lost);
+                     "-- %lu log lines not shown, the console was too slow; see `log` --",
+                     m->log_lost);
     if (async_line(m, NULL, text, len))
         m->log_lost = 0;
 }

@@ -8,8 +8,7 @@
  * twice within half a second from a guest sends that guest one.  The guest in focus has the
  * terminal raw; lines of the others appear one at a time as "[name] text".
  */
-#ifndef DRIVERS_CONSOLE_MUX_H
-#define DRIVERS_CONSOLE_MUX_H
+#pragma once
 
 #include "drivers/chardev.h"
 #include "lib/format.h"
@@ -117,5 +116,3 @@ void mux_flush(struct mux *m);
 
 /* The hypervisor has panicked: focus to the prompt, no locks any more, output is synchronous. */
 void mux_enter_panic(struct mux *m);
-
-#endif

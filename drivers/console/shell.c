@@ -81,134 +81,143 @@ static enum status split(struct shell *sh, const char *line)
     return STATUS_OK;
 }
 
-static bool is_name_end(char c) { return c == 0 || c == '|'; }
-
-/* Length of one of "a|b|c". */
-static size_t choice_len(const char *p)
+/* How many characters there are before one of `stops`, or the end. */
+static size_t until(const char *p, const char *stops)
 {
     size_t n = 0;
 
-    while (!is_name_end(p[n]))
+    while (p[n] && !strchr(stops, p[n]))
         n++;
     return n;
 }
 
-enum status shell_arg_choice(struct shell *sh, int arg, const char *choices, unsigned *out)
+/* --- What words say --------------------------------------------------------------------------- */
+
+static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c; }
+
+/* How well a typed word fits a name: it is its beginning, or all of it. */
+enum fit { FITS_NOT, FITS_BEGINNING, FITS_WHOLLY };
+
+static enum fit fits(const char *name, size_t length, const char *typed)
 {
-    const char *word = arg < sh->argc ? sh->argv[arg] : NULL;
-    unsigned found = 0, n = 0;
-    size_t len;
+    size_t i = 0;
 
-    if (!word)
-        return STATUS_OK;
-    len = strlen(word);
-    for (const char *p = choices;; n++) {
-        size_t name_len = choice_len(p);
-
-        if (len <= name_len && len && strncmp(p, word, len) == 0) {
-            if (len == name_len) {
-                *out = n;
-                return STATUS_OK;
-            }
-            found++;
-            *out = found == 1 ? n : *out;
-        }
-        if (p[name_len] == 0)
-            break;
-        p += name_len + 1;
-    }
-    if (found == 1)
-        return STATUS_OK;
-    return shell_fail(sh, arg, STATUS_EINVAL, "expected %s, got \"%.40s\"%s", choices, word,
-                      found ? ", which fits several" : "");
+    while (i < length && typed[i] && lower(name[i]) == lower(typed[i]))
+        i++;
+    return typed[i] || i == 0 ? FITS_NOT : i == length ? FITS_WHOLLY : FITS_BEGINNING;
 }
 
 /* A bound as people write it: small ones in decimal. */
 static const char *bound_text(char *buf, size_t cap, u64 value)
 {
-    (void)format_buf(buf, cap, value < 10000 ? "%llu" : "%#llx", (unsigned long long)value);
+    (void)format_buf(buf, cap, value < 10000 ? "%lu" : "%#lx", value);
     return buf;
 }
 
-static enum status arg_number(struct shell *sh, int arg, const char *what, u64 min, u64 max,
-                              u64 *out, enum status (*parse)(const char *, u64 *))
+static enum status parse_number(struct shell *sh, int arg, const struct shell_kind *k)
 {
+    const char *word = sh->argv[arg];
     char low[24], high[24];
     u64 value = 0;
-    enum status s;
+    enum status s = k->suffix ? parse_size(word, &value) : parse_u64(word, &value);
 
-    if (arg >= sh->argc)
-        return STATUS_OK;
-    s = parse(sh->argv[arg], &value);
     if (s == STATUS_EFORMAT)
         return shell_fail(sh, arg, s, "expected %s (decimal, or 0x and hexadecimal), got \"%.40s\"",
-                          what, sh->argv[arg]);
-    if (s != STATUS_OK || value < min || value > max)
-        return shell_fail(sh, arg, STATUS_ERANGE, "expected %s from %s to %s, got %.40s", what,
-                          bound_text(low, sizeof(low), min), bound_text(high, sizeof(high), max),
-                          sh->argv[arg]);
-    *out = value;
+                          k->what, word);
+    if (s != STATUS_OK || value < k->min || value > k->max)
+        return shell_fail(sh, arg, STATUS_ERANGE, "expected %s from %s to %s, got %.40s", k->what,
+                          bound_text(low, sizeof(low), k->min),
+                          bound_text(high, sizeof(high), k->max), word);
+    sh->value[arg] = value;
     return STATUS_OK;
 }
 
-enum status shell_arg_u64(struct shell *sh, int arg, const char *what, u64 min, u64 max, u64 *out)
+/* Behind an error: what a word that fits several names can mean. */
+static void list_fitting(struct shell *sh, const char *typed, const struct shell_kind *k, void *ctx)
 {
-    return arg_number(sh, arg, what, min, max, out, parse_u64);
+    size_t used = strlen(sh->error);
+    struct shell_name name;
+
+    used += format_buf(sh->error + used, sizeof(sh->error) - used, ", which fits");
+    for (unsigned n = 0; used < 160 && k->nth(ctx, n, &name); n++)
+        if (fits(name.text, strlen(name.text), typed))
+            used += format_buf(sh->error + used, sizeof(sh->error) - used, " %.40s", name.text);
 }
 
-enum status shell_arg_size(struct shell *sh, int arg, const char *what, u64 min, u64 max, u64 *out)
+static enum status parse_kind(struct shell *sh, int arg, const struct shell_kind *k, void *ctx)
 {
-    return arg_number(sh, arg, what, min, max, out, parse_size);
-}
+    const char *word = sh->argv[arg];
+    enum fit fit = FITS_NOT;
+    struct shell_name name;
+    unsigned found = 0;
 
-/* --- Commands and their descriptions ---------------------------------------------------------- */
-
-/* The words of an args description: its n-th (from 0) in buf, false when it has none. */
-static bool args_word(const char *args, unsigned n, char *buf, size_t cap, bool *optional)
-{
-    unsigned depth = 0;
-
-    for (const char *p = args; *p;) {
-        size_t len = 0;
-
-        if (*p == ' ' || *p == '[' || *p == ']') {
-            depth += *p == '[';
-            depth -= *p == ']';
-            p++;
-            continue;
-        }
-        while (p[len] && !strchr(" []", p[len]))
-            len++;
-        if (n-- == 0) {
-            len = len < cap ? len : cap - 1;
-            memcpy(buf, p, len);
-            buf[len] = 0;
-            *optional = depth != 0;
-            return true;
-        }
-        p += len;
+    if (k->parse)
+        return k->parse(sh, arg, k->what, &sh->value[arg]);
+    if (!k->nth || (k->max && word[0] >= '0' && word[0] <= '9'))
+        return parse_number(sh, arg, k);
+    for (unsigned n = 0; fit != FITS_WHOLLY && k->nth(ctx, n, &name); n++) {
+        fit = fits(name.text, strlen(name.text), word);
+        found += fit != FITS_NOT;
+        if (fit != FITS_NOT)
+            sh->value[arg] = name.value;
     }
-    return false;
+    if (found == 1 || fit == FITS_WHOLLY)
+        return STATUS_OK;
+    (void)shell_fail(sh, arg, STATUS_OK, "expected %s, got \"%.40s\"", k->what, word);
+    if (found)
+        list_fitting(sh, word, k, ctx);
+    return found ? STATUS_EINVAL : STATUS_ENOENT;
 }
 
-static enum status check_count(struct shell *sh, const struct shell_command *c)
+/* The names of commands; of rows with one name the first. */
+static bool nth_command(void *ctx, unsigned n, struct shell_name *out)
 {
-    const char *args = c->args ? c->args : "";
-    unsigned given = (unsigned)sh->argc - 1;
-    bool optional = true;
-    char word[40];
+    const struct shell *sh = ctx;
+    const struct shell_command *c = shell_command_at(sh, n, &ctx), *before = NULL;
 
-    if (args_word(args, given, word, sizeof(word), &optional) && !optional)
-        return shell_fail(sh, sh->argc, STATUS_EINVAL, "expected %s (%s %s)", word, c->name, args);
-    if (given && !args_word(args, given - 1, word, sizeof(word), &optional)) {
-        for (unsigned n = 0; args_word(args, n, word, sizeof(word), &optional); n++)
-            if (strlen(word) >= 3 && strcmp(word + strlen(word) - 3, "...") == 0)
-                return STATUS_OK;
-        return shell_fail(sh, sh->argc - 1, STATUS_EINVAL, "expected no more words (%s%s%s)",
-                          c->name, *args ? " " : "", args);
-    }
-    return STATUS_OK;
+    if (!c)
+        return false;
+    if (n)
+        before = shell_command_at(sh, n - 1, &ctx);
+    (void)str_copy(out->text, sizeof(out->text),
+                   before && strcmp(before->name, c->name) == 0 ? "" : c->name);
+    out->value = n;
+    return true;
 }
+
+static bool nth_console(void *ctx, unsigned n, struct shell_name *out)
+{
+    const struct mux *m = ((const struct shell *)ctx)->mux;
+
+    if (!m || n >= (unsigned)m->guests)
+        return false;
+    (void)str_copy(out->text, sizeof(out->text), m->guest[n].name);
+    out->value = n;
+    return true;
+}
+
+/* The engine's own kinds. */
+static const struct shell_kind own_kinds[] = {
+    {.name = "COMMAND", .what = "a command (`help` lists them)", .nth = nth_command},
+    {.name = "CONSOLE", .what = "prompt or a guest's name (`con` lists them)", .nth = nth_console},
+    {.name = "STATUS", .what = "an exit status", .max = 255},
+};
+
+/* The kind of the `length` characters at `name`; NULL: any text. */
+static const struct shell_kind *find_kind(struct shell *sh, const char *name, size_t length,
+                                          void **ctx)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(own_kinds) + sh->kind_count; i++) {
+        bool own = i < ARRAY_SIZE(own_kinds);
+        const struct shell_kind *k = own ? &own_kinds[i] : &sh->kinds[i - ARRAY_SIZE(own_kinds)];
+        *ctx = own ? sh : sh->kind_ctx;
+        if (strlen(k->name) == length && memcmp(k->name, name, length) == 0)
+            return k;
+    }
+    return NULL;
+}
+
+/* --- Rows of commands ------------------------------------------------------------------------- */
 
 const struct shell_command *shell_command_at(const struct shell *sh, unsigned n, void **ctx)
 {
@@ -222,33 +231,156 @@ const struct shell_command *shell_command_at(const struct shell *sh, unsigned n,
     return NULL;
 }
 
-enum status shell_find(struct shell *sh, int arg, const struct shell_command **found, void **ctx)
+/* One word of a row's `args`. */
+struct pattern {
+    char text[128];  /* alternatives */
+    char *otherwise; /* what stands for it when it is not there, or NULL */
+    bool optional, many;
+};
+
+/* The n-th from 0; false when there is none. */
+static bool pattern_at(const char *args, unsigned n, struct pattern *out)
 {
-    const char *name = sh->argv[arg];
+    unsigned depth = 0;
+    size_t len;
+
+    for (const char *p = args; p && *p; p += len) {
+        depth += *p == '[';
+        depth -= *p == ']';
+        len = until(p, " []");
+        if (len && n-- == 0) {
+            format_buf(out->text, sizeof(out->text), "%.*s", (int)len, p);
+            out->many = len > 3 && strcmp(out->text + len - 3, "...") == 0;
+            out->optional = depth != 0;
+            out->otherwise = strchr(out->text, '=');
+            if (out->otherwise)
+                *out->otherwise++ = 0;
+            return true;
+        }
+        len += !len;
+    }
+    return false;
+}
+
+static bool is_kind(const char *alternative)
+{
+    return alternative[0] >= 'A' && alternative[0] <= 'Z';
+}
+
+/* What word `arg` says by one of the alternatives. */
+static enum status match_word(struct shell *sh, int arg, const struct pattern *w)
+{
+    const char *kind = NULL;
+    size_t len, kind_len = 0;
+    unsigned found = 0;
+    u8 n = 0;
+
+    for (const char *p = w->text; *p; p += len + (p[len] == '|'), n++) {
+        len = until(p, "|");
+        enum fit fit = is_kind(p) ? FITS_NOT : fits(p, len, sh->argv[arg]);
+        if (is_kind(p)) {
+            kind = p;
+            kind_len = len;
+        }
+        if (is_kind(p) ? !found : fit)
+            sh->value[arg] = sh->choice[arg] = n;
+        if (fit == FITS_WHOLLY)
+            return STATUS_OK;
+        found += fit != FITS_NOT;
+    }
+    if (found == 1)
+        return STATUS_OK;
+    if (!kind)
+        return shell_fail(sh, arg, STATUS_EINVAL, "expected %s, got \"%.40s\"%s", w->text,
+                          sh->argv[arg], found ? ", which fits several" : "");
+    void *ctx;
+    const struct shell_kind *k = find_kind(sh, kind, kind_len, &ctx);
+    return k ? parse_kind(sh, arg, k, ctx) : STATUS_OK;
+}
+
+static enum status match_row(struct shell *sh, const struct shell_command *c)
+{
+    struct pattern w;
+    void *ctx;
+    int n = 1;
+
+    for (; pattern_at(c->args, (unsigned)n - 1, &w); n++) {
+        sh->value[n] = sh->choice[n] = 0;
+        const struct shell_kind *k = find_kind(sh, w.text, strlen(w.text), &ctx);
+        if (n >= sh->argc && !w.optional)
+            return shell_fail(sh, sh->argc, STATUS_EINVAL, "expected %s (%s %s)",
+                              k ? k->what : w.text, c->name, c->args);
+        if (w.many)
+            return STATUS_OK;
+        if (n >= sh->argc && !w.otherwise)
+            continue;
+        if (n >= sh->argc)
+            sh->argv[n] = w.otherwise;
+        enum status s = match_word(sh, n, &w);
+        sh->argv[sh->argc] = NULL;
+        if (s != STATUS_OK)
+            return s;
+    }
+    if (n < sh->argc)
+        return shell_fail(sh, n, STATUS_EINVAL, "expected no more words (%s%s%s)", c->name,
+                          c->args && *c->args ? " " : "", c->args ? c->args : "");
+    return STATUS_OK;
+}
+
+/* No row fits, the best ones but for word `arg`: what they expect there. */
+static enum status fail_rows(struct shell *sh, unsigned first, int arg)
+{
+    const char *name = sh->command->name;
     const struct shell_command *c;
-    unsigned matches = 0;
-    char list[120];
+    char list[160], last[128] = "";
+    struct pattern w;
     struct buf_sink b;
-    void *c_ctx;
+    void *ctx;
 
     buf_sink_init(&b, list, sizeof(list));
-    for (unsigned n = 0; (c = shell_command_at(sh, n, &c_ctx)) != NULL; n++) {
-        if (!str_starts(c->name, name))
+    for (unsigned n = first; (c = shell_command_at(sh, n, &ctx)) && strcmp(c->name, name) == 0;
+         n++) {
+        (void)match_row(sh, c);
+        if (sh->error_arg != arg || !pattern_at(c->args, (unsigned)arg - 1, &w) ||
+            strcmp(w.text, last) == 0)
             continue;
-        *found = c;
-        *ctx = c_ctx;
-        if (strcmp(c->name, name) == 0)
-            return STATUS_OK;
-        matches++;
-        sink_printf(&b.sink, " %s", c->name);
+        sink_printf(&b.sink, "%s%s", b.len ? "|" : "", w.text);
+        (void)str_copy(last, sizeof(last), w.text);
     }
-    if (matches == 1)
-        return STATUS_OK;
-    if (matches == 0 || name[0] == 0)
-        return shell_fail(sh, arg, STATUS_ENOENT,
-                          "expected a command, got \"%.40s\" (`help` lists them)", name);
-    return shell_fail(sh, arg, STATUS_EINVAL, "expected one command, \"%.40s\" begins%s", name,
-                      list);
+    if (arg < sh->argc)
+        return shell_fail(sh, arg, STATUS_EINVAL, "expected %s, got \"%.40s\"", list,
+                          sh->argv[arg]);
+    return shell_fail(sh, arg, STATUS_EINVAL, "expected %s", list);
+}
+
+/* Of the rows with one name choose the first whose words fit, or say what the best ones miss. */
+static enum status match(struct shell *sh, unsigned first)
+{
+    const struct shell_command *c;
+    enum status best = STATUS_OK, s;
+    char error[sizeof(sh->error)] = "";
+    int arg = -1, rows = 0;
+    void *ctx;
+
+    for (unsigned n = first;
+         (c = shell_command_at(sh, n, &ctx)) && strcmp(c->name, sh->command->name) == 0; n++) {
+        s = match_row(sh, c);
+        if (s == STATUS_OK) {
+            sh->command = c;
+            sh->error_arg = -1;
+            sh->error[0] = 0;
+            return s;
+        }
+        rows = sh->error_arg > arg ? 1 : rows + (sh->error_arg == arg);
+        if (sh->error_arg > arg || (sh->error_arg == arg && best == STATUS_EINVAL)) {
+            arg = sh->error_arg;
+            best = s;
+            (void)str_copy(error, sizeof(error), sh->error);
+        }
+    }
+    if (rows > 1 && best == STATUS_EINVAL)
+        return fail_rows(sh, first, arg);
+    return shell_fail(sh, arg, best, "%s", error);
 }
 
 enum status shell_register(struct shell *sh, const struct shell_command *table, size_t n, void *ctx)
@@ -273,20 +405,21 @@ static void begin(struct shell *sh)
     sh->argc = 0;
     sh->error_arg = -1;
     sh->error[0] = 0;
+    sh->subject = NULL;
 }
 
 static enum status run_words(struct shell *sh)
 {
-    enum status s;
+    enum status s = sh->argc ? parse_kind(sh, 0, &own_kinds[0], sh) : STATUS_OK;
 
-    if (sh->argc == 0)
-        return STATUS_OK;
-    s = shell_find(sh, 0, &sh->command, &sh->ctx);
+    if (sh->argc == 0 || s != STATUS_OK)
+        return s;
+    sh->command = shell_command_at(sh, (unsigned)sh->value[0], &sh->ctx);
+    if (sh->command->needs)
+        s = sh->prepare(sh, sh->command->needs);
     if (s == STATUS_OK)
-        s = check_count(sh, sh->command);
-    if (s == STATUS_OK)
-        s = sh->command->run(sh, sh->argc, sh->argv);
-    return s;
+        s = match(sh, (unsigned)sh->value[0]);
+    return s == STATUS_OK ? sh->command->run(sh) : s;
 }
 
 enum status shell_run_line(struct shell *sh, const char *line)
@@ -367,45 +500,53 @@ void shell_input(struct shell *sh, u8 byte)
 
 /* --- Completion ------------------------------------------------------------------------------- */
 
-void shell_complete_choices(struct completions *c, const char *choices)
+static void offer_kind(struct completions *c, const struct shell_kind *k, void *ctx)
 {
-    char word[40];
+    struct shell_name name;
 
-    for (const char *p = choices; *p;) {
-        size_t len = choice_len(p);
-
-        if (len && len < sizeof(word) && p[0] >= 'a' && p[0] <= 'z') {
-            memcpy(word, p, len);
-            word[len] = 0;
-            completions_add(c, word);
-        }
-        p += len + (p[len] == '|');
-    }
+    for (unsigned n = 0; k->nth && k->nth(ctx, n, &name); n++)
+        if (name.text[0])
+            completions_add(c, name.text);
 }
 
-void shell_complete_commands(const struct shell *sh, struct completions *c)
+/* What may stand as the last word, by a row that the words before it fit. */
+static void offer_row(struct shell *sh, const struct shell_command *row, struct completions *c)
 {
-    const struct shell_command *command;
+    struct shell_name word;
+    struct pattern w;
+    size_t len;
     void *ctx;
 
-    for (unsigned n = 0; (command = shell_command_at(sh, n, &ctx)) != NULL; n++)
-        completions_add(c, command->name);
+    for (int n = 1; pattern_at(row->args, (unsigned)n - 1, &w) && n < sh->argc; n++) {
+        bool may = false;
+        for (const char *p = w.text; *p; p += len + (p[len] == '|')) {
+            len = until(p, "|");
+            may |= is_kind(p) || fits(p, len, sh->argv[n]);
+            format_buf(word.text, sizeof(word.text), "%.*s", (int)len, p);
+            if (n < sh->argc - 1)
+                continue;
+            const struct shell_kind *k = is_kind(p) ? find_kind(sh, p, len, &ctx) : NULL;
+            if (k)
+                offer_kind(c, k, ctx);
+            else if (!is_kind(p))
+                completions_add(c, word.text);
+        }
+        if (!may)
+            return;
+    }
 }
 
 static void complete_argument(struct shell *sh, struct completions *c)
 {
-    const struct shell_command *command;
-    bool optional;
-    char word[64];
+    const struct shell_command *row;
+    void *ctx;
 
-    if (shell_find(sh, 0, &command, &sh->ctx) != STATUS_OK)
+    if (parse_kind(sh, 0, &own_kinds[0], sh) != STATUS_OK)
         return;
-    sh->command = command;
-    if (command->complete)
-        command->complete(sh, sh->argc, sh->argv, c);
-    else if (command->args &&
-             args_word(command->args, (unsigned)sh->argc - 2, word, sizeof(word), &optional))
-        shell_complete_choices(c, word);
+    sh->command = shell_command_at(sh, (unsigned)sh->value[0], &sh->ctx);
+    for (unsigned n = (unsigned)sh->value[0];
+         (row = shell_command_at(sh, n, &ctx)) && strcmp(row->name, sh->command->name) == 0; n++)
+        offer_row(sh, row, c);
 }
 
 static void complete(void *ctx, const char *text, struct completions *c)
@@ -428,7 +569,7 @@ static void complete(void *ctx, const char *text, struct completions *c)
     if (strchr(text + c->start, '"'))
         return; /* the word on the line is not the word as split */
     if (sh->argc == 1)
-        shell_complete_commands(sh, c);
+        offer_kind(c, &own_kinds[0], sh);
     else
         complete_argument(sh, c);
 }
@@ -441,6 +582,15 @@ void shell_set_machine(struct shell *sh, bool machine)
     sh->editor.echo = !machine;
     if (sh->mux)
         sh->mux->machine = machine;
+}
+
+void shell_set_kinds(struct shell *sh, const struct shell_kind *kinds, size_t count, void *ctx,
+                     enum status (*prepare)(struct shell *sh, u8 needs))
+{
+    sh->kinds = kinds;
+    sh->kind_count = count;
+    sh->kind_ctx = ctx;
+    sh->prepare = prepare;
 }
 
 void shell_init(struct shell *sh, struct sink *out, struct mux *mux, u16 width)

@@ -8,8 +8,7 @@
  * programs (`mode machine`): no prompt, no echo, and after a command's output one line "ok" or
  * "err NAME: text" (NAME as in enum status).
  */
-#ifndef DRIVERS_CONSOLE_SHELL_H
-#define DRIVERS_CONSOLE_SHELL_H
+#pragma once
 
 #include "drivers/console/editor.h"
 #include "drivers/console/mux.h"
@@ -23,23 +22,40 @@
 struct shell;
 
 struct shell_command {
-    const char *name;
+    const char *name; /* rows of one name stand together: the first whose words fit is run */
     /*
-     * The words after the name, for people and for counting: "ADDR [COUNT]", "on|off", "TEXT...".
-     * [ ] is optional (may nest), ... takes any number.  "" or NULL: none.  Alternatives in small
-     * letters are also what Tab offers when there is no complete().
+     * The words after the name.  [ ] is optional (may nest), TEXT... takes any number.  "on|off"
+     * are alternatives, typed as they are or by a unique beginning.  A word in capitals is of the
+     * kind of that name (struct shell_kind), or any text; "COUNT=8" says what it is when it is not
+     * there.
      */
     const char *args;
-    const char *summary; /* one line, no full stop */
+    const char *summary; /* one line, no full stop; NULL: as of the row above */
     const char *example; /* one or more lines to type, or NULL */
     /*
-     * argv[0] is the name as typed (sh->command->name the full one); the number of words is already
-     * checked against `args`.  Failures are reported by `return shell_fail(...)`; a status
-     * returned without it is reported by its own words.
+     * The words are in sh->argv, what they say in sh->value and sh->choice.  Failures are reported
+     * by `return shell_fail(...)`; a status returned without it is reported by its own words.
      */
-    enum status (*run)(struct shell *sh, int argc, char **argv);
-    /* completions_add() whatever may stand as argv[argc - 1], which is half-typed; may be NULL. */
-    void (*complete)(struct shell *sh, int argc, char **argv, struct completions *c);
+    enum status (*run)(struct shell *sh);
+    u8 needs; /* for shell.subject; 0: nothing */
+};
+
+/* A name that people may type, and what it means. */
+struct shell_name {
+    char text[96];
+    u64 value;
+};
+
+/* What a word in capitals stands for. */
+struct shell_kind {
+    const char *name;
+    const char *what; /* in messages: "a port" */
+    u64 min, max;     /* of a number; both 0: it is none */
+    bool suffix;      /* K, M and G may stand behind it */
+    /* Its n-th name, from 0; false past the last.  They are found in small and capital letters. */
+    bool (*nth)(void *ctx, unsigned n, struct shell_name *out);
+    /* In place of all that: the value of sh->argv[arg]. */
+    enum status (*parse)(struct shell *sh, int arg, const char *what, u64 *value);
 };
 
 struct shell_table {
@@ -55,6 +71,11 @@ struct shell {
     const struct shell_command *command; /* which runs */
     struct shell_table table[SHELL_TABLES];
     unsigned tables;
+    const struct shell_kind *kinds; /* beside those of its own, see shell_set_kinds() */
+    size_t kind_count;
+    void *kind_ctx;
+    enum status (*prepare)(struct shell *sh, u8 needs);
+    void *subject; /* what the command is about: prepare() has set it, if the command needs it */
     struct editor editor;
     bool machine;
     bool stop; /* shell_run_polled() is to return */
@@ -65,6 +86,8 @@ struct shell {
     char *argv[SHELL_ARGS + 1];
     u16 column[SHELL_ARGS + 1]; /* of each word in the line, from 0; behind them that of its end */
     int argc;
+    u64 value[SHELL_ARGS + 1]; /* what the word says; of alternatives as choice; 0: not there */
+    u8 choice[SHELL_ARGS + 1]; /* which of the alternatives it is, from 0 */
     /* Of the last failure. */
     int error_arg;   /* word that is to blame (argc: one is missing), -1: none */
     char error[240]; /* "": nothing was said yet */
@@ -116,22 +139,13 @@ enum status shell_fail(struct shell *sh, int arg, enum status s, const char *fmt
     PRINTF_LIKE(4, 5);
 
 /*
- * Arguments.  `what` names the thing in messages ("a port number").  A word that is not there gives
- * *out its value unchanged: set the default before.  Failures are already reported: return them.
+ * Kinds of words, kept by reference, with the ctx for their nth(); and what sets sh->subject before
+ * the words of a command are looked at that needs it (it fails by shell_fail()).
  */
-CHECKED enum status shell_arg_u64(struct shell *sh, int arg, const char *what, u64 min, u64 max,
-                                  u64 *out);
-/* The same with suffixes K, M, G. */
-CHECKED enum status shell_arg_size(struct shell *sh, int arg, const char *what, u64 min, u64 max,
-                                   u64 *out);
-/* One of "a|b|c" by a unique beginning; *out is its place, from 0. */
-CHECKED enum status shell_arg_choice(struct shell *sh, int arg, const char *choices, unsigned *out);
+void shell_set_kinds(struct shell *sh, const struct shell_kind *kinds, size_t count, void *ctx,
+                     enum status (*prepare)(struct shell *sh, u8 needs));
 
-/* The command that word `arg` names or uniquely begins and its table's context. */
-CHECKED enum status shell_find(struct shell *sh, int arg, const struct shell_command **found,
-                               void **ctx);
-
-/* The n-th command of all tables, NULL past the last; *ctx is its table's. */
+/* The n-th row of all tables, NULL past the last; *ctx is its table's. */
 const struct shell_command *shell_command_at(const struct shell *sh, unsigned n, void **ctx);
 
 /* People or a program at the other end. */
@@ -140,9 +154,3 @@ void shell_set_machine(struct shell *sh, bool machine);
 /* The commands that every shell has: help, log, mode, con, echo, history (builtin.c). */
 extern const struct shell_command shell_builtin[];
 extern const size_t shell_builtin_count;
-
-/* For completers: every command's name; every word of "a|b|c". */
-void shell_complete_commands(const struct shell *sh, struct completions *c);
-void shell_complete_choices(struct completions *c, const char *choices);
-
-#endif

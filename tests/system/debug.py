@@ -38,7 +38,7 @@ SCRIPT = ("timeout 60\nexpect running: \nsend \\x1d\nexpect vitrine> \n" +
           ask("until exit nothing", "expected an exit reason") +
           ask("until entry cpuid", "expected exit") +
           ask("inject exception 2", "inject nmi") + ask("inject exception 6 1", "no error code") +
-          ask("inject interrupt", "expected a vector") +
+          ask("inject interrupt", "expected an interrupt's vector") +
           ask("resume", r"passed, 0 failed", "end status=0"))
 
 TESTS = [

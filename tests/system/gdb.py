@@ -126,7 +126,7 @@ TESTS = [
                       r"^\$\d+ = \d+", r"^Hardware read watchpoint 4: failed\n\nValue = 0",
                       r"^no breakpoints or watchpoints",
                       r"^Temporary breakpoint \d+, test_from_cpl3", r"#1 .* run_test",
-                      r"expected a command, got \"nonsense\"",
+                      r"expected a command .*, got \"nonsense\"",
                       r"^--- the guest's side", r"^\d+ passed, 0 failed"],
               reject=[r"panic", r"[Ee]rror in sourced", r"[Ww]arning: .*description"])
       for cpu in ("haswell", "lynnfield")),

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Every command of the prompt, with good and bad words, as a program would type them (`mode machine`);
 a command that `help` lists and no case is for fails the test. And lines of random words and bytes, run
-with the guest before its start as a script module, and typed while it runs."""
+with the guest before its start as a script module, and typed while it runs.
+
+shell.py LINES [SEED]    more random lines, 25000 a boot, each boot with a seed of its own (from SEED on)
+"""
+import os
 import random
 import re
+import sys
 from dataclasses import dataclass
 
-from harness import Boot, free_port
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from harness import Boot, free_port  # noqa: E402
 
 GUEST = "build/guests/debug.elf"
 
@@ -91,7 +97,8 @@ msr 0xc0000082 | 0000000000000005
 msr 0xc0000082 0
 msr 0x1b1b1b | err ENOENT
 msr 0x1b 1 | err ENOENT
-msr x | err EFORMAT
+msr x | err ENOENT
+msr APIC_b | 00000000fee00900
 in 0x3fd | 60
 in 0x64 4 | \\w{8}
 in 0xffff 2 | err ERANGE
@@ -145,7 +152,7 @@ devs pic | ELCR
 devs pit | channel 2
 devs rtc | alarm
 devs uart | 5 data bits
-devs nothing | err ENOENT
+devs nothing | err EINVAL
 time | battery-backed
 time 1 | err EINVAL
 gdb | guest
@@ -282,12 +289,32 @@ NAMES = sorted({typed.split()[0] for typed, _ in CASES} - set(DEADLY))
 # Output costs most: short of that, what prints pages is left to the session above.
 TERSE = [name for name in NAMES if name not in ("help", "caps", "vmcs", "devs", "trace", "stat", "io",
                                                 "mem", "xh", "regs", "symbols", "mmio", "irq", "cpus")]
-SCRIPT = "\n".join(["mode machine", "until exit cpuid", "pause", *fuzz(1, 4000, TERSE), "echo the script ended", ""])
-TYPED = "".join(f"send {line}\\r\n" for line in fuzz(2, 150, TERSE))
 TO_PROMPT = "timeout 100\nexpect console: guest\nsend \\x1d\nexpect hypervisor's prompt\n"
 TAB = {"vmcs guest_ri": "vmcs guest_rip", "until exit ept_v": "ept_violation",
-       "symbols guest_mai": "symbols guest_main", "devs io": "ioapic", "vm gue": "vm guest",
+       "symbols guest_mai": "symbols guest_main", "devs io": "ioapic", "msr lst": "msr lstar", "trace filter rea": "reason ",
+       "trace filter reason ste": "step", "trace filter device pic-m": "pic-master", "gdb gu": "guest",
+       "con gu": "guest", "vm gue": "vm guest",
        "x rsp 16 ": "b .*w .*d .*q .*a .*s", "he": "help", "inject nm": "inject nmi"}
+
+
+def random_lines(name, seed, count, names):
+    """A boot: `count` lines by a script before the guest starts, and some typed while it runs."""
+    script, steps = ["mode machine", "until exit cpuid", "pause"], []
+    for at, line in enumerate(fuzz(seed, count, names)):
+        script.append(line)
+        if at % 100 == 99:  # short of that, expect would search all that was said, again and again
+            script.append(f"echo {at + 1} are done")
+            steps.append(f"expect (?m)^{at + 1} are done\r\n")
+    script += ["echo the script ended", ""]
+    typed = "".join(f"send {line}\\r\n" for line in fuzz(-seed, 150, TERSE))
+    return Boot(name, timeout=100 + count / 25, weight=15, status=9, reject=[r"panic"],
+                files={"module": "\n".join(script).encode()},
+                script="timeout 80\n" + "".join(steps) + "expect (?m)^the script ended\r\n" + TO_PROMPT + typed +
+                "send echo still alive\\r\nexpect \\nstill alive\r\n"
+                "send poweroff 9\\r\nexpect end status=9\n",
+                args=["--ips", "1000000", "--hv-append", "on-end=prompt",
+                      "--boot-module", "{tmp}/module script", GUEST])
+
 
 TESTS = [
     Session("shell: every command, by a program", script=session(), status=9, timeout=90, weight=8,
@@ -299,11 +326,20 @@ TESTS = [
          script=TO_PROMPT + "".join(f"expect vitrine> \nsend {typed}\\t\nexpect {whole}\nsend \\x03\n"
                                     for typed, whole in TAB.items()) +
          "send poweroff 9\\r\nexpect end status=9\n"),
-    Boot("shell: random lines", timeout=120, weight=15, status=9, reject=[r"panic"],
-         files={"module": SCRIPT.encode()},
-         script="timeout 100\nexpect (?m)^the script ended\r\n" + TO_PROMPT + TYPED +
-         "send echo still alive\\r\nexpect \\nstill alive\r\n"
-         "send poweroff 9\\r\nexpect end status=9\n",
-         args=["--ips", "4000000", "--hv-append", "on-end=prompt",
-               "--boot-module", "{tmp}/module script", GUEST]),
+    random_lines("shell: random lines", 1, 4000, TERSE),
 ]
+
+
+def main(lines, seed):
+    for at in range(0, lines, 25000):
+        result = random_lines(f"shell: random lines, seed {seed}", seed, min(25000, lines - at), NAMES).run()
+        print(f"{result.outcome} {result.test.name}, {at} before {result.why} [{result.seconds:.0f} s]",
+              flush=True)
+        if result.outcome != "ok":
+            return 1
+        seed += 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), int((sys.argv + ["1"])[2])))

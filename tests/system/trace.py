@@ -153,7 +153,7 @@ TESTS = [
                  r"^ +\d+ +\d+ +- STEP +0 +\(others\)", r"and 20\d\d more rows", r"^3020 instructions emulated in states",
                  r"^the table is full: \d{3} are told only by reason",
                  r"stat diff\n(.*\n)+all +[1-9]", r"stat diff\n(.*\n)+all +0 +0$",
-                 r"expected a device's name", r"expected a virtual machine's name",
+                 r"expected a device's name", r"expected the name of a virtual machine",
                  r"virtual CPU's number"],
          reject=[r"EXCEPTION_NMI", r"trace was off"]),
     # 2100 x in al, 0x21; out 0xf4, al

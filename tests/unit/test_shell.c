@@ -22,47 +22,73 @@ static char seen[400];
 static u64 number;
 static unsigned choice;
 
-static enum status run_two(struct shell *s, int argc, char **argv)
+static enum status run_two(struct shell *s)
 {
     assert_ptr_equal(s->ctx, &number);
-    assert_null(argv[argc]);
+    assert_null(s->argv[s->argc]);
     seen[0] = 0;
-    for (int i = 1; i < argc; i++)
-        snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "<%s>", argv[i]);
+    for (int i = 1; i < s->argc; i++)
+        snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "<%s>", s->argv[i]);
     return STATUS_OK;
 }
 
-static enum status run_num(struct shell *s, int argc, char **argv)
+static enum status run_num(struct shell *s)
 {
-    enum status r;
-
-    (void)argc;
-    (void)argv;
-    number = 5;
-    r = shell_arg_u64(s, 1, "a port", 1, 0xffff, &number);
-    if (r == STATUS_OK)
-        r = shell_arg_size(s, 2, "a size", 0, 1ull << 30, &number);
-    if (r == STATUS_OK)
-        r = shell_arg_choice(s, 3, "on|off|only", &choice);
-    return r;
+    number = s->argc > 2 ? s->value[2] : s->value[1];
+    choice = s->choice[3];
+    return STATUS_OK;
 }
 
-static enum status run_busy(struct shell *s, int argc, char **argv)
+static enum status run_busy(struct shell *s)
 {
-    (void)argc;
-    (void)argv;
     assert_int_equal(shell_run_line(s, "echo inner"), STATUS_EBUSY);
     sink_printf(s->out, "partial\n");
     return STATUS_EBUSY;
 }
 
+static enum status run_row(struct shell *s)
+{
+    sink_printf(s->out, "%s: %llu.%u %llu.%u\n", s->command->args, (unsigned long long)s->value[1],
+                s->choice[1], (unsigned long long)s->value[2], s->choice[2]);
+    return STATUS_OK;
+}
+
 static const struct shell_command commands[] = {
-    {"two", "A B [C [D]]", "Takes two to four words", NULL, run_two, NULL},
-    {"twofold", "[X...]", "Takes any", NULL, run_two, NULL},
-    {"number", "[PORT [SIZE [on|off|only]]]", "Takes numbers", "number 0x60\nnumber 1 4K", run_num,
-     NULL},
-    {"busy", "", "Fails without a word", NULL, run_busy, NULL},
+    {"two", "A B [C [D]]", "Takes two to four words", NULL, run_two, 0},
+    {"twofold", "[X...]", "Takes any", NULL, run_two, 0},
+    {"number", "[PORT=5 [SIZE [on|off|only]]]", "Takes numbers", "number 0x60\nnumber 1 4K",
+     run_num, 0},
+    {"busy", "", "Fails without a word", NULL, run_busy, 0},
+    {"row", "a|b [PORT=7]", "Has rows", "row a", run_row, 0},
+    {"row", "cow COLOUR|all", NULL, "row cow red", run_row, 0},
+    {"row", "cow [PORT]", NULL, NULL, run_row, 0},
+    {"needy", "COLOUR", "Needs something", NULL, run_row, 3},
 };
+
+static bool nth_colour(void *ctx, unsigned n, struct shell_name *name)
+{
+    static const char *const colours[] = {"RED", "REDDISH", "", "green"};
+
+    assert_ptr_equal(ctx, &choice);
+    if (n >= ARRAY_SIZE(colours))
+        return false;
+    strcpy(name->text, colours[n]);
+    name->value = 10 + n;
+    return true;
+}
+
+static const struct shell_kind kinds[] = {
+    {"PORT", "a port", .min = 1, .max = 0xffff},
+    {"SIZE", "a size", .max = 1 << 30, .suffix = true},
+    {"COLOUR", "a colour", .nth = nth_colour},
+};
+
+static enum status prepare(struct shell *s, u8 needs)
+{
+    assert_int_equal(needs, 3);
+    s->subject = &number;
+    return number == 13 ? shell_fail(s, -1, STATUS_EBUSY, "not today") : STATUS_OK;
+}
 
 static int setup(void **state)
 {
@@ -70,6 +96,7 @@ static int setup(void **state)
     buf_sink_init(&out, text, sizeof(text));
     shell_init(&sh, &out.sink, NULL, 80);
     assert_int_equal(shell_register(&sh, commands, ARRAY_SIZE(commands), &number), STATUS_OK);
+    shell_set_kinds(&sh, kinds, ARRAY_SIZE(kinds), &choice, prepare);
     return 0;
 }
 
@@ -120,16 +147,17 @@ static void test_names(void **state)
 {
     (void)state;
     run("tw", STATUS_EINVAL,
-        "         ^\ncolumn 1: expected one command, \"tw\" begins two twofold\n");
+        "         ^\ncolumn 1: expected a command (`help` lists them), got \"tw\", which fits two "
+        "twofold\n");
     run("num 6", STATUS_OK, "");
     assert_int_equal(number, 6);
     run("twof", STATUS_OK, "");
     run(" nix", STATUS_ENOENT,
-        "          ^\ncolumn 2: expected a command, got \"nix\" (`help` lists them)\n");
+        "          ^\ncolumn 2: expected a command (`help` lists them), got \"nix\"\n");
     run("\"\"", STATUS_ENOENT,
-        "         ^\ncolumn 1: expected a command, got \"\" (`help` lists them)\n");
+        "         ^\ncolumn 1: expected a command (`help` lists them), got \"\"\n");
     run("\033[2J", STATUS_ENOENT,
-        "         ^\ncolumn 1: expected a command, got \"?[2J\" (`help` lists them)\n");
+        "         ^\ncolumn 1: expected a command (`help` lists them), got \"?[2J\"\n");
     assert_int_equal(shell_register(&sh, commands + 1, 1, NULL), STATUS_EEXIST);
 }
 
@@ -158,6 +186,34 @@ static void test_numbers(void **state)
         "                    ^\ncolumn 12: expected on|off|only, got \"o\", which fits several\n");
     run("number 1 1 \"\"", STATUS_EINVAL,
         "                    ^\ncolumn 12: expected on|off|only, got \"\"\n");
+}
+
+/* Several rows of one name: the first that fits, else what the best ones expect. */
+static void test_rows(void **state)
+{
+    (void)state;
+    run("row a", STATUS_OK, "a|b [PORT=7]: 0.0 7.0\n");
+    run("row b 9", STATUS_OK, "a|b [PORT=7]: 1.1 9.0\n");
+    run("row c all", STATUS_OK, "cow COLOUR|all: 0.0 1.1\n");
+    run("row c a", STATUS_OK, "cow COLOUR|all: 0.0 1.1\n");
+    run("row cow red", STATUS_OK, "cow COLOUR|all: 0.0 10.0\n"); /* wholly wins over "reddish" */
+    run("row cow G", STATUS_OK, "cow COLOUR|all: 0.0 13.0\n");
+    run("row cow", STATUS_OK, "cow [PORT]: 0.0 0.0\n");
+    run("row cow 8", STATUS_OK, "cow [PORT]: 0.0 8.0\n");
+    run("row cow 0", STATUS_ENOENT, "                 ^\ncolumn 9: expected a colour, got \"0\"\n");
+    run("row b x", STATUS_EFORMAT,
+        "               ^\ncolumn 7: expected a port (decimal, or 0x and hexadecimal), got \"x\"\n");
+    run("row", STATUS_EINVAL, "            ^\ncolumn 4: expected a|b|cow\n");
+    run("row x", STATUS_EINVAL, "             ^\ncolumn 5: expected a|b|cow, got \"x\"\n");
+    run("row cow red 4", STATUS_EINVAL,
+        "                     ^\ncolumn 13: expected no more words (row cow COLOUR|all)\n");
+    run("needy re", STATUS_EINVAL,
+        "               ^\ncolumn 7: expected a colour, got \"re\", which fits RED REDDISH\n");
+    run("needy blue", STATUS_ENOENT,
+        "               ^\ncolumn 7: expected a colour, got \"blue\"\n");
+    assert_ptr_equal(sh.subject, &number);
+    number = 13;
+    run("needy red", STATUS_EBUSY, "not today\n");
 }
 
 static void test_machine(void **state)
@@ -202,10 +258,13 @@ static void test_help(void **state)
     assert_non_null(strstr(text, "\n  two A B [C [D]]             Takes two to four words\n"));
     assert_non_null(strstr(text, "help [COMMAND]"));
     run("help num", STATUS_OK,
-        "number [PORT [SIZE [on|off|only]]]\n  Takes numbers.\nFor example:\n  number 0x60\n"
-        "  number 1 4K\n");
+        "  number [PORT=5 [SIZE [on|off|only]]] Takes numbers\nFor example: number 0x60\n"
+        "For example: number 1 4K\n");
+    run("help row", STATUS_OK,
+        "  row a|b [PORT=7]            Has rows\n  row cow COLOUR|all          \n"
+        "  row cow [PORT]              \nFor example: row a\nFor example: row cow red\n");
     run("help nix", STATUS_ENOENT,
-        "              ^\ncolumn 6: expected a command, got \"nix\" (`help` lists them)\n");
+        "              ^\ncolumn 6: expected a command (`help` lists them), got \"nix\"\n");
 }
 
 static void test_no_mux(void **state)
@@ -228,8 +287,8 @@ static void test_script(void **state)
     assert_int_equal(shell_run_script(&sh, "boot", script, sizeof(script) - 1), 3);
     assert_string_equal(text, "boot:1> echo one\none\n"
                               "boot:4> nix\n"
-                              "boot:4: column 1: expected a command, got \"nix\" (`help` lists "
-                              "them)\n"
+                              "boot:4: column 1: expected a command (`help` lists them), got "
+                              "\"nix\"\n"
                               "boot:5> echo \"a\n"
                               "boot:5: column 6: expected a closing \" of this word\n"
                               "boot:6> number 0\n"
@@ -270,6 +329,12 @@ static void test_completion(void **state)
     completes("l w\t", "l warn ");
     completes("number 1 2 onl\t", "number 1 2 only ");
     completes("number o\t", "number o");
+    completes("row \t", "row ");
+    completes("row c\t", "row cow ");
+    completes("row cow g\t", "row cow green ");
+    completes("row cow al\t", "row cow all ");
+    completes("row a g\t", "row a g");
+    completes("nee R\t", "nee RED");
     completes("nix o\t", "nix o");
     completes("two a \"b\t", "two a \"b");
     completes("two a b c d e\t", "two a b c d e");
@@ -327,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup(test_wrong_words, setup),
         cmocka_unit_test_setup(test_names, setup),
         cmocka_unit_test_setup(test_numbers, setup),
+        cmocka_unit_test_setup(test_rows, setup),
         cmocka_unit_test_setup(test_machine, setup),
         cmocka_unit_test_setup(test_long_line, setup),
         cmocka_unit_test_setup(test_help, setup),
