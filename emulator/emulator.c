@@ -3,8 +3,8 @@
  * One instruction from fetch to retirement.  Everything else in this folder is called from here,
  * most of it through the opcode tables.
  *
- * Two caches make the fetch short, and neither can be stale: a decoded instruction counts while the
- * guest's bytes are what was decoded, and a translation while the paging entries it came from are
+ * A cache makes the fetch short, and cannot be stale: a decoded instruction counts while the
+ * guest's bytes are what was decoded, and its translation while the paging entries it came from are
  * what they were.
  */
 #include "emulator/emulator.h"
@@ -34,162 +34,43 @@ enum emu_status emu_raise(struct emu *e, u8 vector, bool has_error, u32 error)
     return EMU_FAULT;
 }
 
-/* ---- the caches ------------------------------------------------------------------------------ */
+/* ---- the cache ------------------------------------------------------------------------------ */
 
 #define CACHE_INSNS 512u
-#define CACHE_PAGES 16u
 #define LEVELS      4u
 
-/* A page of 64-bit code translated with these registers by these entries (4-level paging; where
- * there are fewer entries the last one stands for the rest). */
-struct cache_page {
-    u64 stamp;  /* another one whenever the page is filled; 0: the slot is empty */
-    u64 number; /* of the linear page */
-    u64 cr3, cr4, efer;
-    u64 cs_access; /* says 64-bit mode, and the CPL */
-    u8 *host;
-    const u64 *at[LEVELS];
-    u64 entry[LEVELS];
-} __attribute__((aligned(128))); /* so that indexing is a shift */
-
 /*
- * Direct-mapped by linear address.  `tag` is RIP in 64-bit mode, else OTHER_TAG with mode and
- * linear address.  What `page` and `host` say holds without a look at the page tables when the
- * stamp is the page's, or there is no paging.
+ * A decoded instruction that lay within one page of RAM.  Direct-mapped by linear address; `tag` is
+ * RIP in 64-bit mode, else OTHER_TAG with mode and linear address.  Where RIP was translated,
+ * `host` holds without a walk while these registers and paging entries are what they were (4-level
+ * paging; where there are fewer entries the last one stands for the rest).
  */
 struct cache_entry {
     u64 tag;
     u64 mask[2]; /* which bytes of `code` are the instruction; the rest of it are zero */
     struct emu_code code;
     const u8 *host;
-    const struct cache_page *page;
-    u64 stamp;
+    u64 cr3, cr4, efer, cs_access; /* the last says 64-bit mode, and the CPL */
+    const u64 *at[LEVELS];
+    u64 entry[LEVELS];
     struct insn insn;
-} __attribute__((aligned(128)));
-_Static_assert(sizeof(struct cache_entry) == 128 && sizeof(struct emu_code) == 16, "see above");
+} __attribute__((aligned(256))); /* so that indexing is a shift */
+_Static_assert(sizeof(struct cache_entry) == 256 && sizeof(struct emu_code) == 16, "see above");
 
 struct emu_cache {
     struct cache_entry insn[CACHE_INSNS];
-    struct cache_page page[CACHE_PAGES];
-    u64 stamps; /* the last one given to a page */
 };
 
 #define OTHER_TAG(key, gva) (BIT64(62) | (u64)(key) << 40 | (gva)) /* not canonical, so no RIP */
 #define NO_TAG              (~0ull >> 1)                           /* likewise */
-#define NO_STAMP            (~0ull)
+#define NO_CR3              (~0ull)
 
 size_t emu_cache_size(void) { return sizeof(struct emu_cache); }
 
 void emu_cache_init(struct emu_cache *c)
 {
-    for (unsigned n = 0; n < CACHE_INSNS; n++) {
+    for (unsigned n = 0; n < CACHE_INSNS; n++)
         c->insn[n].tag = NO_TAG;
-        c->insn[n].page = &c->page[0];
-        c->insn[n].stamp = NO_STAMP;
-    }
-    for (unsigned n = 0; n < CACHE_PAGES; n++)
-        c->page[n].stamp = 0;
-    c->stamps = 0;
-}
-
-/* Is what this translation came from still there? */
-static inline bool page_holds(const struct x86_state *s, const struct cache_page *p)
-{
-    return likely(p->cr3 == s->cr3 && p->cr4 == s->cr4 && p->efer == s->efer &&
-                  p->cs_access == s->seg[SEG_CS].access && host_load(p->at[0], 8) == p->entry[0] &&
-                  host_load(p->at[1], 8) == p->entry[1] && host_load(p->at[2], 8) == p->entry[2] &&
-                  host_load(p->at[3], 8) == p->entry[3]);
-}
-
-/* emu_translate tells the entries top down; ctx is a cache_page being filled. */
-struct page_filler {
-    struct emu *e;
-    struct cache_page *page;
-    unsigned count;
-};
-
-static void page_note(void *ctx, const struct emu_walk_step *step)
-{
-    struct page_filler *f = ctx;
-    const u64 *at = f->e->ops->ram(f->e->ctx, step->entry_at, EMU_READ | EMU_IMPLICIT);
-
-    for (unsigned n = f->count++; n < LEVELS; n++) {
-        f->page->at[n] = at;
-        f->page->entry[n] = step->entry;
-    }
-}
-
-/* Can translations be kept?  Only in 64-bit mode, where CS says the CPL (not when it conforms). */
-static inline bool page_keeps(const struct x86_state *s)
-{
-    u32 cs = s->seg[SEG_CS].access;
-    return (s->efer & EFER_LMA) && (cs & SEG_L) && !(cs & 4) && !(s->cr4 & CR4_LA57);
-}
-
-/* Remember a translation that has just succeeded: a second, looking walk tells its entries. */
-static void page_fill(struct emu *e, struct cache_page *p, gva_t gva, u8 *host)
-{
-    const struct x86_state *s = e->state;
-    struct page_filler f = {e, p, 0};
-    struct emu_event fault;
-    gpa_t gpa;
-
-    p->stamp = 0;
-    if (emu_translate(e, gva, EMU_IMPLICIT, &gpa, &fault, page_note, &f) != STATUS_OK)
-        return;
-    p->stamp = ++e->cache->stamps;
-    p->number = gva.v / PAGE_SIZE;
-    p->cr3 = s->cr3;
-    p->cr4 = s->cr4;
-    p->efer = s->efer;
-    p->cs_access = s->seg[SEG_CS].access;
-    p->host = host - (gva.v & PAGE_MASK);
-}
-
-/* Another address space, but the same upper half: all tables but the first may be the same. */
-static bool page_moves(const struct emu *e, struct cache_page *p)
-{
-    const struct x86_state *s = e->state;
-    u64 index = p->number >> 27 & 511;
-    const u64 *top =
-        e->ops->ram(e->ctx, GPA((s->cr3 & PTE_ADDR) + 8 * index), EMU_READ | EMU_IMPLICIT);
-
-    if (top == NULL || *top != p->entry[0])
-        return false;
-    p->at[0] = top;
-    p->cr3 = s->cr3;
-    return page_holds(s, p);
-}
-
-/* The host address of one byte of code, NULL when it is not in RAM; *page is its translation when
- * that is kept.  (What is found in the cache was canonical when it was put there.) */
-static enum emu_status code_address(struct emu *e, gva_t gva, u8 **host,
-                                    const struct cache_page **page)
-{
-    const struct x86_state *s = e->state;
-    bool keeps = page_keeps(s);
-    struct emu_span span;
-
-    if (!(s->cr0 & CR0_PG)) {
-        *host = e->ops->ram(e->ctx, GPA((u32)gva.v), EMU_FETCH);
-        return EMU_DONE;
-    }
-    struct cache_page *p = &e->cache->page[gva.v / PAGE_SIZE % CACHE_PAGES];
-    if (keeps && p->stamp != 0 && p->number == gva.v / PAGE_SIZE &&
-        (page_holds(s, p) || page_moves(e, p))) {
-        *host = p->host + (gva.v & PAGE_MASK);
-        *page = p;
-        return EMU_DONE;
-    }
-    if (!emu_canonical(e, gva.v))
-        return emu_gp(e, 0);
-    TRY(emu_map(e, gva, 1, EMU_FETCH, &span));
-    *host = span.host[0];
-    if (keeps && *host != NULL) {
-        page_fill(e, p, gva, *host);
-        *page = p;
-    }
-    return EMU_DONE;
 }
 
 static inline struct cache_entry *cache_slot(struct emu_cache *c, u64 gva)
@@ -206,6 +87,15 @@ static inline bool cache_same(const struct cache_entry *t, const u8 *host)
     return likely((differ | ((host_load(host + 8, 8) ^ code[1]) & t->mask[1])) == 0);
 }
 
+/* Is what the translation came from still there? */
+static inline bool cache_translates(const struct cache_entry *t, const struct x86_state *s)
+{
+    return likely(t->cr3 == s->cr3 && t->cr4 == s->cr4 && t->efer == s->efer &&
+                  t->cs_access == s->seg[SEG_CS].access && host_load(t->at[0], 8) == t->entry[0] &&
+                  host_load(t->at[1], 8) == t->entry[1] && host_load(t->at[2], 8) == t->entry[2] &&
+                  host_load(t->at[3], 8) == t->entry[3]);
+}
+
 static void cache_fill(struct cache_entry *t, u64 tag, const u8 *bytes, const struct insn *i)
 {
     t->tag = tag;
@@ -213,6 +103,29 @@ static void cache_fill(struct cache_entry *t, u64 tag, const u8 *bytes, const st
     t->mask[1] = i->length <= 8 ? 0 : mask_bytes(i->length - 8u);
     t->code = emu_code_of(bytes, i->length, i->mode);
     t->insn = *i;
+}
+
+/* Keep the translation that has led to the instruction, where CS says 64-bit mode and the CPL (not
+ * when it conforms). */
+static void cache_keep(struct emu *e, struct cache_entry *t, const struct emu_walk *w)
+{
+    const struct x86_state *s = e->state;
+    u32 cs = s->seg[SEG_CS].access;
+
+    t->cr3 = NO_CR3;
+    if (w->count == 0 || !(s->efer & EFER_LMA) || !(cs & SEG_L) || (cs & 4) || (s->cr4 & CR4_LA57))
+        return;
+    for (unsigned n = 0; n < LEVELS; n++) {
+        const struct emu_walk_step *step = &w->step[n < w->count ? n : w->count - 1];
+        t->at[n] = e->ops->ram(e->ctx, step->entry_at, EMU_READ | EMU_IMPLICIT);
+        t->entry[n] = step->entry;
+        if (t->at[n] == NULL)
+            return;
+    }
+    t->cr3 = s->cr3;
+    t->cr4 = s->cr4;
+    t->efer = s->efer;
+    t->cs_access = cs;
 }
 
 /* ---- fetch ----------------------------------------------------------------------------------- */
@@ -233,14 +146,10 @@ static enum emu_status fetch_begin(struct emu *e, struct fetch *f)
     const struct x86_state *s = e->state;
     const struct segment *cs = &s->seg[SEG_CS];
 
-    f->have = 0;
-    f->mode = emu_mode(s);
-    f->code32 = cs->access & SEG_DB;
-    f->limit = INSN_MAX;
-    if (f->mode == EMU_MODE_64) {
-        f->gva = GVA(s->rip);
+    *f = (struct fetch){
+        .gva = GVA(s->rip), .limit = INSN_MAX, .mode = emu_mode(s), .code32 = cs->access & SEG_DB};
+    if (f->mode == EMU_MODE_64)
         return EMU_DONE;
-    }
     emu_need(e, STATE_SEG(SEG_CS));
     f->gva = GVA((u32)(cs->base + s->rip));
     if (s->rip > cs->limit)
@@ -259,26 +168,6 @@ static u64 fetch_tag(const struct x86_state *s, enum emu_mode mode, u64 gva)
     return OTHER_TAG(key | (s->cr0 & CR0_PG ? 16 : 0), gva);
 }
 
-/* Bytes from `have` up to `want`, not past a page's end; a device gives one at a time. */
-static enum emu_status fetch_more(struct emu *e, struct fetch *f, unsigned want)
-{
-    struct emu_span span;
-    gva_t at = GVA(f->gva.v + f->have);
-    unsigned room = (unsigned)(PAGE_SIZE - (at.v & PAGE_MASK));
-    unsigned n = want - f->have < room ? want - f->have : room;
-
-    if (f->mode != EMU_MODE_64)
-        at = GVA((u32)at.v);
-    else if (!emu_canonical(e, at.v))
-        return emu_gp(e, 0);
-    TRY(emu_map(e, at, n, EMU_FETCH, &span));
-    if (span.host[0] == NULL)
-        span.size = span.first = (u16)(n = 1);
-    emu_span_read(e, &span, f->bytes + f->have);
-    f->have += n;
-    return EMU_DONE;
-}
-
 /* What was fetched, to the record; then the fault, if it is no instruction. */
 static enum emu_status fetch_end(struct emu *e, const struct fetch *f, enum decode_result r,
                                  unsigned length)
@@ -287,46 +176,82 @@ static enum emu_status fetch_end(struct emu *e, const struct fetch *f, enum deco
     return r == DECODE_OK ? EMU_DONE : r == DECODE_UD ? emu_ud(e) : emu_gp(e, 0);
 }
 
+/* Translate a byte of code. */
+static enum emu_status fetch_map(struct emu *e, const struct fetch *f, gva_t at, struct emu_walk *w,
+                                 u8 **host)
+{
+    if (f->mode == EMU_MODE_64 && !emu_canonical(e, at.v))
+        return emu_gp(e, 0);
+    return emu_map_page(e, at, EMU_FETCH | (emu_cpl(e) == 3 ? EMU_USER : 0), w, host);
+}
+
+/* Bytes from `have` up to `want`, not past a page's end; a device gives one at a time. */
+static enum emu_status fetch_more(struct emu *e, struct fetch *f, unsigned want)
+{
+    u64 at = f->gva.v + f->have;
+    unsigned room = (unsigned)(PAGE_SIZE - (at & PAGE_MASK));
+    unsigned n = want - f->have < room ? want - f->have : room;
+    struct emu_walk w;
+    u8 *host;
+
+    TRY(fetch_map(e, f, GVA(f->mode == EMU_MODE_64 ? at : (u32)at), &w, &host));
+    if (host != NULL)
+        memcpy(f->bytes + f->have, host, n);
+    else
+        f->bytes[f->have] = (u8)emu_device_read(e, w.gpa, n = 1);
+    f->have += n;
+    return EMU_DONE;
+}
+
 /* The slow way: as many pieces as it takes, into *i. */
 static enum emu_status fetch_pieces(struct emu *e, struct fetch *f, struct insn *i)
 {
     enum decode_result r = DECODE_MORE;
 
     while (r == DECODE_MORE) {
-        enum emu_status st = EMU_DONE;
         if (f->have == f->limit) /* it needs bytes that the segment or the CPU does not allow */
             return fetch_end(e, f, DECODE_LONG, f->have);
-        st = fetch_more(e, f, f->limit);
+        enum emu_status st = fetch_more(e, f, f->limit);
         e->fetched = emu_code_of(f->bytes, f->have, (unsigned)f->mode);
-        if (st != EMU_DONE)
-            return st;
+        TRY(st);
         r = emu_decode(f->bytes, f->have, f->mode, f->code32, i);
     }
     return fetch_end(e, f, r, r == DECODE_OK ? i->length : f->have);
 }
 
-/* All of it is in one page of RAM, at `host`: from the cache, or into it. */
-static enum emu_status fetch_cached(struct emu *e, struct fetch *f, const u8 *host,
-                                    const struct cache_page *page, struct insn *local,
-                                    const struct insn **out)
+/* Whatever it takes: from the cache, or into it, when all that it may be is in one page of RAM. */
+static enum emu_status fetch(struct emu *e, struct insn *local, const struct insn **out)
 {
-    struct cache_entry *t = cache_slot(e->cache, f->gva.v);
-    u64 tag = fetch_tag(e->state, f->mode, f->gva.v);
+    struct emu_walk w;
+    struct fetch f;
+    u8 *host;
 
+    *out = local;
+    e->fetched = emu_code_of(NULL, 0, emu_mode(e->state));
+    TRY(fetch_begin(e, &f));
+    if (e->cache == NULL || (f.gva.v & PAGE_MASK) > PAGE_SIZE - sizeof(f.bytes) ||
+        f.limit != INSN_MAX)
+        return fetch_pieces(e, &f, local);
+    TRY(fetch_map(e, &f, f.gva, &w, &host));
+    if (host == NULL)
+        return fetch_pieces(e, &f, local);
+    struct cache_entry *t = cache_slot(e->cache, f.gva.v);
+    u64 tag = fetch_tag(e->state, f.mode, f.gva.v);
     if (t->tag != tag || !cache_same(t, host)) {
-        __builtin_memcpy(f->bytes, host, sizeof(f->bytes));
-        enum decode_result r = emu_decode(f->bytes, INSN_MAX, f->mode, f->code32, local);
+        memcpy(f.bytes, host, sizeof(f.bytes));
+        enum decode_result r = emu_decode(f.bytes, INSN_MAX, f.mode, f.code32, local);
         if (r != DECODE_OK)
-            return fetch_end(e, f, r, local->length);
-        cache_fill(t, tag, f->bytes, local);
+            return fetch_end(e, &f, r, local->length);
+        cache_fill(t, tag, f.bytes, local);
     }
     t->host = host;
-    t->page = page != NULL ? page : &e->cache->page[0];
-    t->stamp = page != NULL ? page->stamp : NO_STAMP;
+    cache_keep(e, t, &w);
     e->record.code = &t->code;
     *out = &t->insn;
     return EMU_DONE;
 }
+
+/* ---- what is known --------------------------------------------------------------------------- */
 
 /* Without paging an address is what it is: no translation to check.  `key`: fetch_tag() of 0. */
 static inline const struct cache_entry *known_unpaged(const struct emu *e, u64 key)
@@ -350,7 +275,7 @@ static inline bool is_unpaged(const struct emu *e)
     return true;
 }
 
-/* The usual case, in 64-bit mode: both caches know it, and what they know still holds. */
+/* The usual case, in 64-bit mode: the instruction is known, and what is known still holds. */
 static inline const struct cache_entry *known(const struct emu *e)
 {
     const struct x86_state *s = e->state;
@@ -358,32 +283,9 @@ static inline const struct cache_entry *known(const struct emu *e)
     if (unlikely(e->cache == NULL))
         return NULL;
     const struct cache_entry *t = cache_slot(e->cache, s->rip);
-    if (unlikely(t->tag != s->rip || t->stamp != t->page->stamp))
+    if (unlikely(t->tag != s->rip))
         return NULL;
-    return page_holds(s, t->page) && cache_same(t, t->host) ? t : NULL;
-}
-
-/* Whatever it takes. */
-static enum emu_status fetch(struct emu *e, struct insn *local, const struct insn **out)
-{
-    const struct cache_page *page = NULL;
-    struct fetch f;
-    u8 *host = NULL;
-
-    *out = local;
-    enum emu_status st = fetch_begin(e, &f);
-    e->fetched = emu_code_of(f.bytes, 0, (unsigned)f.mode);
-    if (st != EMU_DONE)
-        return st;
-    if (likely(e->cache != NULL && (f.gva.v & PAGE_MASK) <= PAGE_SIZE - sizeof(f.bytes) &&
-               f.limit == INSN_MAX)) {
-        st = code_address(e, f.gva, &host, &page);
-        if (st != EMU_DONE)
-            return st;
-        if (likely(host != NULL))
-            return fetch_cached(e, &f, host, page, local, out);
-    }
-    return fetch_pieces(e, &f, local);
+    return cache_translates(t, s) && cache_same(t, t->host) ? t : NULL;
 }
 
 /* ---- checks before execution ------------------------------------------------------------------

@@ -202,7 +202,7 @@ struct emu_cache; /* decode cache, emulator-private; sized by emu_cache_size() *
 
 /* Emulator-private: a page of RAM that data was found in without paging. */
 struct emu_page {
-    u32 last; /* address of its last byte; 0: none */
+    u64 past; /* the address behind its last byte; 0: none */
     bool writable;
     u8 *host;
 };

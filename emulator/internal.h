@@ -187,12 +187,12 @@ static inline bool insn_is_memory(const struct insn *i) { return i->mod != 3; }
 
 #define PTE_ADDR 0x000ffffffffff000ull /* of a paging-structure entry, and of CR3 */
 
-/* Operand bytes after translation: one or two pages, each RAM (host) or a device (NULL). */
+/* Operand bytes after translation, in one or two pages: parts at consecutive addresses. */
 struct emu_span {
     u8 *host[2]; /* host address of each part, NULL: MMIO at gpa */
     gpa_t gpa[2];
     u16 size;  /* bytes in all, 1..4096 */
-    u16 first; /* bytes in the first page; equal to size when there is no second */
+    u16 first; /* bytes in the first part; size, when that is all: one page, or on the host one */
 };
 
 /*
@@ -202,6 +202,29 @@ struct emu_span {
  */
 enum emu_status emu_linear(struct emu *e, enum seg seg, u64 offset, unsigned size,
                            enum emu_access access, gva_t *gva);
+
+/* The same, but false and no fault when it is not allowed. */
+bool emu_reaches(struct emu *e, enum seg seg, u64 offset, unsigned size, enum emu_access access,
+                 gva_t *gva);
+
+/* One translation.  Not initialised as a whole: a walk is made for every access. */
+struct emu_walk {
+    gva_t gva;
+    enum emu_access access;
+    gpa_t gpa;
+    u64 table;                    /* where it begins */
+    u64 reserved;                 /* bits that no entry may have */
+    unsigned top;                 /* the lowest address bit of the first index */
+    bool wide;                    /* entries of 8 bytes and indices of 9 bits; else 4 and 10 */
+    u64 all, any;                 /* the entries, ANDed and ORed */
+    u64 leaf;                     /* the last of them */
+    unsigned count;               /* entries seen in memory: 0 without paging */
+    struct emu_walk_step step[5]; /* these entries, top down; levels are filled in when asked for */
+};
+
+/* Translate gva, rights and all, to w->gpa; *host is NULL when it is a device's. */
+enum emu_status emu_map_page(struct emu *e, gva_t gva, enum emu_access access, struct emu_walk *w,
+                             u8 **host);
 
 /*
  * Resolve [gva, gva + size) wholly, both pages, before anything is touched: EMU_DONE, or EMU_FAULT
@@ -234,16 +257,13 @@ static inline bool emu_known_data(struct emu *e, enum seg seg, u64 offset, unsig
 
     if ((s->cr0 & (CR0_PG | CR0_AM)) || (~s->valid & STATE_SEGMENTS) ||
         (g->access & (SEG_UNUSABLE | 0xe)) != 2 || offset + size - 1 > g->limit ||
-        p->last != (gva | PAGE_MASK) || (gva & PAGE_MASK) + size > PAGE_SIZE ||
-        ((access & EMU_WRITE) && !p->writable))
+        p->past - gva - size > PAGE_SIZE - size || ((access & EMU_WRITE) && !p->writable))
         return false;
     *host = p->host + (gva & PAGE_MASK);
     return true;
 }
 
-/* emu_linear, then emu_map; _anew: of what emu_known_data() has denied. */
-enum emu_status emu_map_anew(struct emu *e, enum seg seg, u64 offset, unsigned size,
-                             enum emu_access access, struct emu_span *span);
+/* emu_linear, then emu_map; or known data. */
 enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
                             enum emu_access access, struct emu_span *span);
 
@@ -253,8 +273,6 @@ enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf,
                              enum emu_access units);
 enum emu_status emu_read_linear(struct emu *e, gva_t gva, void *buf, unsigned size,
                                 enum emu_access access);
-enum emu_status emu_write_linear(struct emu *e, gva_t gva, const void *buf, unsigned size,
-                                 enum emu_access access);
 
 /* The low `size` bytes: 1, 2, 4 or 8. */
 static inline u64 emu_low(u64 value, unsigned size)
@@ -486,46 +504,22 @@ enum emu_status emu_read_memory(struct emu *e, const struct insn *i, u64 ea, uns
 enum emu_status emu_write_memory(struct emu *e, const struct insn *i, u64 ea, unsigned size,
                                  u64 value);
 
-/*
- * Is this the access that caused the exit?  Then hardware has made every check and told the
- * device's address.  Aligned, so it has but one page and cannot be #AC.
- */
-static inline bool emu_is_exit_access(const struct emu *e, const struct insn *i, u64 ea,
-                                      unsigned size)
+/* The value of ModRM.rm (zero-extended); write to ModRM.rm. */
+static inline enum emu_status emu_read_rm(struct emu *e, const struct insn *i, unsigned size,
+                                          u64 *value)
 {
-    return e->fault_gva.v == ea && e->fault_gpa_valid && i->flat && (ea & (size - 1)) == 0;
-}
-
-/* The value of ModRM.rm (zero-extended); write to ModRM.rm.  For the few handlers that devices are
- * accessed with most there is a form that is compiled into them. */
-enum emu_status emu_read_rm(struct emu *e, const struct insn *i, unsigned size, u64 *value);
-enum emu_status emu_write_rm(struct emu *e, const struct insn *i, unsigned size, u64 value);
-
-static __attribute__((always_inline)) inline enum emu_status
-emu_read_rm_here(struct emu *e, const struct insn *i, unsigned size, u64 *value)
-{
-    if (!insn_is_memory(i)) {
-        *value = emu_get_reg(e, i, i->rm, size);
-        return EMU_DONE;
-    }
-    u64 ea = emu_ea(e, i);
-    if (unlikely(!emu_is_exit_access(e, i, ea, size)))
-        return emu_read_memory(e, i, ea, size, value);
-    *value = emu_low(emu_device_read(e, e->fault_gpa, size), size);
+    if (insn_is_memory(i))
+        return emu_read_memory(e, i, emu_ea(e, i), size, value);
+    *value = emu_get_reg(e, i, i->rm, size);
     return EMU_DONE;
 }
 
-static __attribute__((always_inline)) inline enum emu_status
-emu_write_rm_here(struct emu *e, const struct insn *i, unsigned size, u64 value)
+static inline enum emu_status emu_write_rm(struct emu *e, const struct insn *i, unsigned size,
+                                           u64 value)
 {
-    if (!insn_is_memory(i)) {
-        emu_set_reg(e, i, i->rm, size, value);
-        return EMU_DONE;
-    }
-    u64 ea = emu_ea(e, i);
-    if (unlikely(!emu_is_exit_access(e, i, ea, size)))
-        return emu_write_memory(e, i, ea, size, value);
-    emu_device_write(e, e->fault_gpa, size, emu_low(value, size));
+    if (insn_is_memory(i))
+        return emu_write_memory(e, i, emu_ea(e, i), size, value);
+    emu_set_reg(e, i, i->rm, size, value);
     return EMU_DONE;
 }
 

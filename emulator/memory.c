@@ -26,25 +26,6 @@
 /* How often a walk starts over when another CPU changes an entry while its A or D bit is set. */
 #define WALK_TRIES 16
 
-/* Where a walk begins and what its entries are like. */
-struct paging {
-    u64 table;
-    u64 reserved; /* bits that no entry may have */
-    unsigned top; /* the lowest address bit of the first index */
-    bool wide;    /* entries of 8 bytes and indices of 9 bits; else 4 and 10 */
-};
-
-/* One translation under way.  Not initialised as a whole: a walk is made for every access. */
-struct walk {
-    gva_t gva;
-    enum emu_access access;
-    gpa_t gpa;
-    u64 all, any;                 /* the entries, ANDed and ORed */
-    u64 leaf;                     /* the last of them */
-    unsigned count;               /* entries seen in memory */
-    struct emu_walk_step step[5]; /* these entries, top down; levels are filled in when asked for */
-};
-
 /* ---- segments --------------------------------------------------------------------------- */
 
 /* Type and limit checks of SDM vol. 3A, 5.3 and 5.5; outside 64-bit mode. */
@@ -86,93 +67,88 @@ bool emu_segment_linear(const struct emu *e, const struct segment *g, bool mode6
     return segment_allows(e->state, g, offset, size, access);
 }
 
+bool emu_reaches(struct emu *e, enum seg seg, u64 offset, unsigned size, enum emu_access access,
+                 gva_t *gva)
+{
+    static const struct segment flat = {0};
+    bool mode64 = emu_in_64bit(e->state);
+
+    if (likely(mode64 && seg < SEG_FS)) /* only FS and GS have a base, SDM vol. 1, 3.4.2.1 */
+        return emu_segment_linear(e, &flat, true, offset, size, access, gva);
+    emu_need(e, STATE_SEG(seg));
+    return emu_segment_linear(e, &e->state->seg[seg], mode64, offset, size, access, gva);
+}
+
 enum emu_status emu_linear(struct emu *e, enum seg seg, u64 offset, unsigned size,
                            enum emu_access access, gva_t *gva)
 {
-    const struct segment *g = &e->state->seg[seg];
-
-    if (likely(emu_in_64bit(e->state))) { /* only FS and GS have a base, SDM vol. 1, 3.4.2.1 */
-        u64 at = offset;
-        if (unlikely(seg >= SEG_FS)) {
-            emu_need(e, STATE_SEG(seg));
-            at += g->base;
-        }
-        *gva = GVA(at);
-        if (likely(span_canonical(e, at, at + size - 1)))
-            return EMU_DONE;
-    } else {
-        emu_need(e, STATE_SEG(seg));
-        *gva = GVA((u32)(g->base + offset));
-        if (likely(segment_allows(e->state, g, offset, size, access)))
-            return EMU_DONE;
-    }
+    if (likely(emu_reaches(e, seg, offset, size, access, gva)))
+        return EMU_DONE;
     return emu_raise(e, seg == SEG_SS ? VECTOR_SS : VECTOR_GP, true, 0);
 }
 
 /* ---- paging ----------------------------------------------------------------------------- */
 
-static u32 pf_access_bits(const struct x86_state *s, enum emu_access access)
+/* The #PF of a walk; `cause`: what its error code says beside the access. */
+static struct emu_event page_fault(const struct emu *e, const struct emu_walk *w, u32 cause)
 {
-    u32 error = (access & EMU_WRITE ? PF_W : 0) | (access & EMU_USER ? PF_U : 0);
+    const struct x86_state *s = e->state;
     bool nx = (s->cr4 & CR4_PAE) && (s->efer & EFER_NXE);
 
-    if ((access & EMU_FETCH) && (nx || (s->cr4 & CR4_SMEP)))
-        error |= PF_ID;
-    return error;
-}
-
-static enum status walk_fault(struct emu *e, const struct walk *w, u32 cause,
-                              struct emu_event *fault)
-{
-    *fault = (struct emu_event){.vector = VECTOR_PF,
-                                .type = EMU_EVENT_HARD_EXCEPTION,
-                                .has_error = true,
-                                .error = cause | pf_access_bits(e->state, w->access),
-                                .payload = w->gva.v};
-    return STATUS_ENOENT;
+    cause |= (w->access & EMU_WRITE ? PF_W : 0) | (w->access & EMU_USER ? PF_U : 0);
+    if ((w->access & EMU_FETCH) && (nx || (s->cr4 & CR4_SMEP)))
+        cause |= PF_ID;
+    return (struct emu_event){.vector = VECTOR_PF,
+                              .type = EMU_EVENT_HARD_EXCEPTION,
+                              .has_error = true,
+                              .error = cause,
+                              .payload = w->gva.v};
 }
 
 /* Choose the paging mode (SDM vol. 3A, 4.1.1) and the first table.  False: its PDPTE is absent. */
-static bool walk_begin(struct emu *e, u64 gva, struct paging *p)
+static bool walk_begin(struct emu *e, struct emu_walk *w)
 {
     const struct x86_state *s = e->state;
 
     emu_need(e, STATE_CR3);
-    if (unlikely(!(s->cr4 & CR4_PAE))) {
-        *p = (struct paging){.table = s->cr3 & 0xfffff000, .top = 22};
+    w->count = 0;
+    w->wide = s->cr4 & CR4_PAE;
+    if (unlikely(!w->wide)) {
+        w->table = s->cr3 & 0xfffff000;
+        w->top = 22;
+        w->reserved = 0;
         return true;
     }
-    p->wide = true;
-    p->reserved = (~0ull << e->phys_bits & PTE_ADDR) | (s->efer & EFER_NXE ? 0 : PTE_XD);
+    w->reserved = (~0ull << e->phys_bits & PTE_ADDR) | (s->efer & EFER_NXE ? 0 : PTE_XD);
     if (likely(s->efer & EFER_LMA)) {
-        p->top = s->cr4 & CR4_LA57 ? 48 : 39;
-        p->table = s->cr3 & PTE_ADDR;
+        w->top = s->cr4 & CR4_LA57 ? 48 : 39;
+        w->table = s->cr3 & PTE_ADDR;
         return true;
     }
     emu_need(e, STATE_PDPTE);
-    p->top = 21;
-    p->reserved |= 0x7ff0000000000000ull;
-    p->table = s->pdpte[gva >> 30 & 3] & PTE_ADDR;
-    return s->pdpte[gva >> 30 & 3] & PTE_P;
+    w->top = 21;
+    w->reserved |= 0x7ff0000000000000ull;
+    w->table = s->pdpte[w->gva.v >> 30 & 3] & PTE_ADDR;
+    return s->pdpte[w->gva.v >> 30 & 3] & PTE_P;
 }
 
 /* Does an entry with PS map a page?  A 4-byte one only with CR4.PSE. */
-static bool large_page(const struct emu *e, const struct paging *p, u64 entry)
+static bool large_page(const struct emu *e, const struct emu_walk *w, u64 entry)
 {
-    return (entry & PTE_PS) && (p->wide || (e->state->cr4 & CR4_PSE));
+    return (entry & PTE_PS) && (w->wide || (e->state->cr4 & CR4_PSE));
 }
 
 /* Reserved bits, SDM vol. 3A, tables 4-4 to 4-6, 4-8 to 4-11 and 4-14 to 4-20; shift: of the page
  * that the entry maps, 0 when it refers to a table. */
-static bool entry_is_malformed(const struct emu *e, const struct paging *p, u64 entry,
+static bool entry_is_malformed(const struct emu *e, const struct emu_walk *w, u64 entry,
                                unsigned shift)
 {
-    if (!p->wide) {
+    if (!w->wide) {
         /* 4-MiB page: bits 20:13 are address bits 39:32 as far as MAXPHYADDR goes (PSE-36). */
         unsigned high = e->phys_bits < 40 ? e->phys_bits - 32u : 8;
         return shift == 22 && (entry & 0x3fe000 & ~((BIT64(high) - 1) << 13));
     }
-    if (entry & p->reserved)
+    if (entry & w->reserved)
         return true;
     if (shift <= 12)
         return false;
@@ -181,78 +157,70 @@ static bool entry_is_malformed(const struct emu *e, const struct paging *p, u64 
     return entry & (BIT64(shift) - 1) & ~0x1fffull;
 }
 
-static u64 leaf_address(const struct paging *p, u64 entry, unsigned shift, u64 gva)
+static u64 leaf_address(const struct emu_walk *w, u64 entry, unsigned shift)
 {
     u64 within = BIT64(shift) - 1;
     u64 base = entry & PTE_ADDR & ~within;
 
-    if (!p->wide && shift == 22)
+    if (!w->wide && shift == 22)
         base |= bits_get(entry, 20, 13) << 32;
-    return base | (gva & within);
+    return base | (w->gva.v & within);
 }
 
 /* What an entry says that is not just a reference to the next table: 0 when it is one all the same
  * (PS ignored), else the size of the page as a shift; STATUS_ENOENT with *cause when it is absent
  * or malformed. */
-static enum status examine(const struct emu *e, const struct paging *p, u64 entry, unsigned shift,
+static enum status examine(const struct emu *e, const struct emu_walk *w, u64 entry, unsigned shift,
                            u32 *cause, unsigned *page)
 {
     *cause = 0;
     if (!(entry & PTE_P))
         return STATUS_ENOENT;
     *cause = PF_P | PF_RSVD;
-    *page = shift == 12 || large_page(e, p, entry) ? shift : 0;
-    return entry_is_malformed(e, p, entry, *page) ? STATUS_ENOENT : STATUS_OK;
+    *page = shift == 12 || large_page(e, w, entry) ? shift : 0;
+    return entry_is_malformed(e, w, entry, *page) ? STATUS_ENOENT : STATUS_OK;
 }
 
-/* Down the tables to the page.  Compiled once for each form of entry: `wide` is p->wide. */
+/* Down the tables to the page.  Compiled once for each form of entry: `wide` is w->wide. */
 static inline __attribute__((always_inline)) enum status
-walk_down(struct emu *e, struct walk *w, const struct paging *p, u32 *cause, const bool wide)
+walk_down(struct emu *e, struct emu_walk *w, u32 *cause, const bool wide)
 {
     const unsigned bits = wide ? 9 : 10, entry_shift = wide ? 3 : 2;
-    const u64 usual = p->reserved | PTE_PS | PTE_P; /* of these a reference to a table has only P */
-    u64 table = p->table, all = ~0ull, any = 0;
-    struct emu_walk_step *step = w->step;
+    const u64 usual = w->reserved | PTE_PS | PTE_P; /* of these a reference to a table has only P */
+    u64 table = w->table, all = ~0ull, any = 0;
 
-    for (unsigned shift = p->top;; shift -= bits, step++) {
+    for (unsigned shift = w->top;; shift -= bits) {
         gpa_t at = GPA(table + ((w->gva.v >> shift & (BIT(bits) - 1)) << entry_shift));
         const void *host = e->ops->ram(e->ctx, at, EMU_READ | EMU_IMPLICIT);
-        unsigned page;
+        unsigned page = 0;
 
-        if (unlikely(host == NULL)) {
-            w->count = (unsigned)(step - w->step);
+        if (unlikely(host == NULL)) { /* reads as all ones, so reserved bits are set */
+            *cause = PF_P | PF_RSVD;
             return STATUS_EHW;
         }
         u64 entry = wide ? host_load(host, 8) : host_load(host, 4);
-        step->entry_at = at;
-        step->entry = entry;
+        w->step[w->count].entry_at = at;
+        w->step[w->count++].entry = entry;
         all &= entry;
         any |= entry;
         table = entry & PTE_ADDR;
         if (likely((entry & usual) == PTE_P && shift != 12))
             continue;
-        if (likely((entry & usual & ~PTE_PS) == PTE_P && shift == 12)) {
-            page = 12;
-        } else {
-            enum status st = examine(e, p, entry, shift, cause, &page);
-            if (st != STATUS_OK) {
-                w->count = (unsigned)(step - w->step) + 1;
-                return st;
-            }
-        }
+        enum status st = examine(e, w, entry, shift, cause, &page);
+        if (unlikely(st != STATUS_OK))
+            return st;
         if (page != 0) {
-            w->count = (unsigned)(step - w->step) + 1;
             w->all = all;
             w->any = any;
             w->leaf = entry;
-            w->gpa = GPA(leaf_address(p, entry, page, w->gva.v));
+            w->gpa = GPA(leaf_address(w, entry, page));
             return STATUS_OK;
         }
     }
 }
 
 /* Protection keys, SDM vol. 3A, 4.6.2: data accesses to user pages with 4- or 5-level paging. */
-static bool key_forbids(const struct x86_state *s, const struct walk *w)
+static bool key_forbids(const struct x86_state *s, const struct emu_walk *w)
 {
     if (!(s->cr4 & CR4_PKE) || !(s->efer & EFER_LMA) || !(w->all & PTE_U) ||
         (w->access & EMU_FETCH))
@@ -263,7 +231,7 @@ static bool key_forbids(const struct x86_state *s, const struct walk *w)
 }
 
 /* Access rights, SDM vol. 3A, 4.6.1. */
-static bool rights_forbid(const struct x86_state *s, const struct walk *w)
+static bool rights_forbid(const struct x86_state *s, const struct emu_walk *w)
 {
     bool user = w->access & EMU_USER;
 
@@ -284,12 +252,15 @@ static bool rights_forbid(const struct x86_state *s, const struct walk *w)
  * Set the A bits, and D in the last entry for a write, as the CPU does (SDM vol. 3A, 4.8): each by
  * a compare-exchange, so that no change by another CPU is lost.  STATUS_EBUSY: one got in between.
  */
-static enum status walk_mark(struct emu *e, const struct walk *w, bool wide)
+static enum status walk_mark(struct emu *e, const struct emu_walk *w)
 {
+    u64 leaf = w->access & EMU_WRITE ? PTE_D : 0;
+
+    if (likely((w->all & PTE_A) && (w->leaf & leaf) == leaf))
+        return STATUS_OK;
     for (unsigned i = 0; i < w->count; i++) {
         const struct emu_walk_step *s = &w->step[i];
-        bool dirty = i + 1 == w->count && (w->access & EMU_WRITE);
-        u64 want = s->entry | PTE_A | (dirty ? PTE_D : 0);
+        u64 want = s->entry | PTE_A | (i + 1 == w->count ? leaf : 0);
         bool done;
 
         if (want == s->entry)
@@ -297,7 +268,7 @@ static enum status walk_mark(struct emu *e, const struct walk *w, bool wide)
         void *host = e->ops->ram(e->ctx, s->entry_at, EMU_WRITE | EMU_IMPLICIT);
         if (host == NULL) /* tables in ROM: the CPU's write would be lost, too */
             continue;
-        if (wide)
+        if (w->wide)
             done = __sync_bool_compare_and_swap((u64 *)host, s->entry, want);
         else
             done = __sync_bool_compare_and_swap((u32 *)host, (u32)s->entry, (u32)want);
@@ -307,49 +278,25 @@ static enum status walk_mark(struct emu *e, const struct walk *w, bool wide)
     return STATUS_OK;
 }
 
-/* The usual case, to which the rules above make no exception: the page has every right that is
- * asked for, is no user page in supervisor hands (SMEP, SMAP), and A and D are set. */
-static inline bool nothing_to_judge(const struct x86_state *s, const struct walk *w)
-{
-    u64 need = PTE_A | (w->access & EMU_USER ? PTE_U : 0) | (w->access & EMU_WRITE ? PTE_W : 0);
-    u64 no = w->access & EMU_FETCH ? PTE_XD : 0;
-    u64 leaf = w->access & EMU_WRITE ? PTE_D : 0;
-    u64 other = w->access & EMU_USER ? CR4_PKE : CR4_PKE | CR4_SMEP | CR4_SMAP;
-
-    return (w->all & need) == need && !(w->any & no) && (w->leaf & leaf) == leaf &&
-           (!(w->all & PTE_U) || !(s->cr4 & other));
-}
-
 /* One attempt; STATUS_EBUSY: start over.  look: without rights and A/D bits. */
-static enum status walk_once(struct emu *e, struct walk *w, bool look, struct emu_event *fault)
+static enum status walk_once(struct emu *e, struct emu_walk *w, bool look, u32 *cause)
 {
-    const struct x86_state *s = e->state;
-    struct paging p;
-    u32 cause = 0;
-
-    w->count = 0;
-    if (!walk_begin(e, w->gva.v, &p))
-        return walk_fault(e, w, 0, fault);
-    enum status st =
-        likely(p.wide) ? walk_down(e, w, &p, &cause, true) : walk_down(e, w, &p, &cause, false);
-    if (unlikely(st != STATUS_OK))
-        return st == STATUS_ENOENT ? walk_fault(e, w, cause, fault) : st;
-    if (look)
-        return STATUS_OK;
-
-    if (likely(nothing_to_judge(s, w)))
-        return STATUS_OK;
-
-    u32 key = key_forbids(s, w) ? PF_PK : 0;
-    if (key != 0 || rights_forbid(s, w))
-        return walk_fault(e, w, PF_P | key, fault);
-    return walk_mark(e, w, p.wide);
+    *cause = 0;
+    if (!walk_begin(e, w))
+        return STATUS_ENOENT;
+    enum status st = likely(w->wide) ? walk_down(e, w, cause, true) : walk_down(e, w, cause, false);
+    if (st != STATUS_OK || look)
+        return st;
+    u32 key = key_forbids(e->state, w) ? PF_PK : 0;
+    *cause = PF_P | key;
+    return key != 0 || rights_forbid(e->state, w) ? STATUS_ENOENT : walk_mark(e, w);
 }
 
-/* w->gva and w->access are set. */
-static enum status walk(struct emu *e, struct walk *w, bool look, struct emu_event *fault)
+/* w->gva and w->access are set.  *fault is, unless it is STATUS_OK or STATUS_EBUSY. */
+static enum status walk(struct emu *e, struct emu_walk *w, bool look, struct emu_event *fault)
 {
     enum status st = STATUS_EBUSY;
+    u32 cause;
 
     if (!(e->state->cr0 & CR0_PG)) {
         w->count = 0;
@@ -357,7 +304,9 @@ static enum status walk(struct emu *e, struct walk *w, bool look, struct emu_eve
         return STATUS_OK;
     }
     for (unsigned i = 0; i < WALK_TRIES && st == STATUS_EBUSY; i++)
-        st = walk_once(e, w, look, fault);
+        st = walk_once(e, w, look, &cause);
+    if (unlikely(st != STATUS_OK && st != STATUS_EBUSY))
+        *fault = page_fault(e, w, cause);
     return st;
 }
 
@@ -366,7 +315,7 @@ enum status emu_translate(struct emu *e, gva_t gva, enum emu_access access, gpa_
                           void (*step)(void *ctx, const struct emu_walk_step *s), void *ctx)
 {
     const struct x86_state *s = e->state;
-    struct walk w;
+    struct emu_walk w;
 
     w.gva = gva;
     w.access = access;
@@ -375,13 +324,12 @@ enum status emu_translate(struct emu *e, gva_t gva, enum emu_access access, gpa_
     *gpa = w.gpa;
     if (step == NULL || !(s->cr0 & CR0_PG))
         return st;
-    unsigned top = !(s->cr4 & CR4_PAE) || !(s->efer & EFER_LMA) ? 2 : s->cr4 & CR4_LA57 ? 5 : 4;
-    if ((s->cr4 & CR4_PAE) && !(s->efer & EFER_LMA)) {
+    if (w.wide && w.top == 21) {
         unsigned i = gva.v >> 30 & 3;
         step(ctx, &(struct emu_walk_step){3, GPA((s->cr3 & 0xffffffe0) + 8 * i), s->pdpte[i]});
     }
     for (unsigned i = 0; i < w.count; i++) {
-        w.step[i].level = top - i;
+        w.step[i].level = (w.top - 12) / (w.wide ? 9 : 10) + 1 - i;
         step(ctx, &w.step[i]);
     }
     return st;
@@ -400,27 +348,19 @@ static bool known_address(const struct emu *e, gva_t gva, enum emu_access access
     return access & EMU_WRITE ? apart == 0 : apart < PAGE_SIZE;
 }
 
-/* Resolve the page part of a span at gva. */
-static enum emu_status map_part(struct emu *e, gva_t gva, enum emu_access access, gpa_t *gpa,
-                                u8 **host)
+enum emu_status emu_map_page(struct emu *e, gva_t gva, enum emu_access access, struct emu_walk *w,
+                             u8 **host)
 {
+    w->gva = gva;
+    w->access = access;
     if (known_address(e, gva, access)) {
-        *gpa = GPA((e->fault_gpa.v & ~PAGE_MASK) | (gva.v & PAGE_MASK));
+        w->gpa = GPA((e->fault_gpa.v & ~PAGE_MASK) | (gva.v & PAGE_MASK));
     } else {
-        struct walk w;
-        w.gva = gva;
-        w.access = access;
-        switch (walk(e, &w, false, &e->event)) {
-        case STATUS_OK: break;
-        case STATUS_EBUSY: return EMU_RETRY;
-        case STATUS_ENOENT: return EMU_FAULT;
-        default: /* no RAM where a table should be: reads as all ones, so reserved bits are set */
-            (void)walk_fault(e, &w, PF_P | PF_RSVD, &e->event);
-            return EMU_FAULT;
-        }
-        *gpa = w.gpa;
+        enum status st = walk(e, w, false, &e->event);
+        if (unlikely(st != STATUS_OK))
+            return st == STATUS_EBUSY ? EMU_RETRY : EMU_FAULT;
     }
-    *host = e->ops->ram(e->ctx, *gpa, access & (EMU_WRITE | EMU_FETCH));
+    *host = e->ops->ram(e->ctx, w->gpa, access & (EMU_WRITE | EMU_FETCH));
     return EMU_DONE;
 }
 
@@ -428,16 +368,21 @@ enum emu_status emu_map_as(struct emu *e, gva_t gva, unsigned size, enum emu_acc
                            struct emu_span *span)
 {
     unsigned room = (unsigned)(PAGE_SIZE - (gva.v & PAGE_MASK));
+    struct emu_walk w;
 
-    span->size = (u16)size;
-    span->first = (u16)(size < room ? size : room);
-    enum emu_status st = map_part(e, gva, access, &span->gpa[0], &span->host[0]);
-    if (likely(st != EMU_DONE || size <= room))
-        return st;
+    span->size = span->first = (u16)size;
+    TRY(emu_map_page(e, gva, access, &w, &span->host[0]));
+    span->gpa[0] = w.gpa;
+    if (likely(size <= room))
+        return EMU_DONE;
     u64 next = gva.v + room;
     if (!(e->state->efer & EFER_LMA) || (next == BIT64(32) && !emu_in_64bit(e->state)))
         next = (u32)next;
-    return map_part(e, GVA(next), access, &span->gpa[1], &span->host[1]);
+    TRY(emu_map_page(e, GVA(next), access, &w, &span->host[1]));
+    span->gpa[1] = w.gpa;
+    if (span->host[0] == NULL || span->host[1] != span->host[0] + room)
+        span->first = (u16)room;
+    return EMU_DONE;
 }
 
 /* What #AC asks for, SDM vol. 3A, table 6-7.  Vectors: 16, whole areas of state: nothing, as CPUs
@@ -471,40 +416,41 @@ enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access
 void emu_forget(struct emu *e)
 {
     for (unsigned n = 0; n < EMU_PAGES; n++)
-        e->page[n].last = 0;
+        e->page[n].past = 0;
 }
 
 /* Without paging, of an access that has succeeded in RAM. */
 static void note_data(struct emu *e, u32 gva, enum emu_access access, u8 *host)
 {
     struct emu_page *p = emu_page_slot(e, gva);
-    u32 last = gva | PAGE_MASK;
+    u64 past = (gva | PAGE_MASK) + 1ull;
 
     if (e->watch)
         return;
-    p->writable = (access & EMU_WRITE) || (p->last == last && p->writable);
-    p->last = last;
+    p->writable = (access & EMU_WRITE) || (p->past == past && p->writable);
+    p->past = past;
     p->host = host - (gva & PAGE_MASK);
 }
 
-enum emu_status emu_map_anew(struct emu *e, enum seg seg, u64 offset, unsigned size,
-                             enum emu_access access, struct emu_span *span)
+static __attribute__((noinline)) enum emu_status map_seg_anew(struct emu *e, enum seg seg,
+                                                              u64 offset, unsigned size,
+                                                              enum emu_access access,
+                                                              struct emu_span *span)
 {
     gva_t gva;
-    enum emu_status st = emu_linear(e, seg, offset, size, access, &gva);
 
-    if (st == EMU_DONE)
-        st = emu_map(e, gva, size, access, span);
-    if (st == EMU_DONE && span->host[0] != NULL && !(e->state->cr0 & CR0_PG))
+    TRY(emu_linear(e, seg, offset, size, access, &gva));
+    TRY(emu_map(e, gva, size, access, span));
+    if (span->host[0] != NULL && !(e->state->cr0 & CR0_PG))
         note_data(e, (u32)gva.v, access, span->host[0]);
-    return st;
+    return EMU_DONE;
 }
 
 enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
                             enum emu_access access, struct emu_span *span)
 {
     if (!emu_known_data(e, seg, offset, size, access, &span->host[0]))
-        return emu_map_anew(e, seg, offset, size, access, span);
+        return map_seg_anew(e, seg, offset, size, access, span);
     span->size = span->first = (u16)size;
     span->gpa[0] = GPA((u32)(e->state->seg[seg].base + offset)); /* without paging */
     return EMU_DONE;
@@ -526,22 +472,18 @@ static unsigned device_piece(gpa_t gpa, unsigned left)
 }
 
 /* As many accesses as it takes. */
-static void device_read(struct emu *e, gpa_t gpa, unsigned size, u8 *to)
+static void device_bytes(struct emu *e, gpa_t gpa, unsigned size, u8 *bytes, bool write)
 {
-    for (unsigned at = 0, n; at < size; at += n, gpa.v += n) {
-        n = device_piece(gpa, size - at);
-        u64 value = emu_device_read(e, gpa, n);
-        memcpy(to + at, &value, n);
-    }
-}
-
-static void device_write(struct emu *e, gpa_t gpa, unsigned size, const u8 *from)
-{
-    for (unsigned at = 0, n; at < size; at += n, gpa.v += n) {
+    for (unsigned n; size != 0; size -= n, bytes += n, gpa.v += n) {
         u64 value = 0;
-        n = device_piece(gpa, size - at);
-        memcpy(&value, from + at, n);
-        emu_device_write(e, gpa, n, value);
+        n = device_piece(gpa, size);
+        if (write) {
+            memcpy(&value, bytes, n);
+            emu_device_write(e, gpa, n, value);
+        } else {
+            value = emu_device_read(e, gpa, n);
+            memcpy(bytes, &value, n);
+        }
     }
 }
 
@@ -554,61 +496,43 @@ static void copy(void *dst, const void *src, unsigned size)
         memcpy(dst, src, size);
 }
 
+static void span_bytes(struct emu *e, const struct emu_span *span, u8 *bytes, bool write)
+{
+    for (unsigned i = 0, n; i == 0 || (i == 1 && span->first != span->size); i++, bytes += n) {
+        n = i == 0 ? span->first : (unsigned)span->size - span->first;
+        if (span->host[i] == NULL)
+            device_bytes(e, span->gpa[i], n, bytes, write);
+        else if (write)
+            copy(span->host[i], bytes, n);
+        else
+            copy(bytes, span->host[i], n);
+    }
+}
+
 void emu_span_read(struct emu *e, const struct emu_span *span, void *buf)
 {
-    u8 *to = buf;
-
-    for (unsigned i = 0, done = 0, n; done < span->size; i++, done += n) {
-        n = i == 0 ? span->first : (unsigned)span->size - span->first;
-        if (span->host[i] != NULL)
-            copy(to + done, span->host[i], n);
-        else
-            device_read(e, span->gpa[i], n, to + done);
-    }
+    span_bytes(e, span, buf, false);
 }
 
 void emu_span_write(struct emu *e, const struct emu_span *span, const void *buf)
 {
-    const u8 *from = buf;
-
-    for (unsigned i = 0, done = 0, n; done < span->size; i++, done += n) {
-        n = i == 0 ? span->first : (unsigned)span->size - span->first;
-        if (span->host[i] != NULL)
-            copy(span->host[i], from + done, n);
-        else
-            device_write(e, span->gpa[i], n, from + done);
-    }
+    span_bytes(e, span, (u8 *)(u64)buf, true);
 }
 
 enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf, unsigned size,
                              enum emu_access units)
 {
     struct emu_span span;
-    enum emu_status st = emu_map_seg(e, seg, offset, size, EMU_READ | units, &span);
-
-    if (st == EMU_DONE)
-        emu_span_read(e, &span, buf);
-    return st;
+    TRY(emu_map_seg(e, seg, offset, size, EMU_READ | units, &span));
+    emu_span_read(e, &span, buf);
+    return EMU_DONE;
 }
 
 enum emu_status emu_read_linear(struct emu *e, gva_t gva, void *buf, unsigned size,
                                 enum emu_access access)
 {
     struct emu_span span;
-    enum emu_status st = emu_map(e, gva, size, access, &span);
-
-    if (st == EMU_DONE)
-        emu_span_read(e, &span, buf);
-    return st;
-}
-
-enum emu_status emu_write_linear(struct emu *e, gva_t gva, const void *buf, unsigned size,
-                                 enum emu_access access)
-{
-    struct emu_span span;
-    enum emu_status st = emu_map(e, gva, size, access | EMU_WRITE, &span);
-
-    if (st == EMU_DONE)
-        emu_span_write(e, &span, buf);
-    return st;
+    TRY(emu_map(e, gva, size, access, &span));
+    emu_span_read(e, &span, buf);
+    return EMU_DONE;
 }

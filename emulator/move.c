@@ -26,20 +26,20 @@ enum emu_status op_nop(struct emu *e, const struct insn *i)
 
 enum emu_status op_mov_store(struct emu *e, const struct insn *i)
 {
-    return emu_write_rm_here(e, i, i->size, emu_get_reg(e, i, i->reg, i->size));
+    return emu_write_rm(e, i, i->size, emu_get_reg(e, i, i->reg, i->size));
 }
 
 enum emu_status op_mov_load(struct emu *e, const struct insn *i)
 {
     u64 v;
-    TRY(emu_read_rm_here(e, i, i->size, &v));
+    TRY(emu_read_rm(e, i, i->size, &v));
     emu_set_reg(e, i, i->reg, i->size, v);
     return EMU_DONE;
 }
 
 enum emu_status op_mov_imm(struct emu *e, const struct insn *i)
 {
-    return emu_write_rm_here(e, i, i->size, i->imm);
+    return emu_write_rm(e, i, i->size, i->imm);
 }
 
 enum emu_status op_mov_reg_imm(struct emu *e, const struct insn *i)

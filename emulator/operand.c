@@ -29,14 +29,8 @@ enum emu_status emu_operand_at(struct emu *e, enum seg seg, u64 offset, unsigned
     TRY(emu_map_seg(e, seg, offset, size, access, &o->span));
     o->size = (u8)size;
     o->is_reg = false;
-    o->host = o->span.host[0];
-    if (likely(o->span.first == size))
-        return EMU_DONE;
-    if (o->host == NULL || o->span.host[1] != o->host + o->span.first) {
-        o->host = NULL;
-        return locked ? join_pages(e, o) : EMU_DONE;
-    }
-    return EMU_DONE;
+    o->host = o->span.first == size ? o->span.host[0] : NULL;
+    return unlikely(o->span.first != size) && locked ? join_pages(e, o) : EMU_DONE;
 }
 
 enum emu_status emu_operand_rm(struct emu *e, const struct insn *i, unsigned size,
@@ -67,14 +61,13 @@ void emu_operand_store(struct emu *e, const struct operand *o, u64 value)
         host_store(o->host, o->size, value);
 }
 
-enum emu_status emu_read_rm(struct emu *e, const struct insn *i, unsigned size, u64 *value)
+/*
+ * Is this the access that caused the exit?  Then hardware has made every check and told the
+ * device's address.  Aligned, so it has but one page and cannot be #AC.
+ */
+static inline bool is_exit_access(const struct emu *e, const struct insn *i, u64 ea, unsigned size)
 {
-    return emu_read_rm_here(e, i, size, value);
-}
-
-enum emu_status emu_write_rm(struct emu *e, const struct insn *i, unsigned size, u64 value)
-{
-    return emu_write_rm_here(e, i, size, value);
+    return e->fault_gva.v == ea && e->fault_gpa_valid && i->flat && (ea & (size - 1)) == 0;
 }
 
 enum emu_status emu_read_memory(struct emu *e, const struct insn *i, u64 ea, unsigned size,
@@ -85,12 +78,13 @@ enum emu_status emu_read_memory(struct emu *e, const struct insn *i, u64 ea, uns
 
     if (emu_known_data(e, (enum seg)i->seg, ea, size, EMU_READ, &host)) {
         *value = host_load(host, size);
-        return EMU_DONE;
-    }
-    enum emu_status st = emu_map_anew(e, (enum seg)i->seg, ea, size, EMU_READ, &span);
-    if (st == EMU_DONE)
+    } else if (is_exit_access(e, i, ea, size)) {
+        *value = emu_low(emu_device_read(e, e->fault_gpa, size), size);
+    } else {
+        TRY(emu_map_seg(e, (enum seg)i->seg, ea, size, EMU_READ, &span));
         *value = emu_span_load(e, &span);
-    return st;
+    }
+    return EMU_DONE;
 }
 
 enum emu_status emu_write_memory(struct emu *e, const struct insn *i, u64 ea, unsigned size,
@@ -101,24 +95,23 @@ enum emu_status emu_write_memory(struct emu *e, const struct insn *i, u64 ea, un
 
     if (emu_known_data(e, (enum seg)i->seg, ea, size, EMU_WRITE, &host)) {
         host_store(host, size, value);
-        return EMU_DONE;
-    }
-    enum emu_status st = emu_map_anew(e, (enum seg)i->seg, ea, size, EMU_WRITE, &span);
-
-    if (st == EMU_DONE)
+    } else if (is_exit_access(e, i, ea, size)) {
+        emu_device_write(e, e->fault_gpa, size, emu_low(value, size));
+    } else {
+        TRY(emu_map_seg(e, (enum seg)i->seg, ea, size, EMU_WRITE, &span));
         emu_span_store(e, &span, value);
-    return st;
+    }
+    return EMU_DONE;
 }
 
 enum emu_status emu_read_far(struct emu *e, const struct insn *i, u64 *offset, u16 *selector)
 {
-    u8 pointer[10] = {0};
-    enum emu_status st = emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), pointer, i->opsize + 2u,
-                                      i->opsize == 2 ? EMU_WORDS : 0);
-
+    u8 pointer[10];
+    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), pointer, i->opsize + 2u,
+                     i->opsize == 2 ? EMU_WORDS : 0));
     *offset = host_load(pointer, i->opsize);
     *selector = (u16)host_load(pointer + i->opsize, 2);
-    return st;
+    return EMU_DONE;
 }
 
 void emu_modify_operand(struct emu *e, const struct insn *i, struct operand *o, emu_rmw fn,
@@ -150,9 +143,7 @@ enum emu_status emu_modify(struct emu *e, const struct insn *i, emu_rmw fn, u64 
         e->state->dirty |= STATE_RFLAGS;
         return fn(i->size, i->lock, host, source, &e->state->rflags);
     }
-    enum emu_status st = emu_operand_rm(e, i, i->size, access, &o);
-
-    if (st == EMU_DONE)
-        emu_modify_operand(e, i, &o, fn, source, writes);
-    return st;
+    TRY(emu_operand_rm(e, i, i->size, access, &o));
+    emu_modify_operand(e, i, &o, fn, source, writes);
+    return EMU_DONE;
 }

@@ -7,32 +7,82 @@
 #include "emulator/flags.h"
 #include "emulator/internal.h"
 
-/* Carry out up to *n elements (1 at least), advance rSI and rDI, and leave in *n how many. */
-typedef enum emu_status (*string_step)(struct emu *e, const struct insn *i, u64 *n);
+/* A piece: n elements (1 at least), of which `from` and `to` are the first ones. */
+struct piece {
+    unsigned size; /* of an element */
+    u64 n;
+    struct emu_span from, to; /* at rSI by its segment; at ES:rDI */
+};
+#define FROM       BIT(0) /* what an instruction accesses, in the order that CPUs do */
+#define TO_READ    BIT(1)
+#define TO_WRITTEN BIT(2)
 
-static enum emu_status repeat(struct emu *e, const struct insn *i, string_step step)
+#define DEVICE_BURST 64u /* elements, then pending events are looked at */
+
+static inline u64 least(u64 a, u64 b) { return a < b ? a : b; }
+
+/* Resolve the element at seg:reg, and lower p->n to the elements from there on, going up, that lie
+ * in its page and inside the segment. */
+static enum emu_status map_end(struct emu *e, const struct insn *i, struct piece *p, enum seg seg,
+                               enum gpr reg, enum emu_access access, struct emu_span *span)
+{
+    u64 offset = e->state->gpr[reg] & mask_bytes(i->addrsize);
+    gva_t gva;
+
+    TRY(emu_map_seg(e, seg, offset, p->size, access, span));
+    if (p->n == 1)
+        return EMU_DONE;
+    u64 most = least(p->n, span->host[0] != NULL ? PAGE_SIZE : DEVICE_BURST);
+    most = least(most, (PAGE_SIZE - (span->gpa[0].v & PAGE_MASK)) / p->size);
+    most = least(most, (mask_bytes(i->addrsize) - offset) / p->size);
+    bool more = most > 1 && !(e->state->rflags & RFLAGS_DF) &&
+                emu_reaches(e, seg, offset, (unsigned)most * p->size, access, &gva);
+    p->n = more ? most : 1;
+    return EMU_DONE;
+}
+
+static void advance(struct emu *e, const struct insn *i, const struct piece *p, enum gpr reg)
+{
+    u64 bytes = p->n * p->size;
+
+    emu_set_gpr(e, reg, i->addrsize,
+                e->state->gpr[reg] + (e->state->rflags & RFLAGS_DF ? -bytes : bytes));
+}
+
+/* Repeat, or do once, what `act` does with a piece, of which it may leave less in p->n. */
+static enum emu_status repeat(struct emu *e, const struct insn *i, unsigned size, unsigned ends,
+                              void (*act)(struct emu *e, const struct insn *i, struct piece *p))
 {
     struct x86_state *s = e->state;
     bool traps = (e->step.before & RFLAGS_TF) || e->watch;
-    u64 n = 1;
+    struct piece p;
 
-    if (i->rep == 0)
-        return step(e, i, &n);
+    p.size = size;
     e->record.iterations = 0;
     for (;;) {
-        u64 count = s->gpr[RCX] & mask_bytes(i->addrsize);
+        u64 count = i->rep != 0 ? s->gpr[RCX] & mask_bytes(i->addrsize) : 1;
         if (count == 0) {
             e->hits = 0;
             return EMU_DONE;
         }
-        n = traps ? 1 : count;
-        enum emu_status st = step(e, i, &n);
-        if (st != EMU_DONE)
-            return st;
-        e->record.iterations += n;
-        emu_set_gpr(e, RCX, i->addrsize, count - n);
+        p.n = traps ? 1 : count;
+        if (ends & TO_READ)
+            TRY(map_end(e, i, &p, SEG_ES, RDI, EMU_READ, &p.to));
+        if (ends & FROM)
+            TRY(map_end(e, i, &p, (enum seg)i->seg, RSI, EMU_READ, &p.from));
+        if (ends & TO_WRITTEN)
+            TRY(map_end(e, i, &p, SEG_ES, RDI, EMU_WRITE, &p.to));
+        act(e, i, &p);
+        if (ends & FROM)
+            advance(e, i, &p, RSI);
+        if (ends & (TO_READ | TO_WRITTEN))
+            advance(e, i, &p, RDI);
+        e->record.iterations += p.n;
+        if (i->rep == 0)
+            return EMU_DONE;
+        emu_set_gpr(e, RCX, i->addrsize, count - p.n);
         bool equal = s->rflags & RFLAGS_ZF;
-        if (n == count || ((i->op->flags & OP_REPCC) && equal != (i->rep == 0xf3)))
+        if (p.n == count || ((i->op->flags & OP_REPCC) && equal != (i->rep == 0xf3)))
             return EMU_DONE;
         if (traps) { /* a trap after each iteration, which finds rIP at the instruction */
             s->rip = e->record.rip;
@@ -43,265 +93,130 @@ static enum emu_status repeat(struct emu *e, const struct insn *i, string_step s
     }
 }
 
-/* One end of a string instruction: rSI by its segment, or ES:rDI. */
-struct string_end {
-    enum seg seg;
-    u8 reg;
-    struct emu_span span;
-};
-
-static inline u64 end_offset(const struct emu *e, const struct insn *i,
-                             const struct string_end *end)
-{
-    return e->state->gpr[end->reg] & mask_bytes(i->addrsize);
-}
-
-/* Resolve one element. */
-static enum emu_status end_map(struct emu *e, const struct insn *i, unsigned size,
-                               enum emu_access access, struct string_end *end)
-{
-    return emu_map_seg(e, end->seg, end_offset(e, i, end), size, access, &end->span);
-}
-
-/* How many of `n` elements from here on lie in this page, going up, inside the segment. */
-static u64 end_room_any(struct emu *e, const struct insn *i, unsigned size, enum emu_access access,
-                        const struct string_end *end, u64 n)
-{
-    const struct emu_span *span = &end->span;
-    gva_t gva;
-
-    if (n == 1 || (e->state->rflags & RFLAGS_DF) || span->first != size)
-        return 1;
-    u64 offset = end_offset(e, i, end);
-    u64 room = (PAGE_SIZE - (span->gpa[0].v & PAGE_MASK)) / size;
-    u64 to_wrap = (mask_bytes(i->addrsize) - offset) / size;
-    n = n < room ? n : room;
-    n = n < to_wrap ? n : to_wrap;
-    if (n <= 1)
-        return 1;
-    struct emu_event saved = e->event;
-    if (emu_linear(e, end->seg, offset, (unsigned)n * size, access, &gva) == EMU_DONE)
-        return n;
-    e->event = saved;
-    return 1;
-}
-
-/* The same, but single elements where it is a device's page. */
-static u64 end_room(struct emu *e, const struct insn *i, unsigned size, enum emu_access access,
-                    const struct string_end *end, u64 n)
-{
-    return end->span.host[0] != NULL ? end_room_any(e, i, size, access, end, n) : 1;
-}
-
-static void end_advance(struct emu *e, const struct insn *i, unsigned size, unsigned reg, u64 n)
-{
-    u64 bytes = n * size;
-    u64 v = e->state->gpr[reg];
-
-    emu_set_gpr(e, reg, i->addrsize, e->state->rflags & RFLAGS_DF ? v - bytes : v + bytes);
-}
-
-#define SOURCE(i)                             \
-    {                                         \
-        .seg = (enum seg)(i)->seg, .reg = RSI \
+/* The host's own instruction on *n elements of RAM; *n is then how many were done.  Returns the
+ * flags of a comparison. */
+#define HOST(text) \
+    __asm__ volatile(text FLAGS_SAVE : "+a"(ax), "+S"(from), "+D"(to), "+c"(left)::"cc", "memory")
+#define HOST_BY_SIZE(text)         \
+    switch (size) {                \
+    case 1: HOST(text "b"); break; \
+    case 2: HOST(text "w"); break; \
+    case 4: HOST(text "l"); break; \
+    default: HOST(text "q");       \
     }
-#define DESTINATION               \
-    {                             \
-        .seg = SEG_ES, .reg = RDI \
-    }
-
-static void host_movs(void *to, const void *from, unsigned size, u64 n)
-{
-    switch (size) {
-    case 1: __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
-    case 2: __asm__ volatile("rep movsw" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
-    case 4: __asm__ volatile("rep movsl" : "+D"(to), "+S"(from), "+c"(n) : : "memory"); break;
-    default: __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
-    }
-}
-
-static void host_stos(void *to, u64 value, unsigned size, u64 n)
-{
-    switch (size) {
-    case 1: __asm__ volatile("rep stosb" : "+D"(to), "+c"(n) : "a"(value) : "memory"); break;
-    case 2: __asm__ volatile("rep stosw" : "+D"(to), "+c"(n) : "a"(value) : "memory"); break;
-    case 4: __asm__ volatile("rep stosl" : "+D"(to), "+c"(n) : "a"(value) : "memory"); break;
-    default: __asm__ volatile("rep stosq" : "+D"(to), "+c"(n) : "a"(value) : "memory");
-    }
-}
-
-/* Elements between RAM and a device, or two devices, one by one within their pages. */
-static void device_movs(struct emu *e, struct emu_span *to, struct emu_span *from, u64 n)
-{
-    for (unsigned size = to->size; n-- > 0; to->gpa[0].v += size, from->gpa[0].v += size) {
-        emu_span_store(e, to, emu_span_load(e, from));
-        if (to->host[0] != NULL)
-            to->host[0] += size;
-        if (from->host[0] != NULL)
-            from->host[0] += size;
-    }
-}
-
-#define DEVICE_BURST 64u /* then pending events are looked at */
-
-static enum emu_status movs_step(struct emu *e, const struct insn *i, u64 *n)
-{
-    unsigned size = i->size;
-    struct string_end from = SOURCE(i), to = DESTINATION;
-    enum emu_status st = end_map(e, i, size, EMU_READ, &from);
-
-    if (st == EMU_DONE)
-        st = end_map(e, i, size, EMU_WRITE, &to);
-    if (st != EMU_DONE)
-        return st;
-    *n = end_room_any(e, i, size, EMU_READ, &from, *n);
-    *n = end_room_any(e, i, size, EMU_WRITE, &to, *n);
-    if (*n > 1 && from.span.host[0] != NULL && to.span.host[0] != NULL)
-        host_movs(to.span.host[0], from.span.host[0], size, *n);
-    else
-        device_movs(e, &to.span, &from.span, *n = *n < DEVICE_BURST ? *n : DEVICE_BURST);
-    end_advance(e, i, size, RSI, *n);
-    end_advance(e, i, size, RDI, *n);
-    return EMU_DONE;
-}
-
-static enum emu_status stos_step(struct emu *e, const struct insn *i, u64 *n)
-{
-    struct string_end to = DESTINATION;
-    TRY(end_map(e, i, i->size, EMU_WRITE, &to));
-    *n = end_room(e, i, i->size, EMU_WRITE, &to, *n);
-    if (*n > 1)
-        host_stos(to.span.host[0], e->state->gpr[RAX], i->size, *n);
-    else
-        emu_span_store(e, &to.span, e->state->gpr[RAX]);
-    end_advance(e, i, i->size, RDI, *n);
-    return EMU_DONE;
-}
-
-static enum emu_status lods_step(struct emu *e, const struct insn *i, u64 *n)
-{
-    struct string_end from = SOURCE(i);
-    TRY(end_map(e, i, i->size, EMU_READ, &from));
-    *n = 1;
-    emu_set_gpr(e, RAX, i->size, emu_span_load(e, &from.span));
-    end_advance(e, i, i->size, RSI, 1);
-    return EMU_DONE;
-}
-
-/* Compare elements of two strings while they are (un)equal; flags of the last comparison. */
-#define COMPARE(text, suffix)                                       \
-    __asm__ volatile("cmpq %%rax, %%rax\n\t" text suffix FLAGS_SAVE \
-                     : "=a"(ax), "+S"(a), "+D"(b), "+c"(left)       \
-                     : "0"(0)                                       \
-                     : "cc", "memory")
-static u32 host_cmps(bool while_equal, unsigned size, const void *a, const void *b, u64 *n)
+enum host_op { HOST_MOVS, HOST_STOS, HOST_CMPS, HOST_SCAS };
+static inline __attribute__((always_inline)) u32 host_string(const enum host_op op, bool repe,
+                                                             unsigned size, u64 ax,
+                                                             const void *from, void *to, u64 *n)
 {
     u64 left = *n;
-    u32 ax;
 
-    if (size == 1 && while_equal)
-        COMPARE("repe ", "cmpsb");
-    else if (size == 1)
-        COMPARE("repne ", "cmpsb");
-    else if (size == 2 && while_equal)
-        COMPARE("repe ", "cmpsw");
-    else if (size == 2)
-        COMPARE("repne ", "cmpsw");
-    else if (size == 4 && while_equal)
-        COMPARE("repe ", "cmpsl");
-    else if (size == 4)
-        COMPARE("repne ", "cmpsl");
-    else if (while_equal)
-        COMPARE("repe ", "cmpsq");
+    if (op == HOST_MOVS)
+        HOST_BY_SIZE("rep movs")
+    else if (op == HOST_STOS)
+        HOST_BY_SIZE("rep stos")
+    else if (op == HOST_CMPS && repe)
+        HOST_BY_SIZE("repe cmps")
+    else if (op == HOST_CMPS)
+        HOST_BY_SIZE("repne cmps")
+    else if (repe)
+        HOST_BY_SIZE("repe scas")
     else
-        COMPARE("repne ", "cmpsq");
-    *n -= left;
-    return ax;
-}
-
-static enum emu_status cmps_step(struct emu *e, const struct insn *i, u64 *n)
-{
-    unsigned size = i->size;
-    struct string_end a = SOURCE(i), b = DESTINATION;
-    u64 va, vb;
-    const void *pa = &va, *pb = &vb;
-    enum emu_status st = end_map(e, i, size, EMU_READ, &b); /* first, as CPUs do */
-
-    if (st == EMU_DONE)
-        st = end_map(e, i, size, EMU_READ, &a);
-    if (st != EMU_DONE)
-        return st;
-    *n = end_room(e, i, size, EMU_READ, &a, *n);
-    *n = end_room(e, i, size, EMU_READ, &b, *n);
-    if (*n > 1) {
-        pa = a.span.host[0];
-        pb = b.span.host[0];
-    } else {
-        va = emu_span_load(e, &a.span);
-        vb = emu_span_load(e, &b.span);
-    }
-    u32 ax = host_cmps(i->rep == 0xf3, size, pa, pb, n);
-    emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
-    end_advance(e, i, size, RSI, *n);
-    end_advance(e, i, size, RDI, *n);
-    return EMU_DONE;
-}
-
-#define SCAN(text, suffix)                                          \
-    __asm__ volatile("cmpq %%rax, %%rax\n\t" text suffix FLAGS_SAVE \
-                     : "=a"(ax), "+D"(at), "+c"(left)               \
-                     : "0"(value)                                   \
-                     : "cc", "memory")
-static u32 host_scas(bool while_equal, unsigned size, u64 value, const void *at, u64 *n)
-{
-    u64 left = *n, ax;
-
-    if (size == 1 && while_equal)
-        SCAN("repe ", "scasb");
-    else if (size == 1)
-        SCAN("repne ", "scasb");
-    else if (size == 2 && while_equal)
-        SCAN("repe ", "scasw");
-    else if (size == 2)
-        SCAN("repne ", "scasw");
-    else if (size == 4 && while_equal)
-        SCAN("repe ", "scasl");
-    else if (size == 4)
-        SCAN("repne ", "scasl");
-    else if (while_equal)
-        SCAN("repe ", "scasq");
-    else
-        SCAN("repne ", "scasq");
+        HOST_BY_SIZE("repne scas")
     *n -= left;
     return (u32)ax;
 }
 
-static enum emu_status scas_step(struct emu *e, const struct insn *i, u64 *n)
+/* The element behind. */
+static void next(struct emu_span *span)
 {
-    struct string_end b = DESTINATION;
-    u64 v;
-    const void *at = &v;
-    TRY(end_map(e, i, i->size, EMU_READ, &b));
-    *n = end_room(e, i, i->size, EMU_READ, &b, *n);
-    if (*n > 1)
-        at = b.span.host[0];
-    else
-        v = emu_span_load(e, &b.span);
-    u32 ax = host_scas(i->rep == 0xf3, i->size, e->state->gpr[RAX], at, n);
-    emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
-    end_advance(e, i, i->size, RDI, *n);
-    return EMU_DONE;
+    span->gpa[0].v += span->size;
+    if (span->host[0] != NULL)
+        span->host[0] += span->size;
 }
 
-enum emu_status op_movs(struct emu *e, const struct insn *i) { return repeat(e, i, movs_step); }
+static void movs(struct emu *e, const struct insn *i, struct piece *p)
+{
+    (void)i;
+    if (p->n > 1 && p->from.host[0] != NULL && p->to.host[0] != NULL) {
+        u64 n = p->n;
+        (void)host_string(HOST_MOVS, false, p->size, 0, p->from.host[0], p->to.host[0], &n);
+        return;
+    }
+    for (u64 n = 0; n < p->n; n++, next(&p->from), next(&p->to))
+        emu_span_store(e, &p->to, emu_span_load(e, &p->from));
+}
 
-enum emu_status op_stos(struct emu *e, const struct insn *i) { return repeat(e, i, stos_step); }
+static void stos(struct emu *e, const struct insn *i, struct piece *p)
+{
+    u64 ax = e->state->gpr[RAX], n = p->n;
 
-enum emu_status op_lods(struct emu *e, const struct insn *i) { return repeat(e, i, lods_step); }
+    (void)i;
+    if (n > 1 && p->to.host[0] != NULL)
+        (void)host_string(HOST_STOS, false, p->size, ax, NULL, p->to.host[0], &n);
+    else
+        for (; n-- > 0; next(&p->to))
+            emu_span_store(e, &p->to, ax);
+}
 
-enum emu_status op_cmps(struct emu *e, const struct insn *i) { return repeat(e, i, cmps_step); }
+static void lods(struct emu *e, const struct insn *i, struct piece *p)
+{
+    for (u64 n = 0; n < p->n; n++, next(&p->from))
+        emu_set_gpr(e, RAX, i->size, emu_span_load(e, &p->from));
+}
 
-enum emu_status op_scas(struct emu *e, const struct insn *i) { return repeat(e, i, scas_step); }
+/* Where the elements are: in RAM; else a copy of one of them, in *value. */
+static void *elements(struct emu *e, const struct emu_span *span, u64 *n, u64 *value)
+{
+    if (span->host[0] != NULL && *n > 1)
+        return span->host[0];
+    *n = 1;
+    *value = emu_span_load(e, span);
+    return value;
+}
+
+static void cmps(struct emu *e, const struct insn *i, struct piece *p)
+{
+    u64 a, b;
+    void *to = elements(e, &p->to, &p->n, &b), *from = elements(e, &p->from, &p->n, &a);
+    u32 ax = host_string(HOST_CMPS, i->rep == 0xf3, p->size, 0, from, to, &p->n);
+
+    emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
+}
+
+static void scas(struct emu *e, const struct insn *i, struct piece *p)
+{
+    u64 b, al = e->state->gpr[RAX];
+    void *to = elements(e, &p->to, &p->n, &b);
+    u32 ax = host_string(HOST_SCAS, i->rep == 0xf3, p->size, al, NULL, to, &p->n);
+
+    emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
+}
+
+enum emu_status op_movs(struct emu *e, const struct insn *i)
+{
+    return repeat(e, i, i->size, FROM | TO_WRITTEN, movs);
+}
+
+enum emu_status op_stos(struct emu *e, const struct insn *i)
+{
+    return repeat(e, i, i->size, TO_WRITTEN, stos);
+}
+
+enum emu_status op_lods(struct emu *e, const struct insn *i)
+{
+    return repeat(e, i, i->size, FROM, lods);
+}
+
+enum emu_status op_cmps(struct emu *e, const struct insn *i)
+{
+    return repeat(e, i, i->size, TO_READ | FROM, cmps);
+}
+
+enum emu_status op_scas(struct emu *e, const struct insn *i)
+{
+    return repeat(e, i, i->size, TO_READ, scas);
+}
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
@@ -361,50 +276,41 @@ enum emu_status op_out(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-static enum emu_status ins_step(struct emu *e, const struct insn *i, u64 *n)
+static void ins(struct emu *e, const struct insn *i, struct piece *p)
 {
-    struct string_end to = DESTINATION;
-    u16 port = (u16)e->state->gpr[RDX];
+    bool direct = p->to.host[0] != NULL && p->to.first == p->size;
     u64 v = 0;
-    TRY(end_map(e, i, i->size, EMU_WRITE, &to));
-    *n = end_room(e, i, i->size, EMU_WRITE, &to, *n);
-    bool direct = to.span.host[0] != NULL && to.span.first == i->size;
-    void *data = direct ? to.span.host[0] : (u8 *)&v;
-    e->ops->port_in(e->ctx, port, i->size, data, n);
+    void *data = direct ? p->to.host[0] : (u8 *)&v;
+
+    (void)i;
     if (!direct)
-        emu_span_store(e, &to.span, v);
-    emu_record_io(e, EMU_IO_IN, port, i->size, host_load(data, i->size));
-    end_advance(e, i, i->size, RDI, *n);
-    return EMU_DONE;
+        p->n = 1;
+    e->ops->port_in(e->ctx, (u16)e->state->gpr[RDX], p->size, data, &p->n);
+    if (!direct)
+        emu_span_store(e, &p->to, v);
+    emu_record_io(e, EMU_IO_IN, (u16)e->state->gpr[RDX], p->size, host_load(data, p->size));
 }
 
-static enum emu_status outs_step(struct emu *e, const struct insn *i, u64 *n)
+static void outs(struct emu *e, const struct insn *i, struct piece *p)
 {
-    unsigned size = emu_arg_bytes(i, i->op->arg[1]);
-    struct string_end from = SOURCE(i);
-    u16 port = (u16)e->state->gpr[RDX];
     u64 v;
-    TRY(end_map(e, i, size, EMU_READ, &from));
-    *n = end_room(e, i, size, EMU_READ, &from, *n);
-    const void *data = from.span.host[0];
-    if (*n == 1) {
-        v = emu_span_load(e, &from.span);
-        data = &v;
-    }
-    emu_record_io(e, EMU_IO_OUT, port, size, host_load(data, size));
-    e->ops->port_out(e->ctx, port, size, data, n);
-    end_advance(e, i, size, RSI, *n);
-    return EMU_DONE;
+    const void *data = elements(e, &p->from, &p->n, &v);
+
+    (void)i;
+    emu_record_io(e, EMU_IO_OUT, (u16)e->state->gpr[RDX], p->size, host_load(data, p->size));
+    e->ops->port_out(e->ctx, (u16)e->state->gpr[RDX], p->size, data, &p->n);
 }
 
 enum emu_status op_ins(struct emu *e, const struct insn *i)
 {
     TRY(emu_check_io(e, (u16)e->state->gpr[RDX], i->size));
-    return repeat(e, i, ins_step);
+    return repeat(e, i, i->size, TO_WRITTEN, ins);
 }
 
 enum emu_status op_outs(struct emu *e, const struct insn *i)
 {
-    TRY(emu_check_io(e, (u16)e->state->gpr[RDX], emu_arg_bytes(i, i->op->arg[1])));
-    return repeat(e, i, outs_step);
+    unsigned size = emu_arg_bytes(i, i->op->arg[1]);
+
+    TRY(emu_check_io(e, (u16)e->state->gpr[RDX], size));
+    return repeat(e, i, size, FROM, outs);
 }

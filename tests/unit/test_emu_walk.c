@@ -16,6 +16,15 @@
 #define XD      BIT64(63)
 #define OK      0x1000u /* no fault */
 
+static enum emu_status write_linear(struct fixture *f, gva_t gva, const void *from, unsigned size)
+{
+    struct emu_span span;
+    enum emu_status st = emu_map(&f->e, gva, size, EMU_WRITE, &span);
+    if (st == EMU_DONE)
+        emu_span_write(&f->e, &span, from);
+    return st;
+}
+
 /* Translate; the error code of the #PF, or OK and the address in *gpa. */
 static u32 look(struct fixture *f, u64 gva, enum emu_access access, u64 *gpa)
 {
@@ -465,13 +474,13 @@ static void crossing(void **state)
     assert_int_equal(emu_read_linear(&f->e, GVA(0x40ffd), &value, 8, EMU_READ), EMU_DONE);
     assert_int_equal(value, 0x8877665544332211);
     value = 0x0102030405060708;
-    assert_int_equal(emu_write_linear(&f->e, GVA(0x40ffd), &value, 8, EMU_WRITE), EMU_DONE);
+    assert_int_equal(write_linear(f, GVA(0x40ffd), &value, 8), EMU_DONE);
     assert_int_equal(fx_peek(f, 0x50ffd, 3), 0x060708);
     assert_int_equal(fx_peek(f, 0x70000, 5), 0x0102030405);
 
     /* The second page is read-only: CR2 is its first byte, and the first page is not written. */
     fx_poke(f, second, 8, 0x70005);
-    assert_int_equal(emu_write_linear(&f->e, GVA(0x40fff), &value, 2, EMU_WRITE), EMU_FAULT);
+    assert_int_equal(write_linear(f, GVA(0x40fff), &value, 2), EMU_FAULT);
     assert_int_equal(f->e.event.vector, VECTOR_PF);
     assert_int_equal(f->e.event.error, PF_P | PF_W | PF_U);
     assert_int_equal(f->e.event.payload, 0x41000);
@@ -538,9 +547,8 @@ static void devices(void **state)
         for (unsigned i = 0; i < sizeof(data); i++)
             data[i] = (u8)(i * 7 + k);
         f->mmio_count = 0;
-        assert_int_equal(
-            emu_write_linear(&f->e, GVA(FX_MMIO + rows[k].offset), data, rows[k].size, EMU_WRITE),
-            EMU_DONE);
+        assert_int_equal(write_linear(f, GVA(FX_MMIO + rows[k].offset), data, rows[k].size),
+                         EMU_DONE);
         u64 at = FX_MMIO + rows[k].offset;
         unsigned n = 0;
         for (; rows[k].pieces[n] != 0; n++) {
@@ -572,7 +580,7 @@ static void ram_and_device(void **state)
     fx_map(f, 0x40000, 0x50000, 7);
     fx_map(f, 0x41000, FX_MMIO, 7);
     f->mmio_count = 0;
-    assert_int_equal(emu_write_linear(&f->e, GVA(0x40ffa), &value, 8, EMU_WRITE), EMU_DONE);
+    assert_int_equal(write_linear(f, GVA(0x40ffa), &value, 8), EMU_DONE);
     assert_int_equal(fx_peek(f, 0x50ffa, 6), 0x665544332211);
     assert_int_equal(f->mmio_count, 1);
     assert_int_equal(f->mmio_log[0].size, 2);
@@ -603,7 +611,7 @@ static void known_translation(void **state)
     f->e.fault_gva = GVA(0xffff800000001080);
     f->e.fault_gpa = GPA(FX_MMIO + 0x80);
     no_tables = true;
-    assert_int_equal(emu_write_linear(&f->e, f->e.fault_gva, &value, 4, EMU_WRITE), EMU_DONE);
+    assert_int_equal(write_linear(f, f->e.fault_gva, &value, 4), EMU_DONE);
     assert_int_equal(fx_peek(f, 0, 1), 0);
     assert_memory_equal(f->mmio + 0x80, &value, 4);
     /* Reads anywhere in the page; a write elsewhere in it is walked for (and faults here). */
@@ -611,8 +619,7 @@ static void known_translation(void **state)
                      EMU_DONE);
     assert_int_equal(f->mmio_log[1].gpa, FX_MMIO + 0xff0);
     no_tables = false;
-    assert_int_equal(emu_write_linear(&f->e, GVA(0xffff800000001084), &value, 4, EMU_WRITE),
-                     EMU_FAULT);
+    assert_int_equal(write_linear(f, GVA(0xffff800000001084), &value, 4), EMU_FAULT);
     assert_int_equal(f->e.event.vector, VECTOR_PF);
     fx_free(f);
 }
