@@ -45,7 +45,6 @@ static void rearm(struct vcpu *v)
     }
     v->debug.armed = want;
     v->state.dirty |= STATE_DR7 | STATE_LIVE;
-    vcpu_control(v, PROC_MOV_DR_EXITING, want != 0);
     emulate_watch(v, watches);
     ept_invalidate(&v->vm->ept);
     v->debug.page = DEBUG_NONE;

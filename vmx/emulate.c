@@ -296,7 +296,9 @@ enum exit_action emulate_finish(struct vcpu *v, enum emu_status status)
 /* Does the guest watch what is emulated: by breakpoints, or single steps from branch to branch? */
 static inline bool is_watched(const struct vcpu *v)
 {
-    u64 dr7 = v->state.valid & STATE_DR7 ? v->state.dr7 : vmread(VMCS_GUEST_DR7);
+    u64 dr7 = v->state.valid & STATE_DR7 ? v->state.dr7
+              : likely(v->dr7_idle)      ? 0
+                                         : vmread(VMCS_GUEST_DR7);
     return (dr7 & DR7_ENABLED) || (v->state.rflags & RFLAGS_TF);
 }
 

@@ -68,7 +68,7 @@ enum exit_action exit_io(struct vcpu *v)
 
     if (unlikely(q & IO_STRING))
         return emulate_one(v, EMU_PIO);
-    if (unlikely(v->vm->shared || (vmread(VMCS_GUEST_DR7) & DR7_ENABLED)))
+    if (unlikely(v->vm->shared || !v->dr7_idle))
         return unusual(v, q);
     access(v, q);
     return exit_retire(v);

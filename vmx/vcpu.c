@@ -431,6 +431,17 @@ static u64 dr7_with_ours(struct vcpu *v, u64 guest)
     return guest;
 }
 
+/* While it enables nothing a change of it exits, so that no other exit need look whether it does.
+ */
+static void flush_dr7(struct vcpu *v, u64 guest)
+{
+    u64 dr7 = dr7_with_ours(v, guest);
+
+    vmwrite(VMCS_GUEST_DR7, dr7);
+    vcpu_control(v, PROC_MOV_DR_EXITING, v->debug.armed || !(dr7 & DR7_ENABLED));
+    v->dr7_idle = !(dr7 & DR7_ENABLED) && (v->proc_controls & PROC_MOV_DR_EXITING);
+}
+
 static void flush_rare(struct vcpu *v, const struct x86_state *s, u32 dirty)
 {
     if (dirty & STATE_GDTR) {
@@ -448,7 +459,7 @@ static void flush_rare(struct vcpu *v, const struct x86_state *s, u32 dirty)
         vmwrite(VMCS_GUEST_PDPTE3, s->pdpte[3]);
     }
     if (dirty & STATE_DR7)
-        vmwrite(VMCS_GUEST_DR7, dr7_with_ours(v, s->dr7));
+        flush_dr7(v, s->dr7);
     if (dirty & STATE_PENDING_DEBUG)
         vmwrite(VMCS_GUEST_PENDING_DEBUG, s->pending_debug);
     if (dirty & STATE_LIVE)

@@ -101,6 +101,7 @@ struct vcpu {
     u64 misc_enable; /* IA32_MISC_ENABLE as the guest sees it */
     u64 mcg_status;
     u32 proc_controls, entry_controls; /* what the VMCS holds */
+    bool dr7_idle;            /* DR7 enables nothing in the VMCS, and a MOV to it would exit */
     u64 cr0_owned, cr4_owned; /* guest/host masks (SDM vol. 3C, 24.6.6): changing these exits */
     u64 cr0_shown, cr4_shown; /* the guest's values of those bits */
     struct shaped dress;
