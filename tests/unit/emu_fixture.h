@@ -341,6 +341,7 @@ static inline struct fixture *fx_new(void)
 
 static inline void fx_free(struct fixture *f)
 {
+    free(f->e.cache);
     free(f->ram);
     free(f);
 }
@@ -458,6 +459,23 @@ static inline void fx_long(struct fixture *f, unsigned cpl)
     fx_map(f, FX_MMIO, FX_MMIO, 0x67);
 }
 
+static inline struct fixture *fx_new_long(unsigned cpl)
+{
+    struct fixture *f = fx_new();
+    fx_long(f, cpl);
+    return f;
+}
+
+static inline void fx_unmap(struct fixture *f, u64 page) { fx_map(f, page, 0, 0); }
+
+/* Give it a decode cache. */
+static inline void fx_cache(struct fixture *f)
+{
+    f->e.cache = malloc(emu_cache_size());
+    assert_non_null(f->e.cache);
+    emu_cache_init(f->e.cache);
+}
+
 /* An IDT gate of the mode; access: P, DPL and type. */
 static inline void fx_set_gate(struct fixture *f, unsigned vector, u16 selector, u64 offset,
                                u32 access, unsigned ist)
@@ -529,6 +547,21 @@ static inline enum emu_status fx_run(struct fixture *f, const void *bytes, size_
     return st;
 }
 #define FX_RUN(f, ...) fx_run(f, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+
+/* Run these bytes at FX_CODE with all state valid; says how many instructions it was, and that it
+ * ended so. */
+static inline unsigned fx_run_many(struct fixture *f, const void *bytes, size_t n, u32 until,
+                                   unsigned count, enum emu_status want)
+{
+    memcpy(f->ram + FX_CODE, bytes, n);
+    f->s.rip = FX_CODE;
+    f->s.valid = STATE_ALL;
+    f->s.dirty = 0;
+    assert_int_equal(emu_run(&f->e, until, &count), want);
+    return count;
+}
+#define FX_RUN_MANY(f, until, count, want, ...) \
+    fx_run_many(f, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}), until, count, want)
 
 static inline enum emu_status fx_deliver(struct fixture *f, struct emu_event event)
 {

@@ -284,13 +284,59 @@ static void supervisor_states(void **state)
     fx_free(f);
 }
 
+static void vector_moves(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new_long(0);
+    u8 *ymm = fx_xsave + XSAVE_YMM;
+
+    fx_xsave[XSAVE_BV] = XSTATE_SSE | XSTATE_AVX;
+    memset(xmm(0), 0xee, 256);
+    memset(ymm, 0xee, 256);
+    for (unsigned n = 0; n < 32; n++)
+        f->ram[0xc000 + n] = (u8)n;
+    f->s.gpr[RSI] = 0xc000;
+    FX_FAULT(FX_RUN(f, 0x0f, 0x10, 0x06), VECTOR_UD, ~0u); /* no CR4.OSFXSR */
+    f->s.cr4 |= CR4_OSFXSR;
+    FX_DONE(FX_RUN(f, 0x0f, 0x10, 0x06)); /* movups xmm0, [rsi] */
+    assert_memory_equal(xmm(0), f->ram + 0xc000, 16);
+    assert_int_equal(ymm[0], 0xee);
+    FX_DONE(FX_RUN(f, 0xf3, 0x0f, 0x10, 0x0e)); /* movss clears the rest */
+    assert_int_equal(xmm(1)[3], 3);
+    assert_int_equal(xmm(1)[4], 0);
+    FX_FAULT(FX_RUN(f, 0xc5, 0xfe, 0x6f, 0x16), VECTOR_UD, ~0u); /* no CR4.OSXSAVE */
+    f->s.cr4 |= CR4_OSXSAVE;
+    f->s.xcr0 = 7;
+    FX_DONE(FX_RUN(f, 0xc5, 0xfe, 0x6f, 0x16)); /* vmovdqu ymm2, [rsi] */
+    assert_memory_equal(xmm(2), f->ram + 0xc000, 16);
+    assert_memory_equal(ymm + 32, f->ram + 0xc010, 16);
+    FX_DONE(FX_RUN(f, 0xc5, 0xf9, 0x6f, 0xd0)); /* vmovdqa xmm2, xmm0: upper half cleared */
+    assert_int_equal(ymm[32], 0);
+    f->s.gpr[RDI] = FX_MMIO;
+    FX_DONE(FX_RUN(f, 0x66, 0x0f, 0xe7, 0x07)); /* movntdq [rdi], xmm0 */
+    assert_int_equal(f->mmio_count, 2);
+    assert_memory_equal(f->mmio, f->ram + 0xc000, 16);
+    f->s.gpr[RSI] = 0xc001;
+    FX_FAULT(FX_RUN(f, 0x0f, 0x28, 0x06), VECTOR_GP, 0); /* movaps, misaligned */
+    FX_DONE(FX_RUN(f, 0x66, 0x48, 0x0f, 0x7e, 0xc0));    /* movq rax, xmm0 */
+    assert_int_equal(f->s.gpr[RAX], 0x0706050403020100);
+    f->s.cr0 |= CR0_TS;
+    FX_FAULT(FX_RUN(f, 0x0f, 0x10, 0x06), VECTOR_NM, ~0u);
+    fx_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refused_by_state), cmocka_unit_test(refused_by_feature),
-        cmocka_unit_test(numeric_errors),   cmocka_unit_test(x87_store),
-        cmocka_unit_test(masked_moves),     cmocka_unit_test(real_mode_environment),
-        cmocka_unit_test(gather),           cmocka_unit_test(supervisor_states),
+        cmocka_unit_test(vector_moves),
+        cmocka_unit_test(refused_by_state),
+        cmocka_unit_test(refused_by_feature),
+        cmocka_unit_test(numeric_errors),
+        cmocka_unit_test(x87_store),
+        cmocka_unit_test(masked_moves),
+        cmocka_unit_test(real_mode_environment),
+        cmocka_unit_test(gather),
+        cmocka_unit_test(supervisor_states),
         cmocka_unit_test(opmask_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
