@@ -58,9 +58,20 @@ unsigned emu_arg_bytes(const struct insn *i, u16 arg)
     case SIZE_f: return 4u << i->vlen;
     case SIZE_e: return 2u << i->vlen;
     case SIZE_k: return i->opsize16 ? (i->rex & 8 ? 4 : 1) : (i->rex & 8 ? 8 : 2);
+    case SIZE_el: return i->rex & 8 ? 8 : 4;
     case SIZE_dup: return i->vlen == 0 && insn_is_memory(i) ? 8 : 16u << i->vlen;
     default: return 0;
     }
+}
+
+unsigned emu_evex_unit(const struct insn *i)
+{
+    static const u64 narrow = EVEX_BYTES | EVEX_WORDS;
+    u64 flags = i->op->flags;
+
+    if (flags & narrow)
+        return flags & EVEX_WORDS && (!(flags & EVEX_BYTES) || (i->rex & 8)) ? 2 : 1;
+    return i->rex & 8 ? 8 : 4;
 }
 
 unsigned emu_memory_arg(const struct insn *i, unsigned *which)
@@ -71,7 +82,8 @@ unsigned emu_memory_arg(const struct insn *i, unsigned *which)
         case ARG_KM:
         case ARG_M:
         case ARG_Q:
-        case ARG_W: return emu_arg_bytes(i, i->op->arg[*which]);
+        case ARG_W:
+            return i->evex & INSN_B ? emu_evex_unit(i) : emu_arg_bytes(i, i->op->arg[*which]);
         default: break;
         }
     }
@@ -162,27 +174,22 @@ static bool decode_vex(struct cursor *c, struct insn *i, u8 first)
     return allowed && i->map != 0xff;
 }
 
-/* EVEX (62), SDM vol. 2A, 2.7: of its instructions moves are covered, and the length of all. */
+/* EVEX (62), SDM vol. 2A, 2.7. */
 static bool decode_evex(struct cursor *c, struct insn *i)
 {
-    u8 p0 = take(c), p1 = take(c), p2 = take(c);
+    u8 p0 = take(c), p1 = take(c);
 
-    bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0 && (p1 & 4);
+    bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0 && (p1 & 4) && !(p0 & 8);
 
+    i->evex = take(c);
     i->vex = 2;
-    i->rex = (u8)(0x40 | (~p0 >> 5 & 7) | (p1 >> 4 & 8));
-    i->high_reg = ~p0 & 16;
-    i->vvvv = (u8)((~p1 >> 3 & 15) | (~p2 & 8) << 1);
-    if (i->mode != EMU_MODE_64) {
+    i->rex = (u8)(0x40 | (~p0 >> 5 & 7) | (p1 >> 4 & 8) | (~p0 & 16));
+    i->vvvv = (u8)((~p1 >> 3 & 15) | (~i->evex & 8) << 1);
+    if (i->mode != EMU_MODE_64)
         i->rex &= 0x48;
-        i->high_reg = 0;
-    }
     set_implied(i, p1 & 3);
-    i->map = p0 & 15;
-    i->vlen = p2 >> 5 & 3;
-    i->opmask = p2 & 7;
-    i->zeroing = p2 >> 7;
-    i->broadcast = p2 >> 4 & 1;
+    i->map = p0 & 7;
+    i->vlen = i->evex >> 5 & 3;
     i->opcode = take(c);
     return allowed && i->map >= 1 && i->map <= 3;
 }
@@ -234,8 +241,8 @@ static inline bool is_undefined(const struct opcode *op)
 static const struct opcode *undefined_form(const struct insn *i, const struct opcode *group)
 {
     static const u8 entries[] = {
-        [GROUP_NONE] = 0, [GROUP_REG] = 8, [GROUP_MOD] = 2, [GROUP_RM] = 8,    [GROUP_PREFIX] = 4,
-        [GROUP_W] = 2,    [GROUP_W64] = 2, [GROUP_VEX] = 3, [GROUP_MODE64] = 2};
+        [GROUP_NONE] = 0, [GROUP_REG] = 8, [GROUP_MOD] = 2, [GROUP_RM] = 8,   [GROUP_PREFIX] = 4,
+        [GROUP_W] = 2,    [GROUP_W64] = 2, [GROUP_VEX] = 3, [GROUP_EVEX] = 2, [GROUP_MODE64] = 2};
 
     for (unsigned n = 0; n < entries[group->group]; n++) {
         const struct opcode *op = &group->next[n];
@@ -264,6 +271,7 @@ static const struct opcode *walk_tables(const struct insn *i, const struct curso
         case GROUP_W: index = i->rex >> 3 & 1; break;
         case GROUP_W64: index = i->mode == EMU_MODE_64 && (i->rex & 8); break;
         case GROUP_VEX: index = i->vex != 0 ? 1 + (i->vlen & 1u) : 0; break;
+        case GROUP_EVEX: index = i->vex == 2; break;
         case GROUP_MODE64:
         default: index = i->mode == EMU_MODE_64; break;
         }
@@ -278,7 +286,7 @@ static const struct opcode *walk_tables(const struct insn *i, const struct curso
 
 static void decode_opsize(struct insn *i, bool code32)
 {
-    u32 flags = i->op->flags;
+    u64 flags = i->op->flags;
 
     if (i->mode == EMU_MODE_64) {
         bool wide = (i->rex & 8) || (flags & OP_FORCE64);
@@ -339,7 +347,7 @@ static void decode_modrm(struct cursor *c, struct insn *i)
     u8 rm = modrm & 7;
 
     i->mod = modrm >> 6;
-    i->reg = (u8)((modrm >> 3 & 7) | (i->rex << 1 & 8) | i->high_reg);
+    i->reg = (u8)((modrm >> 3 & 7) | (i->rex << 1 & 8) | (i->rex & 16));
     if (i->op->flags & OP_MOVCR)
         i->mod = 3;
     if (i->mod == 3)
@@ -389,6 +397,10 @@ static bool check_operands(const struct insn *i)
             if (!memory)
                 return false;
             break;
+        case ARG_G: /* EVEX.R' */
+            if (i->reg > 15)
+                return false;
+            break;
         case ARG_R:
         case ARG_KR:
         case ARG_N:
@@ -419,33 +431,44 @@ static bool check_operands(const struct insn *i)
     return !i->lock || ((op->flags & OP_LOCK) && memory);
 }
 
-/* SDM vol. 2A, 2.7.11: for moves. */
+/* SDM vol. 2A, 2.7: W, length, b, opmask, z. */
 static bool check_evex(const struct insn *i)
 {
-    u32 flags = i->op->flags;
-    bool masked = i->opmask != 0;
+    u64 flags = i->op->flags;
+    bool w = i->rex & 8, memory = insn_is_memory(i), masked = i->evex & INSN_OPMASK;
+    enum arg_letter to = ARG_LETTER(i->op->arg[0]);
+    bool vsib = flags & OP_VSIB,
+         to_register = to == ARG_V || to == ARG_H || (to == ARG_W && !memory);
 
-    if (i->mode != EMU_MODE_64 && (i->vvvv & 16))
+    if (EVEX_FEATURE(flags) == 0 || (i->mode != EMU_MODE_64 && (i->vvvv & 16)) ||
+        (flags & EVEX_W0 && w) || (flags & EVEX_W1 && !w) ||
+        (flags & EVEX_WPP && w != (i->opsize16 || i->rep == 0xf2)))
         return false;
-    if (i->broadcast || i->vlen == 3 || (masked && (flags & OP_NOMASK)))
+    if ((i->evex & INSN_B) && !(flags & (memory ? EVEX_BCST : EVEX_ROUND | EVEX_SAE)))
         return false;
-    /* Zeroing needs a mask, and a register to zero: the first operand is W when it may be memory.
-     */
-    return !i->zeroing || (masked && !(insn_is_memory(i) && ARG_LETTER(i->op->arg[0]) != ARG_V));
+    if (i->vlen == 3 || ((flags & EVEX_ZMM) && i->vlen != 2) || ((flags & OP_L0) && i->vlen != 0) ||
+        ((flags & OP_L1) && i->vlen == 0))
+        return false;
+    if (masked ? flags & EVEX_NOMASK : vsib)
+        return false;
+    return !(i->evex & INSN_Z) || (masked && to_register && !vsib);
 }
 
-/* A gather: a SIB byte, and three different registers. */
+/* A gather: a SIB byte, and different registers.  (A scatter: a SIB byte.) */
 static bool check_vsib(const struct insn *i)
 {
     unsigned mask = i->mode == EMU_MODE_64 ? i->vvvv : i->vvvv & 7;
 
-    return i->index != GPR_NONE && i->addrsize != 2 && i->reg != i->index && i->reg != mask &&
-           i->index != mask;
+    if (i->index == GPR_NONE || i->addrsize == 2)
+        return false;
+    if (i->vex == 2)
+        return ARG_LETTER(i->op->arg[0]) == ARG_M || i->reg != (i->index | (i->vvvv & 16));
+    return i->reg != i->index && i->reg != mask && i->index != mask;
 }
 
 static bool check_mode(const struct insn *i)
 {
-    u32 flags = i->op->flags;
+    u64 flags = i->op->flags;
 
     if ((flags & OP_NO64) && i->mode == EMU_MODE_64)
         return false;
@@ -455,56 +478,26 @@ static bool check_mode(const struct insn *i)
         return false;
     if (i->vex == 0)
         return !(flags & (OP_AVX | OP_GPRVEX));
-    if (!(flags & (OP_AVX | OP_GPRVEX | OP_VEX | OP_VEX3)) || (i->vex == 2 && !check_evex(i)))
+    if (!(flags & (OP_AVX | OP_GPRVEX | OP_VEX | OP_VEX3)) || ((flags & OP_VSIB) && !check_vsib(i)))
         return false;
-    if (((flags & OP_L0) && i->vlen != 0) || ((flags & OP_L1) && i->vlen != 1) ||
-        ((flags & OP_W0) && (i->rex & 8)) || ((flags & OP_VSIB) && !check_vsib(i)))
+    if (i->vex == 2 ? !check_evex(i)
+                    : (flags & OP_EVEX) || ((flags & OP_L0) && i->vlen != 0) ||
+                          ((flags & OP_L1) && i->vlen != 1) || ((flags & OP_W0) && (i->rex & 8)) ||
+                          ((flags & OP_W1) && !(i->rex & 8)))
         return false;
     /* VEX.vvvv names no operand: it must be 1111b, SDM vol. 2A, 2.3.5.6. */
     bool named = (flags & OP_VEX3) != 0;
     for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg); n++)
         named |= ARG_LETTER(i->op->arg[n]) == ARG_H || ARG_LETTER(i->op->arg[n]) == ARG_B ||
                  ARG_LETTER(i->op->arg[n]) == ARG_KH;
-    return named || i->vvvv == 0;
-}
-
-/* The one entry that AVX-512 instructions share, with and without an immediate byte. */
-static const struct opcode avx512_entries[2] = {
-    {.handler = op_unimplemented,
-     .name = "avx512",
-     .flags = OP_MODRM | OP_AVX | OP_BARE,
-     .feature = EMU_HAS_AVX512F + 1},
-    {.handler = op_unimplemented,
-     .name = "avx512",
-     .flags = OP_MODRM | OP_AVX | OP_BARE,
-     .feature = EMU_HAS_AVX512F + 1,
-     .arg = {ARG(IU, b)}},
-};
-
-/* The instruction itself where it is a move, else that entry. */
-static const struct opcode *avx512_entry(struct insn *i)
-{
-    if (i->mode != EMU_MODE_64 && i->opsize16 && (i->opcode | 16) == 0x7e) /* VMOVD */
-        i->rex &= (u8)~8;
-    unsigned pp = i->rep == 0xf2 ? 3 : i->rep == 0xf3 ? 2 : i->opsize16, w = i->rex >> 3 & 1;
-
-    for (const struct avx512_move *m = emu_avx512; m->op.handler != NULL; m++)
-        if (m->opcode == i->opcode && m->pp == pp && m->map == i->map && m->w == w)
-            return &m->op;
-    bool shifts = i->opcode >= 0x70 && i->opcode <= 0x73;
-    bool imm =
-        i->map == 3 ||
-        (i->map == 1 && (shifts || i->opcode == 0xc2 || (i->opcode >= 0xc4 && i->opcode <= 0xc6)));
-    return &avx512_entries[imm];
+    return named || (i->vvvv & (flags & OP_VSIB ? 15 : 31)) == 0;
 }
 
 /* The map's entry.  Opmask instructions have the opcodes that are CMOVcc and SETcc without VEX. */
-static const struct opcode *map_entry(struct insn *i)
+static const struct opcode *map_entry(const struct insn *i)
 {
     unsigned row = i->opcode >> 4;
 
-    if (i->vex == 2)
-        return avx512_entry(i);
     if (i->vex == 1 && i->map == 1 && (row == 4 || row == 9))
         return &emu_map_opmask[(row == 9 ? 16 : 0) + (i->opcode & 15)];
     return &maps[i->map][i->opcode];
@@ -549,10 +542,12 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
     i->flat = mode == EMU_MODE_64 && i->seg < SEG_FS && i->addrsize == 8;
     i->checked = i->op->feature != 0 || (i->op->flags & (OP_VECTOR | OP_CPL0));
     decode_immediates(&c, i);
+    if (i->vex == 2 && i->mod == 3 && (i->evex & INSN_B)) /* LL is the rounding mode */
+        i->vlen = 2;
     i->size = (u8)emu_arg_bytes(i, i->op->arg[0]);
-    if (i->vex == 2 && i->mod == 1) /* disp8*N: all moves scale by their operand */
-        i->disp *= emu_memory_arg(i, &which);
-    valid = valid && (i->op->handler == op_unimplemented || (check_operands(i) && check_mode(i)));
+    if (i->vex == 2 && i->mod == 1) /* disp8*N, SDM vol. 2A, 2.7.5 */
+        i->disp *= i->op->flags & EVEX_PACKED ? emu_evex_unit(i) : emu_memory_arg(i, &which);
+    valid = valid && check_operands(i) && check_mode(i);
     if (mode != EMU_MODE_64)
         i->vvvv &= 7;
     if (i->op->handler == op_native || i->op->handler == op_vzero)

@@ -102,31 +102,32 @@ static void put_displacement(struct listing *l, bool alone)
 static void put_memory(struct listing *l, u16 arg)
 {
     const struct insn *i = l->i;
-    bool by_stack = i->base == RSP || i->base == RBP;
+    bool by_stack = i->base == RSP || i->base == RBP, vsib = i->op->flags & OP_VSIB;
 
-    put_size(l, arg);
+    if (!(i->evex & INSN_B))
+        put_size(l, arg);
     if (i->seg != (by_stack ? SEG_SS : SEG_DS) && i->op->handler != op_lea)
         put(l, "%s:", segment_names[i->seg]);
     put(l, "[");
-    if (i->base == GPR_RIP) {
+    if (i->base == GPR_RIP)
         put_address(l, l->next + i->disp);
-        put(l, "]");
-        return;
-    }
-    bool alone = i->base == GPR_NONE && i->index == GPR_NONE;
-    if (i->base != GPR_NONE)
+    else if (i->base != GPR_NONE)
         put_gpr(l, i->base, i->addrsize);
     if (i->index != GPR_NONE) {
         put(l, "%s", i->base != GPR_NONE ? "+" : "");
-        if (i->op->flags & OP_VSIB) /* op->sub: bytes of an index; qwords by dwords need half */
-            put_vector(l, i->index, i->op->sub == 4 && (i->rex & 8) ? ARG(V, h) : ARG(V, x));
+        if (vsib) /* op->sub: bytes of an index; qwords by dwords need half */
+            put_vector(l, i->index | (i->vex == 2 ? i->vvvv & 16u : 0),
+                       i->op->sub == 4 && (i->rex & 8) ? ARG(V, h) : ARG(V, x));
         else
             put_gpr(l, i->index, i->addrsize);
         if (i->addrsize != 2)
             put(l, "*%u", 1u << i->scale);
     }
-    put_displacement(l, alone);
+    if (i->base != GPR_RIP)
+        put_displacement(l, i->base == GPR_NONE && i->index == GPR_NONE);
     put(l, "]");
+    if (i->evex & INSN_B)
+        put(l, " {1to%u}", emu_arg_bytes(i, arg) / emu_evex_unit(i));
 }
 
 /* Immediates are shown as the operand sees them: extended, then cut to its size. */
@@ -157,7 +158,7 @@ static void put_rm(struct listing *l, u16 arg)
     case ARG_Q: put(l, "mm%u", i->rm & 7u); break;
     case ARG_U:
     case ARG_W: put_vector(l, i->rm, arg); break;
-    default: put_gpr(l, i->rm, emu_arg_bytes(i, arg));
+    default: put_gpr(l, i->rm & 15, emu_arg_bytes(i, arg));
     }
 }
 
@@ -216,6 +217,28 @@ static void put_arg(struct listing *l, u16 arg, bool second)
     }
 }
 
+/* A letter of a name, or what a mark (table.c) stands for. */
+static void put_letter(struct listing *l, char letter)
+{
+    static const struct {
+        char mark, text[2][3];
+        bool evex;
+    } marks[] = {{'#', {"d", "q"}, false},
+                 {'$', {"s", "d"}, false},
+                 {'&', {"b", "w"}, false},
+                 {'@', {"d", "q"}, true},
+                 {'~', {"32", "64"}, true}};
+    const struct insn *i = l->i;
+    bool w = (i->rex & 8) && (i->vex == 2 || (i->op->flags & OP_AVX));
+
+    for (unsigned n = 0; n < ARRAY_SIZE(marks); n++)
+        if (letter == marks[n].mark) {
+            put(l, "%s", marks[n].evex && i->vex != 2 ? "" : marks[n].text[w]);
+            return;
+        }
+    put(l, "%c", letter == '%' ? "wqbd"[i->opsize16 * 2 + (i->rex >> 3 & 1)] : letter);
+}
+
 /* The part of "a|b|c" for this operand size (JCXZ: address size), marks replaced (table.c). */
 static void put_name(struct listing *l)
 {
@@ -230,16 +253,13 @@ static void put_name(struct listing *l)
     if (i->vex != 0 && (i->op->flags & (OP_VEX | OP_VEX3 | OP_AVX)))
         put(l, "v");
     for (; *name != '\0' && *name != '|'; name++)
-        if (*name == '%')
-            put(l, "%c", "wqbd"[i->opsize16 * 2 + (i->rex >> 3 & 1)]);
-        else
-            put(l, "%c", *name);
+        put_letter(l, *name);
 }
 
 static void put_prefixes(struct listing *l)
 {
     const struct insn *i = l->i;
-    u32 flags = i->op->flags;
+    u64 flags = i->op->flags;
 
     if (i->lock)
         put(l, "lock ");
@@ -249,14 +269,25 @@ static void put_prefixes(struct listing *l)
         put(l, "%s ", i->rep == 0xf2 ? "repne" : flags & OP_REPCC ? "repe" : "rep");
 }
 
+/* Behind the last operand that is not an immediate: how it is rounded. */
+static void put_rounding(struct listing *l, unsigned n)
+{
+    static const char *const modes[] = {"rn-sae", "rd-sae", "ru-sae", "rz-sae"};
+    const struct insn *i = l->i;
+    bool last = n + 1 == ARRAY_SIZE(i->op->arg) || i->op->arg[n + 1] == 0 ||
+                ARG_LETTER(i->op->arg[n + 1]) == ARG_IU;
+
+    if ((i->evex & INSN_B) && !insn_is_memory(i) && last && ARG_LETTER(i->op->arg[n]) != ARG_IU)
+        put(l, " {%s}", i->op->flags & EVEX_ROUND ? modes[i->evex >> 5 & 3] : "sae");
+}
+
 static void put_operands(struct listing *l)
 {
     const struct insn *i = l->i;
     const struct opcode *op = i->op;
     bool nop = op->handler == op_xchg_acc && i->rm == RAX, second = false;
 
-    if ((op->flags & OP_REP) || (op->flags & OP_BARE) ||
-        nop) /* a string instruction's name says it all */
+    if ((op->flags & OP_REP) || nop) /* a string instruction's name says it all */
         return;
     for (unsigned n = 0; n < ARRAY_SIZE(op->arg) && op->arg[n] != 0; n++) {
         put(l, n == 0 ? " " : ", ");
@@ -267,13 +298,14 @@ static void put_operands(struct listing *l)
             vvvv = false;
         }
         put_arg(l, op->arg[n], second);
-        if (n == 0 && i->opmask != 0)
-            put(l, " {k%u}%s", i->opmask, i->zeroing ? " {z}" : "");
+        if (n == 0 && (i->evex & INSN_OPMASK))
+            put(l, " {k%u}%s", i->evex & INSN_OPMASK, i->evex & INSN_Z ? " {z}" : "");
         second |= ARG_LETTER(op->arg[n]) == ARG_I || ARG_LETTER(op->arg[n]) == ARG_IU;
         if (n == 0 && vvvv) {
             put(l, ", ");
             put_vector(l, i->vvvv, op->arg[0]);
         }
+        put_rounding(l, n);
     }
 }
 

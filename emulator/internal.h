@@ -70,7 +70,7 @@ enum arg_size {
     SIZE_q,    /* 8 */
     SIZE_v,    /* 2, 4 or 8 by operand size */
     SIZE_z,    /* 2, or 4 also when the operand size is 8 */
-    SIZE_y,    /* 4, or 8 with REX.W */
+    SIZE_y,    /* 4, or 8 with REX.W in 64-bit mode */
     SIZE_nat,  /* 4, or 8 in 64-bit mode (control registers) */
     SIZE_p,    /* far pointer: offset by operand size, then selector */
     SIZE_a,    /* two operands of v (BOUND) */
@@ -84,6 +84,7 @@ enum arg_size {
     SIZE_dup,  /* x, but of 16 only 8 (MOVDDUP) */
     SIZE_t,    /* 10 (x87 extended) */
     SIZE_k,    /* of an opmask: 2 or 8 by VEX.W, with 66 1 or 4 */
+    SIZE_el,   /* 4, with VEX.W 8: one element */
     SIZE_big   /* the instruction's own (FXSAVE, FLDENV …) */
 };
 
@@ -95,7 +96,7 @@ struct opcode {
     };
     const char *name;
     u16 arg[4];
-    u32 flags;  /* OP_* */
+    u64 flags;  /* OP_*, EVEX_* */
     u8 sub;     /* for the handler: which of its operations */
     u8 group;   /* enum opcode_group */
     u8 feature; /* EMU_HAS_* + 1, or 0 */
@@ -109,6 +110,7 @@ enum opcode_group {
     GROUP_W,      /* next[REX.W or VEX.W] */
     GROUP_W64,    /* next[1] with W in 64-bit mode */
     GROUP_VEX,    /* next[0] without VEX, next[1 + VEX.L] */
+    GROUP_EVEX,   /* next[1] with EVEX */
     GROUP_MODE64  /* next[0] outside, next[1] in 64-bit mode */
 };
 #define OP_MODRM   BIT(0)  /* has a ModRM byte */
@@ -128,17 +130,52 @@ enum opcode_group {
 #define OP_VEX3    BIT(14) /* also with VEX: and VEX.vvvv as second operand */
 #define OP_MOVCR   BIT(15) /* ModRM.mod ignored, rm is a register */
 #define OP_GPRVEX  BIT(16) /* VEX only, on general registers (BMI): no "v" */
-#define OP_BARE    BIT(17) /* operands are not decoded for display */
 #define OP_L0      BIT(18) /* VEX.L must be 0 */
 #define OP_L1      BIT(19) /* VEX.L must be 1 */
 #define OP_W0      BIT(20) /* VEX.W must be 0 */
 #define OP_INTEGER BIT(21) /* VEX.L of 1 needs AVX2 (VAES, VPCLMULQDQ) */
 #define OP_VSIB    BIT(22) /* the index of the memory operand is a vector register */
 #define OP_XSAVE   BIT(23) /* #UD by !CR4.OSXSAVE; #NM by CR0.TS */
-#define OP_SCALAR  BIT(24) /* EVEX.LL means nothing */
 #define OP_OPMASK  BIT(25) /* VEX on opmask registers */
-#define OP_NOMASK  BIT(26) /* EVEX.aaa must be 0 */
+#define OP_EVEX    BIT(26) /* EVEX only */
+#define OP_W1      BIT(27) /* VEX.W must be 1 */
 #define OP_VECTOR  (OP_FPU | OP_SSE | OP_AVX | OP_GPRVEX | OP_XSAVE)
+
+/*
+ * With EVEX too: above OP_*, SDM vol. 2A, 2.7.  Which feature it needs beside AVX512VL; what W must
+ * be; the units of its memory operand that opmask bits stand for (default: 4 bytes, with W 8).
+ * OP_L0 and OP_L1 then mean 16 bytes, or more than 16.
+ */
+#define EVEX_FEATURE(flags) ((unsigned)((flags) >> 32) & 15) /* 0: no EVEX form */
+enum evex_feature {
+    EVEX_NONE,
+    EVEX_F,
+    EVEX_BW,
+    EVEX_DQ,
+    EVEX_CD,
+    EVEX_VBMI,
+    EVEX_VBMI2,
+    EVEX_VNNI,
+    EVEX_BITALG,
+    EVEX_POPCNTDQ,
+    EVEX_IFMA,
+    EVEX_BF16
+};
+#define EVEX(feature) ((u64)EVEX_##feature << 32)
+#define EVEX_W0       BIT64(36)
+#define EVEX_W1       BIT64(37)
+#define EVEX_WPP      BIT64(38) /* 1 with 66 or F2 */
+#define EVEX_BYTES    BIT64(39)
+#define EVEX_WORDS    BIT64(40) /* with EVEX_BYTES: by W */
+#define EVEX_BCST     BIT64(42) /* memory: b repeats one unit */
+#define EVEX_ROUND    BIT64(43) /* registers: with b LL is the rounding mode */
+#define EVEX_SAE      BIT64(44) /* ... b suppresses exceptions */
+#define EVEX_NOMASK   BIT64(45)
+#define EVEX_WHOLE    BIT64(46) /* memory is accessed whatever the opmask */
+#define EVEX_REPEAT   BIT64(47) /* the operand fills the register by repetition */
+#define EVEX_PACKED   BIT64(48) /* compress, expand: only units with an opmask bit are in memory */
+#define EVEX_ZMM      BIT64(49) /* LL must be 2 */
+#define EVEX_SCALAR   BIT64(50) /* LL means nothing, but must not be 3 */
 
 /* A decoded instruction.  Lives in the decode cache: handlers must not change it. */
 struct insn {
@@ -157,15 +194,12 @@ struct insn {
     u8 base, index;  /* of a memory operand: places in x86_state.reg[] */
     u8 scale;        /* shift of index: 0..3 */
     u8 seg;          /* of a memory operand, overrides applied: enum seg */
-    u8 rex;          /* the REX byte (or one made of VEX), 0: none */
+    u8 rex;          /* the REX byte (or one made of VEX; bit 4: EVEX.R'), 0: none */
     u8 rep;          /* last of F2, F3; 0: none */
     u8 vex;          /* 0, 1 (VEX), 2 (EVEX) */
     u8 vvvv;         /* VEX.vvvv, not inverted */
     u8 vlen;         /* VEX.L: 0 (16 bytes), 1 (32), 2 (64) */
-    u8 opmask;       /* EVEX.aaa: 0 none */
-    u8 high_reg;     /* EVEX.R': 16 or 0, part of reg */
-    bool zeroing;    /* EVEX.z */
-    bool broadcast;  /* EVEX.b */
+    u8 evex;         /* the last byte of EVEX: z, LL, b, V', aaa */
     u8 operand;      /* native.c: bytes of the memory operand, 0: none */
     bool stores;     /* ... and it is written */
     u8 gpr;          /* native.c: the explicit general register, or GPR_NONE */
@@ -175,6 +209,10 @@ struct insn {
     bool checked;  /* emulator.c, check(), has something to say to it */
     bool flat;     /* its memory operand's offset is its linear address, of 64 bits */
 };
+
+#define INSN_Z      BIT(7) /* of insn.evex: zeroing */
+#define INSN_B      BIT(4) /* broadcast, rounding, suppressed exceptions */
+#define INSN_OPMASK 7u
 
 static inline bool insn_is_memory(const struct insn *i) { return i->mod != 3; }
 
@@ -597,13 +635,6 @@ extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256
     emu_map_0f3a[256];
 extern const struct opcode emu_map_opmask[32]; /* with VEX, for 0F 40..4F and 90..9F */
 
-/* AVX-512: moves, by prefix and opcode; the last has no handler. */
-struct avx512_move {
-    u8 map, pp, w, opcode;
-    struct opcode op;
-};
-extern const struct avx512_move emu_avx512[];
-
 /*
  * Decode at most `avail` bytes (15 at most are looked at).  code32: CS.D.  Returns:
  * DECODE_MORE when the instruction goes on past them, DECODE_UD (length then the bytes seen),
@@ -615,6 +646,9 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
 
 /* Bytes of the memory operand among the arguments, and which it is; 0: there is none. */
 unsigned emu_memory_arg(const struct insn *i, unsigned *which);
+
+/* Bytes of one unit of an EVEX instruction's memory operand. */
+unsigned emu_evex_unit(const struct insn *i);
 
 /* Bytes of an operand of this size letter in this instruction (0: the instruction's own). */
 unsigned emu_arg_bytes(const struct insn *i, u16 arg);

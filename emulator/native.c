@@ -8,30 +8,50 @@
 
 /* ---- may it be executed? ---------------------------------------------------------------- */
 
-/* What the guest must have been told of beyond op->feature. */
-static bool lacks_feature(const struct emu *e, const struct insn *i)
+static const u8 evex_features[] = {[EVEX_F] = EMU_HAS_AVX512F,
+                                   [EVEX_BW] = EMU_HAS_AVX512BW,
+                                   [EVEX_DQ] = EMU_HAS_AVX512DQ,
+                                   [EVEX_CD] = EMU_HAS_AVX512CD,
+                                   [EVEX_VBMI] = EMU_HAS_AVX512VBMI,
+                                   [EVEX_VBMI2] = EMU_HAS_AVX512VBMI2,
+                                   [EVEX_VNNI] = EMU_HAS_AVX512VNNI,
+                                   [EVEX_BITALG] = EMU_HAS_AVX512BITALG,
+                                   [EVEX_POPCNTDQ] = EMU_HAS_AVX512POPCNTDQ,
+                                   [EVEX_IFMA] = EMU_HAS_AVX512IFMA,
+                                   [EVEX_BF16] = EMU_HAS_AVX512BF16};
+
+/* The feature of a VEX or EVEX instruction beside op->feature. */
+static enum emu_feature vex_feature(const struct insn *i)
 {
-    enum emu_feature wide = EMU_HAS_AVX;
+    bool wide = i->vlen != 0 && (i->op->flags & OP_INTEGER);
 
     if (i->op->flags & OP_OPMASK) {
         unsigned width = emu_arg_bytes(i, i->op->arg[ARG_LETTER(i->op->arg[0]) == ARG_G]);
-        return !emu_has(e, width == 1   ? EMU_HAS_AVX512DQ
-                           : width == 2 ? EMU_HAS_AVX512F
-                                        : EMU_HAS_AVX512BW);
+        return width == 1 ? EMU_HAS_AVX512DQ : width == 2 ? EMU_HAS_AVX512F : EMU_HAS_AVX512BW;
     }
+    if (i->op->feature == EMU_HAS_AES + 1 && (wide || i->vex == 2))
+        return EMU_HAS_VAES;
+    if (i->op->feature == EMU_HAS_PCLMUL + 1 && (wide || i->vex == 2))
+        return EMU_HAS_VPCLMUL;
     if (i->vex == 2)
-        return i->vlen != 2 && !(i->op->flags & OP_SCALAR) && !emu_has(e, EMU_HAS_AVX512VL);
-    if (i->vlen != 0 && (i->op->flags & OP_INTEGER))
-        wide = i->op->feature == EMU_HAS_AES + 1      ? EMU_HAS_VAES
-               : i->op->feature == EMU_HAS_PCLMUL + 1 ? EMU_HAS_VPCLMUL
-                                                      : EMU_HAS_AVX2;
-    return !emu_has(e, EMU_HAS_AVX) || !emu_has(e, wide);
+        return (enum emu_feature)evex_features[EVEX_FEATURE(i->op->flags)];
+    return wide ? EMU_HAS_AVX2 : EMU_HAS_AVX;
+}
+
+/* What the guest must have been told of beyond op->feature. */
+static bool lacks_feature(const struct emu *e, const struct insn *i)
+{
+    bool any_length = i->vex != 2 || i->vlen == 2 || (i->op->flags & (EVEX_SCALAR | OP_L0));
+
+    return !emu_has(e, EMU_HAS_AVX) || !emu_has(e, vex_feature(i)) ||
+           (i->vex == 2 && !emu_has(e, EMU_HAS_AVX512F)) ||
+           !(any_length || emu_has(e, EMU_HAS_AVX512VL));
 }
 
 enum emu_status emu_check_vector(struct emu *e, const struct insn *i)
 {
     const struct x86_state *s = e->state;
-    u32 flags = i->op->flags;
+    u64 flags = i->op->flags;
 
     if (i->vex != 0) {
         u64 parts = i->vex == 2 || (flags & OP_OPMASK) ? XCR0_AVX512 : XCR0_AVX;
@@ -157,8 +177,7 @@ static void emit_opcode(struct encoder *c, const struct insn *i, unsigned reg, u
         emit(c, 0x62);
         emit(c, (r ^ 1) << 7 | (~rm & 16) << 2 | (b ^ 1) << 5 | (~reg & 16) | i->map);
         emit(c, w << 7 | (~i->vvvv & 15u) << 3 | 4 | code);
-        emit(c, (unsigned)i->zeroing << 7 | (unsigned)i->vlen << 5 | (i->vvvv & 16 ? 0 : 8u) |
-                    i->opmask);
+        emit(c, i->evex);
     } else if (i->map != 0) {
         if (pp != 0)
             emit(c, pp);
@@ -201,7 +220,7 @@ void emu_native_prepare(struct insn *i)
     i->operand = (u8)size;
     i->stores = size != 0 && (at == 0 && i->map != 0 ? !(i->op->sub & NATIVE_LOAD)
                                                      : (i->op->sub & NATIVE_STORE) != 0);
-    i->gpr = gpr == GPR_FIELD_NONE ? GPR_NONE : gpr == GPR_FIELD_REG ? i->reg : i->rm;
+    i->gpr = gpr == GPR_FIELD_NONE ? GPR_NONE : gpr == GPR_FIELD_REG ? i->reg : i->rm & 15;
 }
 
 /* ---- the generic instruction ------------------------------------------------------------ */
@@ -265,8 +284,8 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
 
     n.memory = buf;
     if (size != 0) {
-        if (i->opmask != 0)
-            return emu_opmask_move(e, i, size, store);
+        if (i->vex == 2 && emu_by_units(i))
+            return emu_under_opmask(e, i);
         st = waits(i) ? emu_native_wait(e) : EMU_DONE;
         if (st == EMU_DONE)
             st = emu_vector_map(e, i, size, store ? EMU_WRITE : EMU_READ, &span);

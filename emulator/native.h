@@ -43,7 +43,15 @@ enum emu_status emu_vector_map(struct emu *e, const struct insn *i, unsigned siz
 enum emu_status emu_x87_after(struct emu *e, const struct insn *i, const struct emu_native *ran,
                               bool *store);
 
-/* A move to or from memory under an opmask. */
-enum emu_status emu_opmask_move(struct emu *e, const struct insn *i, unsigned size, bool store);
+/* Does an opmask say which units of the memory operand are accessed? */
+static inline bool emu_by_units(const struct insn *i)
+{
+    if (i->evex & INSN_OPMASK)
+        return i->stores || !(i->op->flags & EVEX_WHOLE);
+    return i->stores && (i->op->flags & EVEX_PACKED);
+}
+
+/* op_native() then. */
+enum emu_status emu_under_opmask(struct emu *e, const struct insn *i);
 
 #endif

@@ -4,7 +4,8 @@
  * what carries it out.  Decoder, executor and disassembler all read these lines and nothing else.
  *
  * A name "a|b|c" has one part for each operand size 16, 32 and 64 (JCXZ: address size).  Marks in
- * names, replaced by the instruction's prefix: % w, q, b or d (opmask width by 66 and W).
+ * names are replaced by what W says: # d or q, $ s or d, & b or w; with EVEX only @ d or q, ~ 32 or
+ * 64; and % by 66 and W: w, q, b or d.
  */
 /* clang-format off */
 #include "emulator/internal.h"
@@ -33,6 +34,8 @@
 #define Jb   ARG(J, b)
 #define Jz   ARG(J, z)
 #define Kk   ARG(K, k)
+#define Kx   ARG(K, none)
+#define KRx  ARG(KR, none)
 #define KHk  ARG(KH, k)
 #define KRk  ARG(KR, k)
 #define Lx   ARG(L, x)
@@ -51,6 +54,7 @@
 #define Mdq  ARG(M, dq)
 #define Mqq  ARG(M, qq)
 #define Mbig ARG(M, big)
+#define Mel  ARG(M, el)
 #define Mea  ARG(M, none)
 #define Nq   ARG(N, q)
 #define Ob   ARG(O, b)
@@ -59,6 +63,7 @@
 #define Qd   ARG(Q, d)
 #define Qq   ARG(Q, q)
 #define Rv   ARG(R, v)
+#define Rd   ARG(R, d)
 #define Rw   ARG(R, w)
 #define Ry   ARG(R, y)
 #define Rr   ARG(R, nat)
@@ -84,6 +89,7 @@
 #define Wd   ARG(W, d)
 #define Wq   ARG(W, q)
 #define Wdq  ARG(W, dq)
+#define Wel  ARG(W, el)
 #define Wqq  ARG(W, qq)
 #define Xb   ARG(X, b)
 #define Xv   ARG(X, v)
@@ -124,6 +130,7 @@
 #define BY_W(a, b)     NEXT(W, 2, 0, a, b)
 #define BY_W64(a, b)   NEXT(W64, 2, 0, a, b)
 #define BY_VEX(...)    NEXT(VEX, 3, 0, __VA_ARGS__)
+#define BY_EVEX(...)   NEXT(EVEX, 2, 0, __VA_ARGS__)
 
 /* Vector instructions: carried out by the CPU (native.c) but for a few. */
 #define V2             (OP_SSE | OP_VEX)
@@ -143,21 +150,61 @@
 /* Moves whose memory operand need not, or always must, be aligned. */
 #define MU(n, f, ...)  MS(native, NATIVE_UNALIGNED, n, f, __VA_ARGS__)
 #define MA(n, f, ...)  MS(native, NATIVE_ALIGNED, n, f, __VA_ARGS__)
-/* The two forms nearly every MMX instruction has. */
-#define MMX3(n)        BY_PREFIX(MM(n, Pq, Qq), SX(VI3, n, Vx, Wx), UD, UD)
-#define SSSE3_(n)      BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI3, n, Vx, Wx), UD, UD)
-#define SSSE3_2(n)     BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI2, n, Vx, Wx), UD, UD)
+/* What the EVEX form is like: units of bytes, words, doublewords, quadwords, or by W; the operand
+ * whole; floating point, singles with W 0, packed or scalar. */
+#define EB   (EVEX(BW) | EVEX_BYTES)
+#define EW   (EVEX(BW) | EVEX_WORDS)
+#define ED   (EVEX(F) | EVEX_W0 | EVEX_BCST)
+#define EQ   (EVEX(F) | EVEX_W1 | EVEX_BCST)
+#define EX   (EVEX(F) | EVEX_BCST)
+#define EL   (EVEX(F) | EVEX_NOMASK) /* one element */
+#define E0   EVEX_W0
+#define E1   EVEX_W1
+#define EBC  EVEX_BCST
+#define ER   EVEX_ROUND
+#define ESAE EVEX_SAE
+#define EALL EVEX_WHOLE
+#define ENM  EVEX_NOMASK
+#define EP   (EVEX(F) | EVEX_WPP | EVEX_BCST)
+#define ES   (EVEX(F) | EVEX_WPP | EVEX_SCALAR)
+#define EM   (EVEX(F) | EVEX_WPP) /* moves */
+#define EXS  (EVEX(F) | EVEX_SCALAR)
+/* EVEX only. */
+#define EV(n, f, ...)   M(native, n, OP_AVX | OP_EVEX | (f), __VA_ARGS__)
+#define P66E(n, f, ...) P66(EV(n, f, __VA_ARGS__))
+#define BWE(n, b, w, ...)                                                                          \
+    P66(BY_W(EV(n "b", EVEX(b) | EVEX_BYTES | EALL, __VA_ARGS__),                                  \
+             EV(n "w", EVEX(w) | EVEX_WORDS | EALL, __VA_ARGS__)))
+/* Four or two, eight or four lanes. */
+#define LANES4(n, f, ...)                                                                          \
+    P66(BY_W(EV(n "32x4", EVEX(F) | OP_L1 | (f), __VA_ARGS__),                                     \
+             EV(n "64x2", EVEX(DQ) | OP_L1 | (f), __VA_ARGS__)))
+#define LANES8(n, f, ...)                                                                          \
+    P66(BY_W(EV(n "32x8", EVEX(DQ) | EVEX_ZMM | (f), __VA_ARGS__),                                 \
+             EV(n "64x4", EVEX(F) | EVEX_ZMM | (f), __VA_ARGS__)))
+/* The two forms nearly every MMX instruction has; e: its EVEX form. */
+#define MMX3(n, e)       BY_PREFIX(MM(n, Pq, Qq), SX(VI3 | (e), n, Vx, Wx), UD, UD)
+#define SSSE3_(n, e)     BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI3 | (e), n, Vx, Wx), UD, UD)
+#define SSSE3_2(n, e)    BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI2 | (e), n, Vx, Wx), UD, UD)
+/* With EVEX the result is an opmask. */
+#define MMXK(n, e)                                                                                 \
+    BY_PREFIX(MM(n, Pq, Qq), BY_EVEX(SX(VI3, n, Vx, Wx), EV(n, e, Kx, Hx, Wx)), UD, UD)
 /* Vector shifts: the count is 16 bytes whatever the vector's length. */
-#define SHIFT3(n)      BY_PREFIX(MM(n, Pq, Qq), SX(VI3, n, Vx, Wdq), UD, UD)
+#define SHIFT3(n, e)                                                                               \
+    BY_PREFIX(MM(n, Pq, Qq), SX(VI3 | (e) | EALL, n, Vx, Wdq), UD, UD)
 /* With 66 only. */
 #define P66(...)       BY_PREFIX(UD, __VA_ARGS__, UD, UD)
 #define P41(f, n, ...) P66(SF(SSE41, f, n, __VA_ARGS__))
 #define P42(f, n, ...) P66(SF(SSE42, f, n, __VA_ARGS__))
-#define PAV(f, n, ...) P66(SF(AVX, OP_AVX | (f), n, __VA_ARGS__))
-#define PA2(f, n, ...) P66(SF(AVX2, OP_AVX | (f), n, __VA_ARGS__))
+#define AV(f, n, ...)  SF(AVX, OP_AVX | (f), n, __VA_ARGS__)
+#define A2(f, n, ...)  SF(AVX2, OP_AVX | (f), n, __VA_ARGS__)
+#define PAV(f, n, ...) P66(AV(f, n, __VA_ARGS__))
+#define PA2(f, n, ...) P66(A2(f, n, __VA_ARGS__))
 /* ps, pd, ss, sd */
-#define FLOAT4(n)                                                                                  \
-    BY_PREFIX(S3(n "ps", Vx, Wx), S3(n "pd", Vx, Wx), S3(n "ss", Vdq, Wd), S3(n "sd", Vdq, Wq))
+#define FLOAT4(n, e)                                                                               \
+    BY_PREFIX(SX(V3 | EP | (e), n "ps", Vx, Wx), SX(V3 | EP | (e), n "pd", Vx, Wx),                \
+              SX(V3 | ES | (e), n "ss", Vdq, Wd), SX(V3 | ES | (e), n "sd", Vdq, Wq))
+#define FLOAT2(n, f) BY_PREFIX(SX(V3 | (f), n "s", Vx, Wx), SX(V3 | (f), n "d", Vx, Wx), UD, UD)
 
 #define ALU(sub, n)                                                                                \
     MS(alu_rm_reg, sub, n, (sub) == ALU_CMP ? 0 : OP_LOCK, Eb, Gb),                                \
@@ -444,9 +491,21 @@ static const struct opcode group9[2] = {
                      MF(rdpid, 0, "rdpid", 0, RDPID, Rr), UD)),
 };
 
-/* Vector shifts by an immediate: memory operands do not exist. */
+/* Between memory, or the other half, and half a register. */
+#define HALF(n, ...)  SX(V3 | OP_L0 | EM | ENM, n, __VA_ARGS__)
+#define STORE_HALF(n) SX(V2 | OP_L0 | EM | ENM, n, Mq, Vdq)
+/* Conversions between numbers of 4 and 8 bytes: W0, then W1. */
+#define CVTW(a, af, A, W, b, bf, B, X) BY_W(EV("cvt" a, (af) | EBC, A, W), EV("cvt" b, (bf) | EBC, B, X))
+#define CVTQ(t, q, r)                                                                              \
+    CVTW(t "ps2" q "q", EVEX(DQ) | (r), Vx, Wh, t "pd2" q "q", EVEX(DQ) | (r), Vx, Wx)
+#define CVTU(t, r)                                                                                 \
+    BY_PREFIX(CVTW(t "ps2udq", EVEX(F) | (r), Vx, Wx, t "pd2udq", EVEX(F) | (r), Vh, Wx),          \
+              CVTQ(t, "uq", r), EV("cvt" t "ss2usi", EXS | ENM | (r), Gy, Wd),                     \
+              EV("cvt" t "sd2usi", EXS | ENM | (r), Gy, Wq))
+/* Vector shifts by an immediate: memory operands exist with EVEX only. */
 #define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), SX(VI3, n, Ux, Iub), UD, UD)
 #define VSHIFT1(n) P66(SX(VI3, n, Ux, Iub))
+#define ESHIFT(n, e) EV(n, e, Hx, Wx, Iub)
 
 #define STORE_SELECTOR(s, n) \
     BY_MOD(MS(store_selector, s, n, OP_PROT, Mw), MS(store_selector, s, n, OP_PROT, Rv))
@@ -469,25 +528,21 @@ const struct opcode emu_map_0f[256] = {
     [0x0d] = BY_REG(PREFETCH("prefetch"), PREFETCH("prefetchw"), PREFETCH("prefetchwt1"),
                     PREFETCH("prefetch"), PREFETCH("prefetch"), PREFETCH("prefetch"),
                     PREFETCH("prefetch"), PREFETCH("prefetch")),
-    [0x10] = BY_PREFIX(MU("movups", V2, Vx, Wx), MU("movupd", V2, Vx, Wx),
-                       BY_MOD(S2("movss", Vdq, Wd), S3("movss", Vdq, Wd)),
-                       BY_MOD(S2("movsd", Vdq, Wq), S3("movsd", Vdq, Wq))),
-    [0x11] = BY_PREFIX(MU("movups", V2, Wx, Vx), MU("movupd", V2, Wx, Vx),
-                       BY_MOD(S2("movss", Wd, Vdq), S3("movss", Wd, Vdq)),
-                       BY_MOD(S2("movsd", Wq, Vdq), S3("movsd", Wq, Vdq))),
-    [0x12] = BY_PREFIX(BY_MOD(SX(V3 | OP_L0, "movlps", Vdq, Mq),
-                              SX(V3 | OP_L0, "movhlps", Vdq, Udq)),
-                       SX(V3 | OP_L0, "movlpd", Vdq, Mq), SF(SSE3, V2, "movsldup", Vx, Wx),
-                       SF(SSE3, V2, "movddup", Vx, ARG(W, dup))),
-    [0x13] = BY_PREFIX(SX(V2 | OP_L0, "movlps", Mq, Vdq), SX(V2 | OP_L0, "movlpd", Mq, Vdq), UD,
-                       UD),
-    [0x14] = BY_PREFIX(S3("unpcklps", Vx, Wx), S3("unpcklpd", Vx, Wx), UD, UD),
-    [0x15] = BY_PREFIX(S3("unpckhps", Vx, Wx), S3("unpckhpd", Vx, Wx), UD, UD),
-    [0x16] = BY_PREFIX(BY_MOD(SX(V3 | OP_L0, "movhps", Vdq, Mq),
-                              SX(V3 | OP_L0, "movlhps", Vdq, Udq)),
-                       SX(V3 | OP_L0, "movhpd", Vdq, Mq), SF(SSE3, V2, "movshdup", Vx, Wx), UD),
-    [0x17] = BY_PREFIX(SX(V2 | OP_L0, "movhps", Mq, Vdq), SX(V2 | OP_L0, "movhpd", Mq, Vdq), UD,
-                       UD),
+    [0x10] = BY_PREFIX(MU("movups", V2 | EM, Vx, Wx), MU("movupd", V2 | EM, Vx, Wx),
+                       BY_MOD(SX(V2 | ES, "movss", Vdq, Wd), SX(V3 | ES, "movss", Vdq, Wd)),
+                       BY_MOD(SX(V2 | ES, "movsd", Vdq, Wq), SX(V3 | ES, "movsd", Vdq, Wq))),
+    [0x11] = BY_PREFIX(MU("movups", V2 | EM, Wx, Vx), MU("movupd", V2 | EM, Wx, Vx),
+                       BY_MOD(SX(V2 | ES, "movss", Wd, Vdq), SX(V3 | ES, "movss", Wd, Vdq)),
+                       BY_MOD(SX(V2 | ES, "movsd", Wq, Vdq), SX(V3 | ES, "movsd", Wq, Vdq))),
+    [0x12] = BY_PREFIX(BY_MOD(HALF("movlps", Vdq, Mq), HALF("movhlps", Vdq, Udq)),
+                       HALF("movlpd", Vdq, Mq), SF(SSE3, V2 | EM | EALL, "movsldup", Vx, Wx),
+                       SF(SSE3, V2 | EM | EALL, "movddup", Vx, ARG(W, dup))),
+    [0x13] = BY_PREFIX(STORE_HALF("movlps"), STORE_HALF("movlpd"), UD, UD),
+    [0x14] = FLOAT2("unpcklp", EP | EALL),
+    [0x15] = FLOAT2("unpckhp", EP | EALL),
+    [0x16] = BY_PREFIX(BY_MOD(HALF("movhps", Vdq, Mq), HALF("movlhps", Vdq, Udq)),
+                       HALF("movhpd", Vdq, Mq), SF(SSE3, V2 | EM | EALL, "movshdup", Vx, Wx), UD),
+    [0x17] = BY_PREFIX(STORE_HALF("movhps"), STORE_HALF("movhpd"), UD, UD),
     [0x18] = BY_MOD(BY_REG(PREFETCH("prefetchnta"), PREFETCH("prefetcht0"), PREFETCH("prefetcht1"),
                            PREFETCH("prefetcht2"), NOP_EV, NOP_EV, NOP_EV, NOP_EV), NOP_EV),
     [0x19] = NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV,
@@ -495,17 +550,23 @@ const struct opcode emu_map_0f[256] = {
     [0x21] = M(mov_from_dr, "mov", OP_CPL0 | OP_MOVCR, Rr, Dr),
     [0x22] = M(mov_to_cr, "mov", OP_CPL0 | OP_MOVCR, Cr, Rr),
     [0x23] = M(mov_to_dr, "mov", OP_CPL0 | OP_MOVCR, Dr, Rr),
-    [0x28] = BY_PREFIX(MA("movaps", V2, Vx, Wx), MA("movapd", V2, Vx, Wx), UD, UD),
-    [0x29] = BY_PREFIX(MA("movaps", V2, Wx, Vx), MA("movapd", V2, Wx, Vx), UD, UD),
-    [0x2a] = BY_PREFIX(SL("cvtpi2ps", Vdq, Qq), SL("cvtpi2pd", Vdq, Qq), S3("cvtsi2ss", Vdq, Ey),
-                       S3("cvtsi2sd", Vdq, Ey)),
-    [0x2b] = BY_PREFIX(MA("movntps", V2, Mx, Vx), MA("movntpd", V2, Mx, Vx), UD, UD),
-    [0x2c] = BY_PREFIX(SL("cvttps2pi", Pq, Wq), SL("cvttpd2pi", Pq, Wdq), S2("cvttss2si", Gy, Wd),
-                       S2("cvttsd2si", Gy, Wq)),
-    [0x2d] = BY_PREFIX(SL("cvtps2pi", Pq, Wq), SL("cvtpd2pi", Pq, Wdq), S2("cvtss2si", Gy, Wd),
-                       S2("cvtsd2si", Gy, Wq)),
-    [0x2e] = BY_PREFIX(S2("ucomiss", Vdq, Wd), S2("ucomisd", Vdq, Wq), UD, UD),
-    [0x2f] = BY_PREFIX(S2("comiss", Vdq, Wd), S2("comisd", Vdq, Wq), UD, UD),
+    [0x28] = BY_PREFIX(MA("movaps", V2 | EM, Vx, Wx), MA("movapd", V2 | EM, Vx, Wx), UD, UD),
+    [0x29] = BY_PREFIX(MA("movaps", V2 | EM, Wx, Vx), MA("movapd", V2 | EM, Wx, Vx), UD, UD),
+    [0x2a] = BY_PREFIX(SL("cvtpi2ps", Vdq, Qq), SL("cvtpi2pd", Vdq, Qq),
+                       SX(V3 | EXS | ENM | ER, "cvtsi2ss", Vdq, Ey),
+                       SX(V3 | EXS | ENM | ER, "cvtsi2sd", Vdq, Ey)),
+    [0x2b] = BY_PREFIX(MA("movntps", V2 | EM | ENM, Mx, Vx), MA("movntpd", V2 | EM | ENM, Mx, Vx), UD,
+                       UD),
+    [0x2c] = BY_PREFIX(SL("cvttps2pi", Pq, Wq), SL("cvttpd2pi", Pq, Wdq),
+                       SX(V2 | EXS | ENM | ESAE, "cvttss2si", Gy, Wd),
+                       SX(V2 | EXS | ENM | ESAE, "cvttsd2si", Gy, Wq)),
+    [0x2d] = BY_PREFIX(SL("cvtps2pi", Pq, Wq), SL("cvtpd2pi", Pq, Wdq),
+                       SX(V2 | EXS | ENM | ER, "cvtss2si", Gy, Wd),
+                       SX(V2 | EXS | ENM | ER, "cvtsd2si", Gy, Wq)),
+    [0x2e] = BY_PREFIX(SX(V2 | ES | ENM | ESAE, "ucomiss", Vdq, Wd),
+                       SX(V2 | ES | ENM | ESAE, "ucomisd", Vdq, Wq), UD, UD),
+    [0x2f] = BY_PREFIX(SX(V2 | ES | ENM | ESAE, "comiss", Vdq, Wd),
+                       SX(V2 | ES | ENM | ESAE, "comisd", Vdq, Wq), UD, UD),
     [0x30] = I(wrmsr, "wrmsr", OP_CPL0, 0),
     [0x31] = I(rdtsc, "rdtsc", 0, 0),
     [0x32] = I(rdmsr, "rdmsr", OP_CPL0, 0),
@@ -515,61 +576,68 @@ const struct opcode emu_map_0f[256] = {
     [0x37] = BY_PREFIX(I(ud, "getsec", 0, 0), UD, UD, UD),
     [0x40] = CC16(CMOV, "cmov"),
     [0x50] = BY_PREFIX(S2("movmskps", Gd, Ux), S2("movmskpd", Gd, Ux), UD, UD),
-    [0x51] = BY_PREFIX(S2("sqrtps", Vx, Wx), S2("sqrtpd", Vx, Wx), S3("sqrtss", Vdq, Wd),
-                       S3("sqrtsd", Vdq, Wq)),
+    [0x51] = BY_PREFIX(SX(V2 | EP | ER, "sqrtps", Vx, Wx), SX(V2 | EP | ER, "sqrtpd", Vx, Wx),
+                       SX(V3 | ES | ER, "sqrtss", Vdq, Wd), SX(V3 | ES | ER, "sqrtsd", Vdq, Wq)),
     [0x52] = BY_PREFIX(S2("rsqrtps", Vx, Wx), UD, S3("rsqrtss", Vdq, Wd), UD),
     [0x53] = BY_PREFIX(S2("rcpps", Vx, Wx), UD, S3("rcpss", Vdq, Wd), UD),
-    [0x54] = BY_PREFIX(S3("andps", Vx, Wx), S3("andpd", Vx, Wx), UD, UD),
-    [0x55] = BY_PREFIX(S3("andnps", Vx, Wx), S3("andnpd", Vx, Wx), UD, UD),
-    [0x56] = BY_PREFIX(S3("orps", Vx, Wx), S3("orpd", Vx, Wx), UD, UD),
-    [0x57] = BY_PREFIX(S3("xorps", Vx, Wx), S3("xorpd", Vx, Wx), UD, UD),
-    [0x58] = FLOAT4("add"),
-    [0x59] = FLOAT4("mul"),
-    [0x5a] = BY_PREFIX(S2("cvtps2pd", Vx, Wh), S2("cvtpd2ps", Vdq, Wx), S3("cvtss2sd", Vdq, Wd),
-                       S3("cvtsd2ss", Vdq, Wq)),
-    [0x5b] = BY_PREFIX(S2("cvtdq2ps", Vx, Wx), S2("cvtps2dq", Vx, Wx), S2("cvttps2dq", Vx, Wx), UD),
-    [0x5c] = FLOAT4("sub"),
-    [0x5d] = FLOAT4("min"),
-    [0x5e] = FLOAT4("div"),
-    [0x5f] = FLOAT4("max"),
-    [0x60] = BY_PREFIX(MM("punpcklbw", Pq, Qd), S3("punpcklbw", Vx, Wx), UD, UD),
-    [0x61] = BY_PREFIX(MM("punpcklwd", Pq, Qd), S3("punpcklwd", Vx, Wx), UD, UD),
-    [0x62] = BY_PREFIX(MM("punpckldq", Pq, Qd), S3("punpckldq", Vx, Wx), UD, UD),
-    [0x63] = MMX3("packsswb"),
-    [0x64] = MMX3("pcmpgtb"),
-    [0x65] = MMX3("pcmpgtw"),
-    [0x66] = MMX3("pcmpgtd"),
-    [0x67] = MMX3("packuswb"),
-    [0x68] = MMX3("punpckhbw"),
-    [0x69] = MMX3("punpckhwd"),
-    [0x6a] = MMX3("punpckhdq"),
-    [0x6b] = MMX3("packssdw"),
-    [0x6c] = P66(SX(VI3, "punpcklqdq", Vx, Wx)),
-    [0x6d] = P66(SX(VI3, "punpckhqdq", Vx, Wx)),
-    [0x6e] = BY_W64(BY_PREFIX(MM("movd", Pq, Ey), SX(V2 | OP_L0, "movd", Vdq, Ey), UD, UD),
-                    BY_PREFIX(MM("movq", Pq, Ey), SX(V2 | OP_L0, "movq", Vdq, Ey), UD, UD)),
-    [0x6f] = BY_PREFIX(MM("movq", Pq, Qq), MA("movdqa", V2, Vx, Wx), MU("movdqu", V2, Vx, Wx), UD),
-    [0x70] = BY_PREFIX(MM("pshufw", Pq, Qq, Iub), SI2("pshufd", Vx, Wx, Iub),
-                       SI2("pshufhw", Vx, Wx, Iub), SI2("pshuflw", Vx, Wx, Iub)),
-    [0x71] = BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlw"), UD, VSHIFT("psraw"), UD, VSHIFT("psllw"),
-                               UD)),
-    [0x72] = BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrld"), UD, VSHIFT("psrad"), UD, VSHIFT("pslld"),
-                               UD)),
-    [0x73] = BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlq"), VSHIFT1("psrldq"), UD, UD, VSHIFT("psllq"),
-                               VSHIFT1("pslldq"))),
-    [0x74] = MMX3("pcmpeqb"),
-    [0x75] = MMX3("pcmpeqw"),
-    [0x76] = MMX3("pcmpeqd"),
+    [0x54] = FLOAT2("andp", EVEX(DQ) | EVEX_WPP | EBC), FLOAT2("andnp", EVEX(DQ) | EVEX_WPP | EBC),
+    [0x56] = FLOAT2("orp", EVEX(DQ) | EVEX_WPP | EBC), FLOAT2("xorp", EVEX(DQ) | EVEX_WPP | EBC),
+    [0x58] = FLOAT4("add", ER), FLOAT4("mul", ER),
+    [0x5a] = BY_PREFIX(SX(V2 | EP | ESAE, "cvtps2pd", Vx, Wh), SX(V2 | EP | ER, "cvtpd2ps", Vh, Wx),
+                       SX(V3 | ES | ESAE, "cvtss2sd", Vdq, Wd), SX(V3 | ES | ER, "cvtsd2ss", Vdq, Wq)),
+    [0x5b] = BY_PREFIX(BY_EVEX(S2("cvtdq2ps", Vx, Wx),
+                               CVTW("dq2ps", EVEX(F) | ER, Vx, Wx, "qq2ps", EVEX(DQ) | ER, Vh, Wx)),
+                       SX(V2 | ED | ER, "cvtps2dq", Vx, Wx), SX(V2 | ED | ESAE, "cvttps2dq", Vx, Wx), UD),
+    [0x5c] = FLOAT4("sub", ER), FLOAT4("min", ESAE), FLOAT4("div", ER), FLOAT4("max", ESAE),
+    [0x60] = BY_PREFIX(MM("punpcklbw", Pq, Qd), SX(VI3 | EB | EALL, "punpcklbw", Vx, Wx), UD, UD),
+    [0x61] = BY_PREFIX(MM("punpcklwd", Pq, Qd), SX(VI3 | EW | EALL, "punpcklwd", Vx, Wx), UD, UD),
+    [0x62] = BY_PREFIX(MM("punpckldq", Pq, Qd), SX(VI3 | ED | EALL, "punpckldq", Vx, Wx), UD, UD),
+    [0x63] = MMX3("packsswb", EW | EALL), MMXK("pcmpgtb", EB), MMXK("pcmpgtw", EW), MMXK("pcmpgtd", ED),
+    [0x67] = MMX3("packuswb", EW | EALL), MMX3("punpckhbw", EB | EALL), MMX3("punpckhwd", EW | EALL),
+    [0x6a] = MMX3("punpckhdq", ED | EALL), MMX3("packssdw", EVEX(BW) | E0 | EBC | EALL),
+    [0x6c] = P66(SX(VI3 | EQ | EALL, "punpcklqdq", Vx, Wx)),
+    [0x6d] = P66(SX(VI3 | EQ | EALL, "punpckhqdq", Vx, Wx)),
+    [0x6e] = BY_W64(BY_PREFIX(MM("movd", Pq, Ey), SX(V2 | OP_L0 | EL, "movd", Vdq, Ey), UD, UD),
+                    BY_PREFIX(MM("movq", Pq, Ey), SX(V2 | OP_L0 | EL, "movq", Vdq, Ey), UD, UD)),
+    [0x6f] = BY_PREFIX(MM("movq", Pq, Qq), MA("movdqa~", V2 | EVEX(F), Vx, Wx),
+                       MU("movdqu~", V2 | EVEX(F), Vx, Wx),
+                       BY_W(EV("movdqu8", EB, Vx, Wx), EV("movdqu16", EW, Vx, Wx))),
+    [0x70] = BY_PREFIX(MM("pshufw", Pq, Qq, Iub), SX(VI2 | ED | EALL, "pshufd", Vx, Wx, Iub),
+                       SX(VI2 | EW | EALL, "pshufhw", Vx, Wx, Iub),
+                       SX(VI2 | EW | EALL, "pshuflw", Vx, Wx, Iub)),
+    [0x71] = BY_EVEX(BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlw"), UD, VSHIFT("psraw"), UD,
+                                       VSHIFT("psllw"), UD)),
+                     P66(BY_REG(UD, UD, ESHIFT("psrlw", EW), UD, ESHIFT("psraw", EW), UD,
+                                ESHIFT("psllw", EW), UD))),
+    [0x72] = BY_EVEX(BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrld"), UD, VSHIFT("psrad"), UD,
+                                       VSHIFT("pslld"), UD)),
+                     P66(BY_REG(ESHIFT("pror#", EX), ESHIFT("prol#", EX), ESHIFT("psrld", ED), UD,
+                                ESHIFT("psra#", EX), UD, ESHIFT("pslld", ED), UD))),
+    [0x73] = BY_EVEX(BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlq"), VSHIFT1("psrldq"), UD, UD,
+                                       VSHIFT("psllq"), VSHIFT1("pslldq"))),
+                     P66(BY_REG(UD, UD, ESHIFT("psrlq", EQ), ESHIFT("psrldq", EB | ENM), UD, UD,
+                                ESHIFT("psllq", EQ), ESHIFT("pslldq", EB | ENM)))),
+    [0x74] = MMXK("pcmpeqb", EB), MMXK("pcmpeqw", EW), MMXK("pcmpeqd", ED),
     [0x77] = BY_PREFIX(BY_VEX(I(native, "emms", OP_FPU, 0), I(vzero, "zeroupper", OP_AVX, 0),
                               I(vzero, "zeroall", OP_AVX, 0)), UD, UD, UD),
-    [0x78] = BY_PREFIX(M(ud, "vmread", 0, ARG(E, nat), ARG(G, nat)), UD, UD, UD),
-    [0x79] = BY_PREFIX(M(ud, "vmwrite", 0, ARG(G, nat), ARG(E, nat)), UD, UD, UD),
+    [0x78] = BY_EVEX(BY_PREFIX(M(ud, "vmread", 0, ARG(E, nat), ARG(G, nat)), UD, UD, UD),
+                     CVTU("t", ESAE)),
+    [0x79] = BY_EVEX(BY_PREFIX(M(ud, "vmwrite", 0, ARG(G, nat), ARG(E, nat)), UD, UD, UD),
+                     CVTU("", ER)),
+    [0x7a] = BY_PREFIX(UD, CVTQ("t", "q", ESAE),
+                       CVTW("udq2pd", EVEX(F), Vx, Wh, "uqq2pd", EVEX(DQ) | ER, Vx, Wx),
+                       CVTW("udq2ps", EVEX(F) | ER, Vx, Wx, "uqq2ps", EVEX(DQ) | ER, Vh, Wx)),
+    [0x7b] = BY_PREFIX(UD, CVTQ("", "q", ER), EV("cvtusi2ss", EXS | ENM | ER, Vdq, Hdq, Ey),
+                       EV("cvtusi2sd", EXS | ENM | ER, Vdq, Hdq, Ey)),
     [0x7c] = BY_PREFIX(UD, SF(SSE3, V3, "haddpd", Vx, Wx), UD, SF(SSE3, V3, "haddps", Vx, Wx)),
     [0x7d] = BY_PREFIX(UD, SF(SSE3, V3, "hsubpd", Vx, Wx), UD, SF(SSE3, V3, "hsubps", Vx, Wx)),
     [0x7e] = BY_PREFIX(BY_W64(MM("movd", Ey, Pq), MM("movq", Ey, Pq)),
-                       BY_W64(SX(V2 | OP_L0, "movd", Ey, Vdq), SX(V2 | OP_L0, "movq", Ey, Vdq)),
-                       SX(V2 | OP_L0, "movq", Vdq, Wq), UD),
-    [0x7f] = BY_PREFIX(MM("movq", Qq, Pq), MA("movdqa", V2, Wx, Vx), MU("movdqu", V2, Wx, Vx), UD),
+                       BY_W64(SX(V2 | OP_L0 | EL, "movd", Ey, Vdq),
+                              SX(V2 | OP_L0 | EL, "movq", Ey, Vdq)),
+                       SX(V2 | OP_L0 | EL | E1, "movq", Vdq, Wq), UD),
+    [0x7f] = BY_PREFIX(MM("movq", Qq, Pq), MA("movdqa~", V2 | EVEX(F), Wx, Vx),
+                       MU("movdqu~", V2 | EVEX(F), Wx, Vx),
+                       BY_W(EV("movdqu8", EB, Wx, Vx), EV("movdqu16", EW, Wx, Vx))),
     [0x80] = CC16(JCCZ, "j"),
     [0x90] = CC16(SET, "set"),
     [0xa0] = PUSH_FSGS(SEG_FS),
@@ -613,179 +681,208 @@ const struct opcode emu_map_0f[256] = {
     [0xbf] = M(movsx, "movsx", 0, Gv, Ew),
     [0xc0] = M(xadd, "xadd", OP_LOCK, Eb, Gb),
     [0xc1] = M(xadd, "xadd", OP_LOCK, Ev, Gv),
-    [0xc2] = BY_PREFIX(S3("cmpps", Vx, Wx, Iub), S3("cmppd", Vx, Wx, Iub),
-                       S3("cmpss", Vdq, Wd, Iub), S3("cmpsd", Vdq, Wq, Iub)),
+    [0xc2] = BY_EVEX(BY_PREFIX(S3("cmpps", Vx, Wx, Iub), S3("cmppd", Vx, Wx, Iub),
+                               S3("cmpss", Vdq, Wd, Iub), S3("cmpsd", Vdq, Wq, Iub)),
+                     BY_PREFIX(EV("cmpps", EP | ESAE, Kx, Hx, Wx, Iub),
+                               EV("cmppd", EP | ESAE, Kx, Hx, Wx, Iub),
+                               EV("cmpss", ES | ESAE, Kx, Hdq, Wd, Iub),
+                               EV("cmpsd", ES | ESAE, Kx, Hdq, Wq, Iub))),
     [0xc3] = BY_PREFIX(M(mov_store, "movnti", 0, My, Gy), UD, UD, UD),
-    [0xc4] = BY_PREFIX(BY_MOD(MM("pinsrw", Pq, Mw, Iub), MM("pinsrw", Pq, ARG(R, d), Iub)),
-                       BY_MOD(SX(V3 | OP_L0, "pinsrw", Vdq, Mw, Iub),
-                              SX(V3 | OP_L0, "pinsrw", Vdq, ARG(R, d), Iub)), UD,
-                       UD),
-    [0xc5] = BY_PREFIX(MM("pextrw", Gd, Nq, Iub), SX(V2 | OP_L0, "pextrw", Gd, Udq, Iub), UD, UD),
-    [0xc6] = BY_PREFIX(S3("shufps", Vx, Wx, Iub), S3("shufpd", Vx, Wx, Iub), UD, UD),
+    [0xc4] = BY_PREFIX(BY_MOD(MM("pinsrw", Pq, Mw, Iub), MM("pinsrw", Pq, Rd, Iub)),
+                       BY_MOD(SX(V3 | OP_L0 | EW | ENM, "pinsrw", Vdq, Mw, Iub),
+                              SX(V3 | OP_L0 | EW | ENM, "pinsrw", Vdq, Rd, Iub)), UD, UD),
+    [0xc5] = BY_PREFIX(MM("pextrw", Gd, Nq, Iub),
+                       SX(V2 | OP_L0 | EW | ENM, "pextrw", Gd, Udq, Iub), UD, UD),
+    [0xc6] = BY_PREFIX(SX(V3 | EP | EALL, "shufps", Vx, Wx, Iub),
+                       SX(V3 | EP | EALL, "shufpd", Vx, Wx, Iub), UD, UD),
     [0xc7] = TABLE(MOD, group9),
     [0xc8] = EIGHT(I(bswap, "bswap", 0, Zv)),
     [0xd0] = BY_PREFIX(UD, SF(SSE3, V3, "addsubpd", Vx, Wx), UD,
                        SF(SSE3, V3, "addsubps", Vx, Wx)),
-    [0xd1] = SHIFT3("psrlw"),
-    [0xd2] = SHIFT3("psrld"),
-    [0xd3] = SHIFT3("psrlq"),
-    [0xd4] = MMX3("paddq"),
-    [0xd5] = MMX3("pmullw"),
-    [0xd6] = BY_PREFIX(UD, SX(V2 | OP_L0, "movq", Wq, Vdq), SL("movq2dq", Vdq, Nq), SL("movdq2q", Pq, Uq)),
+    [0xd1] = SHIFT3("psrlw", EVEX(BW)), SHIFT3("psrld", EVEX(F) | E0), SHIFT3("psrlq", EVEX(F) | E1),
+    [0xd4] = MMX3("paddq", EQ), MMX3("pmullw", EW),
+    [0xd6] = BY_PREFIX(UD, SX(V2 | OP_L0 | EL | E1, "movq", Wq, Vdq), SL("movq2dq", Vdq, Nq),
+                       SL("movdq2q", Pq, Uq)),
     [0xd7] = BY_PREFIX(MM("pmovmskb", Gd, Nq), SI2("pmovmskb", Gd, Ux), UD, UD),
-    [0xd8] = MMX3("psubusb"),
-    [0xd9] = MMX3("psubusw"),
-    [0xda] = MMX3("pminub"),
-    [0xdb] = MMX3("pand"),
-    [0xdc] = MMX3("paddusb"),
-    [0xdd] = MMX3("paddusw"),
-    [0xde] = MMX3("pmaxub"),
-    [0xdf] = MMX3("pandn"),
-    [0xe0] = MMX3("pavgb"),
-    [0xe1] = SHIFT3("psraw"),
-    [0xe2] = SHIFT3("psrad"),
-    [0xe3] = MMX3("pavgw"),
-    [0xe4] = MMX3("pmulhuw"),
-    [0xe5] = MMX3("pmulhw"),
-    [0xe6] = BY_PREFIX(UD, S2("cvttpd2dq", Vdq, Wx), S2("cvtdq2pd", Vx, Wh),
-                       S2("cvtpd2dq", Vdq, Wx)),
-    [0xe7] = BY_PREFIX(MM("movntq", Mq, Pq), MA("movntdq", V2, Mx, Vx), UD, UD),
-    [0xe8] = MMX3("psubsb"),
-    [0xe9] = MMX3("psubsw"),
-    [0xea] = MMX3("pminsw"),
-    [0xeb] = MMX3("por"),
-    [0xec] = MMX3("paddsb"),
-    [0xed] = MMX3("paddsw"),
-    [0xee] = MMX3("pmaxsw"),
-    [0xef] = MMX3("pxor"),
+    [0xd8] = MMX3("psubusb", EB), MMX3("psubusw", EW), MMX3("pminub", EB), MMX3("pand@", EX),
+    [0xdc] = MMX3("paddusb", EB), MMX3("paddusw", EW), MMX3("pmaxub", EB), MMX3("pandn@", EX),
+    [0xe0] = MMX3("pavgb", EB), SHIFT3("psraw", EVEX(BW)),
+    [0xe2] = BY_PREFIX(MM("psrad", Pq, Qq), SX(VI3 | EVEX(F) | EALL, "psra#", Vx, Wdq), UD, UD),
+    [0xe3] = MMX3("pavgw", EW), MMX3("pmulhuw", EW), MMX3("pmulhw", EW),
+    [0xe6] = BY_PREFIX(UD, SX(V2 | EQ | ESAE, "cvttpd2dq", Vh, Wx),
+                       BY_EVEX(S2("cvtdq2pd", Vx, Wh),
+                               CVTW("dq2pd", EVEX(F), Vx, Wh, "qq2pd", EVEX(DQ) | ER, Vx, Wx)),
+                       SX(V2 | EQ | ER, "cvtpd2dq", Vh, Wx)),
+    [0xe7] = BY_PREFIX(MM("movntq", Mq, Pq), MA("movntdq", V2 | EVEX(F) | E0 | ENM, Mx, Vx), UD, UD),
+    [0xe8] = MMX3("psubsb", EB), MMX3("psubsw", EW), MMX3("pminsw", EW), MMX3("por@", EX),
+    [0xec] = MMX3("paddsb", EB), MMX3("paddsw", EW), MMX3("pmaxsw", EW), MMX3("pxor@", EX),
     [0xf0] = BY_PREFIX(UD, UD, UD, MF(native, NATIVE_UNALIGNED, "lddqu", V2, SSE3, Vx, Mx)),
-    [0xf1] = SHIFT3("psllw"),
-    [0xf2] = SHIFT3("pslld"),
-    [0xf3] = SHIFT3("psllq"),
-    [0xf4] = MMX3("pmuludq"),
-    [0xf5] = MMX3("pmaddwd"),
-    [0xf6] = MMX3("psadbw"),
+    [0xf1] = SHIFT3("psllw", EVEX(BW)), SHIFT3("pslld", EVEX(F) | E0), SHIFT3("psllq", EVEX(F) | E1),
+    [0xf4] = MMX3("pmuludq", EQ),
+    [0xf5] = MMX3("pmaddwd", EW | EALL), MMX3("psadbw", EB | ENM),
     [0xf7] = BY_PREFIX(M(maskmov, "maskmovq", OP_FPU, Pq, Nq),
                        M(maskmov, "maskmovdqu", V2 | OP_L0, Vdq, Udq), UD, UD),
-    [0xf8] = MMX3("psubb"),
-    [0xf9] = MMX3("psubw"),
-    [0xfa] = MMX3("psubd"),
-    [0xfb] = MMX3("psubq"),
-    [0xfc] = MMX3("paddb"),
-    [0xfd] = MMX3("paddw"),
-    [0xfe] = MMX3("paddd"),
+    [0xf8] = MMX3("psubb", EB), MMX3("psubw", EW), MMX3("psubd", ED), MMX3("psubq", EQ),
+    [0xfc] = MMX3("paddb", EB), MMX3("paddw", EW), MMX3("paddd", ED),
     [0xff] = M(ud, "ud0", 0, Gv, Ev),
 };
 
 #define BMI(sub, n, feat, ...) MF(bmi, BMI_##sub, n, OP_GPRVEX | OP_L0, feat, __VA_ARGS__)
-#define FMA_P(n)                                                                                   \
-    P66(BY_W(SF(FMA, OP_AVX, n "s", Vx, Hx, Wx), SF(FMA, OP_AVX, n "d", Vx, Hx, Wx)))
-#define FMA_S(n)                                                                                   \
-    P66(BY_W(SF(FMA, OP_AVX, n "s", Vdq, Hdq, Wd), SF(FMA, OP_AVX, n "d", Vdq, Hdq, Wq)))
+#define FMA2(n)                                                                                    \
+    P66(SF(FMA, OP_AVX | EX | ER, n "p$", Vx, Hx, Wx)),                                            \
+        P66(SF(FMA, OP_AVX | EXS | ER, n "s$", Vdq, Hdq, Wel))
+#define FMA10(order)                                                                               \
+    P66(SF(FMA, OP_AVX | EX | ER, "fmaddsub" order "p$", Vx, Hx, Wx)),                             \
+        P66(SF(FMA, OP_AVX | EX | ER, "fmsubadd" order "p$", Vx, Hx, Wx)), FMA2("fmadd" order),    \
+        FMA2("fmsub" order), FMA2("fnmadd" order), FMA2("fnmsub" order)
 #define MASKMOV(feat, f, size, n, ...) MF(vmaskmov, size, n, OP_AVX | (f), feat, __VA_ARGS__)
 /* Indices of 4 bytes, then of 8: only as many elements as the larger of the two has. */
-#define GATHER4(d, q)                                                                              \
-    P66(BY_W(MF(gather, 4, d, OP_AVX | OP_VSIB, AVX2, Vx, Md, Hx),                                 \
-             MF(gather, 4, q, OP_AVX | OP_VSIB, AVX2, Vx, Mq, Hx)))
-#define GATHER8(d, q)                                                                              \
-    P66(BY_W(MF(gather, 8, d, OP_AVX | OP_VSIB, AVX2, Vh, Md, Hh),                                 \
-             MF(gather, 8, q, OP_AVX | OP_VSIB, AVX2, Vx, Mq, Hx)))
-#define AESFORM(n) P66(SF(AES, VI3, n, Vx, Wx))
+#define GATHER4(n, t)                                                                              \
+    P66(BY_EVEX(MF(gather, 4, n t, OP_AVX | OP_VSIB, AVX2, Vx, Mel, Hx),                           \
+                MS(gather, 4, n t, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Vx, Mel)))
+#define GATHER8(n, d, q)                                                                           \
+    P66(BY_EVEX(BY_W(MF(gather, 8, n d, OP_AVX | OP_VSIB, AVX2, Vh, Md, Hh),                       \
+                     MF(gather, 8, n q, OP_AVX | OP_VSIB, AVX2, Vx, Mq, Hx)),                      \
+                BY_W(MS(gather, 8, n d, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Vh, Md),             \
+                     MS(gather, 8, n q, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Vx, Mq))))
+#define SCATTER4(n) P66(MS(gather, 4, n, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Mel, Vx))
+#define SCATTER8(n, d, q)                                                                          \
+    P66(BY_W(MS(gather, 8, n d, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Md, Vh),                     \
+             MS(gather, 8, n q, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Mq, Vx)))
+#define AESFORM(n) P66(SF(AES, VI3 | EL, n, Vx, Wx))
 #define SHAFORM(n, ...) NP(SF(SHA, OP_SSE, n, Vdq, Wdq, ##__VA_ARGS__))
+/* To wider elements; and with F3 back, saturating or not. */
+#define WIDEN(w, n, e, W)                                                                          \
+    BY_PREFIX(UD, SF(SSE41, VI2 | (e), w, Vx, W), EV(n, (e) | E0, W, Vx), UD)
+#define WIDEN6(w, n)                                                                               \
+    WIDEN(w "bw", n "wb", EB, Wh), WIDEN(w "bd", n "db", EVEX(F) | EVEX_BYTES, Wf),                \
+        WIDEN(w "bq", n "qb", EVEX(F) | EVEX_BYTES, We),                                           \
+        WIDEN(w "wd", n "dw", EVEX(F) | EVEX_WORDS, Wh),                                           \
+        WIDEN(w "wq", n "qw", EVEX(F) | EVEX_WORDS, Wf), WIDEN(w "dq", n "qd", EVEX(F) | E0, Wh)
+/* A 66 form and, with F3, what narrows to unsigned elements. */
+#define NARROW(p66, n, e, W) BY_PREFIX(UD, p66, EV("pmovus" n, (e) | E0, W, Vx), UD)
+#define MASKTEST(e, f) BY_PREFIX(UD, EV("ptestm" e, f, Kx, Hx, Wx), EV("ptestnm" e, f, Kx, Hx, Wx), UD)
 
 const struct opcode emu_map_0f38[256] = {
-    [0x00] = SSSE3_("pshufb"),
-    [0x01] = SSSE3_("phaddw"),
-    [0x02] = SSSE3_("phaddd"),
-    [0x03] = SSSE3_("phaddsw"),
-    [0x04] = SSSE3_("pmaddubsw"),
-    [0x05] = SSSE3_("phsubw"),
-    [0x06] = SSSE3_("phsubd"),
-    [0x07] = SSSE3_("phsubsw"),
-    [0x08] = SSSE3_("psignb"),
-    [0x09] = SSSE3_("psignw"),
-    [0x0a] = SSSE3_("psignd"),
-    [0x0b] = SSSE3_("pmulhrsw"),
-    [0x0c] = PAV(OP_W0, "permilps", Vx, Hx, Wx),
-    [0x0d] = PAV(OP_W0, "permilpd", Vx, Hx, Wx),
-    [0x0e] = PAV(OP_W0, "testps", Vx, Wx),
-    [0x0f] = PAV(OP_W0, "testpd", Vx, Wx),
-    [0x10] = P41(OP_SSE, "pblendvb", Vdq, Wdq),
-    [0x13] = P66(SF(F16C, OP_AVX | OP_W0, "cvtph2ps", Vx, Wh)),
-    [0x14] = P41(OP_SSE, "blendvps", Vdq, Wdq),
-    [0x15] = P41(OP_SSE, "blendvpd", Vdq, Wdq),
-    [0x16] = PA2(OP_L1 | OP_W0, "permps", Vqq, Hx, Wqq),
+    [0x00] = SSSE3_("pshufb", EB | EALL), SSSE3_("phaddw", 0), SSSE3_("phaddd", 0),
+    [0x03] = SSSE3_("phaddsw", 0), SSSE3_("pmaddubsw", EW | EALL), SSSE3_("phsubw", 0),
+    [0x06] = SSSE3_("phsubd", 0), SSSE3_("phsubsw", 0), SSSE3_("psignb", 0), SSSE3_("psignw", 0),
+    [0x0a] = SSSE3_("psignd", 0), SSSE3_("pmulhrsw", EW),
+    [0x0c] = PAV(OP_W0 | ED | EALL, "permilps", Vx, Hx, Wx),
+    [0x0d] = PAV(OP_W0 | EQ | EALL, "permilpd", Vx, Hx, Wx),
+    [0x0e] = PAV(OP_W0, "testps", Vx, Wx), PAV(OP_W0, "testpd", Vx, Wx),
+    [0x10] = BY_EVEX(P41(OP_SSE, "pblendvb", Vdq, Wdq),
+                     NARROW(EV("psrlvw", EW | E1, Vx, Hx, Wx), "wb", EB, Wh)),
+    [0x11] = NARROW(EV("psravw", EW | E1, Vx, Hx, Wx), "db", EVEX(F) | EVEX_BYTES, Wf),
+    [0x12] = NARROW(EV("psllvw", EW | E1, Vx, Hx, Wx), "qb", EVEX(F) | EVEX_BYTES, We),
+    [0x13] = NARROW(SF(F16C, OP_AVX | OP_W0 | EVEX(F) | E0 | EVEX_WORDS | ESAE, "cvtph2ps", Vx, Wh),
+                    "dw", EVEX(F) | EVEX_WORDS, Wh),
+    [0x14] = BY_EVEX(P41(OP_SSE, "blendvps", Vdq, Wdq),
+                     NARROW(EV("prorv#", EX, Vx, Hx, Wx), "qw", EVEX(F) | EVEX_WORDS, Wf)),
+    [0x15] = BY_EVEX(P41(OP_SSE, "blendvpd", Vdq, Wdq),
+                     NARROW(EV("prolv#", EX, Vx, Hx, Wx), "qd", EVEX(F), Wh)),
+    [0x16] = PA2(OP_L1 | OP_W0 | EX | EALL, "permp$", Vx, Hx, Wx),
     [0x17] = P41(V2, "ptest", Vx, Wx),
-    [0x18] = BY_MOD(PAV(OP_W0, "broadcastss", Vx, Md), PA2(OP_W0, "broadcastss", Vx, Wd)),
-    [0x19] = BY_MOD(PAV(OP_L1 | OP_W0, "broadcastsd", Vqq, Mq),
-                    PA2(OP_L1 | OP_W0, "broadcastsd", Vqq, Wq)),
-    [0x1a] = PAV(OP_L1 | OP_W0, "broadcastf128", Vqq, Mdq),
-    [0x1c] = SSSE3_2("pabsb"),
-    [0x1d] = SSSE3_2("pabsw"),
-    [0x1e] = SSSE3_2("pabsd"),
-    [0x20] = P41(VI2, "pmovsxbw", Vx, Wh),
-    [0x21] = P41(VI2, "pmovsxbd", Vx, Wf),
-    [0x22] = P41(VI2, "pmovsxbq", Vx, We),
-    [0x23] = P41(VI2, "pmovsxwd", Vx, Wh),
-    [0x24] = P41(VI2, "pmovsxwq", Vx, Wf),
-    [0x25] = P41(VI2, "pmovsxdq", Vx, Wh),
-    [0x28] = P41(VI3, "pmuldq", Vx, Wx),
-    [0x29] = P41(VI3, "pcmpeqq", Vx, Wx),
-    [0x2a] = P66(MF(native, NATIVE_ALIGNED, "movntdqa", VI2, SSE41, Vx, Mx)),
-    [0x2b] = P41(VI3, "packusdw", Vx, Wx),
-    [0x2c] = P66(MASKMOV(AVX, OP_W0, 4, "maskmovps", Vx, Hx, Mx)),
-    [0x2d] = P66(MASKMOV(AVX, OP_W0, 8, "maskmovpd", Vx, Hx, Mx)),
+    [0x18] = BY_MOD(PAV(OP_W0 | EVEX(F) | E0 | EVEX_REPEAT, "broadcastss", Vx, Md),
+                    PA2(OP_W0 | EVEX(F) | E0, "broadcastss", Vx, Wd)),
+    [0x19] = BY_EVEX(BY_MOD(PAV(OP_L1 | OP_W0, "broadcastsd", Vqq, Mq),
+                            PA2(OP_L1 | OP_W0, "broadcastsd", Vqq, Wq)),
+                     P66(BY_W(EV("broadcastf32x2", EVEX(DQ) | OP_L1 | EVEX_REPEAT, Vx, Wq),
+                              EV("broadcastsd", EVEX(F) | OP_L1 | EVEX_REPEAT, Vx, Wq)))),
+    [0x1a] = BY_EVEX(PAV(OP_L1 | OP_W0, "broadcastf128", Vqq, Mdq),
+                     LANES4("broadcastf", EVEX_REPEAT, Vx, Mdq)),
+    [0x1b] = LANES8("broadcastf", EVEX_REPEAT, Vx, Mqq),
+    [0x1c] = SSSE3_2("pabsb", EB), SSSE3_2("pabsw", EW), SSSE3_2("pabsd", ED), P66E("pabsq", EQ, Vx, Wx),
+    [0x20] = WIDEN6("pmovsx", "pmovs"), MASKTEST("&", EB | EVEX_WORDS), MASKTEST("#", EX),
+    [0x28] = BY_PREFIX(UD, SF(SSE41, VI3 | EQ, "pmuldq", Vx, Wx), EV("pmovm2&", EVEX(BW) | ENM, Vx, KRx), UD),
+    [0x29] = BY_PREFIX(UD, BY_EVEX(SF(SSE41, VI3, "pcmpeqq", Vx, Wx), EV("pcmpeqq", EQ, Kx, Hx, Wx)),
+                       EV("pmov&2m", EVEX(BW) | ENM, Kx, Ux), UD),
+    [0x2a] = BY_PREFIX(UD, MF(native, NATIVE_ALIGNED, "movntdqa", VI2 | EVEX(F) | E0 | ENM, SSE41, Vx, Mx),
+                       EV("pbroadcastmb2q", EVEX(CD) | E1 | ENM, Vx, KRx), UD),
+    [0x2b] = P41(VI3 | EVEX(BW) | E0 | EBC | EALL, "packusdw", Vx, Wx),
+    [0x2c] = P66(BY_EVEX(MASKMOV(AVX, OP_W0, 4, "maskmovps", Vx, Hx, Mx),
+                         EV("scalefp$", EX | ER, Vx, Hx, Wx))),
+    [0x2d] = P66(BY_EVEX(MASKMOV(AVX, OP_W0, 8, "maskmovpd", Vx, Hx, Mx),
+                         EV("scalefs$", EXS | ER, Vdq, Hdq, Wel))),
     [0x2e] = P66(MASKMOV(AVX, OP_W0, 4, "maskmovps", Mx, Hx, Vx)),
     [0x2f] = P66(MASKMOV(AVX, OP_W0, 8, "maskmovpd", Mx, Hx, Vx)),
-    [0x30] = P41(VI2, "pmovzxbw", Vx, Wh),
-    [0x31] = P41(VI2, "pmovzxbd", Vx, Wf),
-    [0x32] = P41(VI2, "pmovzxbq", Vx, We),
-    [0x33] = P41(VI2, "pmovzxwd", Vx, Wh),
-    [0x34] = P41(VI2, "pmovzxwq", Vx, Wf),
-    [0x35] = P41(VI2, "pmovzxdq", Vx, Wh),
-    [0x36] = PA2(OP_L1 | OP_W0, "permd", Vqq, Hx, Wqq),
-    [0x37] = P42(VI3, "pcmpgtq", Vx, Wx),
-    [0x38] = P41(VI3, "pminsb", Vx, Wx),
-    [0x39] = P41(VI3, "pminsd", Vx, Wx),
-    [0x3a] = P41(VI3, "pminuw", Vx, Wx),
-    [0x3b] = P41(VI3, "pminud", Vx, Wx),
-    [0x3c] = P41(VI3, "pmaxsb", Vx, Wx),
-    [0x3d] = P41(VI3, "pmaxsd", Vx, Wx),
-    [0x3e] = P41(VI3, "pmaxuw", Vx, Wx),
-    [0x3f] = P41(VI3, "pmaxud", Vx, Wx),
-    [0x40] = P41(VI3, "pmulld", Vx, Wx),
+    [0x30] = WIDEN6("pmovzx", "pmov"),
+    [0x36] = PA2(OP_L1 | OP_W0 | EX | EALL, "perm#", Vx, Hx, Wx),
+    [0x37] = P66(BY_EVEX(SF(SSE42, VI3, "pcmpgtq", Vx, Wx), EV("pcmpgtq", EQ, Kx, Hx, Wx))),
+    [0x38] = BY_PREFIX(UD, SF(SSE41, VI3 | EB, "pminsb", Vx, Wx), EV("pmovm2#", EVEX(DQ) | ENM, Vx, KRx), UD),
+    [0x39] = BY_PREFIX(UD, SF(SSE41, VI3 | EX, "pmins#", Vx, Wx), EV("pmov#2m", EVEX(DQ) | ENM, Kx, Ux), UD),
+    [0x3a] = BY_PREFIX(UD, SF(SSE41, VI3 | EW, "pminuw", Vx, Wx),
+                       EV("pbroadcastmw2d", EVEX(CD) | E0 | ENM, Vx, KRx), UD),
+    [0x3b] = P41(VI3 | EX, "pminu#", Vx, Wx),
+    [0x3c] = P41(VI3 | EB, "pmaxsb", Vx, Wx), P41(VI3 | EX, "pmaxs#", Vx, Wx),
+    [0x3e] = P41(VI3 | EW, "pmaxuw", Vx, Wx), P41(VI3 | EX, "pmaxu#", Vx, Wx),
+    [0x40] = P66(BY_EVEX(SF(SSE41, VI3, "pmulld", Vx, Wx),
+                         BY_W(EV("pmulld", EX, Vx, Hx, Wx), EV("pmullq", EVEX(DQ) | EBC, Vx, Hx, Wx)))),
     [0x41] = P41(V2 | OP_L0, "phminposuw", Vdq, Wdq),
-    [0x45] = BY_W(PA2(0, "psrlvd", Vx, Hx, Wx), PA2(0, "psrlvq", Vx, Hx, Wx)),
-    [0x46] = PA2(OP_W0, "psravd", Vx, Hx, Wx),
-    [0x47] = BY_W(PA2(0, "psllvd", Vx, Hx, Wx), PA2(0, "psllvq", Vx, Hx, Wx)),
-    [0x58] = PA2(OP_W0, "pbroadcastd", Vx, Wd),
-    [0x59] = PA2(OP_W0, "pbroadcastq", Vx, Wq),
-    [0x5a] = PA2(OP_L1 | OP_W0, "broadcasti128", Vqq, Mdq),
-    [0x78] = PA2(OP_W0, "pbroadcastb", Vx, Wb),
-    [0x79] = PA2(OP_W0, "pbroadcastw", Vx, Ww),
+    [0x42] = P66E("getexpp$", EX | ESAE, Vx, Wx), P66E("getexps$", EXS | ESAE, Vdq, Hdq, Wel),
+    [0x44] = P66E("plzcnt#", EVEX(CD) | EBC, Vx, Wx),
+    [0x45] = PA2(EX, "psrlv#", Vx, Hx, Wx), PA2(OP_W0 | EX, "psrav#", Vx, Hx, Wx),
+    [0x47] = PA2(EX, "psllv#", Vx, Hx, Wx),
+    [0x4c] = P66E("rcp14p$", EX, Vx, Wx), P66E("rcp14s$", EXS, Vdq, Hdq, Wel),
+    [0x4e] = P66E("rsqrt14p$", EX, Vx, Wx), P66E("rsqrt14s$", EXS, Vdq, Hdq, Wel),
+    [0x50] = P66E("pdpbusd", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
+    [0x51] = P66E("pdpbusds", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
+    [0x52] = BY_PREFIX(UD, EV("pdpwssd", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
+                       EV("dpbf16ps", EVEX(BF16) | E0 | EBC, Vx, Hx, Wx), UD),
+    [0x53] = P66E("pdpwssds", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
+    [0x54] = P66E("popcnt&", EVEX(BITALG) | EVEX_BYTES | EVEX_WORDS, Vx, Wx),
+    [0x55] = P66E("popcnt#", EVEX(POPCNTDQ) | EBC, Vx, Wx),
+    [0x58] = PA2(OP_W0 | EVEX(F) | E0 | EVEX_REPEAT, "pbroadcastd", Vx, Wd),
+    [0x59] = P66(BY_EVEX(A2(OP_W0, "pbroadcastq", Vx, Wq),
+                         BY_W(EV("broadcasti32x2", EVEX(DQ) | EVEX_REPEAT, Vx, Wq),
+                              EV("pbroadcastq", EVEX(F) | EVEX_REPEAT, Vx, Wq)))),
+    [0x5a] = BY_EVEX(PA2(OP_L1 | OP_W0, "broadcasti128", Vqq, Mdq),
+                     LANES4("broadcasti", EVEX_REPEAT, Vx, Mdq)),
+    [0x5b] = LANES8("broadcasti", EVEX_REPEAT, Vx, Mqq),
+    [0x62] = P66E("pexpand&", EVEX(VBMI2) | EVEX_BYTES | EVEX_WORDS | EVEX_PACKED, Vx, Wx),
+    [0x63] = P66E("pcompress&", EVEX(VBMI2) | EVEX_BYTES | EVEX_WORDS | EVEX_PACKED, Wx, Vx),
+    [0x64] = P66E("pblendm#", EX, Vx, Hx, Wx), P66E("blendmp$", EX, Vx, Hx, Wx),
+    [0x66] = P66E("pblendm&", EB | EVEX_WORDS, Vx, Hx, Wx),
+    [0x70] = P66E("pshldvw", EVEX(VBMI2) | EVEX_WORDS | E1, Vx, Hx, Wx),
+    [0x71] = P66E("pshldv#", EVEX(VBMI2) | EBC, Vx, Hx, Wx),
+    [0x72] = BY_PREFIX(UD, EV("pshrdvw", EVEX(VBMI2) | EVEX_WORDS | E1, Vx, Hx, Wx),
+                       EV("cvtneps2bf16", EVEX(BF16) | E0 | EBC, Vh, Wx),
+                       EV("cvtne2ps2bf16", EVEX(BF16) | E0 | EBC | EALL, Vx, Hx, Wx)),
+    [0x73] = P66E("pshrdv#", EVEX(VBMI2) | EBC, Vx, Hx, Wx),
+    [0x75] = BWE("permi2", VBMI, BW, Vx, Hx, Wx), P66E("permi2#", EX | EALL, Vx, Hx, Wx),
+    [0x77] = P66E("permi2p$", EX | EALL, Vx, Hx, Wx),
+    [0x78] = PA2(OP_W0 | EB | E0 | EVEX_REPEAT, "pbroadcastb", Vx, Wb),
+    [0x79] = PA2(OP_W0 | EW | E0 | EVEX_REPEAT, "pbroadcastw", Vx, Ww),
+    [0x7a] = P66E("pbroadcastb", EVEX(BW) | E0, Vx, Rd), P66E("pbroadcastw", EVEX(BW) | E0, Vx, Rd),
+    [0x7c] = P66(BY_W64(EV("pbroadcastd", EVEX(F), Vx, Ry), EV("pbroadcastq", EVEX(F), Vx, Ry))),
+    [0x7d] = BWE("permt2", VBMI, BW, Vx, Hx, Wx), P66E("permt2#", EX | EALL, Vx, Hx, Wx),
+    [0x7f] = P66E("permt2p$", EX | EALL, Vx, Hx, Wx),
     [0x80] = P66(M(ud, "invept", 0, ARG(G, nat), Mdq)),
     [0x81] = P66(M(ud, "invvpid", 0, ARG(G, nat), Mdq)),
     [0x82] = P66(MF(invpcid, 0, "invpcid", OP_CPL0, INVPCID, ARG(G, nat), Mdq)),
+    [0x83] = P66E("pmultishiftqb", EVEX(VBMI) | E1 | EBC | EALL, Vx, Hx, Wx),
+    [0x88] = P66E("expandp$", EVEX(F) | EVEX_PACKED, Vx, Wx), P66E("pexpand#", EVEX(F) | EVEX_PACKED, Vx, Wx),
+    [0x8a] = P66E("compressp$", EVEX(F) | EVEX_PACKED, Wx, Vx),
+    [0x8b] = P66E("pcompress#", EVEX(F) | EVEX_PACKED, Wx, Vx),
     [0x8c] = P66(BY_W(MASKMOV(AVX2, 0, 4, "pmaskmovd", Vx, Hx, Mx),
                       MASKMOV(AVX2, 0, 8, "pmaskmovq", Vx, Hx, Mx))),
+    [0x8d] = BWE("perm", VBMI, BW, Vx, Hx, Wx),
     [0x8e] = P66(BY_W(MASKMOV(AVX2, 0, 4, "pmaskmovd", Mx, Hx, Vx),
                       MASKMOV(AVX2, 0, 8, "pmaskmovq", Mx, Hx, Vx))),
-    [0x90] = GATHER4("pgatherdd", "pgatherdq"),
-    [0x91] = GATHER8("pgatherqd", "pgatherqq"),
-    [0x92] = GATHER4("gatherdps", "gatherdpd"),
-    [0x93] = GATHER8("gatherqps", "gatherqpd"),
-    [0x96] = FMA_P("fmaddsub132p"), FMA_P("fmsubadd132p"), FMA_P("fmadd132p"), FMA_S("fmadd132s"),
-    [0x9a] = FMA_P("fmsub132p"), FMA_S("fmsub132s"), FMA_P("fnmadd132p"), FMA_S("fnmadd132s"),
-    [0x9e] = FMA_P("fnmsub132p"), FMA_S("fnmsub132s"),
-    [0xa6] = FMA_P("fmaddsub213p"), FMA_P("fmsubadd213p"), FMA_P("fmadd213p"), FMA_S("fmadd213s"),
-    [0xaa] = FMA_P("fmsub213p"), FMA_S("fmsub213s"), FMA_P("fnmadd213p"), FMA_S("fnmadd213s"),
-    [0xae] = FMA_P("fnmsub213p"), FMA_S("fnmsub213s"),
-    [0xb6] = FMA_P("fmaddsub231p"), FMA_P("fmsubadd231p"), FMA_P("fmadd231p"), FMA_S("fmadd231s"),
-    [0xba] = FMA_P("fmsub231p"), FMA_S("fmsub231s"), FMA_P("fnmadd231p"), FMA_S("fnmadd231s"),
-    [0xbe] = FMA_P("fnmsub231p"), FMA_S("fnmsub231s"),
+    [0x8f] = P66E("pshufbitqmb", EVEX(BITALG) | E0 | EVEX_BYTES, Kx, Hx, Wx),
+    [0x90] = GATHER4("pgatherd", "#"), GATHER8("pgatherq", "d", "q"),
+    [0x92] = GATHER4("gatherdp", "$"), GATHER8("gatherqp", "s", "d"),
+    [0x96] = FMA10("132"),
+    [0xa0] = SCATTER4("pscatterd#"), SCATTER8("pscatterq", "d", "q"),
+    [0xa2] = SCATTER4("scatterdp$"), SCATTER8("scatterqp", "s", "d"),
+    [0xa6] = FMA10("213"),
+    [0xb4] = P66E("pmadd52luq", EVEX(IFMA) | E1 | EBC, Vx, Hx, Wx),
+    [0xb5] = P66E("pmadd52huq", EVEX(IFMA) | E1 | EBC, Vx, Hx, Wx),
+    [0xb6] = FMA10("231"),
+    [0xc4] = P66E("pconflict#", EVEX(CD) | EBC | EALL, Vx, Wx),
     [0xc8] = SHAFORM("sha1nexte"), SHAFORM("sha1msg1"), SHAFORM("sha1msg2"),
     [0xcb] = SHAFORM("sha256rnds2"), SHAFORM("sha256msg1"), SHAFORM("sha256msg2"),
-    [0xcf] = P66(BY_W(SF(GFNI, V3, "gf2p8mulb", Vx, Wx), SF(GFNI, OP_SSE, "gf2p8mulb", Vx, Wx))),
+    [0xcf] = P66(SF(GFNI, V3 | OP_W0 | EVEX(F) | E0 | EVEX_BYTES, "gf2p8mulb", Vx, Wx)),
     [0xdb] = P66(SF(AES, V2 | OP_L0, "aesimc", Vdq, Wdq)),
     [0xdc] = AESFORM("aesenc"), AESFORM("aesenclast"), AESFORM("aesdec"), AESFORM("aesdeclast"),
     [0xf0] = BY_PREFIX(MF(movbe_load, 0, "movbe", 0, MOVBE, Gv, Mv),
@@ -835,109 +932,85 @@ const struct opcode emu_map_opmask[32] = {
 #define BLENDV(f, n) P66(SF(AVX, OP_AVX | OP_W0 | (f), n, Vx, Hx, Wx, Lx))
 #define KS(n, size)        KN(n, OP_L0, ARG(K, size), ARG(KR, size), Iub)
 #define KSHIFT(n, a, m, b) P66(BY_W(KS(n, a), KS(m, b)))
-/* Without VEX whatever W is; with VEX W must be 1. */
-#define GFNI_W1(n)                                                                                 \
-    P66(BY_W(SF(GFNI, OP_SSE, n, Vx, Wx, Iub), SF(GFNI, V3, n, Vx, Wx, Iub)))
+#define AFFINE(n)    P66(SF(GFNI, V3 | OP_W1 | EQ | EALL, n, Vx, Wx, Iub))
+#define PCMPSTR(n)                                                                                 \
+    P66(MF(native, NATIVE_UNALIGNED, "pcmp" n, V2 | OP_L0, SSE42, Vdq, Wdq, Iub))
 
 const struct opcode emu_map_0f3a[256] = {
-    [0x00] = BY_W(UD, PA2(OP_L1, "permq", Vqq, Wqq, Iub)),
-    [0x01] = BY_W(UD, PA2(OP_L1, "permpd", Vqq, Wqq, Iub)),
+    [0x00] = PA2(OP_W1 | OP_L1 | EQ | EALL, "permq", Vx, Wx, Iub),
+    [0x01] = PA2(OP_W1 | OP_L1 | EQ | EALL, "permpd", Vx, Wx, Iub),
     [0x02] = PA2(OP_W0, "pblendd", Vx, Hx, Wx, Iub),
-    [0x04] = PAV(OP_W0, "permilps", Vx, Wx, Iub),
-    [0x05] = PAV(OP_W0, "permilpd", Vx, Wx, Iub),
+    [0x03] = P66E("align#", EX | EALL, Vx, Hx, Wx, Iub),
+    [0x04] = PAV(OP_W0 | ED | EALL, "permilps", Vx, Wx, Iub),
+    [0x05] = PAV(OP_W0 | EQ | EALL, "permilpd", Vx, Wx, Iub),
     [0x06] = PAV(OP_L1 | OP_W0, "perm2f128", Vqq, Hx, Wqq, Iub),
-    [0x08] = P41(V2, "roundps", Vx, Wx, Iub),
-    [0x09] = P41(V2, "roundpd", Vx, Wx, Iub),
-    [0x0a] = P41(V3, "roundss", Vdq, Wd, Iub),
-    [0x0b] = P41(V3, "roundsd", Vdq, Wq, Iub),
-    [0x0c] = P41(V3, "blendps", Vx, Wx, Iub),
-    [0x0d] = P41(V3, "blendpd", Vx, Wx, Iub),
+    [0x08] = P66(BY_EVEX(SF(SSE41, V2, "roundps", Vx, Wx, Iub),
+                         EV("rndscaleps", ED | ESAE, Vx, Wx, Iub))),
+    [0x09] = P66(BY_EVEX(SF(SSE41, V2, "roundpd", Vx, Wx, Iub),
+                         EV("rndscalepd", EQ | ESAE, Vx, Wx, Iub))),
+    [0x0a] = P66(BY_EVEX(SF(SSE41, V3, "roundss", Vdq, Wd, Iub),
+                         EV("rndscaless", EXS | E0 | ESAE, Vdq, Hdq, Wd, Iub))),
+    [0x0b] = P66(BY_EVEX(SF(SSE41, V3, "roundsd", Vdq, Wq, Iub),
+                         EV("rndscalesd", EXS | E1 | ESAE, Vdq, Hdq, Wq, Iub))),
+    [0x0c] = P41(V3, "blendps", Vx, Wx, Iub), P41(V3, "blendpd", Vx, Wx, Iub),
     [0x0e] = P41(VI3, "pblendw", Vx, Wx, Iub),
     [0x0f] = BY_PREFIX(SF(SSSE3, OP_FPU, "palignr", Pq, Qq, Iub),
-                       SF(SSSE3, VI3, "palignr", Vx, Wx, Iub), UD, UD),
-    [0x14] = BY_MOD(P41(V2 | OP_L0, "pextrb", Mb, Vdq, Iub),
-                    P41(V2 | OP_L0, "pextrb", ARG(R, d), Vdq, Iub)),
-    [0x15] = BY_MOD(P41(V2 | OP_L0, "pextrw", Mw, Vdq, Iub),
-                    P41(V2 | OP_L0, "pextrw", ARG(R, d), Vdq, Iub)),
-    [0x16] = BY_W(P41(V2 | OP_L0, "pextrd", Ey, Vdq, Iub),
-                  P41(V2 | OP_L0 | OP_ONLY64, "pextrq", Ey, Vdq, Iub)),
-    [0x17] = P41(V2 | OP_L0, "extractps", Ed, Vdq, Iub),
-    [0x18] = PAV(OP_L1 | OP_W0, "insertf128", Vqq, Hx, Wdq, Iub),
-    [0x19] = PAV(OP_L1 | OP_W0, "extractf128", Wdq, Vqq, Iub),
-    [0x1d] = P66(SF(F16C, OP_AVX | OP_W0, "cvtps2ph", Wh, Vx, Iub)),
-    [0x20] = BY_MOD(P41(V3 | OP_L0, "pinsrb", Vdq, Mb, Iub),
-                    P41(V3 | OP_L0, "pinsrb", Vdq, ARG(R, d), Iub)),
-    [0x21] = P41(V3 | OP_L0, "insertps", Vdq, Wd, Iub),
-    [0x22] = BY_W(P41(V3 | OP_L0, "pinsrd", Vdq, Ey, Iub),
-                  P41(V3 | OP_L0 | OP_ONLY64, "pinsrq", Vdq, Ey, Iub)),
+                       SF(SSSE3, VI3 | EB | EALL, "palignr", Vx, Wx, Iub), UD, UD),
+    [0x14] = BY_MOD(P41(V2 | OP_L0 | EB | ENM, "pextrb", Mb, Vdq, Iub),
+                    P41(V2 | OP_L0 | EB | ENM, "pextrb", Rd, Vdq, Iub)),
+    [0x15] = BY_MOD(P41(V2 | OP_L0 | EW | ENM, "pextrw", Mw, Vdq, Iub),
+                    P41(V2 | OP_L0 | EW | ENM, "pextrw", Rd, Vdq, Iub)),
+    [0x16] = BY_W64(P41(V2 | OP_L0 | OP_W0 | EVEX(DQ) | ENM, "pextrd", Ey, Vdq, Iub),
+                  P41(V2 | OP_L0 | EVEX(DQ) | ENM, "pextrq", Ey, Vdq, Iub)),
+    [0x17] = P41(V2 | OP_L0 | EL, "extractps", Ed, Vdq, Iub),
+    [0x18] = BY_EVEX(PAV(OP_L1 | OP_W0, "insertf128", Vqq, Hx, Wdq, Iub),
+                     LANES4("insertf", EALL, Vx, Hx, Wdq, Iub)),
+    [0x19] = BY_EVEX(PAV(OP_L1 | OP_W0, "extractf128", Wdq, Vqq, Iub),
+                     LANES4("extractf", EALL, Wdq, Vx, Iub)),
+    [0x1a] = LANES8("insertf", EALL, Vx, Hx, Wqq, Iub), LANES8("extractf", EALL, Wqq, Vx, Iub),
+    [0x1d] = P66(SF(F16C, OP_AVX | OP_W0 | EVEX(F) | E0 | EVEX_WORDS | ESAE, "cvtps2ph", Wh, Vx, Iub)),
+    [0x1e] = P66E("pcmpu#", EX, Kx, Hx, Wx, Iub), P66E("pcmp#", EX, Kx, Hx, Wx, Iub),
+    [0x20] = BY_MOD(P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Mb, Iub),
+                    P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Rd, Iub)),
+    [0x21] = P41(V3 | OP_L0 | EL | E0, "insertps", Vdq, Wd, Iub),
+    [0x22] = BY_W64(P41(V3 | OP_L0 | OP_W0 | EVEX(DQ) | ENM, "pinsrd", Vdq, Ey, Iub),
+                  P41(V3 | OP_L0 | EVEX(DQ) | ENM, "pinsrq", Vdq, Ey, Iub)),
+    [0x23] = P66(BY_W(EV("shuff32x4", EX | EALL | OP_L1, Vx, Hx, Wx, Iub),
+                      EV("shuff64x2", EX | EALL | OP_L1, Vx, Hx, Wx, Iub))),
+    [0x25] = P66E("pternlog#", EX, Vx, Hx, Wx, Iub), P66E("getmantp$", EX | ESAE, Vx, Wx, Iub),
+    [0x27] = P66E("getmants$", EXS | ESAE, Vdq, Hdq, Wel, Iub),
     [0x30] = KSHIFT("kshiftrb", b, "kshiftrw", w), KSHIFT("kshiftrd", d, "kshiftrq", q),
-             KSHIFT("kshiftlb", b, "kshiftlw", w), KSHIFT("kshiftld", d, "kshiftlq", q),
-    [0x38] = PA2(OP_L1 | OP_W0, "inserti128", Vqq, Hx, Wdq, Iub),
-    [0x39] = PA2(OP_L1 | OP_W0, "extracti128", Wdq, Vqq, Iub),
-    [0x40] = P41(V3, "dpps", Vx, Wx, Iub),
-    [0x41] = P41(V3 | OP_L0, "dppd", Vdq, Wdq, Iub),
-    [0x42] = P41(VI3, "mpsadbw", Vx, Wx, Iub),
-    [0x44] = P66(SF(PCLMUL, VI3, "pclmulqdq", Vx, Wx, Iub)),
+    [0x32] = KSHIFT("kshiftlb", b, "kshiftlw", w), KSHIFT("kshiftld", d, "kshiftlq", q),
+    [0x38] = BY_EVEX(PA2(OP_L1 | OP_W0, "inserti128", Vqq, Hx, Wdq, Iub),
+                     LANES4("inserti", EALL, Vx, Hx, Wdq, Iub)),
+    [0x39] = BY_EVEX(PA2(OP_L1 | OP_W0, "extracti128", Wdq, Vqq, Iub),
+                     LANES4("extracti", EALL, Wdq, Vx, Iub)),
+    [0x3a] = LANES8("inserti", EALL, Vx, Hx, Wqq, Iub), LANES8("extracti", EALL, Wqq, Vx, Iub),
+    [0x3e] = P66E("pcmpu&", EB | EVEX_WORDS, Kx, Hx, Wx, Iub),
+    [0x3f] = P66E("pcmp&", EB | EVEX_WORDS, Kx, Hx, Wx, Iub),
+    [0x40] = P41(V3, "dpps", Vx, Wx, Iub), P41(V3 | OP_L0, "dppd", Vdq, Wdq, Iub),
+    [0x42] = P66(BY_EVEX(SF(SSE41, VI3, "mpsadbw", Vx, Wx, Iub),
+                         EV("dbpsadbw", EW | E0 | EALL, Vx, Hx, Wx, Iub))),
+    [0x43] = P66(BY_W(EV("shufi32x4", EX | EALL | OP_L1, Vx, Hx, Wx, Iub),
+                      EV("shufi64x2", EX | EALL | OP_L1, Vx, Hx, Wx, Iub))),
+    [0x44] = P66(SF(PCLMUL, VI3 | EL, "pclmulqdq", Vx, Wx, Iub)),
     [0x46] = PA2(OP_L1 | OP_W0, "perm2i128", Vqq, Hx, Wqq, Iub),
-    [0x4a] = BLENDV(0, "blendvps"),
-    [0x4b] = BLENDV(0, "blendvpd"),
-    [0x4c] = BLENDV(OP_INTEGER, "pblendvb"),
-    [0x60] = P66(MF(native, NATIVE_UNALIGNED, "pcmpestrm", V2 | OP_L0, SSE42, Vdq, Wdq, Iub)),
-    [0x61] = P66(MF(native, NATIVE_UNALIGNED, "pcmpestri", V2 | OP_L0, SSE42, Vdq, Wdq, Iub)),
-    [0x62] = P66(MF(native, NATIVE_UNALIGNED, "pcmpistrm", V2 | OP_L0, SSE42, Vdq, Wdq, Iub)),
-    [0x63] = P66(MF(native, NATIVE_UNALIGNED, "pcmpistri", V2 | OP_L0, SSE42, Vdq, Wdq, Iub)),
+    [0x4a] = BLENDV(0, "blendvps"), BLENDV(0, "blendvpd"), BLENDV(OP_INTEGER, "pblendvb"),
+    [0x50] = P66E("rangep$", EVEX(DQ) | EBC | ESAE, Vx, Hx, Wx, Iub),
+    [0x51] = P66E("ranges$", EVEX(DQ) | EVEX_SCALAR | ESAE, Vdq, Hdq, Wel, Iub),
+    [0x54] = P66E("fixupimmp$", EX | ESAE, Vx, Hx, Wx, Iub),
+    [0x55] = P66E("fixupimms$", EXS | ESAE, Vdq, Hdq, Wel, Iub),
+    [0x56] = P66E("reducep$", EVEX(DQ) | EBC | ESAE, Vx, Wx, Iub),
+    [0x57] = P66E("reduces$", EVEX(DQ) | EVEX_SCALAR | ESAE, Vdq, Hdq, Wel, Iub),
+    [0x60] = PCMPSTR("estrm"), PCMPSTR("estri"), PCMPSTR("istrm"), PCMPSTR("istri"),
+    [0x66] = P66E("fpclassp$", EVEX(DQ) | EBC, Kx, Wx, Iub),
+    [0x67] = P66E("fpclasss$", EVEX(DQ) | EVEX_SCALAR, Kx, Wel, Iub),
+    [0x70] = P66E("pshldw", EVEX(VBMI2) | EVEX_WORDS | E1, Vx, Hx, Wx, Iub),
+    [0x71] = P66E("pshld#", EVEX(VBMI2) | EBC, Vx, Hx, Wx, Iub),
+    [0x72] = P66E("pshrdw", EVEX(VBMI2) | EVEX_WORDS | E1, Vx, Hx, Wx, Iub),
+    [0x73] = P66E("pshrd#", EVEX(VBMI2) | EBC, Vx, Hx, Wx, Iub),
     [0xcc] = SHAFORM("sha1rnds4", Iub),
-    [0xce] = GFNI_W1("gf2p8affineqb"),
-    [0xcf] = GFNI_W1("gf2p8affineinvqb"),
+    [0xce] = AFFINE("gf2p8affineqb"), AFFINE("gf2p8affineinvqb"),
     [0xdf] = P66(SF(AES, V2 | OP_L0, "aeskeygenassist", Vdq, Wdq, Iub)),
     [0xf0] = BY_PREFIX(UD, UD, UD, BMI(RORX, "rorx", BMI2, Gy, Ey, Iub)),
-};
-
-/* EVEX: map, pp, W, opcode, then an instruction. */
-#define EV(map, pp, w, opcode, ...) {map, pp, w, opcode, __VA_ARGS__}
-#define EVM(feat, sub, n, f, ...)   MF(native, sub, n, OP_AVX | (f), feat, __VA_ARGS__)
-/* Both directions of a move of whole vectors. */
-#define EV2(pp, w, load, store, feat, n, sub)                                                      \
-    EV(1, pp, w, load, EVM(feat, sub, n, 0, Vx, Wx)),                                              \
-    EV(1, pp, w, store, EVM(feat, sub, n, 0, Wx, Vx))
-/* One element: with memory, between registers. */
-#define EV1(pp, w, n, W)                                                                           \
-    EV(1, pp, w, 0x10, BY_MOD(EVM(AVX512F, 0, n, OP_SCALAR, Vdq, W),                               \
-                              EVM(AVX512F, 0, n, OP_SCALAR | OP_VEX3, Vdq, W))),                   \
-    EV(1, pp, w, 0x11, BY_MOD(EVM(AVX512F, 0, n, OP_SCALAR, W, Vdq),                               \
-                              EVM(AVX512F, 0, n, OP_SCALAR | OP_VEX3, W, Vdq)))
-#define EVQ(f, n, ...) EVM(AVX512F, 0, n, OP_NOMASK | OP_L0 | OP_SCALAR | (f), __VA_ARGS__)
-#define EVNT(n, ...)   EVM(AVX512F, NATIVE_ALIGNED, n, OP_NOMASK, __VA_ARGS__)
-const struct avx512_move emu_avx512[] = {
-    EV2(0, 0, 0x10, 0x11, AVX512F, "movups", 0),
-    EV2(1, 1, 0x10, 0x11, AVX512F, "movupd", 0),
-    EV1(2, 0, "movss", Wd),
-    EV1(3, 1, "movsd", Wq),
-    EV2(0, 0, 0x28, 0x29, AVX512F, "movaps", NATIVE_ALIGNED),
-    EV2(1, 1, 0x28, 0x29, AVX512F, "movapd", NATIVE_ALIGNED),
-    EV2(1, 0, 0x6f, 0x7f, AVX512F, "movdqa32", NATIVE_ALIGNED),
-    EV2(1, 1, 0x6f, 0x7f, AVX512F, "movdqa64", NATIVE_ALIGNED),
-    EV2(2, 0, 0x6f, 0x7f, AVX512F, "movdqu32", 0),
-    EV2(2, 1, 0x6f, 0x7f, AVX512F, "movdqu64", 0),
-    EV2(3, 0, 0x6f, 0x7f, AVX512BW, "movdqu8", 0),
-    EV2(3, 1, 0x6f, 0x7f, AVX512BW, "movdqu16", 0),
-    EV(1, 0, 0, 0x2b, EVNT("movntps", Mx, Vx)),
-    EV(1, 1, 1, 0x2b, EVNT("movntpd", Mx, Vx)),
-    EV(1, 1, 0, 0xe7, EVNT("movntdq", Mx, Vx)),
-    EV(2, 1, 0, 0x2a, EVNT("movntdqa", Vx, Mx)),
-    EV(1, 1, 0, 0x6e, EVQ(0, "movd", Vdq, Ey)),
-    EV(1, 1, 1, 0x6e, EVQ(0, "movq", Vdq, Ey)),
-    EV(1, 1, 0, 0x7e, EVQ(0, "movd", Ey, Vdq)),
-    EV(1, 1, 1, 0x7e, EVQ(0, "movq", Ey, Vdq)),
-    EV(1, 2, 1, 0x7e, EVQ(0, "movq", Vdq, Wq)),
-    EV(1, 1, 1, 0xd6, EVQ(0, "movq", Wq, Vdq)),
-    EV(1, 0, 0, 0x12, BY_MOD(EVQ(OP_VEX3, "movlps", Vdq, Mq), EVQ(OP_VEX3, "movhlps", Vdq, Udq))),
-    EV(1, 0, 0, 0x16, BY_MOD(EVQ(OP_VEX3, "movhps", Vdq, Mq), EVQ(OP_VEX3, "movlhps", Vdq, Udq))),
-    EV(1, 1, 1, 0x12, EVQ(OP_VEX3, "movlpd", Vdq, Mq)),
-    EV(1, 1, 1, 0x16, EVQ(OP_VEX3, "movhpd", Vdq, Mq)),
-    EV(1, 0, 0, 0x13, EVQ(0, "movlps", Mq, Vdq)),
-    EV(1, 0, 0, 0x17, EVQ(0, "movhps", Mq, Vdq)),
-    EV(1, 1, 1, 0x13, EVQ(0, "movlpd", Mq, Vdq)),
-    EV(1, 1, 1, 0x17, EVQ(0, "movhpd", Mq, Vdq)),
-    {0, 0, 0, 0, UD},
 };

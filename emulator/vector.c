@@ -21,18 +21,20 @@ static struct elements by_sign(const u8 *mask, unsigned bytes, unsigned size)
     return v;
 }
 
-/* Move the active ones between memory at offset ea and buf; buf NULL: only resolve them.  An
- * element's address wraps around by itself at the address size. */
+/* Move the active ones between memory at offset ea and buf; buf NULL: only resolve them.  Without
+ * EVEX an element's address wraps around by itself at the address size. */
 static enum emu_status move_active(struct emu *e, const struct insn *i, u64 ea,
                                    const struct elements *v, enum emu_access access, u8 *buf)
 {
     enum emu_status st = EMU_DONE;
+    bool wraps = i->vex != 2 || (i->op->flags & OP_VSIB);
+    u64 mask = mask_bytes(wraps ? i->addrsize : 8);
+    enum emu_access units = i->vex == 2 ? 0 : EMU_BYTES; /* to #AC */
 
     for (u64 left = v->active; left != 0 && st == EMU_DONE; left &= left - 1) {
         unsigned at = (unsigned)__builtin_ctzll(left) * v->size;
         struct emu_span span;
-        st = emu_map_seg(e, (enum seg)i->seg, (ea + at) & mask_bytes(i->addrsize), v->size,
-                         access | EMU_BYTES, &span);
+        st = emu_map_seg(e, (enum seg)i->seg, (ea + at) & mask, v->size, access | units, &span);
         if (st != EMU_DONE || buf == NULL)
             continue;
         if (access == EMU_WRITE)
@@ -94,54 +96,101 @@ enum emu_status op_maskmov(struct emu *e, const struct insn *i)
     return st == EMU_DONE ? move_active(e, i, at, &v, EMU_WRITE, data) : st;
 }
 
-enum emu_status emu_opmask_move(struct emu *e, const struct insn *i, unsigned size, bool store)
+/* KMOV between memory and an opmask register; without AVX512BW none has more than 16 bits. */
+static enum emu_status move_opmask(struct emu *e, unsigned k, u64 opcode, u64 *mask)
 {
-    _Alignas(64) u64 mask = 0;
-    bool bytes = i->rep == 0xf2 && (i->opcode | 16) == 0x7f; /* VMOVDQU8, VMOVDQU16 */
-    unsigned element = bytes ? 1u + (i->rex >> 3 & 1) : i->rex & 8 ? 8 : 4;
-    bool wide = emu_has(e, EMU_HAS_AVX512BW); /* else no mask has more than 16 bits */
+    bool wide = emu_has(e, EMU_HAS_AVX512BW);
+    u64 tail = opcode | (7 | k << 3) << 8 | 0xc3 << 16;
 
-    if ((i->op->sub & NATIVE_ALIGNED) && !is_aligned(emu_segment_base(e, i) + emu_ea(e, i), size))
-        return emu_gp(e, 0);
-    enum emu_status st = emu_native_simple(
-        e, wide ? 0xc30791f8e1c4 | (u64)i->opmask << 35 : 0xc30791f8c5 | (u64)i->opmask << 27,
-        &mask); /* kmovq or kmovw [rdi], k */
-    struct elements v = {.size = element, .active = mask & (~0ull >> (64 - size / element))};
-    return st != EMU_DONE ? st : move_masked(e, i, &v, store);
+    return emu_native_simple(e, wide ? tail << 24 | 0xf8e1c4 : tail << 16 | 0xf8c5, mask);
 }
 
-/* VGATHERDPS, VPGATHERQQ …: op->sub: bytes of an index.  What has been loaded stays when an
- * element faults, and its mask is cleared: the instruction goes on from there. */
+/*
+ * Which units of the memory operand the opmask's low bits leave: of a whole operand each its own
+ * bit's; of one that is repeated those of which any bit does; of a packed one the first so many.
+ */
+static struct elements by_opmask(const struct insn *i, u64 mask)
+{
+    struct elements v = {.size = emu_evex_unit(i)};
+    unsigned count = i->operand / v.size, bits = count, which;
+
+    (void)emu_memory_arg(i, &which);
+    if (i->op->flags & EVEX_REPEAT)
+        bits = (16u << i->vlen) / v.size;
+    else if (i->evex & INSN_B)
+        bits = emu_arg_bytes(i, i->op->arg[which]) / v.size;
+    mask &= ~0ull >> (64 - bits);
+    for (u64 left = i->op->flags & EVEX_PACKED ? mask : 0; left != 0; left &= left - 1)
+        v.active = v.active << 1 | 1;
+    for (; bits > count; bits /= 2)
+        mask = (mask | mask >> bits / 2) & ~0ull >> (64 - bits / 2);
+    if (!(i->op->flags & EVEX_PACKED))
+        v.active = mask;
+    return v;
+}
+
+enum emu_status emu_under_opmask(struct emu *e, const struct insn *i)
+{
+    _Alignas(64) u64 mask = 0;
+    unsigned k = i->evex & INSN_OPMASK;
+    struct emu_span span;
+
+    enum emu_status st = k == 0 ? EMU_DONE : move_opmask(e, k, 0x91, &mask);
+    if (k == 0)
+        mask = ~mask;
+    struct elements v = by_opmask(i, mask);
+
+    if (st == EMU_DONE && v.active != 0 && (i->op->sub & NATIVE_ALIGNED) &&
+        !is_aligned(emu_segment_base(e, i) + emu_ea(e, i), i->operand))
+        return emu_gp(e, 0);
+    if (st == EMU_DONE && (i->op->flags & EVEX_WHOLE)) /* VEXTRACTF32X4 and its like */
+        st = emu_vector_map(e, i, i->operand, EMU_WRITE, &span);
+    return st == EMU_DONE ? move_masked(e, i, &v, i->stores) : st;
+}
+
+/*
+ * VGATHERDPS, VPSCATTERQQ …: op->sub: bytes of an index.  What has been moved stays so when an
+ * element faults, and its mask is cleared: the instruction goes on from there.  With EVEX the mask
+ * is an opmask.
+ */
 enum emu_status op_gather(struct emu *e, const struct insn *i)
 {
-    _Alignas(64) u8 dest[64], index[64] = {0}, mask[64] = {0};
+    _Alignas(64) u8 data[64], index[64] = {0}, mask[64] = {0};
+    _Alignas(64) u64 active = 0;
     unsigned isize = i->op->sub, size = i->rex & 8 ? 8 : 4;
     unsigned count = (16u << i->vlen) / (isize > size ? isize : size);
-    const struct x86_state *s = e->state;
-    enum emu_status st;
+    bool store = ARG_LETTER(i->op->arg[0]) == ARG_M, evex = i->vex == 2;
+    enum emu_status st = emu_vector_get(e, i->reg, data);
 
-    st = emu_vector_get(e, i->reg, dest);
     if (st == EMU_DONE)
-        st = emu_vector_get(e, i->index, index);
+        st = emu_vector_get(e, i->index | (evex ? i->vvvv & 16u : 0), index);
     if (st == EMU_DONE)
-        st = emu_vector_get(e, i->vvvv, mask);
-    u64 base = i->disp + s->reg[i->base];
+        st = evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x91, &active)
+                  : emu_vector_get(e, i->vvvv, mask);
+    if (!evex)
+        active = by_sign(mask, count * size, size).active;
+    u64 base = i->disp + e->state->reg[i->base];
     for (unsigned n = 0; n < count && st == EMU_DONE; n++) {
-        struct elements v = {.size = size, .active = mask[n * size + size - 1] >> 7};
+        struct elements v = {.size = size, .active = active >> n & 1};
         u64 at = host_load(index + n * isize, isize);
         if (isize == 4)
             at = (u64)(s64)(s32)at;
-        st = move_active(e, i, base + (at << i->scale), &v, EMU_READ, dest + n * size);
-        if (st == EMU_DONE)
+        st = move_active(e, i, base + (at << i->scale), &v, store ? EMU_WRITE : EMU_READ,
+                         data + n * size);
+        if (st == EMU_DONE) {
+            active &= ~BIT64(n);
             memset(mask + n * size, 0, size);
+        }
     }
     if (st == EMU_DONE) {
+        active = 0;
         memset(mask, 0, sizeof(mask));
-        memset(dest + count * size, 0, sizeof(dest) - count * size);
+        memset(data + count * size, 0, sizeof(data) - count * size);
     }
-    enum emu_status kept = emu_vector_set(e, i->reg, dest);
+    enum emu_status kept = store ? EMU_DONE : emu_vector_set(e, i->reg, data);
     if (kept == EMU_DONE)
-        kept = emu_vector_set(e, i->vvvv, mask);
+        kept = evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x90, &active)
+                    : emu_vector_set(e, i->vvvv, mask);
     return kept != EMU_DONE ? kept : st;
 }
 

@@ -436,9 +436,11 @@ static const struct case_prefixes sweep_prefixes[] = {
 /* mod and rm; reg takes all eight values. */
 static const u8 sweep_forms[] = {0x00, 0x03, 0x04, 0x05, 0x06, 0x45, 0x81, 0xc0, 0xc1, 0xc4, 0xc7};
 static const u8 sweep_map_bytes[][4] = {{0}, {1, 0x0f}, {2, 0x0f, 0x38}, {2, 0x0f, 0x3a}};
-/* Behind them VEX: maps 1 to 3 in every pp, L and W, each with few prefixes. */
+/* Behind them VEX: maps 1 to 3 in every pp, L and W, and EVEX: in every pp, W and LL; each with few
+ * prefixes. */
 #define SWEEP_LEGACY   (unsigned)ARRAY_SIZE(sweep_map_bytes)
-#define SWEEP_MAPS     (SWEEP_LEGACY + 48)
+#define SWEEP_EVEX     (SWEEP_LEGACY + 48)
+#define SWEEP_MAPS     (SWEEP_EVEX + 96)
 #define SWEEP_PREFIXES 3 /* none, 66, 67 */
 
 /* Cases in one pass over everything; each pass draws other values. */
@@ -454,10 +456,19 @@ static inline unsigned sweep_map(struct rng *r, unsigned map, u8 *to)
         memcpy(to, sweep_map_bytes[map] + 1, sweep_map_bytes[map][0]);
         return sweep_map_bytes[map][0];
     }
+    u8 vvvv = (u8)(rng_chance(r, 50) ? 0x78 : rng_next(r) & 0x78);
+    if (map >= SWEEP_EVEX) {
+        map -= SWEEP_EVEX;
+        to[0] = 0x62;
+        to[1] = (u8)((rng_chance(r, 70) ? 0xf1 : 0xc1 | (rng_next(r) & 0x30)) + map / 32);
+        to[2] = (u8)((map & 4) << 5 | vvvv | 4 | (map & 3));
+        to[3] = (u8)((code_random_evex(r) & 0x9f) | (map & 0x18) << 2);
+        return 4;
+    }
     map -= SWEEP_LEGACY;
     to[0] = 0xc4;
     to[1] = (u8)(0xe1 + map / 16);
-    to[2] = (u8)((map & 8) << 4 | (map & 7) | (rng_chance(r, 50) ? 0x78 : rng_next(r) & 0x78));
+    to[2] = (u8)((map & 8) << 4 | (map & 7) | vvvv);
     return 3;
 }
 

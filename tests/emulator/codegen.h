@@ -145,22 +145,38 @@ static inline unsigned code_random_prefixes(struct rng *r, bool mode64, u8 *b)
     return n;
 }
 
+/* The last byte of EVEX: z, LL, b, V', aaa; often nothing, or nothing wrong. */
+static inline u8 code_random_evex(struct rng *r)
+{
+    u8 b = (u8)(rng_next(r) | (rng_chance(r, 85) ? 8 : 0));
+    if (rng_chance(r, 60))
+        b &= (u8)~0x10;
+    if (rng_chance(r, 30))
+        b &= (u8)~0x87;
+    if (rng_chance(r, 60) && (b & 0x70) == 0x60)
+        b &= (u8)~0x20;
+    return (b & 7) == 0 && rng_chance(r, 90) ? b & 0x7f : b;
+}
+
 /* C5, C4 or 62 and what follows up to the opcode; often vvvv says "none". */
 static inline unsigned code_random_vex(struct rng *r, u8 *b)
 {
-    u32 kind = rng_below(r, 8);
+    u32 kind = rng_below(r, 10);
     for (unsigned i = 0; i < 6; i++)
         b[i] = (u8)rng_next(r);
-    b[0] = kind < 3 ? 0xc5 : kind < 7 ? 0xc4 : 0x62;
-    if (b[0] == 0x62)
-        return 6;
+    b[0] = kind < 3 ? 0xc5 : kind < 6 ? 0xc4 : 0x62;
     unsigned last = b[0] == 0xc5 ? 1 : 2;
     if (last == 2)
-        b[1] = (u8)((b[1] & 0xe0) | (1 + rng_below(r, 3)));
+        b[1] = (u8)((b[1] & (b[0] == 0x62 ? 0xf0 : 0xe0)) | (1 + rng_below(r, 3)));
     if (rng_chance(r, 40))
         b[last] |= 0x78;
     if (rng_chance(r, 50))
         b[1] |= 0xe0; /* low registers; VEX also outside 64-bit mode */
+    if (b[0] == 0x62) {
+        b[1] |= 0xc0 & rng_next(r);
+        b[2] |= 4;
+        b[++last] = code_random_evex(r);
+    }
     return last + 2;
 }
 

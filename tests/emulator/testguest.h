@@ -241,7 +241,7 @@ static const struct emu_ops guest_ops = {
 
 struct guest_feature {
     u8 feature;  /* EMU_HAS_* */
-    u32 leaf;    /* subleaf 0; 0DH: 1 */
+    u32 leaf;    /* subleaf 0; of 0DH, and for EAX of 7: 1 */
     u8 reg, bit; /* 0..3: EAX..EDX */
 };
 
@@ -279,6 +279,14 @@ static const struct guest_feature guest_features[] = {
     {EMU_HAS_AVX512DQ, 7, 1, 17},
     {EMU_HAS_AVX512BW, 7, 1, 30},
     {EMU_HAS_AVX512VL, 7, 1, 31},
+    {EMU_HAS_AVX512CD, 7, 1, 28},
+    {EMU_HAS_AVX512IFMA, 7, 1, 21},
+    {EMU_HAS_AVX512VBMI, 7, 2, 1},
+    {EMU_HAS_AVX512VBMI2, 7, 2, 6},
+    {EMU_HAS_AVX512VNNI, 7, 2, 11},
+    {EMU_HAS_AVX512BITALG, 7, 2, 12},
+    {EMU_HAS_AVX512POPCNTDQ, 7, 2, 14},
+    {EMU_HAS_AVX512BF16, 7, 0, 5},
     {EMU_HAS_GFNI, 7, 2, 8},
     {EMU_HAS_VAES, 7, 2, 9},
     {EMU_HAS_VPCLMUL, 7, 2, 10},
@@ -302,7 +310,7 @@ static inline u64 guest_host_features(void)
     for (size_t i = 0; mask >> 63 == 0 && i < ARRAY_SIZE(guest_features); i++) {
         const struct guest_feature *f = &guest_features[i];
         u32 r[4];
-        guest_cpuid(NULL, f->leaf, f->leaf == 0xd, r);
+        guest_cpuid(NULL, f->leaf, f->leaf == 0xd || (f->leaf == 7 && f->reg == 0), r);
         mask |= (u64)(r[f->reg] >> f->bit & 1) << f->feature;
     }
     mask |= BIT64(63); /* asked */

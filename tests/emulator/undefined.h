@@ -159,16 +159,17 @@ static inline bool excluded_opmask(const struct code_scan *s, bool mode64)
 static inline bool excluded_amd(const struct code_scan *s, bool mode64)
 {
     unsigned reg = s->modrm >> 3 & 7;
+    bool gfni = (s->opcode & 0xfe) == 0xce && s->map >= MAP_0F38;
+    if (gfni && !__builtin_cpu_supports("gfni")) /* it does what CPUID hides */
+        return true;
     if (mode64 && excluded_near_branch(s))
         return true;
     if (s->map == MAP_VEX)
-        return (s->opcode & 0xfe) == 0xce || excluded_opmask(s, mode64); /* GFNI again */
+        return excluded_opmask(s, mode64);
     if (s->map == MAP_ONE) /* LOOPcc with F2/F3; m16:64 */
         return (s->rep != 0 && (s->opcode & 0xfc) == 0xe0) ||
                (s->opcode == 0xff && (s->rex & 8) && (reg == 3 || reg == 5)) ||
                (s->opcode == 0x63 && mode64 && s->opsize && !(s->rex & 8)); /* MOVSXD r16, m32 */
-    if (s->map == MAP_0F38 || s->map == MAP_0F3A) /* GFNI: does what CPUID hides */
-        return s->opcode == 0xcf || (s->map == MAP_0F3A && s->opcode == 0xce);
     if (s->map != MAP_0F)
         return false;
     switch (s->opcode) {
@@ -243,10 +244,26 @@ static inline bool latitude_vex_w(const struct code_scan *s, const u8 *bytes)
            s->opcode <= 1;
 }
 
+/* EVEX.b on registers, z without an opmask, V' outside 64-bit mode, where they mean nothing: #UD
+ * (SDM vol. 2A, 2.7.11), to AMD nothing. */
+static inline bool latitude_evex(const struct code_scan *s, const u8 *bytes, bool mode64)
+{
+    u8 last = bytes[s->prefixes + 3];
+    return s->map == MAP_VEX && s->opcount == 5 &&
+           (((last & 0x10) && s->modrm >= 0xc0) || (last & 0x87) == 0x80 || !(mode64 || last & 8));
+}
+
+/* Several places in memory: scatters and VPCOMPRESS. */
+static inline bool latitude_scatter(const struct code_scan *s)
+{
+    return s->map == MAP_VEX && s->opcount == 5 &&
+           ((s->opcode & 0xfc) == 0xa0 || (s->opcode & 0xfe) == 0x8a || s->opcode == 0x63);
+}
+
 /* A gather may stop between two elements when a trap is due (SDM vol. 2C, VGATHERDPS). */
 static inline bool latitude_gather(const struct code_scan *s)
 {
-    return s->map == MAP_VEX && (s->opcode & 0xfc) == 0x90;
+    return s->map == MAP_VEX && ((s->opcode & 0xfc) == 0x90 || (s->opcode & 0xfc) == 0xa0);
 }
 
 /* SHA: AMD takes unaligned operands (APM vol. 4), Intel does not (SDM vol. 2B: type 4). */

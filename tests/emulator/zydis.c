@@ -220,24 +220,28 @@ static const char *const untold[] = {
     "encl",        "enclu",       "encodekey",  "loadiwkey",  "aesdec128kl", "aesdec256kl",
     "aesenc128kl", "aesenc256kl", "aesdecwide", "aesencwide", "umwait",      "umonitor",
     "tpause",      "ptwrite",     "xabort",     "xbegin",     "xend",        "xtest",
-    "gf2p8",       "vgf2p8",      "movntss",    "movntsd",    "extrq",       "insertq",
+    "vp2inter",    "v4f",         "movntss",    "movntsd",    "extrq",       "insertq",
     "monitorx",    "mwaitx",      "vmmcall",    "vmrun",      "vmload",      "vmsave",
     "stgi",        "clgi",        "skinit",     "invlpga",    "rdpru",       "clzero",
     "invlpgb",     "tlbsync",     "psmash",     "pvalidate",  "rmp",         "mcommit",
     "xstore",      "xcrypt",      "montmul",    "xsha",       "pconfig",     "xsusldtrk",
     "xresldtrk",   "serialize",   "clui",       "stui",       "testui",      "uiret",
     "senduipi",    "hreset",      "pbndkb",     "seam",       "tdcall",      "wbnoinvd",
-    "vpdpbus",     "vpdpwssd",    "jkzd",       "jknzd",      "vprefetch",   "vbcstne",
-    "vcvtne",      "vpmadd52",    "vsha512",    "vsm3",       "vsm4",        "tile",
-    "kconcat",     "kextract",    "delay",      "spflt",      "clevict",     "kmerge",
-    "sttilecfg",   "ldtilecfg",   "tdp",        "rdfsbase_",
+    "vp4dp",       "vrcp28",      "jkzd",       "jknzd",      "vprefetch",   "vbcstne",
+    "vrsqrt28",    "vexp2",       "vgatherpf",  "vscatterpf", "vsha512",     "vsm3",
+    "vsm4",        "tile",        "kconcat",    "kextract",   "delay",       "spflt",
+    "clevict",     "kmerge",      "sttilecfg",  "ldtilecfg",  "tdp",         "rdfsbase_",
 };
 
 /* Encodings that are not Intel's AVX, or that no guest is told of. */
 static bool explained_vex(const struct oracle *o, const struct code_scan *s, const u8 *vex)
 {
-    if (vex[0] == 0x62) /* MVEX of Knights Corner; AVX512-FP16's maps 5 and 6 */
-        return !(vex[2] & 4) || (vex[1] & 7) >= 5;
+    if (vex[0] == 0x62) /* MVEX of Knights Corner; AVX512-FP16's maps 5 and 6, and 3 without 66 */
+        return !(vex[2] & 4) || (vex[1] & 7) >= 5 || ((vex[1] & 7) == 3 && (vex[2] & 3) != 1) ||
+               (s->opcode | 0x51) == 0x7b;    /* rounding of a conversion that is exact */
+    if (vex[0] == 0xc4 && (vex[1] & 31) == 2) /* AVX-VNNI, AVX-IFMA, AVX-NE-CONVERT */
+        return (s->opcode & 0xfc) == 0x50 || s->opcode == 0x72 || (s->opcode & 0xfe) == 0xb0 ||
+               (s->opcode & 0xfe) == 0xb4;
     if (vex[0] != 0xc4 || (vex[1] & 31) != 3)
         return false;
     if (o->mode != 64 && (s->opcode == 0x16 || s->opcode == 0x22)) /* VPEXTRQ, VPINSRQ: #UD there */
@@ -292,9 +296,6 @@ static enum kind compare(const struct oracle *o, const char *zydis, unsigned zyd
     char zm[32], om[32], zo[96], oo[96];
     if (zydis_length == 0 && our_length == 0)
         return SAME;
-    /* Of AVX-512 only moves are covered, and the length of all. */
-    if (strcmp(ours, "vavx512") == 0)
-        return zydis_length == 0 || zydis_length == our_length ? EXPLAINED : LENGTH;
     if (explained(o, zydis, ours, s, bytes + s->prefixes))
         return EXPLAINED;
     if (zydis_length == 0 || our_length == 0)

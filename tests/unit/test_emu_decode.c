@@ -113,6 +113,20 @@ static const struct listing {
     {M64, "c4e3f931ca03", "kshiftrq k1, k2, 0x3"},
     {M64, "c5e84bcb", "(bad)"}, /* VEX.L is 0 */
     {M64, "c5ed4bcb", "kunpckbw k1, k2, k3"},
+    /* EVEX: opmask, broadcast, rounding, disp8*N, W in the name */
+    {M64, "62f16cc95808", "vaddps zmm1 {k1} {z}, zmm2, [rax]"},
+    {M64, "62f16c59584801", "vaddps zmm1 {k1}, zmm2, [rax+0x4] {1to16}"},
+    {M64, "62f16c7958cb", "vaddps zmm1 {k1}, zmm2, zmm3 {rz-sae}"},
+    {M64, "62f16c68580b", "(bad)"}, /* LL of 3 */
+    {M64, "6261fe4a6f6701", "vmovdqu64 zmm28 {k2}, [rdi+0x40]"},
+    {M64, "62b1ed40ebc1", "vporq zmm0, zmm18, zmm17"},
+    {M32, "62f1ed48ebc1", "vporq zmm0, zmm2, zmm1"},
+    {M64, "62f2fd2932cb", "vpmovzxbq ymm1 {k1}, xmm3"},
+    {M64, "62f27d29a2048d00000000", "vscatterdps dword ptr [ymm1*4] {k1}, ymm0"},
+    {M64, "62f27d28a2048d00000000", "(bad)"}, /* no opmask */
+    {M64, "62f27d49908d00000000", "(bad)"},   /* no SIB byte */
+    {M64, "62f36c3826cb05", "(bad)"},         /* vvvv names nothing */
+    {M64, "62f27d488b4801", "vpcompressd [rax+0x4], zmm1"},
     /* vectors: mandatory prefixes, VEX */
     {M64, "0f1000", "movups xmm0, [rax]"},
     {M64, "660f6f08", "movdqa xmm1, [rax]"},
