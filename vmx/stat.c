@@ -6,6 +6,7 @@
 #include "vmx/check.h"
 #include "vmx/commands.h"
 #include "vmx/show.h"
+#include "vmx/symbol.h"
 #include "vmx/trace.h"
 
 /* What a table shows: since when, and the records still in the ring, by reason or row. */
@@ -29,7 +30,8 @@ static struct view *look(struct vcpu *v, bool by_row, bool diff)
     return &view;
 }
 
-/* How many ticks so many percent of the group's records took at most; "-" when there is none. */
+/* How many ticks so many percent of the group's records took at most (0: the quickest of them); "-"
+ * when there is none. */
 static const char *percentile(const struct view *view, unsigned group, unsigned percent,
                               char out[16])
 {
@@ -42,7 +44,7 @@ static const char *percentile(const struct view *view, unsigned group, unsigned 
         unsigned below = 0;
         for (unsigned i = 0; i < view->records; i++)
             below += view->group[i] == group && view->ticks[i] && view->ticks[i] < (value | bit);
-        value |= below * 100 < all * percent ? bit : 0;
+        value |= below == 0 || below * 100 < all * percent ? bit : 0;
     }
     format_buf(out, 16, all ? "%u" : "-", value);
     return out;
@@ -51,25 +53,25 @@ static const char *percentile(const struct view *view, unsigned group, unsigned 
 static void show_exits(struct vcpu *v, bool diff, struct sink *out)
 {
     const struct view *view = look(v, false, diff);
-    char half[16], most[16];
+    char least[16], half[16], most[16];
     struct trace_mark all = {0, 0};
 
-    sink_printf(out, "%-24s %9s %12s %7s %7s %7s %8s\n", "exit", "count", "ticks", "mean", "50 %",
-                "95 %", "most");
+    sink_printf(out, "%-20s %9s %11s %6s %7s %6s %6s %8s\n", "exit", "count", "ticks", "least",
+                "mean", "50 %", "95 %", "most");
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
         const struct trace_mark *mark = &v->trace->exit_mark[i];
         u64 count = v->stat[i].count - (diff ? mark->count : 0);
         u64 ticks = v->stat[i].ticks - (diff ? mark->ticks : 0);
         if (!count)
             continue;
-        sink_printf(out, "%-24s %9lu %12lu %7lu %7s %7s %8lu\n",
-                    i == EXIT_NONE ? "(before the first entry)" : exit_reason_name(i), count, ticks,
-                    ticks / count, percentile(view, i, 50, half), percentile(view, i, 95, most),
-                    v->stat[i].most);
+        sink_printf(out, "%-20.20s %9lu %11lu %6s %7lu %6s %6s %8lu\n",
+                    i == EXIT_NONE ? "(before first entry)" : exit_reason_name(i), count, ticks,
+                    percentile(view, i, 0, least), ticks / count, percentile(view, i, 50, half),
+                    percentile(view, i, 95, most), v->stat[i].most);
         all.count += count;
         all.ticks += ticks;
     }
-    sink_printf(out, "%-24s %9lu %12lu\n", "all", all.count, all.ticks);
+    sink_printf(out, "%-20s %9lu %11lu\n", "all", all.count, all.ticks);
 }
 
 static void show_reasons(const struct vcpu *v, struct sink *out)
@@ -160,20 +162,21 @@ static void show_row(const struct vcpu *v, const struct view *view, unsigned n, 
     const struct trace_row *row = trace_row(v->trace, n);
     const struct trace_mark c = counted(v, view, n);
     struct trace_record r = trace_sample(row);
-    char instruction[96], name[48], most[16], share[16] = "";
+    char instruction[96], name[48], where[96], most[16];
 
     trace_instruction(v, &r, instruction, sizeof(instruction));
     trace_register(v, &r, name, sizeof(name));
-    if (n >= TRACE_ROWS) {
-        str_copy(instruction, sizeof(instruction), "(others)");
+    if (n >= TRACE_ROWS || !vm_symbol(v->vm, row->rip, where, sizeof(where)))
+        format_buf(where, sizeof(where), n < TRACE_ROWS ? "%lx" : "(others)", row->rip);
+    if (n >= TRACE_ROWS)
         name[0] = 0;
-    }
     if (all)
-        format_buf(share, sizeof(share), "%3lu%% ", c.ticks * 100 / all);
-    sink_printf(out, "%7lu %6lu %6s %s%-9.9s %-16lx %-15.15s %.*s\n", c.count, c.ticks / c.count,
-                percentile(view, n, 95, most), share,
-                r.why ? emu_reason_text(r.why - 1u) : trace_reason_name(&r), row->rip, name,
-                all ? 10 : 15, instruction);
+        format_buf(most, sizeof(most), "%lu%%", c.ticks * 100 / all);
+    else
+        (void)percentile(view, n, 95, most);
+    sink_printf(out, "%7lu %6lu %6s %-9.9s %-24.24s %-15.15s %.7s\n", c.count, c.ticks / c.count,
+                most, r.why ? emu_reason_text(r.why - 1u) : trace_reason_name(&r), where, name,
+                instruction);
 }
 
 /* What a row is sorted by; waiting in HLT costs nobody. */
@@ -197,8 +200,8 @@ static void show_rows(struct vcpu *v, bool by_ticks, bool diff, u64 limit, struc
         all += by_ticks ? key : 0;
         rows += key != 0;
     }
-    sink_printf(out, "  count   mean   95 %% %s%-9s %-16s %-15s %s\n", by_ticks ? "time " : "",
-                "reason", "RIP", "register", "instruction");
+    sink_printf(out, "  count   mean %6s %-9s %-24s %-15s %s\n", by_ticks ? "time" : "95 %",
+                "reason", "RIP", "register", "text");
     for (; shown < limit && shown < rows; shown++) {
         u64 best = 0;
         unsigned best_n = 0;

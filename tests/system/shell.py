@@ -266,7 +266,7 @@ WORDS = ["0", "1", "7", "64", "0x10", "0x100000", "0xfee00000", "0xfffffffffffff
          "rip+3", "guest_main", "guest_entry-1", "run", "nothing", "w", "rw", "q", "a", "s", "exit", "io",
          "cpuid", "all", "on", "off", "filter", "reason", "addr", "IO", "emu", "top", "rules", "reset",
          "why", "nmi", "interrupt", "exception", "slide", "auto", "guest", "check", "guest_cr", '"', "#",
-         "pit", "0x3f8", "0x80", "18446744073709551616", "-1", "+", "a" * 200]
+         "pit", "0x3f8", "device", "vcpu", "vm", "lapic", "lstar", "ept_violation", "step", "tail", "save", "dump", "diff", "0x80", "18446744073709551616", "-1", "+", "a" * 200]
 
 
 def fuzz(seed, count, names):
@@ -332,7 +332,7 @@ TESTS = [
 
 def main(lines, seed):
     for at in range(0, lines, 25000):
-        result = random_lines(f"shell: random lines, seed {seed}", seed, min(25000, lines - at), NAMES).run()
+        result = random_lines(f"shell: random lines, seed {seed}", seed, min(25000, lines - at), 4 * TERSE + NAMES).run()
         print(f"{result.outcome} {result.test.name}, {at} before {result.why} [{result.seconds:.0f} s]",
               flush=True)
         if result.outcome != "ok":
