@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Reads what the prompt's `trace save` wrote (vmx/trace_save.c describes the lines) out of a capture
-of the serial console, in which anything else may stand as well."""
+of the serial console, in which anything else may stand as well; or struct trace (vmx/trace.h) out of a
+dump of the machine's memory."""
 import re
+import struct
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -11,6 +13,9 @@ STEP, EVENT, LIFE = 0x100, 0x101, 0x102  # enum trace_kind
 KINDS = {STEP: "STEP", EVENT: "EVENT", LIFE: "LIFE"}
 STEPS = 35  # the slices' number for instructions emulated in steps (EXIT_NONE)
 READS, WRITES = (1, 3), (2, 4)  # enum emu_io
+SPECIAL, ANY = 0x80, 0xffffffff  # TRACE_SPECIAL, TRACE_ANY
+RECORD, ROW = struct.Struct("<QQIBB16s2xQQIHBx"), struct.Struct("<8xQQIHBx16sQQ")
+SLICE = struct.Struct("<QQQ66I")
 NEEDED = ("tsc", "rip", "ticks", "io", "why", "address", "value", "reason", "code")
 
 
@@ -109,6 +114,7 @@ class Reader:
         self.sum, self.lines, self.run, self.fields = FNV_BASIS, 0, None, None
         self.reasons, self.why, self.texts = dict(KINDS), {0: ""}, {}
         self.last, self.rows = {}, {}
+        self.arrays, self.usual, self.match = {}, [], []  # of a dump
 
     def feed(self, line):
         """Takes a line; returns the Run when it was the last one."""
@@ -148,8 +154,15 @@ class Reader:
     def line_Y(self, number, text):
         self.why[int(number, 16)] = text
 
-    def line_C(self, _, what, why, avoid):
+    def line_C(self, _, what, why, avoid, *match):
         self.run.causes.append((what, why, avoid))
+        self.match.append([int(n, 16) for n in match])
+
+    def line_U(self, *why):
+        self.usual = [int(n, 16) for n in why]
+
+    def line_A(self, name, *numbers):
+        self.arrays[name] = [int(n, 16) for n in numbers]
 
     def line_R(self, count, ticks, reason, why, rip, address, code, cause, register, instruction,
                symbol=""):
@@ -206,8 +219,103 @@ class Reader:
         return self.reasons.get(number & 0xffff, f"reason {number:#x}")
 
 
+class Memory(Reader):
+    """struct trace, out of a dump of memory."""
+
+    def read(self, data, at):
+        """Fill self.run; `at` is where trace.about begins in the data."""
+        def array(name, layout):
+            distance, count, size = self.arrays[name]
+            if at < distance or layout.size > size:
+                raise struct.error(f"the array `{name}` is not whole")
+            return [layout.unpack_from(data, at - distance + n * size) for n in range(count)]
+
+        run = self.run
+        used = array("slices", struct.Struct("<I"))[0][0]
+        for tsc, ticks, halted, *counts in array("slice", SLICE)[:used]:
+            run.slices.append(Slice(tsc, ticks, halted, {
+                "STEP" if n == STEPS else self.reason(f"{n:x}"): count
+                for n, count in enumerate(counts) if count}))
+        for row in array("row", ROW) + array("lost", ROW):
+            if row[6]:
+                self.add_row(*row)
+        for record in sorted(array("record", RECORD)):
+            if record[0]:
+                self.add_record(*record)
+        for exit_, (quiet,) in zip(run.exits, array("quiet", struct.Struct("<Q"))):
+            rows = [row for row in run.rows if row.reason == exit_.name]
+            exit_.quiet, exit_.count = quiet, quiet + sum(row.count for row in rows)
+            exit_.ticks = sum(row.ticks for row in rows)
+        run.exits = [e for e in run.exits if e.count and e.name != self.reasons[STEPS]]
+        run.started = run.slices[0].tsc if run.slices else 0
+        run.now = max([r.tsc for r in run.records] + [s.tsc for s in run.slices], default=0)
+        return run
+
+    def access(self, reason, why, address, qualification):
+        """(address, what it is) of the port, MSR or memory, or of nothing."""
+        name = self.reasons.get(reason)
+        if why:
+            kind = {0: None, 1: "memory", 2: "memory", 3: "port", 4: "port"}[qualification & 0xff]
+            return (address, f"{kind} {address:#x}") if kind else (0, "")
+        if name == "IO":
+            return qualification >> 16, f"port {qualification >> 16:#x}"
+        if name in ("RDMSR", "WRMSR"):
+            return qualification, f"MSR {qualification:#x}"
+        return (address if name == "CPUID" or reason >= STEP else 0), ""
+
+    def add_row(self, rip, address, qualification, reason, why, code, count, ticks):
+        address, register = self.access(reason, why, address, qualification)
+        cause = next(n for n, (exit_, needs, apic) in enumerate(self.match)
+                     if exit_ in (ANY, reason) and needs in (ANY, why) and
+                     (not apic or address >> 12 == 0xfee00))
+        row = Row(count, ticks, self.reason(f"{reason:x}"), self.why[why], rip, address,
+                  code[:code[15] & 15], cause, register, f"(bytes {code[:code[15] & 15].hex(' ')})")
+        self.run.rows.append(row)
+        self.rows[rip, row.reason, row.why, address] = row
+
+    def add_record(self, tsc, rip, ticks, io, _, code, address, value, qualification, reason, why):
+        special = reason >= STEP or reason & SPECIAL
+        reason = reason if reason >= STEP else reason & ~SPECIAL
+        if not special:
+            why = self.usual[reason] if reason < len(self.usual) else 0
+            io, code = (0, b"") if not why else (io, b"")
+        if not why:
+            address, what = self.access(reason, 0, address, qualification)
+            if what.startswith("port"):
+                io = 3 if qualification & 8 else 4
+                value &= (1 << 8 * ((qualification & 7) + 1)) - 1
+            elif not what and self.reasons.get(reason) != "CPUID" and reason < STEP:
+                value = 0
+        name, text = self.reason(f"{reason:x}"), ""
+        if reason == LIFE:
+            text = f"(text at {address:#x})"
+        self.run.records.append(Record(tsc, rip, ticks, name, self.why[why], io, address, value, code[:15],
+                                       text, self.rows.get((rip, name, self.why[why], address))))
+
+
+def read_memory(path):
+    """The Runs in a dump of memory; none when it is something else."""
+    with open(path, "rb") as file:
+        data = file.read()
+    runs = {}
+    for begin in re.finditer(rb"~V\|1\|[^|\0]*\|[0-9a-f]+\|0\|[0-9a-f]+\|0\*[0-9a-f]{4}\n", data):
+        reader, at, run = Memory(), begin.start(), None
+        try:
+            while run is None and (end := data.find(b"\n", at, at + 4096)) >= 0:
+                run = reader.feed(data[at:end].decode(errors="replace"))
+                at = end + 1
+            run = run and reader.read(data, begin.start())
+        except (KeyError, IndexError, StopIteration, struct.error) as error:
+            raise TraceError(f"{path}: the trace at {begin.start():#x} is damaged: {error!r}") from error
+        if run and run.now >= runs.get((run.vm, run.cpu), run).now:  # not one that was freed
+            runs[run.vm, run.cpu] = run
+    return list(runs.values())
+
+
 def read_capture(path):
     """The Runs in a file, one for each vCPU: its last, with the records of earlier ones."""
+    if runs := read_memory(path):
+        return runs
     runs, reader, begun = {}, None, 0
     with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
         for number, line in enumerate(file, 1):
@@ -228,7 +336,8 @@ def read_capture(path):
     if reader is not None:
         raise TraceError(f"{path}:{begun}: the trace that begins here has no end (line Z)")
     if not runs:
-        raise TraceError(f"{path}: no trace in it: `trace save` at Vitrine's prompt writes one")
+        raise TraceError(f"{path}: no trace in it: `trace save` at Vitrine's prompt writes one, "
+                         "and a dump of all memory has it")
     return list(runs.values())
 
 

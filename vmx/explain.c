@@ -67,18 +67,11 @@ const struct cause *explain_cause(const struct trace_record *r)
     return c;
 }
 
-/* Text in lines that fit a terminal, behind a heading. */
-static void print_wrapped(struct sink *out, const char *heading, const char *text)
+/* Text behind a heading. */
+static void tell(struct sink *out, const char *heading, const char *text)
 {
     sink_printf(out, "  %-8s", heading);
-    while (strlen(text) > 68) {
-        int cut = 68;
-        while (text[cut] != ' ')
-            cut--;
-        sink_printf(out, "%.*s\n  %-8s", cut, text, "");
-        text += cut + 1;
-    }
-    sink_printf(out, "%s\n", text);
+    shell_wrap(out, 10, text);
 }
 
 static void explain_access(const struct vcpu *v, const struct trace_record *r, char *out,
@@ -112,12 +105,12 @@ static void explain_record(const struct vcpu *v, const struct trace_record *r, s
     sink_printf(out, "%016lx%s  %s\n", r->rip, vm_symbol_text(v->vm, r->rip, name, sizeof(name)),
                 text[0] ? text : "(bytes not kept)");
     explain_access(v, r, text, sizeof(text));
-    print_wrapped(out, "did", text);
+    tell(out, "did", text);
     format_buf(text, sizeof(text), "%s%s%s", trace_reason_name(r), r->why ? ", " : "",
                r->why ? emu_reason_text(r->why - 1u) : "");
-    print_wrapped(out, "exit", text);
-    print_wrapped(out, "why", c->because);
-    print_wrapped(out, "avoid", c->avoid);
+    tell(out, "exit", text);
+    tell(out, "why", c->because);
+    tell(out, "avoid", c->avoid);
     if (r->ticks)
         sink_printf(out, "  cost    %u ticks of the TSC until the guest went on\n", r->ticks);
 }
@@ -148,8 +141,8 @@ static void explain_run(const struct vcpu *v, struct sink *out)
         if (explain_causes[i].reason != EXIT_HLT && ticks)
             sink_printf(out, ", %lu %% of these ticks", sum[i].ticks * 100 / ticks);
         sink_printf(out, "\n");
-        print_wrapped(out, "why", explain_causes[i].because);
-        print_wrapped(out, "avoid", explain_causes[i].avoid);
+        tell(out, "why", explain_causes[i].because);
+        tell(out, "avoid", explain_causes[i].avoid);
     }
 }
 

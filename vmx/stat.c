@@ -96,11 +96,12 @@ static void show_unclaimed(const struct vcpu *v, struct sink *out)
 {
     const struct bus *bus = v->vm->parts.bus;
 
-    sink_printf(out,
-                "\nunclaimed: %lu port reads, %lu port writes, %lu memory reads, %lu memory "
-                "writes; %lu MSR accesses denied",
-                bus->port[0].reads, bus->port[0].writes, bus->mmio[0].reads, bus->mmio[0].writes,
-                v->vm->msr_denied);
+    sink_printf(
+        out,
+        "\nunclaimed: %lu port reads, %lu port writes, %lu memory reads, %lu memory writes\n"
+        "%lu MSR accesses denied",
+        bus->port[0].reads, bus->port[0].writes, bus->mmio[0].reads, bus->mmio[0].writes,
+        v->vm->msr_denied);
     if (v->vm->msr_denied)
         sink_printf(out, ", last %#x", v->vm->msr_denied_last);
     sink_printf(out, "\n");
@@ -174,7 +175,7 @@ static void show_row(const struct vcpu *v, const struct view *view, unsigned n, 
         format_buf(most, sizeof(most), "%lu%%", c.ticks * 100 / all);
     else
         (void)percentile(view, n, 95, most);
-    sink_printf(out, "%7lu %6lu %6s %-9.9s %-24.24s %-15.15s %.7s\n", c.count, c.ticks / c.count,
+    sink_printf(out, "%7lu %6lu %6s %-9.9s %-25.25s %-15.15s %.6s\n", c.count, c.ticks / c.count,
                 most, r.why ? emu_reason_text(r.why - 1u) : trace_reason_name(&r), where, name,
                 instruction);
 }
@@ -200,7 +201,7 @@ static void show_rows(struct vcpu *v, bool by_ticks, bool diff, u64 limit, struc
         all += by_ticks ? key : 0;
         rows += key != 0;
     }
-    sink_printf(out, "  count   mean %6s %-9s %-24s %-15s %s\n", by_ticks ? "time" : "95 %",
+    sink_printf(out, "  count   mean %6s %-9s %-25s %-15s %s\n", by_ticks ? "time" : "95 %",
                 "reason", "RIP", "register", "text");
     for (; shown < limit && shown < rows; shown++) {
         u64 best = 0;

@@ -52,13 +52,14 @@ static struct trace_record *add(struct vcpu *v, u32 kind, u64 rip)
 
 enum status trace_create(struct vcpu *v)
 {
+    struct buf_sink about;
     hpa_t at;
-    enum status s = mem_alloc(sizeof(struct trace), sizeof(v->trace->record), "trace", &at);
 
-    if (s != STATUS_OK)
-        return s;
+    TRY(mem_alloc(sizeof(struct trace), sizeof(v->trace->record), "trace", &at));
     v->trace = phys_to_virt(at);
     v->record = v->trace->record;
+    buf_sink_init(&about, v->trace->about, sizeof(v->trace->about));
+    trace_describe(v, &about.sink);
     trace_clear(v);
     trace_switch(v, true, NULL);
     return STATUS_OK;
@@ -132,6 +133,8 @@ static const u8 usual_why[EXIT_REASON_COUNT] = {
 #include "vmx/exits.def"
 #undef EXIT
 };
+
+u8 trace_usual_why(u32 reason) { return usual_why[reason]; }
 
 /* Exits with a qualification that is worth a VMREAD (SDM vol. 3C, 27.2.1). */
 #define QUALIFIED                                                                            \

@@ -114,7 +114,8 @@ struct trace {
     u64 stepped;               /* ticks of it that steps had, which have records of their own */
     struct trace_slice slice[TRACE_SLICES];
     unsigned slices;
-    u64 slice_ticks; /* at least so long */
+    u64 slice_ticks;     /* at least so long */
+    char about[8 * KiB]; /* what is where, for tools/trace in a dump of memory: trace_describe() */
 };
 
 CHECKED enum status trace_create(struct vcpu *v);
@@ -143,6 +144,8 @@ void trace_print(const struct vcpu *v, const struct trace_record *r, struct sink
 void trace_show(const struct vcpu *v, unsigned n, struct sink *out);
 /* All that is known of a virtual CPU as checked lines for tools/trace, which describes them. */
 void trace_save(const struct vcpu *v, struct sink *out);
+/* ... and of where it is in memory, and what the numbers there mean: trace.about. */
+void trace_describe(const struct vcpu *v, struct sink *out);
 /* For panic_attach(). */
 void trace_panic_report(struct sink *out);
 
@@ -160,6 +163,9 @@ bool trace_access(const struct trace_record *r, enum bus_space *space, bool *wri
 void trace_instruction(const struct vcpu *v, const struct trace_record *r, char *out, size_t cap);
 void trace_register(const struct vcpu *v, const struct trace_record *r, char *out, size_t cap);
 const char *trace_reason_name(const struct trace_record *r);
+/* Why the emulator is needed when an exit has its usual reason; 1 + enum emu_reason, 0: it is not.
+ */
+u8 trace_usual_why(u32 reason);
 /* True when an instruction of the guest's caused it. */
 bool trace_is_instruction(const struct trace_record *r);
 

@@ -12,13 +12,19 @@
  *     F NAME:BYTES of each field of a record; `code` has the instruction's bytes, length and mode
  *     E number of an exit reason, its name, exits, of these not by an instruction, ticks, most
  *     Y number of a reason to emulate (from 1), its name
- *     C number of a cause, what it is, why, what would avoid it
+ *     C number of a cause, what it is, why, what would avoid it; it is that of records of this exit
+ *       reason, reason to emulate, and (1) in the page of the local APIC: the first that fits
  *     R a row: count, ticks, reason, why, RIP, port or address, code, cause, register, instruction,
  *       symbol at RIP
  *     S a slice: TSC, ticks, ticks halted, REASON:COUNT ...
  *     N address of a text, the text (as in the address of LIFE)
  *     L a record, oldest first: its fields, empty when as in the one before
  *     Z how many lines there were before this one
+ *
+ * In memory (trace.about) there are V, E and C without counts, and
+ *
+ *     U usual reason to emulate of each exit reason
+ *     A name of an array of struct trace, its distance from the V, elements, size of one
  */
 #include "vmx/explain.h"
 #include "vmx/show.h"
@@ -147,6 +153,17 @@ static void save_slices(struct saver *s, const struct vcpu *v)
     }
 }
 
+static void save_causes(struct saver *s)
+{
+    for (unsigned i = 0; i < EMU_REASON_COUNT; i++)
+        LINE(s, "~Y|%x|%s", i + 1, emu_reason_text(i));
+    for (unsigned i = 0; i < EXPLAIN_CAUSES; i++) {
+        const struct cause *c = &explain_causes[i];
+        LINE(s, "~C|%x|%s|%s|%s|%x|%x|%x", i, c->what, c->because, c->avoid, c->reason, c->why,
+             c->apic);
+    }
+}
+
 void trace_save(const struct vcpu *v, struct sink *out)
 {
     struct saver s = {{write_summed}, out, FNV_BASIS, 0};
@@ -156,13 +173,34 @@ void trace_save(const struct vcpu *v, struct sink *out)
         if (v->stat[i].count && i != EXIT_NONE)
             LINE(&s, "~E|%x|%s|%lx|%lx|%lx|%lx", i, exit_reason_name(i), v->stat[i].count,
                  v->trace->quiet[i], v->stat[i].ticks, v->stat[i].most);
-    for (unsigned i = 0; i < EMU_REASON_COUNT; i++)
-        LINE(&s, "~Y|%x|%s", i + 1, emu_reason_text(i));
-    for (unsigned i = 0; i < EXPLAIN_CAUSES; i++)
-        LINE(&s, "~C|%x|%s|%s|%s", i, explain_causes[i].what, explain_causes[i].because,
-             explain_causes[i].avoid);
+    save_causes(&s);
     save_rows(&s, v);
     save_slices(&s, v);
     save_records(&s, v);
+    LINE(&s, "~Z|%x", s.lines);
+}
+
+void trace_describe(const struct vcpu *v, struct sink *out)
+{
+    struct saver s = {{write_summed}, out, FNV_BASIS, 0};
+
+    LINE(&s, "~V|1|%s|%x|0|%lx|0", v->vm->name, v->index, tsc_hz());
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
+        LINE(&s, "~E|%x|%s|0|0|0|0", i, exit_reason_name(i));
+    save_causes(&s);
+    sink_printf(&s.sink, "~U");
+    for (unsigned i = 0; i < EXIT_REASON_COUNT; i++)
+        sink_printf(&s.sink, "|%x", trace_usual_why(i));
+    end_line(&s);
+#define ARRAY(name, count)                                                                \
+    LINE(&s, "~A|" #name "|%zx|%x|%zx",                                                   \
+         offsetof(struct trace, about) - offsetof(struct trace, name), (unsigned)(count), \
+         sizeof(v->trace->name) / (count))
+    ARRAY(record, TRACE_RECORDS);
+    ARRAY(row, TRACE_ROWS);
+    ARRAY(lost, TRACE_REASONS);
+    ARRAY(slice, TRACE_SLICES);
+    ARRAY(slices, 1);
+    ARRAY(quiet, TRACE_REASONS);
     LINE(&s, "~Z|%x", s.lines);
 }

@@ -6,13 +6,34 @@
 #include "lib/log.h"
 #include "lib/string.h"
 
+#define COLUMNS     80
+#define HELP_COLUMN 29
+
+void shell_wrap(struct sink *out, size_t indent, const char *text)
+{
+    const size_t width = COLUMNS - indent;
+
+    while (strlen(text) > width) {
+        size_t cut = width;
+        while (cut && text[cut] != ' ')
+            cut--;
+        sink_printf(out, "%.*s\n%*s", (int)(cut ? cut : width), text, (int)indent, "");
+        text += cut ? cut + 1 : width;
+    }
+    sink_printf(out, "%s\n", text);
+}
+
+/* What is too long to stand beside the summary stands above it. */
 static void help_row(struct shell *sh, const struct shell_command *c)
 {
     const char *args = c->args ? c->args : "";
-    int pad = 26 - (int)strlen(c->name);
+    const size_t used = strlen(c->name) + strlen(args) + 3;
 
-    sink_printf(sh->out, "  %s %-*s %s\n", c->name, pad > 0 ? pad : 0, args,
-                c->summary ? c->summary : "");
+    sink_printf(sh->out, "  %s %s", c->name, args);
+    if (used < HELP_COLUMN || c->summary)
+        sink_printf(sh->out, used < HELP_COLUMN ? "%*s" : "\n%*s",
+                    (int)(used < HELP_COLUMN ? HELP_COLUMN - used : HELP_COLUMN), "");
+    shell_wrap(sh->out, HELP_COLUMN, c->summary ? c->summary : "");
 }
 
 static void help_example(struct shell *sh, const struct shell_command *c)

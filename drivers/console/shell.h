@@ -148,6 +148,9 @@ void shell_set_kinds(struct shell *sh, const struct shell_kind *kinds, size_t co
 /* The n-th row of all tables, NULL past the last; *ctx is its table's. */
 const struct shell_command *shell_command_at(const struct shell *sh, unsigned n, void **ctx);
 
+/* Text in lines of 80 columns, from column `indent` on, where the cursor is; and a line feed. */
+void shell_wrap(struct sink *out, size_t indent, const char *text);
+
 /* People or a program at the other end. */
 void shell_set_machine(struct shell *sh, bool machine);
 

@@ -252,6 +252,9 @@ class Session(Boot):
                 good = LATER.search(answer) or re.search(answer, said)
             if not good:
                 wrong.append(f"`{typed}`: no {answer!r} in {said.strip()[-300:]!r}")
+            if typed.split()[0] in ("help", "stat", "explain"):
+                wrong += [f"`{typed}`: more than 80 columns: {line}" for line in said.splitlines()
+                          if len(line) > 80 and not line.startswith(("err ", "* "))]
             if typed == "help":
                 names = re.findall(r"(?m)^  ([a-z]+) ", said)
                 missing = set(names) - {case.split()[0] for case, _ in CASES}

@@ -255,14 +255,14 @@ static void test_help(void **state)
     (void)state;
     out.len = 0;
     assert_int_equal(shell_run_line(&sh, "help"), STATUS_OK);
-    assert_non_null(strstr(text, "\n  two A B [C [D]]             Takes two to four words\n"));
+    assert_non_null(strstr(text, "\n  two A B [C [D]]            Takes two to four words\n"));
     assert_non_null(strstr(text, "help [COMMAND]"));
     run("help num", STATUS_OK,
-        "  number [PORT=5 [SIZE [on|off|only]]] Takes numbers\nFor example: number 0x60\n"
+        "  number [PORT=5 [SIZE [on|off|only]]]\n                             Takes numbers\nFor example: number 0x60\n"
         "For example: number 1 4K\n");
     run("help row", STATUS_OK,
-        "  row a|b [PORT=7]            Has rows\n  row cow COLOUR|all          \n"
-        "  row cow [PORT]              \nFor example: row a\nFor example: row cow red\n");
+        "  row a|b [PORT=7]           Has rows\n  row cow COLOUR|all         \n"
+        "  row cow [PORT]             \nFor example: row a\nFor example: row cow red\n");
     run("help nix", STATUS_ENOENT,
         "              ^\ncolumn 6: expected a command (`help` lists them), got \"nix\"\n");
 }
