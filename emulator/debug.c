@@ -17,7 +17,10 @@ u64 emu_breakpoints(const struct x86_state *s, u64 at, unsigned size, enum emu_b
     for (unsigned n = 0; n < 4; n++) {
         unsigned rw = (unsigned)(s->dr7 >> (16 + 4 * n) & 3);
         u64 length = bytes[s->dr7 >> (18 + 4 * n) & 3];
-        bool kinds = kind == EMU_BREAK_READ ? rw == 3 : kind == EMU_BREAK_WRITE ? rw & 1 : rw == 2;
+        bool kinds = kind == EMU_BREAK_READ      ? rw == 3
+                     : kind == EMU_BREAK_WRITE   ? rw & 1
+                     : kind == EMU_BREAK_EXECUTE ? rw == 0
+                                                 : rw == 2;
         if ((s->dr7 >> (2 * n) & 3) && kinds &&
             ranges_overlap(at, size, align_down(s->dr[n], length), length))
             hit |= BIT64(n);

@@ -264,9 +264,10 @@ static inline bool emu_is_plain(const struct emu *e, enum emu_status st)
  */
 enum emu_status emu_step_watched(struct emu *e, bool btf);
 
-/* Bits of DR6 for the breakpoints that an access meets, at a linear address or a port.  Needs
+/* Bits of DR6 for the breakpoints that an access meets, at a linear address or a port; those on
+ * instructions are nobody's but the caller's, before a step.  Needs
  * STATE_DR7, STATE_LIVE and STATE_CR4. */
-enum emu_breakpoint { EMU_BREAK_READ, EMU_BREAK_WRITE, EMU_BREAK_IO };
+enum emu_breakpoint { EMU_BREAK_READ, EMU_BREAK_WRITE, EMU_BREAK_IO, EMU_BREAK_EXECUTE };
 u64 emu_breakpoints(const struct x86_state *s, u64 at, unsigned size, enum emu_breakpoint kind);
 
 /* Advance over the instruction at CS:RIP as if it had been executed (TF, RF, shadow: retired). */

@@ -174,6 +174,23 @@ bool debug_settle(struct vcpu *v)
     return !d->hit || stepped(v);
 }
 
+/* The guest's own breakpoint is at RIP, which the CPU would have seen: its #DB is delivered. */
+static bool meets_guests(struct vcpu *v, enum exit_action *action)
+{
+    const struct x86_state *s = &v->state;
+
+    vcpu_load(v, STATE_DR7 | STATE_LIVE | STATE_CR4 | STATE_RFLAGS | STATE_INTERRUPTIBILITY);
+    if ((s->rflags & RFLAGS_RF) || (s->interruptibility & BLOCKED_BY_MOV_SS))
+        return false;
+    const struct emu_event db = {.vector = VECTOR_DB,
+                                 .type = EMU_EVENT_HARD_EXCEPTION,
+                                 .payload =
+                                     emu_breakpoints(s, debug_linear_rip(v), 1, EMU_BREAK_EXECUTE)};
+    if (db.payload)
+        *action = emulate_delivery(v, &db);
+    return db.payload;
+}
+
 bool debug_serve(struct vcpu *v)
 {
     struct vcpu_debug *d = &v->debug;
@@ -198,7 +215,7 @@ bool debug_serve(struct vcpu *v)
         u64 rip = v->state.rip;
         if ((v->requests & REQUEST_EVENTS) && !(d->steps && v->event.vector == VECTOR_NONE))
             action = emulate_event(v); /* which is a step, too, if one is delivered */
-        if (action == EXIT_CONTINUE && v->state.rip == rip &&
+        if (action == EXIT_CONTINUE && v->state.rip == rip && !meets_guests(v, &action) &&
             !emulate_known(v, EMU_DEBUG, &action)) {
             if (!valid) /* nobody can execute it: that is reported */
                 action = emulate_one(v, EMU_DEBUG);

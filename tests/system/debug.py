@@ -41,7 +41,18 @@ SCRIPT = ("timeout 60\nexpect running: \nsend \\x1d\nexpect vitrine> \n" +
           ask("inject interrupt", "expected an interrupt's vector") +
           ask("resume", r"passed, 0 failed", "end status=0"))
 
+# The guest looks for everything that stepping could leave: TF in the flags that PUSHF, INT and faults
+# push, POPF, the shadow of MOV SS, its own breakpoints on code, data and ports.
+STEPPED = ("timeout 80\nexpect running: \nsend \\x1d\nexpect vitrine> \nsend step 100000000\\r\n"
+           "expect ended: \n" + ask("stat rules", "rule of SDM") + ask("stat emu 1", "for the debugger") +
+           "send poweroff 9\\r\nexpect end status=9\n")
+
 TESTS = [
+    Boot("debug: a guest that is stepped through does not notice", script=STEPPED, status=9, timeout=90,
+         weight=8, args=["--gdb", str(free_port()), "--hv-append", "gdb=wait on-end=prompt", GUEST],
+         expect=[r"20 passed, 0 failed", r"^0 exits: ", r"^\d{5,} instructions emulated in states"],
+         reject=[r"panic", r"not ok"]),
+] + [
     Boot(f"debug: execution control ({cpu})", cpu=cpu, script=SCRIPT, timeout=90, weight=8,
          args=["--gdb", str(free_port()), "--hv-append", "gdb=wait", GUEST], reject=[r"panic"],
          expect=["monitor trap flag, but it does not work"] if cpu == "icelake" else [])

@@ -282,7 +282,7 @@ def fuzz(seed, count, names):
                             [chance.choice(WORDS) for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4, 9)))])
         else:
             line = "".join(chr(chance.randrange(32, 127)) for _ in range(chance.randrange(1, 40)))
-        first = line.replace('"', "").split()[:1]
+        first = line.lower().replace('"', "").split()[:1]
         if not first or not any(name.startswith(first[0]) for name in DEADLY):
             lines.append(line.replace("\\", "/"))
     return lines
@@ -309,8 +309,8 @@ def random_lines(name, seed, count, names):
             script.append(f"echo {at + 1} are done")
             steps.append(f"expect (?m)^{at + 1} are done\r\n")
     script += ["echo the script ended", ""]
-    typed = "".join(f"send {line}\\r\n" for line in fuzz(-seed, 150, TERSE))
-    return Boot(name, timeout=100 + count / 25, weight=15, status=9, reject=[r"panic"],
+    typed = "".join(f"send {line}\\r\n" for line in fuzz(-seed, 150 + count // 100, TERSE))
+    return Boot(name, timeout=100 + count / 25, weight=15, status=9, reject=[r"PANIC"],
                 files={"module": "\n".join(script).encode()},
                 script="timeout 80\n" + "".join(steps) + "expect (?m)^the script ended\r\n" + TO_PROMPT + typed +
                 "send echo still alive\\r\nexpect \\nstill alive\r\n"
