@@ -214,19 +214,14 @@ static enum status run_filter_device(struct shell *sh)
 
 static enum status run_filter_vm(struct shell *sh)
 {
-    const struct vm_list *list = sh->ctx;
+    const struct vm *vm = ((const struct vm_list *)sh->ctx)->vm[sh->value[3]];
+    bool all = sh->argc < 5;
 
-    return filter(sh, &((struct vcpu *)sh->subject)->trace->filter, list->vm[sh->value[3]], NULL);
-}
-
-static enum status run_filter_vcpu(struct shell *sh)
-{
-    const struct vcpu *v = sh->subject;
-
-    if (sh->value[3] >= v->vm->vcpu_count)
-        return shell_fail(sh, 3, STATUS_ERANGE, "expected a virtual CPU's number from 0 to %u",
-                          v->vm->vcpu_count - 1);
-    return filter(sh, &v->trace->filter, NULL, v->vm->vcpu[sh->value[3]]);
+    if (!all && sh->value[4] >= vm->vcpu_count)
+        return shell_fail(sh, 4, STATUS_ERANGE, "expected a virtual CPU's number from 0 to %u",
+                          vm->vcpu_count - 1);
+    return filter(sh, &((struct vcpu *)sh->subject)->trace->filter, vm,
+                  all ? NULL : vm->vcpu[sh->value[4]]);
 }
 
 static enum status run_switch(struct shell *sh)
@@ -263,10 +258,8 @@ static const struct shell_command commands[] = {
      "trace filter addr 0xfee00000 0xfee00fff", run_filter_addr, NEEDS_VCPU},
     {"trace", "filter device DEVICE", "... that accessed a device", "trace filter device lapic",
      run_filter_device, NEEDS_VCPU},
-    {"trace", "filter vm VM", "... of one virtual machine", "trace filter vm linux", run_filter_vm,
-     NEEDS_VCPU},
-    {"trace", "filter vcpu CPU", "... of one virtual CPU of the selected machine", NULL,
-     run_filter_vcpu, NEEDS_VCPU},
+    {"trace", "filter vm VM [CPU]", "... of one virtual machine, or one of its virtual CPUs",
+     "trace filter vm linux 1", run_filter_vm, NEEDS_VCPU},
     {"explain", "[BACK=1]", "the last instruction that needed Vitrine, in words; or one before it",
      "explain\nexplain 3", run_explain, NEEDS_VCPU},
     {"explain", "why", "what needed Vitrine since the start, why, and what would avoid it",

@@ -50,6 +50,13 @@ static enum status report(struct shell *sh, enum status s)
     return s;
 }
 
+static void begin(struct shell *sh)
+{
+    sh->argc = 0;
+    sh->error_arg = -1;
+    sh->error[0] = 0;
+}
+
 /* --- Words ------------------------------------------------------------------------------------ */
 
 /* Split a line into sh->argv; a '#' at a word's start ends it. */
@@ -327,60 +334,52 @@ static enum status match_row(struct shell *sh, const struct shell_command *c)
     return STATUS_OK;
 }
 
-/* No row fits, the best ones but for word `arg`: what they expect there. */
-static enum status fail_rows(struct shell *sh, unsigned first, int arg)
+/*
+ * Of the rows with one name choose the first whose words fit, or say what is expected at the word
+ * where the best of them cease to.
+ */
+static enum status match(struct shell *sh, unsigned first)
 {
     const char *name = sh->command->name;
     const struct shell_command *c;
-    char list[160], last[128] = "";
+    char error[sizeof(sh->error)] = "", list[160], last[128] = "";
+    enum status best = STATUS_OK;
     struct pattern w;
     struct buf_sink b;
+    int arg = -1, alternatives = 0;
     void *ctx;
 
     buf_sink_init(&b, list, sizeof(list));
     for (unsigned n = first; (c = shell_command_at(sh, n, &ctx)) && strcmp(c->name, name) == 0;
          n++) {
-        (void)match_row(sh, c);
-        if (sh->error_arg != arg || !pattern_at(c->args, (unsigned)arg - 1, &w) ||
-            strcmp(w.text, last) == 0)
-            continue;
-        sink_printf(&b.sink, "%s%s", b.len ? "|" : "", w.text);
-        (void)str_copy(last, sizeof(last), w.text);
-    }
-    if (arg < sh->argc)
-        return shell_fail(sh, arg, STATUS_EINVAL, "expected %s, got \"%.40s\"", list,
-                          sh->argv[arg]);
-    return shell_fail(sh, arg, STATUS_EINVAL, "expected %s", list);
-}
-
-/* Of the rows with one name choose the first whose words fit, or say what the best ones miss. */
-static enum status match(struct shell *sh, unsigned first)
-{
-    const struct shell_command *c;
-    enum status best = STATUS_OK, s;
-    char error[sizeof(sh->error)] = "";
-    int arg = -1, rows = 0;
-    void *ctx;
-
-    for (unsigned n = first;
-         (c = shell_command_at(sh, n, &ctx)) && strcmp(c->name, sh->command->name) == 0; n++) {
-        s = match_row(sh, c);
+        enum status s = match_row(sh, c);
         if (s == STATUS_OK) {
             sh->command = c;
             sh->error_arg = -1;
             sh->error[0] = 0;
             return s;
         }
-        rows = sh->error_arg > arg ? 1 : rows + (sh->error_arg == arg);
-        if (sh->error_arg > arg || (sh->error_arg == arg && best == STATUS_EINVAL)) {
-            arg = sh->error_arg;
+        if (sh->error_arg < arg)
+            continue;
+        if (sh->error_arg > arg) {
+            alternatives = 0;
+            b.len = 0;
+            last[0] = 0;
+        }
+        if (sh->error_arg > arg || best == STATUS_EINVAL) {
             best = s;
             (void)str_copy(error, sizeof(error), sh->error);
         }
+        arg = sh->error_arg;
+        if (!pattern_at(c->args, (unsigned)arg - 1, &w) || strcmp(w.text, last) == 0)
+            continue;
+        sink_printf(&b.sink, "%s%s", alternatives++ ? "|" : "", w.text);
+        (void)str_copy(last, sizeof(last), w.text);
     }
-    if (rows > 1 && best == STATUS_EINVAL)
-        return fail_rows(sh, first, arg);
-    return shell_fail(sh, arg, best, "%s", error);
+    if (alternatives < 2 || best != STATUS_EINVAL)
+        return shell_fail(sh, arg, best, "%s", error);
+    return shell_fail(sh, arg, best, arg < sh->argc ? "expected %s, got \"%.40s\"" : "expected %s",
+                      list, sh->argv[arg]);
 }
 
 enum status shell_register(struct shell *sh, const struct shell_command *table, size_t n, void *ctx)
@@ -400,14 +399,6 @@ enum status shell_register(struct shell *sh, const struct shell_command *table, 
 
 /* --- Running ---------------------------------------------------------------------------------- */
 
-static void begin(struct shell *sh)
-{
-    sh->argc = 0;
-    sh->error_arg = -1;
-    sh->error[0] = 0;
-    sh->subject = NULL;
-}
-
 static enum status run_words(struct shell *sh)
 {
     enum status s = sh->argc ? parse_kind(sh, 0, &own_kinds[0], sh) : STATUS_OK;
@@ -415,6 +406,7 @@ static enum status run_words(struct shell *sh)
     if (sh->argc == 0 || s != STATUS_OK)
         return s;
     sh->command = shell_command_at(sh, (unsigned)sh->value[0], &sh->ctx);
+    sh->subject = NULL;
     if (sh->command->needs)
         s = sh->prepare(sh, sh->command->needs);
     if (s == STATUS_OK)

@@ -130,6 +130,10 @@ trace filter reason NOTHING | err ENOENT
 trace filter addr 5 4 | err ERANGE
 trace filter vm | err EINVAL
 trace filter vm guest
+trace filter vm guest 1 | err ERANGE
+trace filter device la
+trace filter | err EINVAL
+trace bogus | err EINVAL
 trace filter off
 trace save | ~Z\\|
 trace off

@@ -166,7 +166,7 @@ TESTS = [
          script="timeout 60\nexpect ended: \n" + "".join(
              f"send {command}\\r\nexpect vitrine> \n" for command in (
                  "trace tail 3", "stat emu 2", "stat diff", "stat diff", "trace filter device toaster",
-                 "trace filter vm disk", "trace filter vcpu 1")) +
+                 "trace filter vm disk", "trace filter vm guest 1")) +
                 "send poweroff 0\\r\nexpect end status=0\n",
          expect=[r"trace tail 3\n(\[.*\] STEP .* in al, 0x21; pic-master mask -> .*\n){2}.* LIFE",
                  r"^ +\d+ +\d+ +- STEP +\(others\)", r"and 20\d\d more rows", r"^3020 instructions emulated in states",
