@@ -56,7 +56,7 @@ static void show_exits(struct vcpu *v, bool diff, struct sink *out)
     char least[16], half[16], most[16];
     struct trace_mark all = {0, 0};
 
-    sink_printf(out, "%-20s %9s %11s %6s %7s %6s %6s %8s\n", "exit", "count", "ticks", "least",
+    sink_printf(out, "%-18s %8s %10s %6s %8s %7s %8s %8s\n", "exit", "count", "ticks", "least",
                 "mean", "50 %", "95 %", "most");
     for (unsigned i = 0; i < EXIT_REASON_COUNT; i++) {
         const struct trace_mark *mark = &v->trace->exit_mark[i];
@@ -64,14 +64,14 @@ static void show_exits(struct vcpu *v, bool diff, struct sink *out)
         u64 ticks = v->stat[i].ticks - (diff ? mark->ticks : 0);
         if (!count)
             continue;
-        sink_printf(out, "%-20.20s %9lu %11lu %6s %7lu %6s %6s %8lu\n",
-                    i == EXIT_NONE ? "(before first entry)" : exit_reason_name(i), count, ticks,
+        sink_printf(out, "%-18.18s %8lu %10lu %6s %8lu %7s %8s %8lu\n",
+                    i == EXIT_NONE ? "(before entry)" : exit_reason_name(i), count, ticks,
                     percentile(view, i, 0, least), ticks / count, percentile(view, i, 50, half),
                     percentile(view, i, 95, most), v->stat[i].most);
         all.count += count;
         all.ticks += ticks;
     }
-    sink_printf(out, "%-20s %9lu %11lu\n", "all", all.count, all.ticks);
+    sink_printf(out, "%-18s %8lu %10lu\n", "all", all.count, all.ticks);
 }
 
 static void show_reasons(const struct vcpu *v, struct sink *out)
