@@ -373,7 +373,10 @@ static void decode_immediates(struct cursor *c, struct insn *i)
             value = ARG_SIZE(arg) == SIZE_b ? (u8)value : (u16)value;
             break;
         case ARG_L: value = (u64)take(c) >> 4 & (i->mode == EMU_MODE_64 ? 15 : 7); break;
-        case ARG_O: i->disp = take_signed(c, i->addrsize); continue;
+        case ARG_O: /* memory without registers; the other operand is register 0 */
+            i->mod = 0;
+            i->disp = take_signed(c, i->addrsize);
+            continue;
         case ARG_A:
             i->imm = take_signed(c, i->opsize) & mask_bytes(i->opsize);
             i->imm2 = take_signed(c, 2) & 0xffff;

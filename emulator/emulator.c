@@ -297,11 +297,8 @@ static __attribute__((noinline)) enum emu_status check(struct emu *e, const stru
 
     if (op->feature != 0 && !emu_has(e, (enum emu_feature)(op->feature - 1)))
         return emu_ud(e);
-    if (op->flags & OP_VECTOR) {
-        enum emu_status st = emu_check_vector(e, i);
-        if (st != EMU_DONE)
-            return st;
-    }
+    if (op->flags & OP_VECTOR)
+        TRY(emu_check_vector(e, i));
     return (op->flags & OP_CPL0) && emu_cpl(e) != 0 ? emu_gp(e, 0) : EMU_DONE;
 }
 

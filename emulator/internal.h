@@ -319,23 +319,17 @@ static inline u64 emu_low(u64 value, unsigned size)
 }
 
 /* Host values of 1, 2, 4 or 8 bytes at any alignment, each one host access (so: atomic). */
-struct host_u16 {
-    u16 v;
-} __attribute__((packed, may_alias));
-struct host_u32 {
-    u32 v;
-} __attribute__((packed, may_alias));
-struct host_u64 {
-    u64 v;
-} __attribute__((packed, may_alias));
+typedef u16 host_u16 __attribute__((aligned(1), may_alias));
+typedef u32 host_u32 __attribute__((aligned(1), may_alias));
+typedef u64 host_u64 __attribute__((aligned(1), may_alias));
 
 static inline u64 host_load(const void *p, unsigned size)
 {
     switch (size) {
     case 1: return *(const volatile u8 *)p;
-    case 2: return ((const volatile struct host_u16 *)p)->v;
-    case 4: return ((const volatile struct host_u32 *)p)->v;
-    default: return ((const volatile struct host_u64 *)p)->v;
+    case 2: return *(const volatile host_u16 *)p;
+    case 4: return *(const volatile host_u32 *)p;
+    default: return *(const volatile host_u64 *)p;
     }
 }
 
@@ -343,9 +337,9 @@ static inline void host_store(void *p, unsigned size, u64 value)
 {
     switch (size) {
     case 1: *(volatile u8 *)p = (u8)value; break;
-    case 2: ((volatile struct host_u16 *)p)->v = (u16)value; break;
-    case 4: ((volatile struct host_u32 *)p)->v = (u32)value; break;
-    default: ((volatile struct host_u64 *)p)->v = value;
+    case 2: *(volatile host_u16 *)p = (u16)value; break;
+    case 4: *(volatile host_u32 *)p = (u32)value; break;
+    default: *(volatile host_u64 *)p = value;
     }
 }
 
@@ -578,19 +572,12 @@ enum emu_status emu_read_far(struct emu *e, const struct insn *i, u64 *offset, u
 /* Condition code `cc` (0..15: O NO B NB Z NZ BE NBE S NS P NP L NL LE NLE), SDM vol. 1, B.1. */
 static inline bool emu_condition(u64 rflags, unsigned cc)
 {
-    bool less = !(rflags & RFLAGS_SF) != !(rflags & RFLAGS_OF), r;
+    static const u16 tested[8] = {RFLAGS_OF, RFLAGS_CF, RFLAGS_ZF, RFLAGS_CF | RFLAGS_ZF,
+                                  RFLAGS_SF, RFLAGS_PF, 0,         RFLAGS_ZF};
+    unsigned n = cc >> 1 & 7;
+    bool less = n >= 6 && !(rflags & RFLAGS_SF) != !(rflags & RFLAGS_OF);
 
-    switch (cc >> 1 & 7) {
-    case 0: r = rflags & RFLAGS_OF; break;
-    case 1: r = rflags & RFLAGS_CF; break;
-    case 2: r = rflags & RFLAGS_ZF; break;
-    case 3: r = rflags & (RFLAGS_CF | RFLAGS_ZF); break;
-    case 4: r = rflags & RFLAGS_SF; break;
-    case 5: r = rflags & RFLAGS_PF; break;
-    case 6: r = less; break;
-    default: r = less || (rflags & RFLAGS_ZF);
-    }
-    return r != (cc & 1);
+    return (less || (rflags & tested[n])) != (cc & 1);
 }
 
 /* ---- stack.c ------------------------------------------------------------------------------ */
@@ -692,10 +679,10 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_bt_reg) X(op_bt_imm) X(op_bitscan) X(op_popcnt) X(op_bswap) X(op_crc32) X(op_movbe_load) \
     X(op_movbe_store) X(op_bmi) X(op_adx) X(op_random) \
     /* move.c */ \
-    X(op_mov_store) X(op_mov_load) X(op_mov_imm) X(op_mov_reg_imm) X(op_mov_from_moffs) \
-    X(op_mov_to_moffs) X(op_mov_from_sreg) X(op_movzx) X(op_movsx) X(op_cmov) X(op_set) X(op_lea) \
-    X(op_xchg_rm) X(op_xchg_acc) X(op_xlat) X(op_lahf) X(op_sahf) X(op_salc) X(op_flag) X(op_cli) \
-    X(op_sti) X(op_bound) X(op_arpl) X(op_pause) X(op_clflush) X(op_fence) \
+    X(op_mov_store) X(op_mov_load) X(op_mov_imm) X(op_mov_from_sreg) X(op_movzx) X(op_movsx) \
+    X(op_cmov) X(op_set) X(op_lea) X(op_xchg_rm) X(op_xchg_acc) X(op_xlat) X(op_lahf) X(op_sahf) \
+    X(op_salc) X(op_flag) X(op_cli) X(op_sti) X(op_bound) X(op_arpl) X(op_pause) X(op_clflush) \
+    X(op_fence) \
     /* stack.c */ \
     X(op_push_reg) X(op_push_rm) X(op_push_imm) X(op_push_sreg) X(op_pop_reg) X(op_pop_rm) \
     X(op_pusha) X(op_popa) X(op_pushf) X(op_popf) X(op_enter) X(op_leave) \

@@ -42,27 +42,6 @@ enum emu_status op_mov_imm(struct emu *e, const struct insn *i)
     return emu_write_rm(e, i, i->size, i->imm);
 }
 
-enum emu_status op_mov_reg_imm(struct emu *e, const struct insn *i)
-{
-    emu_set_reg(e, i, i->rm, i->size, i->imm);
-    return EMU_DONE;
-}
-
-static u64 moffs(const struct insn *i) { return i->disp & mask_bytes(i->addrsize); }
-
-enum emu_status op_mov_from_moffs(struct emu *e, const struct insn *i)
-{
-    u64 v;
-    TRY(emu_read_memory(e, i, moffs(i), i->size, &v));
-    emu_set_gpr(e, RAX, i->size, v);
-    return EMU_DONE;
-}
-
-enum emu_status op_mov_to_moffs(struct emu *e, const struct insn *i)
-{
-    return emu_write_memory(e, i, moffs(i), i->size, e->state->gpr[RAX]);
-}
-
 enum emu_status op_mov_from_sreg(struct emu *e, const struct insn *i)
 {
     unsigned seg = i->reg & 7;
