@@ -202,9 +202,119 @@ static bool follows_call(struct vcpu *v, u64 to)
     return code[2] == 0xe8;
 }
 
-#define ORC            "__start_orc_unwind"
 #define BACKTRACE_MAX  32
-#define BACKTRACE_SCAN 2048 /* bytes of the stack, where frames are not chained */
+#define BACKTRACE_SCAN 2048 /* bytes of the stack, where nothing says how frames are chained */
+
+struct frame {
+    u64 ip, sp, bp;
+    bool called; /* ip is a return address: what was called stands before it */
+};
+
+static bool symbol_value(const struct vm *vm, const char *name, u64 *at)
+{
+    s64 n = symbols_lookup(&vm->symbols, name, (unsigned)strlen(name));
+
+    if (n >= 0 && vm->slide != SLIDE_UNKNOWN)
+        *at = symbols_address(&vm->symbols, (u32)n);
+    return n >= 0 && vm->slide != SLIDE_UNKNOWN;
+}
+
+static bool read64(struct vcpu *v, u64 at, u64 *value)
+{
+    return peek_value(v, at, LINEAR, 8, value);
+}
+
+/* Linux's struct orc_entry (arch/x86/include/asm/orc_types.h): how to find the caller's frame. */
+#define ORC_ENTRY_SIZE   6
+#define ORC_SP(entry)    ((s16)(entry))
+#define ORC_BP(entry)    ((s16)((entry) >> 16))
+#define ORC_SP_BY(entry) ((entry) >> 32 & 15)
+#define ORC_BP_BY(entry) ((entry) >> 36 & 15)
+enum { ORC_PREVIOUS_SP = 1, ORC_BY_BP = 4, ORC_BY_SP, ORC_AT_BP = 8, ORC_AT_SP };
+enum { ORC_CALL, ORC_REGS, ORC_IRET };
+/* Places in struct pt_regs, and of an IRET frame in it. */
+enum { REGS_BP = 0x20, REGS_IP = 0x80, REGS_CS = 0x88, REGS_SP = 0x98 };
+
+/* The entry of the last place that is not above ip; false: there are no tables. */
+static bool orc_find(struct vcpu *v, u64 ip, u64 *entry)
+{
+    u64 places, end, entries, low = 0, place;
+
+    if (!symbol_value(v->vm, "__start_orc_unwind_ip", &places) ||
+        !symbol_value(v->vm, "__stop_orc_unwind_ip", &end) ||
+        !symbol_value(v->vm, "__start_orc_unwind", &entries))
+        return false;
+    for (u64 high = (end - places) / 4; low < high;) {
+        u64 middle = low + (high - low) / 2;
+        if (!peek_value(v, places + 4 * middle, LINEAR, 4, &place))
+            return false;
+        if (places + 4 * middle + (u64)(s64)(s32)place <= ip)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low &&
+           peek_value(v, entries + (low - 1) * ORC_ENTRY_SIZE, LINEAR, ORC_ENTRY_SIZE, entry);
+}
+
+/* From a frame to its caller's; false: it has none, or (*lost) it cannot be told. */
+static bool orc_step(struct vcpu *v, struct frame *f, bool *lost)
+{
+    u64 entry, cs = 0, unused, sp, bp = f->bp;
+    /* From 6.4 on the end of the stack is a type of its own, and there is a header. */
+    bool typed = symbol_value(v->vm, "__start_orc_header", &unused);
+
+    *lost = !orc_find(v, f->ip - f->called, &entry);
+    u64 type = entry >> 40 & (typed ? 7 : 3);
+    if (*lost || (typed ? type == 1 : entry >> 42 & 1))
+        return false;
+    type -= typed ? 2 : 0;
+    switch (ORC_SP_BY(entry)) {
+    case ORC_BY_SP:
+    case ORC_AT_SP: sp = f->sp + (u64)(ORC_SP_BY(entry) == ORC_BY_SP ? ORC_SP(entry) : 0); break;
+    case ORC_BY_BP:
+    case ORC_AT_BP: sp = f->bp + (u64)ORC_SP(entry); break;
+    default: *lost = true; return false;
+    }
+    *lost = type > ORC_IRET || (ORC_SP_BY(entry) >= ORC_AT_BP && !read64(v, sp, &sp)) ||
+            (ORC_BP_BY(entry) == ORC_PREVIOUS_SP && !read64(v, sp + (u64)ORC_BP(entry), &bp)) ||
+            (ORC_BP_BY(entry) == ORC_BY_BP && !read64(v, f->bp + (u64)ORC_BP(entry), &bp));
+    if (*lost)
+        return false;
+    sp += ORC_SP_BY(entry) == ORC_AT_SP ? (u64)ORC_SP(entry) : 0;
+    u64 regs = type == ORC_IRET ? sp - REGS_IP : sp;
+    *f = (struct frame){.sp = sp, .bp = bp, .called = type == ORC_CALL};
+    if (type == ORC_CALL)
+        *lost = !read64(v, sp - 8, &f->ip);
+    else
+        *lost = !read64(v, regs + REGS_IP, &f->ip) || !read64(v, regs + REGS_CS, &cs) ||
+                !read64(v, regs + REGS_SP, &f->sp) ||
+                (type == ORC_REGS && !read64(v, regs + REGS_BP, &f->bp));
+    return !*lost && !(cs & 3);
+}
+
+/* By the chain of frame pointers; at once the return address of a function that has no frame yet.
+ */
+static bool chain_step(struct vcpu *v, struct frame *f, u64 base, unsigned word, bool *lost)
+{
+    char name[96];
+    u64 to, next;
+
+    *lost = false;
+    if (f->called && !f->bp) /* the chain has ended */
+        return false;
+    if (!f->called && vm_symbol(v->vm, f->ip, name, sizeof(name)) && !strchr(name, '+') &&
+        peek_value(v, base + f->sp, LINEAR, word, &to) && follows_call(v, to)) {
+        *f = (struct frame){to, f->sp + word, f->bp, true};
+        return true;
+    }
+    *lost = !peek_value(v, base + f->bp, LINEAR, word, &next) ||
+            !peek_value(v, base + f->bp + word, LINEAR, word, &to) || !follows_call(v, to);
+    if (*lost)
+        return false;
+    *f = (struct frame){to, f->bp + 2 * word, next > f->bp ? next : 0, true};
+    return true;
+}
 
 static void show_frame(struct shell *sh, const struct vm *vm, unsigned n, u64 at, bool sure)
 {
@@ -215,38 +325,30 @@ static void show_frame(struct shell *sh, const struct vm *vm, unsigned n, u64 at
 }
 
 /*
- * By the chain of frame pointers as far as it leads; then, and at once in a Linux that keeps none
- * (it has ORC tables), whatever on the stack looks like a return address, marked with "?".
+ * By Linux's ORC tables, or the chain of frame pointers, as far as they lead; then whatever on the
+ * stack looks like a return address, marked with "?".
  */
 static enum status run_bt(struct shell *sh)
 {
     struct vcpu *v = sh->subject;
     const struct x86_state *s = &v->state;
-    unsigned n = 1;
-    char name[96];
+    unsigned n = 0;
+    bool lost = false, more = true;
+    u64 to, unused;
 
     vcpu_load(v, STATE_ALL);
-    unsigned word = emu_mode(s) == EMU_MODE_64 ? 8 : 4;
-    u64 base = word == 8 ? 0 : s->seg[SEG_SS].base;
-    u64 mask = word == 8 ? ~0ull : ~0u, frame = s->gpr[RBP] & mask, to, next;
     if (!(s->cr0 & CR0_PE) || emu_mode(s) == EMU_MODE_16)
         return shell_fail(sh, -1, STATUS_ENOTSUP,
                           "expected 32- or 64-bit code, which chains frames");
-    show_frame(sh, v->vm, 0, s->rip, true);
-    if (vm_symbol(v->vm, s->rip, name, sizeof(name)) && !strchr(name, '+') &&
-        peek_value(v, base + (s->gpr[RSP] & mask), LINEAR, word, &to) && follows_call(v, to))
-        show_frame(sh, v->vm, n++, to, true); /* the function has made no frame yet */
-    bool chained = symbols_lookup(&v->vm->symbols, ORC, sizeof(ORC) - 1) < 0;
-    for (; chained && n < BACKTRACE_MAX && peek_value(v, base + frame, LINEAR, word, &next) &&
-           peek_value(v, base + frame + word, LINEAR, word, &to) && follows_call(v, to);
-         n++) {
-        show_frame(sh, v->vm, n, to, true);
-        if (next <= frame)
-            return STATUS_OK;
-        frame = next;
+    unsigned word = emu_mode(s) == EMU_MODE_64 ? 8 : 4;
+    u64 base = word == 8 ? 0 : s->seg[SEG_SS].base, mask = word == 8 ? ~0ull : ~0u;
+    struct frame f = {s->rip, s->gpr[RSP] & mask, s->gpr[RBP] & mask, false};
+    bool orc = word == 8 && orc_find(v, f.ip, &unused);
+    for (; more && n < BACKTRACE_MAX; n++) {
+        show_frame(sh, v->vm, n, f.ip, true);
+        more = orc ? orc_step(v, &f, &lost) : chain_step(v, &f, base, word, &lost);
     }
-    u64 from = chained && n > 1 ? frame : (s->gpr[RSP] & mask) + (n - 1) * word;
-    for (u64 at = from; at - from < BACKTRACE_SCAN && n < BACKTRACE_MAX; at += word)
+    for (u64 at = f.sp; lost && at - f.sp < BACKTRACE_SCAN && n < BACKTRACE_MAX; at += word)
         if (peek_value(v, base + at, LINEAR, word, &to) && to && follows_call(v, to))
             show_frame(sh, v->vm, n++, to, false);
     return STATUS_OK;
@@ -362,7 +464,7 @@ static const struct shell_command commands[] = {
      NEEDS_VCPU},
     {"dis", "[ADDR=rip [COUNT=8]]", "disassemble", "dis 0x100000 4\ndis do_exit+0x10", run_dis,
      NEEDS_VCPU},
-    {"bt", "", "who called what runs: by frame pointers, or (?) by what the stack holds", NULL,
+    {"bt", "", "who called what runs: by frame pointers or Linux's ORC tables; ?: a guess", NULL,
      run_bt, NEEDS_VCPU},
     {"cpuid", "LEAF [SUBLEAF=0]", "what CPUID tells the guest, and the host", "cpuid 0x7 0",
      run_cpuid, NEEDS_VCPU},
