@@ -55,6 +55,8 @@ static void begin(struct shell *sh)
     sh->argc = 0;
     sh->error_arg = -1;
     sh->error[0] = 0;
+    memset(sh->value, 0, sizeof(sh->value));
+    memset(sh->choice, 0, sizeof(sh->choice));
 }
 
 /* --- Words ------------------------------------------------------------------------------------ */

@@ -63,6 +63,7 @@ static const struct shell_command commands[] = {
     {"row", "cow COLOUR|all", NULL, "row cow red", run_row, 0},
     {"row", "cow [PORT]", NULL, NULL, run_row, 0},
     {"needy", "COLOUR", "Needs something", NULL, run_row, 3},
+    {"bare", "", "Has no words", NULL, run_row, 0},
 };
 
 static bool nth_colour(void *ctx, unsigned n, struct shell_name *name)
@@ -194,6 +195,7 @@ static void test_rows(void **state)
     (void)state;
     run("row a", STATUS_OK, "a|b [PORT=7]: 0.0 7.0\n");
     run("row b 9", STATUS_OK, "a|b [PORT=7]: 1.1 9.0\n");
+    run("bare", STATUS_OK, ": 0.0 0.0\n"); /* nothing is left of the line before */
     run("row c all", STATUS_OK, "cow COLOUR|all: 0.0 1.1\n");
     run("row c a", STATUS_OK, "cow COLOUR|all: 0.0 1.1\n");
     run("row cow red", STATUS_OK, "cow COLOUR|all: 0.0 10.0\n"); /* wholly wins over "reddish" */
