@@ -27,39 +27,37 @@ FLAGS_SHIFT(do_shl, "shl")
 FLAGS_SHIFT(do_shr, "shr")
 FLAGS_SHIFT(do_sar, "sar")
 
-static const emu_rmw alu_fns[] = {do_add, do_or, do_adc, do_sbb, do_and, do_sub, do_xor, do_cmp};
-static const emu_rmw unary_fns[] = {do_inc, do_dec, do_not, do_neg};
-static const emu_rmw shift_fns[] = {do_rol, do_ror, do_rcl, do_rcr, do_shl, do_shr, do_shl, do_sar};
+/* By enum alu_op. */
+static const emu_rmw alu_fns[] = {do_add, do_or,  do_adc, do_sbb, do_and, do_sub, do_xor,
+                                  do_inc, do_dec, do_not, do_neg, do_rol, do_ror, do_rcl,
+                                  do_rcr, do_shl, do_shr, do_sar, do_cmp, do_test};
 
 /* The destination is a register: no operand to resolve, and nothing to do but to go on to fn. */
-static enum emu_status modify_reg(struct emu *e, const struct insn *i, unsigned reg, emu_rmw fn,
-                                  u64 source, bool writes)
+static enum emu_status modify_reg(struct emu *e, const struct insn *i, unsigned reg, u64 source)
 {
     struct x86_state *s = e->state;
     u8 *d = emu_reg(e, i, reg, i->size);
 
     s->dirty |= STATE_RFLAGS;
-    if (writes) {
+    if (i->op->sub < ALU_CMP) {
         if (i->size == 4)
             host_store(d + 4, 4, 0);
         if (unlikely(reg == RSP))
             s->dirty |= STATE_RSP;
     }
-    return fn(i->size, false, d, source, &s->rflags);
+    return alu_fns[i->op->sub](i->size, false, d, source, &s->rflags);
 }
 
-static inline enum emu_status modify_rm(struct emu *e, const struct insn *i, emu_rmw fn, u64 source,
-                                        bool writes)
+static inline enum emu_status modify_rm(struct emu *e, const struct insn *i, u64 source)
 {
     if (insn_is_memory(i))
-        return emu_modify(e, i, fn, source, writes);
-    return modify_reg(e, i, i->rm, fn, source, writes);
+        return emu_modify(e, i, alu_fns[i->op->sub], source, i->op->sub < ALU_CMP);
+    return modify_reg(e, i, i->rm, source);
 }
 
 enum emu_status op_alu_rm_reg(struct emu *e, const struct insn *i)
 {
-    u64 source = emu_get_reg(e, i, i->reg, i->size);
-    return modify_rm(e, i, alu_fns[i->op->sub], source, i->op->sub != ALU_CMP);
+    return modify_rm(e, i, emu_get_reg(e, i, i->reg, i->size));
 }
 
 enum emu_status op_alu_reg_rm(struct emu *e, const struct insn *i)
@@ -67,61 +65,30 @@ enum emu_status op_alu_reg_rm(struct emu *e, const struct insn *i)
     u64 source;
     enum emu_status st = emu_read_rm(e, i, i->size, &source);
 
-    return st != EMU_DONE
-               ? st
-               : modify_reg(e, i, i->reg, alu_fns[i->op->sub], source, i->op->sub != ALU_CMP);
+    return st != EMU_DONE ? st : modify_reg(e, i, i->reg, source);
 }
 
 enum emu_status op_alu_acc_imm(struct emu *e, const struct insn *i)
 {
-    return modify_reg(e, i, RAX, alu_fns[i->op->sub], i->imm, i->op->sub != ALU_CMP);
+    return modify_reg(e, i, RAX, i->imm);
 }
 
+/* Also where there is no source at all.  A shift count of 0 changes no flag, but the access is made
+ * all the same: the host does just that. */
 enum emu_status op_alu_rm_imm(struct emu *e, const struct insn *i)
 {
-    return modify_rm(e, i, alu_fns[i->op->sub], i->imm, i->op->sub != ALU_CMP);
+    return modify_rm(e, i, i->imm);
 }
 
-enum emu_status op_test_rm_reg(struct emu *e, const struct insn *i)
+enum emu_status op_alu_rm_cl(struct emu *e, const struct insn *i)
 {
-    return modify_rm(e, i, do_test, emu_get_reg(e, i, i->reg, i->size), false);
-}
-
-enum emu_status op_test_acc_imm(struct emu *e, const struct insn *i)
-{
-    return modify_reg(e, i, RAX, do_test, i->imm, false);
-}
-
-enum emu_status op_test_rm_imm(struct emu *e, const struct insn *i)
-{
-    return modify_rm(e, i, do_test, i->imm, false);
+    return modify_rm(e, i, e->state->gpr[RCX] & 0xff);
 }
 
 /* INC and DEC 40..4F */
-enum emu_status op_unary_reg(struct emu *e, const struct insn *i)
+enum emu_status op_alu_reg(struct emu *e, const struct insn *i)
 {
-    return modify_reg(e, i, i->rm, unary_fns[i->op->sub], 0, true);
-}
-
-enum emu_status op_unary_rm(struct emu *e, const struct insn *i)
-{
-    return modify_rm(e, i, unary_fns[i->op->sub], 0, true);
-}
-
-/* A count of 0 changes no flag, but the access is made all the same: the host does just that. */
-enum emu_status op_shift_one(struct emu *e, const struct insn *i)
-{
-    return modify_rm(e, i, shift_fns[i->op->sub], 1, true);
-}
-
-enum emu_status op_shift_imm(struct emu *e, const struct insn *i)
-{
-    return modify_rm(e, i, shift_fns[i->op->sub], i->imm, true);
-}
-
-enum emu_status op_shift_cl(struct emu *e, const struct insn *i)
-{
-    return modify_rm(e, i, shift_fns[i->op->sub], e->state->gpr[RCX] & 0xff, true);
+    return modify_reg(e, i, i->rm, 0);
 }
 
 #define SHIFT_DOUBLE(op, suffix, reg)                                                  \
@@ -134,18 +101,10 @@ static u32 shift_double(bool right, unsigned size, u64 *v, u64 source, unsigned 
 {
     u64 value = *v;
 
-    if (size == 2 && right)
-        SHIFT_DOUBLE("shrd", "w", "w");
-    else if (size == 2)
-        SHIFT_DOUBLE("shld", "w", "w");
-    else if (size == 4 && right)
-        SHIFT_DOUBLE("shrd", "l", "k");
-    else if (size == 4)
-        SHIFT_DOUBLE("shld", "l", "k");
-    else if (right)
-        SHIFT_DOUBLE("shrd", "q", "q");
+    if (right)
+        FLAGS_REG_WIDE(SHIFT_DOUBLE, "shrd")
     else
-        SHIFT_DOUBLE("shld", "q", "q");
+        FLAGS_REG_WIDE(SHIFT_DOUBLE, "shld")
     *v = value;
     return ax;
 }
@@ -178,10 +137,10 @@ enum emu_status op_shiftd_cl(struct emu *e, const struct insn *i)
 
 /* ---- multiplication and division ------------------------------------------------------------ */
 
-#define MULTIPLY(op, reg)                                              \
-    __asm__ volatile(op " %" reg "[s]\n\tmovq %%rax, %[lo]" FLAGS_SAVE \
-                     : "=a"(ax), "+d"(hi), [lo] "=&r"(lo)              \
-                     : "0"(acc), [s] "r"(source)                       \
+#define MULTIPLY(op, suffix, reg)                                             \
+    __asm__ volatile(op suffix " %" reg "[s]\n\tmovq %%rax, %[lo]" FLAGS_SAVE \
+                     : "=a"(ax), "+d"(hi), [lo] "=&r"(lo)                     \
+                     : "0"(acc), [s] "r"(source)                              \
                      : "cc")
 
 /* acc * source, as MUL or IMUL: the product's halves (a byte product whole in *low). */
@@ -190,22 +149,11 @@ static u32 multiply(bool is_signed, unsigned size, u64 acc, u64 source, u64 *low
     u64 lo, hi = 0;
     u64 ax;
 
-    if (size == 1 && is_signed)
-        MULTIPLY("imulb", "b");
-    else if (size == 1)
-        MULTIPLY("mulb", "b");
-    else if (size == 2 && is_signed)
-        MULTIPLY("imulw", "w");
-    else if (size == 2)
-        MULTIPLY("mulw", "w");
-    else if (size == 4 && is_signed)
-        MULTIPLY("imull", "k");
-    else if (size == 4)
-        MULTIPLY("mull", "k");
-    else if (is_signed)
-        MULTIPLY("imulq", "q");
-    else
-        MULTIPLY("mulq", "q");
+    if (is_signed) {
+        FLAGS_REG(MULTIPLY, "imul")
+    } else {
+        FLAGS_REG(MULTIPLY, "mul")
+    }
     *low = lo;
     *high = hi;
     return (u32)ax;
@@ -417,10 +365,10 @@ enum emu_status op_cwd(struct emu *e, const struct insn *i)
 
 /* ---- exchange and add, compare and exchange -------------------------------------------------- */
 
-#define XADD_ASM(lock_text, suffix, reg)                                                  \
-    __asm__ volatile(FLAGS_LOAD lock_text "xadd" suffix " %" reg "[s], (%[d])" FLAGS_SAVE \
-                     : "+a"(ax), [s] "+r"(value)                                          \
-                     : [d] "r"(d)                                                         \
+#define XADD_ASM(op, suffix, reg)                                           \
+    __asm__ volatile(FLAGS_LOAD op suffix " %" reg "[s], (%[d])" FLAGS_SAVE \
+                     : "+a"(ax), [s] "+r"(value)                            \
+                     : [d] "r"(d)                                           \
                      : "cc", "memory")
 
 /* Always locked: an operand that is not shared does not mind. */
@@ -428,14 +376,7 @@ static u32 xadd(unsigned size, void *d, u64 *source, u32 ax)
 {
     u64 value = *source;
 
-    if (size == 1)
-        XADD_ASM("lock ", "b", "b");
-    else if (size == 2)
-        XADD_ASM("lock ", "w", "w");
-    else if (size == 4)
-        XADD_ASM("lock ", "l", "k");
-    else
-        XADD_ASM("lock ", "q", "q");
+    FLAGS_REG(XADD_ASM, "lock xadd")
     *source = value;
     return ax;
 }
@@ -463,10 +404,10 @@ enum emu_status op_xadd(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-#define CMPXCHG_ASM(suffix, reg)                                                                 \
-    __asm__ volatile("lock cmpxchg" suffix " %" reg "[s], (%[d])\n\tmovq %%rax, %[o]" FLAGS_SAVE \
-                     : "+a"(ax), [o] "=&r"(old)                                                  \
-                     : [s] "r"(source), [d] "r"(d)                                               \
+#define CMPXCHG_ASM(op, suffix, reg)                                                 \
+    __asm__ volatile(op suffix " %" reg "[s], (%[d])\n\tmovq %%rax, %[o]" FLAGS_SAVE \
+                     : "+a"(ax), [o] "=&r"(old)                                      \
+                     : [s] "r"(source), [d] "r"(d)                                   \
                      : "cc", "memory")
 
 /* Compare *accumulator with *d; *accumulator becomes what *d was. */
@@ -474,14 +415,7 @@ static u32 cmpxchg(unsigned size, void *d, u64 *accumulator, u64 source)
 {
     u64 ax = *accumulator, old;
 
-    if (size == 1)
-        CMPXCHG_ASM("b", "b");
-    else if (size == 2)
-        CMPXCHG_ASM("w", "w");
-    else if (size == 4)
-        CMPXCHG_ASM("l", "k");
-    else
-        CMPXCHG_ASM("q", "q");
+    FLAGS_REG(CMPXCHG_ASM, "lock cmpxchg")
     *accumulator = old;
     return (u32)ax;
 }

@@ -52,12 +52,7 @@ enum emu_status op_bt_imm(struct emu *e, const struct insn *i)
     static u32 fn(unsigned size, u64 *d, u64 source, u32 ax) \
     {                                                        \
         u64 value = *d;                                      \
-        if (size == 2)                                       \
-            TO_REG(op, "w", "w");                            \
-        else if (size == 4)                                  \
-            TO_REG(op, "l", "k");                            \
-        else                                                 \
-            TO_REG(op, "q", "q");                            \
+        FLAGS_REG_WIDE(TO_REG, op)                           \
         *d = value;                                          \
         return ax;                                           \
     }

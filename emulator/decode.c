@@ -93,15 +93,9 @@ unsigned emu_memory_arg(const struct insn *i, unsigned *which)
 /* Segment-override prefixes: 26 2E 36 3E 64 65. */
 static int override_of(u8 byte)
 {
-    switch (byte) {
-    case 0x26: return SEG_ES;
-    case 0x2e: return SEG_CS;
-    case 0x36: return SEG_SS;
-    case 0x3e: return SEG_DS;
-    case 0x64: return SEG_FS;
-    case 0x65: return SEG_GS;
-    default: return -1;
-    }
+    if ((byte & 0xe7) == 0x26)
+        return byte >> 3 & 3; /* ES CS SS DS */
+    return (byte & 0xfe) == 0x64 ? SEG_FS + (byte & 1) : -1;
 }
 
 /* What the prefixes said, until the instruction is known. */
@@ -372,6 +366,7 @@ static void decode_immediates(struct cursor *c, struct insn *i)
             value = take_signed(c, emu_arg_bytes(i, arg));
             value = ARG_SIZE(arg) == SIZE_b ? (u8)value : (u16)value;
             break;
+        case ARG_ONE: value = 1; break;
         case ARG_L: value = (u64)take(c) >> 4 & (i->mode == EMU_MODE_64 ? 15 : 7); break;
         case ARG_O: /* memory without registers; the other operand is register 0 */
             i->mod = 0;

@@ -142,38 +142,31 @@ static void put_immediate(struct listing *l, u16 arg, u64 value)
     put(l, "0x%llx", (unsigned long long)(value & mask_bytes(size)));
 }
 
-/* Operands that are memory or, with ModRM.mod 3, a register. */
-static void put_rm(struct listing *l, u16 arg)
+/* A register: of which kind, and where its number is. */
+enum kind { GPR, VECTOR, MMX, OPMASK, SEGMENT, CONTROL, DEBUG, ST };
+enum place { REG, RM, VVVV, IMM, ZERO };
+static const struct {
+    u8 letter, kind, place;
+} registers[] = {
+    {ARG_G, GPR, REG},    {ARG_B, GPR, VVVV},   {ARG_Z, GPR, RM},      {ARG_ACC, GPR, ZERO},
+    {ARG_E, GPR, RM},     {ARG_R, GPR, RM},     {ARG_V, VECTOR, REG},  {ARG_H, VECTOR, VVVV},
+    {ARG_L, VECTOR, IMM}, {ARG_U, VECTOR, RM},  {ARG_W, VECTOR, RM},   {ARG_P, MMX, REG},
+    {ARG_N, MMX, RM},     {ARG_Q, MMX, RM},     {ARG_K, OPMASK, REG},  {ARG_KH, OPMASK, VVVV},
+    {ARG_KM, OPMASK, RM}, {ARG_KR, OPMASK, RM}, {ARG_S, SEGMENT, REG}, {ARG_C, CONTROL, REG},
+    {ARG_D, DEBUG, REG},  {ARG_ST0, ST, ZERO},  {ARG_STI, ST, RM},
+};
+
+static void put_register(struct listing *l, enum kind kind, unsigned n, u16 arg)
 {
-    const struct insn *i = l->i;
+    static const char *const names[] = {[MMX] = "mm%u", [OPMASK] = "k%u", [ST] = "st%u"};
 
-    if (insn_is_memory(i)) {
-        put_memory(l, arg);
-        return;
-    }
-    switch (ARG_LETTER(arg)) {
-    case ARG_KM:
-    case ARG_KR: put(l, "k%u", i->rm & 7u); break;
-    case ARG_N:
-    case ARG_Q: put(l, "mm%u", i->rm & 7u); break;
-    case ARG_U:
-    case ARG_W: put_vector(l, i->rm, arg); break;
-    default: put_gpr(l, i->rm & 15, emu_arg_bytes(i, arg));
-    }
-}
-
-static void put_fixed(struct listing *l, u16 arg)
-{
-    const struct insn *i = l->i;
-
-    switch (ARG_LETTER(arg)) {
-    case ARG_ACC: put_gpr(l, RAX, emu_arg_bytes(i, arg)); break;
-    case ARG_CL: put(l, "cl"); break;
-    case ARG_DX: put(l, "dx"); break;
-    case ARG_ONE: put(l, "1"); break;
-    case ARG_SEG: put(l, "%s", segment_names[i->op->sub]); break;
-    case ARG_ST0: put(l, "st0"); break;
-    default: /* ARG_STI */ put(l, "st%u", i->rm & 7u);
+    switch (kind) {
+    case GPR: put_gpr(l, n & 15, emu_arg_bytes(l->i, arg)); break;
+    case VECTOR: put_vector(l, n, arg); break;
+    case SEGMENT: put(l, "%s", segment_names[n & 7]); break;
+    case CONTROL: put(l, "cr%u", n); break;
+    case DEBUG: put(l, "dr%u", n); break;
+    default: put(l, names[kind], n & 7);
     }
 }
 
@@ -181,39 +174,32 @@ static void put_fixed(struct listing *l, u16 arg)
 static void put_arg(struct listing *l, u16 arg, bool second)
 {
     const struct insn *i = l->i;
+    const unsigned numbers[] = {i->reg, i->rm, i->vvvv, (unsigned)i->imm, 0};
+    unsigned which;
 
+    if (arg == ARG(O, b) || arg == ARG(O, v) || ARG_LETTER(arg) == ARG_M ||
+        (emu_memory_arg(i, &which) != 0 && i->op->arg[which] == arg)) {
+        put_memory(l, arg);
+        return;
+    }
+    for (unsigned n = 0; n < ARRAY_SIZE(registers); n++)
+        if (registers[n].letter == ARG_LETTER(arg)) {
+            put_register(l, registers[n].kind, numbers[registers[n].place], arg);
+            return;
+        }
     switch (ARG_LETTER(arg)) {
     case ARG_A:
         put(l, "0x%llx:0x%llx", (unsigned long long)i->imm2, (unsigned long long)i->imm);
         break;
-    case ARG_C: put(l, "cr%u", i->reg); break;
-    case ARG_D: put(l, "dr%u", i->reg); break;
-    case ARG_G: put_gpr(l, i->reg, emu_arg_bytes(i, arg)); break;
-    case ARG_B: put_gpr(l, i->vvvv, emu_arg_bytes(i, arg)); break;
-    case ARG_H: put_vector(l, i->vvvv, arg); break;
-    case ARG_V: put_vector(l, i->reg, arg); break;
-    case ARG_L: put_vector(l, (unsigned)i->imm, arg); break;
-    case ARG_K: put(l, "k%u", i->reg & 7u); break;
-    case ARG_KH: put(l, "k%u", i->vvvv & 7u); break;
-    case ARG_P: put(l, "mm%u", i->reg & 7u); break;
-    case ARG_S: put(l, "%s", segment_names[i->reg & 7]); break;
-    case ARG_Z: put_gpr(l, i->rm, emu_arg_bytes(i, arg)); break;
     case ARG_I:
     case ARG_IU: put_immediate(l, arg, second ? i->imm2 : i->imm); break;
     case ARG_J:
         put_address(l, i->opsize == 2 ? (l->next + i->imm) & 0xffff : l->next + i->imm);
         break;
-    case ARG_O: put_memory(l, arg); break;
-    case ARG_E:
-    case ARG_KM:
-    case ARG_KR:
-    case ARG_M:
-    case ARG_N:
-    case ARG_Q:
-    case ARG_R:
-    case ARG_U:
-    case ARG_W: put_rm(l, arg); break;
-    default: put_fixed(l, arg);
+    case ARG_CL: put(l, "cl"); break;
+    case ARG_DX: put(l, "dx"); break;
+    case ARG_ONE: put(l, "1"); break;
+    default: /* ARG_SEG */ put(l, "%s", segment_names[i->op->sub]);
     }
 }
 

@@ -202,31 +202,21 @@ static enum emu_status map_area(struct emu *e, const struct insn *i, unsigned al
 enum emu_status op_fxsave(struct emu *e, const struct insn *i)
 {
     _Alignas(64) u8 image[FX_SIZE];
+    bool store = i->op->sub & NATIVE_STORE, wide = i->rex & 8;
     struct emu_span span;
-    enum emu_status st = map_area(e, i, 16, FX_SIZE, EMU_WRITE, &span);
+    enum emu_status st = map_area(e, i, 16, FX_SIZE, store ? EMU_WRITE : EMU_READ, &span);
 
     if (st == EMU_DONE)
-        st = emu_native_simple(e, i->rex & 8 ? CODE_FXSAVE64 : CODE_FXSAVE, image);
+        st = emu_native_simple(e, store && wide ? CODE_FXSAVE64 : CODE_FXSAVE, image);
     if (st != EMU_DONE)
         return st;
     cut(&span, fx_bytes(i));
+    if (!store) {
+        emu_span_read(e, &span, image);
+        return emu_native_simple(e, wide ? CODE_FXRSTOR64 : CODE_FXRSTOR, image);
+    }
     emu_span_write(e, &span, image);
     return EMU_DONE;
-}
-
-enum emu_status op_fxrstor(struct emu *e, const struct insn *i)
-{
-    _Alignas(64) u8 image[FX_SIZE];
-    struct emu_span span;
-    enum emu_status st = map_area(e, i, 16, FX_SIZE, EMU_READ, &span);
-
-    if (st == EMU_DONE)
-        st = emu_native_simple(e, CODE_FXSAVE, image);
-    if (st != EMU_DONE)
-        return st;
-    cut(&span, fx_bytes(i));
-    emu_span_read(e, &span, image);
-    return emu_native_simple(e, i->rex & 8 ? CODE_FXRSTOR64 : CODE_FXRSTOR, image);
 }
 
 /* ---- XSAVE and XRSTOR ------------------------------------------------------------------- */

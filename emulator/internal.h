@@ -668,11 +668,10 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_rdtsc) X(op_rdpmc) X(op_cpuid) X(op_invpcid) X(op_rdpid) X(op_read_base) \
     X(op_write_base) X(op_hlt) \
     /* emulator.c */ \
-    X(op_unimplemented) X(op_ud) X(op_nop) \
+    X(op_ud) X(op_nop) \
     /* alu.c */ \
-    X(op_alu_rm_reg) X(op_alu_reg_rm) X(op_alu_acc_imm) X(op_alu_rm_imm) X(op_test_rm_reg) \
-    X(op_test_acc_imm) X(op_test_rm_imm) X(op_unary_reg) X(op_unary_rm) X(op_shift_one) \
-    X(op_shift_imm) X(op_shift_cl) X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv) \
+    X(op_alu_rm_reg) X(op_alu_reg_rm) X(op_alu_acc_imm) X(op_alu_rm_imm) X(op_alu_rm_cl) \
+    X(op_alu_reg) X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv) \
     X(op_imul_reg_rm) X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw) X(op_cwd) X(op_xadd) \
     X(op_cmpxchg) X(op_cmpxchg8b) \
     /* bit.c */ \
@@ -693,7 +692,17 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_out) \
     /* native.c, vector.c, fpu.c */ \
     X(op_native) X(op_vmaskmov) X(op_maskmov) X(op_gather) X(op_vzero) X(op_fwait) X(op_fpu_env) \
-    X(op_fxsave) X(op_fxrstor) X(op_xsave) X(op_xrstor)
+    X(op_fxsave) X(op_xsave) X(op_xrstor)
+
+/* op->sub of the handlers that cover several instructions.  From ALU_CMP on only flags change. */
+enum alu_op {
+    ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_INC, ALU_DEC, ALU_NOT,
+    ALU_NEG, ALU_ROL, ALU_ROR, ALU_RCL, ALU_RCR, ALU_SHL, ALU_SHR, ALU_SAR, ALU_CMP, ALU_TEST
+};
+enum bmi_op {
+    BMI_ANDN, BMI_BEXTR, BMI_BLSR, BMI_BLSMSK, BMI_BLSI, BMI_BZHI, BMI_PDEP, BMI_PEXT, BMI_MULX,
+    BMI_RORX, BMI_SARX, BMI_SHLX, BMI_SHRX
+};
 /* clang-format on */
 
 #define X(name) enum emu_status name(struct emu *e, const struct insn *i);
@@ -701,19 +710,11 @@ HANDLERS(X)
 #undef X
 #undef HANDLERS
 
-/* op->sub of the handlers that cover several instructions. */
-enum alu_op { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
-enum unary_op { UNARY_INC, UNARY_DEC, UNARY_NOT, UNARY_NEG };
-enum shift_op { SHIFT_ROL, SHIFT_ROR, SHIFT_RCL, SHIFT_RCR, SHIFT_SHL, SHIFT_SHR, SHIFT_SAR = 7 };
 enum muldiv_op { MULDIV_MUL, MULDIV_IMUL, MULDIV_DIV, MULDIV_IDIV };
 enum bcd_op { BCD_DAA, BCD_DAS, BCD_AAA, BCD_AAS };
 enum bt_op { BT_TEST, BT_SET, BT_RESET, BT_COMPLEMENT };
 enum scan_op { SCAN_BSF, SCAN_BSR, SCAN_TZCNT, SCAN_LZCNT };
 /* clang-format off */
-enum bmi_op {
-    BMI_ANDN, BMI_BEXTR, BMI_BLSR, BMI_BLSMSK, BMI_BLSI, BMI_BZHI, BMI_PDEP, BMI_PEXT, BMI_MULX,
-    BMI_RORX, BMI_SARX, BMI_SHLX, BMI_SHRX
-};
 /* clang-format on */
 enum flag_op { FLAG_CMC, FLAG_CLC, FLAG_STC, FLAG_CLD, FLAG_STD };
 enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothing else is said */

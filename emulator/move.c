@@ -4,13 +4,6 @@
  */
 #include "emulator/internal.h"
 
-enum emu_status op_unimplemented(struct emu *e, const struct insn *i)
-{
-    (void)e;
-    (void)i;
-    return EMU_UNIMPLEMENTED;
-}
-
 enum emu_status op_ud(struct emu *e, const struct insn *i)
 {
     (void)i;

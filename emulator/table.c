@@ -10,104 +10,28 @@
 /* clang-format off */
 #include "emulator/internal.h"
 
-#define Ap   ARG(A, p)
-#define Bd   ARG(B, y)
-#define Cr   ARG(C, nat)
-#define Dr   ARG(D, nat)
-#define Eb   ARG(E, b)
-#define Ew   ARG(E, w)
-#define Ed   ARG(E, d)
-#define Eq   ARG(E, q)
-#define Ev   ARG(E, v)
-#define Ey   ARG(E, y)
-#define Gb   ARG(G, b)
-#define Gw   ARG(G, w)
-#define Gd   ARG(G, d)
-#define Gv   ARG(G, v)
-#define Gy   ARG(G, y)
-#define Gz   ARG(G, z)
-#define Ib   ARG(I, b)
-#define Iw   ARG(IU, w)
-#define Iv   ARG(I, v)
-#define Iz   ARG(I, z)
-#define Iub  ARG(IU, b)
-#define Jb   ARG(J, b)
-#define Jz   ARG(J, z)
-#define Kk   ARG(K, k)
-#define Kx   ARG(K, none)
-#define KRx  ARG(KR, none)
-#define KHk  ARG(KH, k)
-#define KRk  ARG(KR, k)
-#define Lx   ARG(L, x)
-#define Ma   ARG(M, a)
-#define Mb   ARG(M, b)
-#define Mw   ARG(M, w)
-#define Md   ARG(M, d)
-#define Mq   ARG(M, q)
-#define My   ARG(M, y)
-#define Mv   ARG(M, v)
-#define Mp   ARG(M, p)
-#define Ms   ARG(M, desc)
-#define Mx   ARG(M, x)
-#define Mh   ARG(M, h)
-#define Mt   ARG(M, t)
-#define Mdq  ARG(M, dq)
-#define Mqq  ARG(M, qq)
-#define Mbig ARG(M, big)
-#define Mel  ARG(M, el)
-#define Mea  ARG(M, none)
-#define Nq   ARG(N, q)
-#define Ob   ARG(O, b)
-#define Ov   ARG(O, v)
-#define Pq   ARG(P, q)
-#define Qd   ARG(Q, d)
-#define Qq   ARG(Q, q)
-#define Rv   ARG(R, v)
-#define Rd   ARG(R, d)
-#define Rw   ARG(R, w)
-#define Ry   ARG(R, y)
-#define Rr   ARG(R, nat)
-#define Sw   ARG(S, w)
-#define Ux   ARG(U, x)
-#define Uq   ARG(U, q)
-#define Udq  ARG(U, dq)
-#define Vx   ARG(V, x)
-#define Vdq  ARG(V, dq)
-#define Vqq  ARG(V, qq)
-#define Vd   ARG(V, d)
-#define Vq   ARG(V, q)
-#define Hx   ARG(H, x)
-#define Hdq  ARG(H, dq)
-#define Wx   ARG(W, x)
-#define Wh   ARG(W, h)
-#define Wf   ARG(W, f)
-#define We   ARG(W, e)
-#define Vh   ARG(V, h)
-#define Hh   ARG(H, h)
-#define Wb   ARG(W, b)
-#define Ww   ARG(W, w)
-#define Wd   ARG(W, d)
-#define Wq   ARG(W, q)
-#define Wdq  ARG(W, dq)
-#define Wel  ARG(W, el)
-#define Wqq  ARG(W, qq)
-#define Xb   ARG(X, b)
-#define Xv   ARG(X, v)
-#define Xz   ARG(X, z)
-#define Yb   ARG(Y, b)
-#define Yv   ARG(Y, v)
-#define Yz   ARG(Y, z)
-#define Zb   ARG(Z, b)
-#define Zv   ARG(Z, v)
-#define ALb  ARG(ACC, b)
-#define rAX  ARG(ACC, v)
-#define eAX  ARG(ACC, z)
-#define CLb  ARG(CL, b)
-#define DXw  ARG(DX, w)
-#define One  ARG(ONE, b)
-#define SREG ARG(SEG, w)
-#define ST0  ARG(ST0, none)
-#define STi  ARG(STI, none)
+/* Operands: an addressing letter and a size letter, as the SDM has them. */
+enum {
+    Ap = ARG(A, p), Bd = ARG(B, y), Cr = ARG(C, nat), Dr = ARG(D, nat), Eb = ARG(E, b),
+    Ew = ARG(E, w), Ed = ARG(E, d), Eq = ARG(E, q), Ev = ARG(E, v), Ey = ARG(E, y), Gb = ARG(G, b),
+    Gw = ARG(G, w), Gd = ARG(G, d), Gv = ARG(G, v), Gy = ARG(G, y), Gz = ARG(G, z), Ib = ARG(I, b),
+    Iw = ARG(IU, w), Iv = ARG(I, v), Iz = ARG(I, z), Iub = ARG(IU, b), Jb = ARG(J, b),
+    Jz = ARG(J, z), Kk = ARG(K, k), Kx = ARG(K, none), KRx = ARG(KR, none), KHk = ARG(KH, k),
+    KRk = ARG(KR, k), Lx = ARG(L, x), Ma = ARG(M, a), Mb = ARG(M, b), Mw = ARG(M, w),
+    Md = ARG(M, d), Mq = ARG(M, q), My = ARG(M, y), Mv = ARG(M, v), Mp = ARG(M, p),
+    Ms = ARG(M, desc), Mx = ARG(M, x), Mh = ARG(M, h), Mt = ARG(M, t), Mdq = ARG(M, dq),
+    Mqq = ARG(M, qq), Mbig = ARG(M, big), Mel = ARG(M, el), Mea = ARG(M, none), Nq = ARG(N, q),
+    Ob = ARG(O, b), Ov = ARG(O, v), Pq = ARG(P, q), Qd = ARG(Q, d), Qq = ARG(Q, q), Rv = ARG(R, v),
+    Rd = ARG(R, d), Rw = ARG(R, w), Ry = ARG(R, y), Rr = ARG(R, nat), Sw = ARG(S, w),
+    Ux = ARG(U, x), Uq = ARG(U, q), Udq = ARG(U, dq), Vx = ARG(V, x), Vdq = ARG(V, dq),
+    Vqq = ARG(V, qq), Vd = ARG(V, d), Vq = ARG(V, q), Hx = ARG(H, x), Hdq = ARG(H, dq),
+    Wx = ARG(W, x), Wh = ARG(W, h), Wf = ARG(W, f), We = ARG(W, e), Vh = ARG(V, h), Hh = ARG(H, h),
+    Wb = ARG(W, b), Ww = ARG(W, w), Wd = ARG(W, d), Wq = ARG(W, q), Wdq = ARG(W, dq),
+    Wel = ARG(W, el), Wqq = ARG(W, qq), Xb = ARG(X, b), Xv = ARG(X, v), Xz = ARG(X, z),
+    Yb = ARG(Y, b), Yv = ARG(Y, v), Yz = ARG(Y, z), Zb = ARG(Z, b), Zv = ARG(Z, v),
+    ALb = ARG(ACC, b), rAX = ARG(ACC, v), eAX = ARG(ACC, z), CLb = ARG(CL, b), DXw = ARG(DX, w),
+    One = ARG(ONE, b), SREG = ARG(SEG, w), ST0 = ARG(ST0, none), STi = ARG(STI, none)
+};
 
 /* I: no ModRM; M: with one; the S forms name op->sub; F forms name a feature. */
 #define I(h, n, f, ...)      {{op_##h}, n, {__VA_ARGS__}, f, 0, 0, 0}
@@ -227,13 +151,13 @@
            MS(alu_rm_imm, ALU_XOR, "xor", OP_LOCK | (f), E, i),                                    \
            MS(alu_rm_imm, ALU_CMP, "cmp", (f), E, i))
 #define GROUP2(h, E, by)                                                                           \
-    BY_REG(MS(h, SHIFT_ROL, "rol", 0, E, by), MS(h, SHIFT_ROR, "ror", 0, E, by),                   \
-           MS(h, SHIFT_RCL, "rcl", 0, E, by), MS(h, SHIFT_RCR, "rcr", 0, E, by),                   \
-           MS(h, SHIFT_SHL, "shl", 0, E, by), MS(h, SHIFT_SHR, "shr", 0, E, by),                   \
-           MS(h, SHIFT_SHL, "shl", 0, E, by), MS(h, SHIFT_SAR, "sar", 0, E, by))
+    BY_REG(MS(h, ALU_ROL, "rol", 0, E, by), MS(h, ALU_ROR, "ror", 0, E, by),                   \
+           MS(h, ALU_RCL, "rcl", 0, E, by), MS(h, ALU_RCR, "rcr", 0, E, by),                   \
+           MS(h, ALU_SHL, "shl", 0, E, by), MS(h, ALU_SHR, "shr", 0, E, by),                   \
+           MS(h, ALU_SHL, "shl", 0, E, by), MS(h, ALU_SAR, "sar", 0, E, by))
 #define GROUP3(E, i)                                                                               \
-    BY_REG(M(test_rm_imm, "test", 0, E, i), M(test_rm_imm, "test", 0, E, i),                       \
-           MS(unary_rm, UNARY_NOT, "not", OP_LOCK, E), MS(unary_rm, UNARY_NEG, "neg", OP_LOCK, E), \
+    BY_REG(MS(alu_rm_imm, ALU_TEST, "test", 0, E, i), MS(alu_rm_imm, ALU_TEST, "test", 0, E, i),   \
+           MS(alu_rm_imm, ALU_NOT, "not", OP_LOCK, E), MS(alu_rm_imm, ALU_NEG, "neg", OP_LOCK, E), \
            MS(muldiv, MULDIV_MUL, "mul", 0, E), MS(muldiv, MULDIV_IMUL, "imul", 0, E),             \
            MS(muldiv, MULDIV_DIV, "div", 0, E), MS(muldiv, MULDIV_IDIV, "idiv", 0, E))
 #define JCC(n)  I(jcc, n, OP_FORCE64, Jb)
@@ -261,95 +185,59 @@ const struct opcode emu_map_1byte[256] = {
     [0x28] = ALU(ALU_SUB, "sub"), UD, IS(bcd, BCD_DAS, "das", OP_NO64, 0),
     [0x30] = ALU(ALU_XOR, "xor"), UD, IS(bcd, BCD_AAA, "aaa", OP_NO64, 0),
     [0x38] = ALU(ALU_CMP, "cmp"), UD, IS(bcd, BCD_AAS, "aas", OP_NO64, 0),
-    [0x40] = EIGHT(IS(unary_reg, UNARY_INC, "inc", OP_NO64, Zv)), /* REX in 64-bit mode */
-    [0x48] = EIGHT(IS(unary_reg, UNARY_DEC, "dec", OP_NO64, Zv)),
+    [0x40] = EIGHT(IS(alu_reg, ALU_INC, "inc", OP_NO64, Zv)), /* REX in 64-bit mode */
+    [0x48] = EIGHT(IS(alu_reg, ALU_DEC, "dec", OP_NO64, Zv)),
     [0x50] = EIGHT(I(push_reg, "push", OP_DEF64, Zv)),
     [0x58] = EIGHT(I(pop_reg, "pop", OP_DEF64, Zv)),
-    [0x60] = I(pusha, "pusha|pushad", OP_NO64, 0),
-    [0x61] = I(popa, "popa|popad", OP_NO64, 0),
+    [0x60] = I(pusha, "pusha|pushad", OP_NO64, 0), I(popa, "popa|popad", OP_NO64, 0),
     [0x62] = M(bound, "bound", OP_NO64, Gv, Ma),
     [0x63] = BY_MODE(M(arpl, "arpl", OP_PROT, Ew, Gw), M(movsx, "movsxd", 0, Gv, ARG(E, z))),
-    [0x68] = I(push_imm, "push", OP_DEF64, Iz),
-    [0x69] = M(imul_imm, "imul", 0, Gv, Ev, Iz),
-    [0x6a] = I(push_imm, "push", OP_DEF64, Ib),
-    [0x6b] = M(imul_imm, "imul", 0, Gv, Ev, Ib),
-    [0x6c] = I(ins, "insb", OP_REP, Yb, DXw),
-    [0x6d] = I(ins, "insw|insd|insd", OP_REP, Yz, DXw),
-    [0x6e] = I(outs, "outsb", OP_REP, DXw, Xb),
-    [0x6f] = I(outs, "outsw|outsd|outsd", OP_REP, DXw, Xz),
+    [0x68] = I(push_imm, "push", OP_DEF64, Iz), M(imul_imm, "imul", 0, Gv, Ev, Iz),
+    [0x6a] = I(push_imm, "push", OP_DEF64, Ib), M(imul_imm, "imul", 0, Gv, Ev, Ib),
+    [0x6c] = I(ins, "insb", OP_REP, Yb, DXw), I(ins, "insw|insd|insd", OP_REP, Yz, DXw),
+    [0x6e] = I(outs, "outsb", OP_REP, DXw, Xb), I(outs, "outsw|outsd|outsd", OP_REP, DXw, Xz),
     [0x70] = CC16(JCC, "j"),
-    [0x80] = GROUP1(0, Eb, Ib),
-    [0x81] = GROUP1(0, Ev, Iz),
-    [0x82] = GROUP1(OP_NO64, Eb, Ib),
-    [0x83] = GROUP1(0, Ev, Ib),
-    [0x84] = M(test_rm_reg, "test", 0, Eb, Gb),
-    [0x85] = M(test_rm_reg, "test", 0, Ev, Gv),
-    [0x86] = M(xchg_rm, "xchg", OP_LOCK, Eb, Gb),
-    [0x87] = M(xchg_rm, "xchg", OP_LOCK, Ev, Gv),
-    [0x88] = M(mov_store, "mov", 0, Eb, Gb),
-    [0x89] = M(mov_store, "mov", 0, Ev, Gv),
-    [0x8a] = M(mov_load, "mov", 0, Gb, Eb),
-    [0x8b] = M(mov_load, "mov", 0, Gv, Ev),
+    [0x80] = GROUP1(0, Eb, Ib), GROUP1(0, Ev, Iz), GROUP1(OP_NO64, Eb, Ib), GROUP1(0, Ev, Ib),
+    [0x84] = MS(alu_rm_reg, ALU_TEST, "test", 0, Eb, Gb), MS(alu_rm_reg, ALU_TEST, "test", 0, Ev, Gv),
+    [0x86] = M(xchg_rm, "xchg", OP_LOCK, Eb, Gb), M(xchg_rm, "xchg", OP_LOCK, Ev, Gv),
+    [0x88] = M(mov_store, "mov", 0, Eb, Gb), M(mov_store, "mov", 0, Ev, Gv),
+    [0x8a] = M(mov_load, "mov", 0, Gb, Eb), M(mov_load, "mov", 0, Gv, Ev),
     [0x8c] = BY_MOD(M(mov_from_sreg, "mov", 0, Ew, Sw), M(mov_from_sreg, "mov", 0, Ev, Sw)),
-    [0x8d] = M(lea, "lea", 0, Gv, Mea),
-    [0x8e] = M(mov_to_sreg, "mov", 0, Sw, Ew),
+    [0x8d] = M(lea, "lea", 0, Gv, Mea), M(mov_to_sreg, "mov", 0, Sw, Ew),
     [0x8f] = BY_REG(M(pop_rm, "pop", OP_DEF64, Ev), UD, UD, UD, UD, UD, UD, UD),
     [0x90] = BY_PREFIX(I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
                        IS(pause, 0, "pause", 0, 0), I(xchg_acc, "xchg", 0, Zv, rAX)),
     [0x91] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
     [0x93] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
     [0x95] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
-    [0x97] = I(xchg_acc, "xchg", 0, Zv, rAX),
-    [0x98] = I(cbw, "cbw|cwde|cdqe", 0, 0),
-    [0x99] = I(cwd, "cwd|cdq|cqo", 0, 0),
-    [0x9a] = I(call_far, "call far", OP_NO64, Ap),
-    [0x9b] = I(fwait, "fwait", 0, 0),
-    [0x9c] = I(pushf, "pushf|pushfd|pushfq", OP_DEF64, 0),
-    [0x9d] = I(popf, "popf|popfd|popfq", OP_DEF64, 0),
-    [0x9e] = I(sahf, "sahf", 0, 0),
-    [0x9f] = I(lahf, "lahf", 0, 0),
-    [0xa0] = I(mov_load, "mov", 0, ALb, Ob),
-    [0xa1] = I(mov_load, "mov", 0, rAX, Ov),
-    [0xa2] = I(mov_store, "mov", 0, Ob, ALb),
-    [0xa3] = I(mov_store, "mov", 0, Ov, rAX),
-    [0xa4] = I(movs, "movsb", OP_REP, Yb, Xb),
-    [0xa5] = I(movs, "movsw|movsd|movsq", OP_REP, Yv, Xv),
+    [0x97] = I(xchg_acc, "xchg", 0, Zv, rAX), I(cbw, "cbw|cwde|cdqe", 0, 0),
+    [0x99] = I(cwd, "cwd|cdq|cqo", 0, 0), I(call_far, "call far", OP_NO64, Ap),
+    [0x9b] = I(fwait, "fwait", 0, 0), I(pushf, "pushf|pushfd|pushfq", OP_DEF64, 0),
+    [0x9d] = I(popf, "popf|popfd|popfq", OP_DEF64, 0), I(sahf, "sahf", 0, 0), I(lahf, "lahf", 0, 0),
+    [0xa0] = I(mov_load, "mov", 0, ALb, Ob), I(mov_load, "mov", 0, rAX, Ov),
+    [0xa2] = I(mov_store, "mov", 0, Ob, ALb), I(mov_store, "mov", 0, Ov, rAX),
+    [0xa4] = I(movs, "movsb", OP_REP, Yb, Xb), I(movs, "movsw|movsd|movsq", OP_REP, Yv, Xv),
     [0xa6] = I(cmps, "cmpsb", OP_REP | OP_REPCC, Xb, Yb),
     [0xa7] = I(cmps, "cmpsw|cmpsd|cmpsq", OP_REP | OP_REPCC, Xv, Yv),
-    [0xa8] = I(test_acc_imm, "test", 0, ALb, Ib),
-    [0xa9] = I(test_acc_imm, "test", 0, rAX, Iz),
-    [0xaa] = I(stos, "stosb", OP_REP, Yb, ALb),
-    [0xab] = I(stos, "stosw|stosd|stosq", OP_REP, Yv, rAX),
-    [0xac] = I(lods, "lodsb", OP_REP, ALb, Xb),
-    [0xad] = I(lods, "lodsw|lodsd|lodsq", OP_REP, rAX, Xv),
+    [0xa8] = IS(alu_acc_imm, ALU_TEST, "test", 0, ALb, Ib), IS(alu_acc_imm, ALU_TEST, "test", 0, rAX, Iz),
+    [0xaa] = I(stos, "stosb", OP_REP, Yb, ALb), I(stos, "stosw|stosd|stosq", OP_REP, Yv, rAX),
+    [0xac] = I(lods, "lodsb", OP_REP, ALb, Xb), I(lods, "lodsw|lodsd|lodsq", OP_REP, rAX, Xv),
     [0xae] = I(scas, "scasb", OP_REP | OP_REPCC, ALb, Yb),
     [0xaf] = I(scas, "scasw|scasd|scasq", OP_REP | OP_REPCC, rAX, Yv),
     [0xb0] = EIGHT(I(mov_imm, "mov", 0, Zb, Ib)),
     [0xb8] = EIGHT(I(mov_imm, "mov", 0, Zv, Iv)),
-    [0xc0] = GROUP2(shift_imm, Eb, Iub),
-    [0xc1] = GROUP2(shift_imm, Ev, Iub),
-    [0xc2] = I(ret, "ret", OP_FORCE64, Iw),
+    [0xc0] = GROUP2(alu_rm_imm, Eb, Iub), GROUP2(alu_rm_imm, Ev, Iub), I(ret, "ret", OP_FORCE64, Iw),
     [0xc3] = I(ret, "ret", OP_FORCE64, 0),
     [0xc4] = MS(load_far_pointer, SEG_ES, "les", OP_NO64, Gv, Mp), /* or VEX */
     [0xc5] = MS(load_far_pointer, SEG_DS, "lds", OP_NO64, Gv, Mp),
     [0xc6] = BY_REG(M(mov_imm, "mov", 0, Eb, Ib), UD, UD, UD, UD, UD, UD, UD),
     [0xc7] = BY_REG(M(mov_imm, "mov", 0, Ev, Iz), UD, UD, UD, UD, UD, UD, UD),
-    [0xc8] = I(enter, "enter", OP_DEF64, Iw, Iub),
-    [0xc9] = I(leave, "leave", OP_DEF64, 0),
-    [0xca] = I(ret_far, "ret far", 0, Iw),
-    [0xcb] = I(ret_far, "ret far", 0, 0),
-    [0xcc] = I(int3, "int3", 0, 0),
-    [0xcd] = I(int, "int", 0, Iub),
-    [0xce] = I(into, "into", OP_NO64, 0),
-    [0xcf] = I(iret, "iret|iretd|iretq", 0, 0),
-    [0xd0] = GROUP2(shift_one, Eb, One),
-    [0xd1] = GROUP2(shift_one, Ev, One),
-    [0xd2] = GROUP2(shift_cl, Eb, CLb),
-    [0xd3] = GROUP2(shift_cl, Ev, CLb),
-    [0xd4] = I(aam, "aam", OP_NO64, Iub),
-    [0xd5] = I(aad, "aad", OP_NO64, Iub),
-    [0xd6] = I(salc, "salc", OP_NO64, 0),
-    [0xd7] = I(xlat, "xlat", 0, 0),
+    [0xc8] = I(enter, "enter", OP_DEF64, Iw, Iub), I(leave, "leave", OP_DEF64, 0),
+    [0xca] = I(ret_far, "ret far", 0, Iw), I(ret_far, "ret far", 0, 0), I(int3, "int3", 0, 0),
+    [0xcd] = I(int, "int", 0, Iub), I(into, "into", OP_NO64, 0), I(iret, "iret|iretd|iretq", 0, 0),
+    [0xd0] = GROUP2(alu_rm_imm, Eb, One), GROUP2(alu_rm_imm, Ev, One), GROUP2(alu_rm_cl, Eb, CLb),
+    [0xd3] = GROUP2(alu_rm_cl, Ev, CLb), I(aam, "aam", OP_NO64, Iub), I(aad, "aad", OP_NO64, Iub),
+    [0xd6] = I(salc, "salc", OP_NO64, 0), I(xlat, "xlat", 0, 0),
     [0xd8] = X87(BY_REG(ARITH8("", Md)),
         X8("fadd", ST0, STi), X8("fmul", ST0, STi), X8("fcom", ST0, STi), X8("fcomp", ST0, STi),
         X8("fsub", ST0, STi), X8("fsubr", ST0, STi), X8("fdiv", ST0, STi), X8("fdivr", ST0, STi)),
@@ -392,37 +280,23 @@ const struct opcode emu_map_1byte[256] = {
         X8("ffreep", STi), X8("fxch7", STi), X8("fstp8", STi), X8("fstp9", STi),
         BY_RM(X8("fnstsw", ARG(ACC, w)), UD, UD, UD, UD, UD, UD, UD), X8("fucomip", ST0, STi),
         X8("fcomip", ST0, STi), UD),
-    [0xe0] = IS(loop, LOOP_NE, "loopne", OP_FORCE64, Jb),
-    [0xe1] = IS(loop, LOOP_E, "loope", OP_FORCE64, Jb),
+    [0xe0] = IS(loop, LOOP_NE, "loopne", OP_FORCE64, Jb), IS(loop, LOOP_E, "loope", OP_FORCE64, Jb),
     [0xe2] = IS(loop, LOOP_ALWAYS, "loop", OP_FORCE64, Jb),
-    [0xe3] = I(jcxz, "jcxz|jecxz|jrcxz", OP_FORCE64, Jb),
-    [0xe4] = I(in, "in", 0, ALb, Iub),
-    [0xe5] = I(in, "in", 0, eAX, Iub),
-    [0xe6] = I(out, "out", 0, Iub, ALb),
-    [0xe7] = I(out, "out", 0, Iub, eAX),
-    [0xe8] = I(call, "call", OP_FORCE64, Jz),
-    [0xe9] = I(jmp, "jmp", OP_FORCE64, Jz),
-    [0xea] = I(jmp_far, "jmp far", OP_NO64, Ap),
-    [0xeb] = I(jmp, "jmp", OP_FORCE64, Jb),
-    [0xec] = I(in, "in", 0, ALb, DXw),
-    [0xed] = I(in, "in", 0, eAX, DXw),
-    [0xee] = I(out, "out", 0, DXw, ALb),
+    [0xe3] = I(jcxz, "jcxz|jecxz|jrcxz", OP_FORCE64, Jb), I(in, "in", 0, ALb, Iub),
+    [0xe5] = I(in, "in", 0, eAX, Iub), I(out, "out", 0, Iub, ALb), I(out, "out", 0, Iub, eAX),
+    [0xe8] = I(call, "call", OP_FORCE64, Jz), I(jmp, "jmp", OP_FORCE64, Jz),
+    [0xea] = I(jmp_far, "jmp far", OP_NO64, Ap), I(jmp, "jmp", OP_FORCE64, Jb),
+    [0xec] = I(in, "in", 0, ALb, DXw), I(in, "in", 0, eAX, DXw), I(out, "out", 0, DXw, ALb),
     [0xef] = I(out, "out", 0, DXw, eAX),
     [0xf1] = I(int1, "int1", 0, 0),
-    [0xf4] = I(hlt, "hlt", OP_CPL0, 0),
-    [0xf5] = IS(flag, FLAG_CMC, "cmc", 0, 0),
-    [0xf6] = GROUP3(Eb, Ib),
-    [0xf7] = GROUP3(Ev, Iz),
-    [0xf8] = IS(flag, FLAG_CLC, "clc", 0, 0),
-    [0xf9] = IS(flag, FLAG_STC, "stc", 0, 0),
-    [0xfa] = I(cli, "cli", 0, 0),
-    [0xfb] = I(sti, "sti", 0, 0),
-    [0xfc] = IS(flag, FLAG_CLD, "cld", 0, 0),
+    [0xf4] = I(hlt, "hlt", OP_CPL0, 0), IS(flag, FLAG_CMC, "cmc", 0, 0), GROUP3(Eb, Ib),
+    [0xf7] = GROUP3(Ev, Iz), IS(flag, FLAG_CLC, "clc", 0, 0), IS(flag, FLAG_STC, "stc", 0, 0),
+    [0xfa] = I(cli, "cli", 0, 0), I(sti, "sti", 0, 0), IS(flag, FLAG_CLD, "cld", 0, 0),
     [0xfd] = IS(flag, FLAG_STD, "std", 0, 0),
-    [0xfe] = BY_REG(MS(unary_rm, UNARY_INC, "inc", OP_LOCK, Eb),
-                    MS(unary_rm, UNARY_DEC, "dec", OP_LOCK, Eb), UD, UD, UD, UD, UD, UD),
-    [0xff] = BY_REG(MS(unary_rm, UNARY_INC, "inc", OP_LOCK, Ev),
-                    MS(unary_rm, UNARY_DEC, "dec", OP_LOCK, Ev),
+    [0xfe] = BY_REG(MS(alu_rm_imm, ALU_INC, "inc", OP_LOCK, Eb),
+                    MS(alu_rm_imm, ALU_DEC, "dec", OP_LOCK, Eb), UD, UD, UD, UD, UD, UD),
+    [0xff] = BY_REG(MS(alu_rm_imm, ALU_INC, "inc", OP_LOCK, Ev),
+                    MS(alu_rm_imm, ALU_DEC, "dec", OP_LOCK, Ev),
                     M(call_rm, "call", OP_FORCE64, Ev), M(call_far, "call far", 0, Mp),
                     M(jmp_rm, "jmp", OP_FORCE64, Ev), M(jmp_far, "jmp far", 0, Mp),
                     M(push_rm, "push", OP_DEF64, Ev), UD),
@@ -457,8 +331,8 @@ static const struct opcode group7_register[8] = {
 };
 
 static const struct opcode group15[2] = {
-    BY_REG(NP(M(fxsave, "fxsave", OP_FPU, Mbig)),
-           NP(M(fxrstor, "fxrstor", OP_FPU, Mbig)),
+    BY_REG(NP(MS(fxsave, NATIVE_STORE, "fxsave", OP_FPU, Mbig)),
+           NP(M(fxsave, "fxrstor", OP_FPU, Mbig)),
            NP(MS(native, NATIVE_LOAD, "ldmxcsr", V2 | OP_L0, Md)), NP(SX(V2 | OP_L0, "stmxcsr", Md)),
            NP(MF(xsave, 0, "xsave", OP_XSAVE, XSAVE, Mbig)),
            NP(MF(xrstor, 0, "xrstor", OP_XSAVE, XSAVE, Mbig)),
@@ -519,8 +393,7 @@ const struct opcode emu_map_0f[256] = {
     [0x01] = BY_MOD(TABLE(REG, group7_memory), TABLE(REG, group7_register)),
     [0x02] = MS(probe, PROBE_LAR, "lar", OP_PROT, Gv, Ew),
     [0x03] = MS(probe, PROBE_LSL, "lsl", OP_PROT, Gv, Ew),
-    [0x05] = I(syscall, "syscall", OP_ONLY64, 0),
-    [0x06] = I(clts, "clts", OP_CPL0, 0),
+    [0x05] = I(syscall, "syscall", OP_ONLY64, 0), I(clts, "clts", OP_CPL0, 0),
     [0x07] = I(sysret, "sysret|sysret|sysretq", OP_ONLY64, 0),
     [0x08] = IS(special, EMU_OP_INVD, "invd", OP_CPL0, 0),
     [0x09] = IS(special, EMU_OP_WBINVD, "wbinvd", OP_CPL0, 0),
@@ -538,8 +411,7 @@ const struct opcode emu_map_0f[256] = {
                        HALF("movlpd", Vdq, Mq), SF(SSE3, V2 | EM | EALL, "movsldup", Vx, Wx),
                        SF(SSE3, V2 | EM | EALL, "movddup", Vx, ARG(W, dup))),
     [0x13] = BY_PREFIX(STORE_HALF("movlps"), STORE_HALF("movlpd"), UD, UD),
-    [0x14] = FLOAT2("unpcklp", EP | EALL),
-    [0x15] = FLOAT2("unpckhp", EP | EALL),
+    [0x14] = FLOAT2("unpcklp", EP | EALL), FLOAT2("unpckhp", EP | EALL),
     [0x16] = BY_PREFIX(BY_MOD(HALF("movhps", Vdq, Mq), HALF("movlhps", Vdq, Udq)),
                        HALF("movhpd", Vdq, Mq), SF(SSE3, V2 | EM | EALL, "movshdup", Vx, Wx), UD),
     [0x17] = BY_PREFIX(STORE_HALF("movhps"), STORE_HALF("movhpd"), UD, UD),
@@ -567,12 +439,8 @@ const struct opcode emu_map_0f[256] = {
                        SX(V2 | ES | ENM | ESAE, "ucomisd", Vdq, Wq), UD, UD),
     [0x2f] = BY_PREFIX(SX(V2 | ES | ENM | ESAE, "comiss", Vdq, Wd),
                        SX(V2 | ES | ENM | ESAE, "comisd", Vdq, Wq), UD, UD),
-    [0x30] = I(wrmsr, "wrmsr", OP_CPL0, 0),
-    [0x31] = I(rdtsc, "rdtsc", 0, 0),
-    [0x32] = I(rdmsr, "rdmsr", OP_CPL0, 0),
-    [0x33] = I(rdpmc, "rdpmc", 0, 0),
-    [0x34] = I(sysenter, "sysenter", 0, 0),
-    [0x35] = I(sysexit, "sysexit", 0, 0),
+    [0x30] = I(wrmsr, "wrmsr", OP_CPL0, 0), I(rdtsc, "rdtsc", 0, 0), I(rdmsr, "rdmsr", OP_CPL0, 0),
+    [0x33] = I(rdpmc, "rdpmc", 0, 0), I(sysenter, "sysenter", 0, 0), I(sysexit, "sysexit", 0, 0),
     [0x37] = BY_PREFIX(I(ud, "getsec", 0, 0), UD, UD, UD),
     [0x40] = CC16(CMOV, "cmov"),
     [0x50] = BY_PREFIX(S2("movmskps", Gd, Ux), S2("movmskpd", Gd, Ux), UD, UD),
@@ -640,27 +508,17 @@ const struct opcode emu_map_0f[256] = {
                        BY_W(EV("movdqu8", EB, Wx, Vx), EV("movdqu16", EW, Wx, Vx))),
     [0x80] = CC16(JCCZ, "j"),
     [0x90] = CC16(SET, "set"),
-    [0xa0] = PUSH_FSGS(SEG_FS),
-    [0xa1] = POP_FSGS(SEG_FS),
-    [0xa2] = I(cpuid, "cpuid", 0, 0),
-    [0xa3] = MS(bt_reg, BT_TEST, "bt", 0, Ev, Gv),
-    [0xa4] = MS(shiftd_imm, 0, "shld", 0, Ev, Gv, Iub),
+    [0xa0] = PUSH_FSGS(SEG_FS), POP_FSGS(SEG_FS), I(cpuid, "cpuid", 0, 0),
+    [0xa3] = MS(bt_reg, BT_TEST, "bt", 0, Ev, Gv), MS(shiftd_imm, 0, "shld", 0, Ev, Gv, Iub),
     [0xa5] = MS(shiftd_cl, 0, "shld", 0, Ev, Gv, CLb),
-    [0xa8] = PUSH_FSGS(SEG_GS),
-    [0xa9] = POP_FSGS(SEG_GS),
-    [0xaa] = I(ud, "rsm", 0, 0),
-    [0xab] = MS(bt_reg, BT_SET, "bts", OP_LOCK, Ev, Gv),
-    [0xac] = MS(shiftd_imm, 1, "shrd", 0, Ev, Gv, Iub),
-    [0xad] = MS(shiftd_cl, 1, "shrd", 0, Ev, Gv, CLb),
-    [0xae] = TABLE(MOD, group15),
-    [0xaf] = M(imul_reg_rm, "imul", 0, Gv, Ev),
-    [0xb0] = M(cmpxchg, "cmpxchg", OP_LOCK, Eb, Gb),
-    [0xb1] = M(cmpxchg, "cmpxchg", OP_LOCK, Ev, Gv),
-    [0xb2] = MS(load_far_pointer, SEG_SS, "lss", 0, Gv, Mp),
+    [0xa8] = PUSH_FSGS(SEG_GS), POP_FSGS(SEG_GS), I(ud, "rsm", 0, 0),
+    [0xab] = MS(bt_reg, BT_SET, "bts", OP_LOCK, Ev, Gv), MS(shiftd_imm, 1, "shrd", 0, Ev, Gv, Iub),
+    [0xad] = MS(shiftd_cl, 1, "shrd", 0, Ev, Gv, CLb), TABLE(MOD, group15),
+    [0xaf] = M(imul_reg_rm, "imul", 0, Gv, Ev), M(cmpxchg, "cmpxchg", OP_LOCK, Eb, Gb),
+    [0xb1] = M(cmpxchg, "cmpxchg", OP_LOCK, Ev, Gv), MS(load_far_pointer, SEG_SS, "lss", 0, Gv, Mp),
     [0xb3] = MS(bt_reg, BT_RESET, "btr", OP_LOCK, Ev, Gv),
     [0xb4] = MS(load_far_pointer, SEG_FS, "lfs", 0, Gv, Mp),
-    [0xb5] = MS(load_far_pointer, SEG_GS, "lgs", 0, Gv, Mp),
-    [0xb6] = M(movzx, "movzx", 0, Gv, Eb),
+    [0xb5] = MS(load_far_pointer, SEG_GS, "lgs", 0, Gv, Mp), M(movzx, "movzx", 0, Gv, Eb),
     [0xb7] = M(movzx, "movzx", 0, Gv, Ew),
     [0xb8] = BY_PREFIX(UD, UD, MF(popcnt, 0, "popcnt", 0, POPCNT, Gv, Ev), UD),
     [0xb9] = M(ud, "ud1", 0, Gv, Ev),
@@ -677,10 +535,8 @@ const struct opcode emu_map_0f[256] = {
                        MS(bitscan, SCAN_BSR, "bsr", 0, Gv, Ev),
                        MS(bitscan, SCAN_LZCNT, "lzcnt", 0, Gv, Ev),
                        MS(bitscan, SCAN_BSR, "bsr", 0, Gv, Ev)),
-    [0xbe] = M(movsx, "movsx", 0, Gv, Eb),
-    [0xbf] = M(movsx, "movsx", 0, Gv, Ew),
-    [0xc0] = M(xadd, "xadd", OP_LOCK, Eb, Gb),
-    [0xc1] = M(xadd, "xadd", OP_LOCK, Ev, Gv),
+    [0xbe] = M(movsx, "movsx", 0, Gv, Eb), M(movsx, "movsx", 0, Gv, Ew),
+    [0xc0] = M(xadd, "xadd", OP_LOCK, Eb, Gb), M(xadd, "xadd", OP_LOCK, Ev, Gv),
     [0xc2] = BY_EVEX(BY_PREFIX(S3("cmpps", Vx, Wx, Iub), S3("cmppd", Vx, Wx, Iub),
                                S3("cmpss", Vdq, Wd, Iub), S3("cmpsd", Vdq, Wq, Iub)),
                      BY_PREFIX(EV("cmpps", EP | ESAE, Kx, Hx, Wx, Iub),
@@ -718,13 +574,11 @@ const struct opcode emu_map_0f[256] = {
     [0xec] = MMX3("paddsb", EB), MMX3("paddsw", EW), MMX3("pmaxsw", EW), MMX3("pxor@", EX),
     [0xf0] = BY_PREFIX(UD, UD, UD, MF(native, NATIVE_UNALIGNED, "lddqu", V2, SSE3, Vx, Mx)),
     [0xf1] = SHIFT3("psllw", EVEX(BW)), SHIFT3("pslld", EVEX(F) | E0), SHIFT3("psllq", EVEX(F) | E1),
-    [0xf4] = MMX3("pmuludq", EQ),
-    [0xf5] = MMX3("pmaddwd", EW | EALL), MMX3("psadbw", EB | ENM),
+    [0xf4] = MMX3("pmuludq", EQ), MMX3("pmaddwd", EW | EALL), MMX3("psadbw", EB | ENM),
     [0xf7] = BY_PREFIX(M(maskmov, "maskmovq", OP_FPU, Pq, Nq),
                        M(maskmov, "maskmovdqu", V2 | OP_L0, Vdq, Udq), UD, UD),
     [0xf8] = MMX3("psubb", EB), MMX3("psubw", EW), MMX3("psubd", ED), MMX3("psubq", EQ),
-    [0xfc] = MMX3("paddb", EB), MMX3("paddw", EW), MMX3("paddd", ED),
-    [0xff] = M(ud, "ud0", 0, Gv, Ev),
+    [0xfc] = MMX3("paddb", EB), MMX3("paddw", EW), MMX3("paddd", ED), M(ud, "ud0", 0, Gv, Ev),
 };
 
 #define BMI(sub, n, feat, ...) MF(bmi, BMI_##sub, n, OP_GPRVEX | OP_L0, feat, __VA_ARGS__)
@@ -781,8 +635,7 @@ const struct opcode emu_map_0f38[256] = {
                      NARROW(EV("prorv#", EX, Vx, Hx, Wx), "qw", EVEX(F) | EVEX_WORDS, Wf)),
     [0x15] = BY_EVEX(P41(OP_SSE, "blendvpd", Vdq, Wdq),
                      NARROW(EV("prolv#", EX, Vx, Hx, Wx), "qd", EVEX(F), Wh)),
-    [0x16] = PA2(OP_L1 | OP_W0 | EX | EALL, "permp$", Vx, Hx, Wx),
-    [0x17] = P41(V2, "ptest", Vx, Wx),
+    [0x16] = PA2(OP_L1 | OP_W0 | EX | EALL, "permp$", Vx, Hx, Wx), P41(V2, "ptest", Vx, Wx),
     [0x18] = BY_MOD(PAV(OP_W0 | EVEX(F) | E0 | EVEX_REPEAT, "broadcastss", Vx, Md),
                     PA2(OP_W0 | EVEX(F) | E0, "broadcastss", Vx, Wd)),
     [0x19] = BY_EVEX(BY_MOD(PAV(OP_L1 | OP_W0, "broadcastsd", Vqq, Mq),
@@ -856,8 +709,7 @@ const struct opcode emu_map_0f38[256] = {
     [0x7a] = P66E("pbroadcastb", EVEX(BW) | E0, Vx, Rd), P66E("pbroadcastw", EVEX(BW) | E0, Vx, Rd),
     [0x7c] = P66(BY_W64(EV("pbroadcastd", EVEX(F), Vx, Ry), EV("pbroadcastq", EVEX(F), Vx, Ry))),
     [0x7d] = BWE("permt2", VBMI, BW, Vx, Hx, Wx), P66E("permt2#", EX | EALL, Vx, Hx, Wx),
-    [0x7f] = P66E("permt2p$", EX | EALL, Vx, Hx, Wx),
-    [0x80] = P66(M(ud, "invept", 0, ARG(G, nat), Mdq)),
+    [0x7f] = P66E("permt2p$", EX | EALL, Vx, Hx, Wx), P66(M(ud, "invept", 0, ARG(G, nat), Mdq)),
     [0x81] = P66(M(ud, "invvpid", 0, ARG(G, nat), Mdq)),
     [0x82] = P66(MF(invpcid, 0, "invpcid", OP_CPL0, INVPCID, ARG(G, nat), Mdq)),
     [0x83] = P66E("pmultishiftqb", EVEX(VBMI) | E1 | EBC | EALL, Vx, Hx, Wx),
@@ -917,16 +769,14 @@ const struct opcode emu_map_opmask[32] = {
     [0x0a] = K3("kadd", AVX512DQ),
              BY_PREFIX(BY_W(KUNPCK("kunpckwd", d), KUNPCK("kunpckdq", q)),
                        BY_W(KUNPCK("kunpckbw", w), UD), UD, UD),
-    [0x10] = KNP(KN("kmov%", OP_L0, Kk, ARG(KM, k))),
-    [0x11] = KNP(KN("kmov%", OP_L0, ARG(M, k), Kk)),
+    [0x10] = KNP(KN("kmov%", OP_L0, Kk, ARG(KM, k))), KNP(KN("kmov%", OP_L0, ARG(M, k), Kk)),
     [0x12] = BY_PREFIX(KN("kmovw", OP_L0 | OP_W0, ARG(K, w), ARG(R, d)),
                        KN("kmovb", OP_L0 | OP_W0, ARG(K, b), ARG(R, d)), UD,
                        BY_W64(KN("kmovd", OP_L0, ARG(K, d), Ry), KN("kmovq", OP_L0, ARG(K, q), Ry))),
     [0x13] = BY_PREFIX(KN("kmovw", OP_L0 | OP_W0, Gd, ARG(KR, w)),
                        KN("kmovb", OP_L0 | OP_W0, Gd, ARG(KR, b)), UD,
                        BY_W64(KN("kmovd", OP_L0, Gy, ARG(KR, d)), KN("kmovq", OP_L0, Gy, ARG(KR, q)))),
-    [0x18] = K2("kortest"),
-    [0x19] = KNP(KF("ktest%", OP_L0, AVX512DQ, Kk, KRk)),
+    [0x18] = K2("kortest"), KNP(KF("ktest%", OP_L0, AVX512DQ, Kk, KRk)),
 };
 
 #define BLENDV(f, n) P66(SF(AVX, OP_AVX | OP_W0 | (f), n, Vx, Hx, Wx, Lx))
@@ -939,8 +789,7 @@ const struct opcode emu_map_opmask[32] = {
 const struct opcode emu_map_0f3a[256] = {
     [0x00] = PA2(OP_W1 | OP_L1 | EQ | EALL, "permq", Vx, Wx, Iub),
     [0x01] = PA2(OP_W1 | OP_L1 | EQ | EALL, "permpd", Vx, Wx, Iub),
-    [0x02] = PA2(OP_W0, "pblendd", Vx, Hx, Wx, Iub),
-    [0x03] = P66E("align#", EX | EALL, Vx, Hx, Wx, Iub),
+    [0x02] = PA2(OP_W0, "pblendd", Vx, Hx, Wx, Iub), P66E("align#", EX | EALL, Vx, Hx, Wx, Iub),
     [0x04] = PAV(OP_W0 | ED | EALL, "permilps", Vx, Wx, Iub),
     [0x05] = PAV(OP_W0 | EQ | EALL, "permilpd", Vx, Wx, Iub),
     [0x06] = PAV(OP_L1 | OP_W0, "perm2f128", Vqq, Hx, Wqq, Iub),

@@ -258,6 +258,22 @@ static void opmask_moves(void **state)
     assert_int_equal(f->mmio_count, 1);
     assert_int_equal(f->mmio_log[0].gpa, FX_MMIO + 0x40 + 60);
     assert_int_equal(f->mmio_log[0].value, 0xabababab);
+    fake.mask = 0x111; /* vpcompressd [rdi]{k3}, zmm6: three units, side by side */
+    FX_DONE(FX_RUN(f, 0x62, 0xf2, 0x7d, 0x4b, 0x8b, 0x37));
+    assert_int_equal(f->mmio_count, 3);
+    assert_int_equal(f->mmio_log[2].gpa, FX_MMIO + 8);
+    fake.mask = BIT64(16); /* vaddps zmm0{k3}, zmm0, [rdi]{1to16}: for none of the 16 */
+    FX_DONE(FX_RUN(f, 0x62, 0xf1, 0x7c, 0x5b, 0x58, 0x07));
+    assert_int_equal(f->mmio_count, 0);
+    fake.mask = BIT64(15);
+    FX_DONE(FX_RUN(f, 0x62, 0xf1, 0x7c, 0x5b, 0x58, 0x07));
+    assert_int_equal(f->mmio_count, 1);
+    assert_int_equal(f->mmio_log[0].size, 4);
+    fake.mask = 0; /* vpslld zmm0{k3}, zmm0, [rdi]: the count is read all the same */
+    FX_DONE(FX_RUN(f, 0x62, 0xf1, 0x7d, 0x4b, 0xf2, 0x07));
+    assert_int_equal(f->mmio_count, 2);
+    f->e.features &= ~BIT64(EMU_HAS_AVX512CD); /* vpconflictd zmm0, zmm1 */
+    FX_FAULT(FX_RUN(f, 0x62, 0xf2, 0x7d, 0x48, 0xc4, 0xc1), VECTOR_UD, ~0u);
     f->e.features &= ~BIT64(EMU_HAS_AVX512BW); /* then by kmovw; and no vmovdqu8 */
     FX_DONE(FX_RUN(f, 0x62, 0x61, 0x7e, 0x4b, 0x7f, 0x77, 0x01));
     assert_int_equal(fake.code[0], 0xc31f91f8c5);
