@@ -173,7 +173,7 @@ static bool decode_evex(struct cursor *c, struct insn *i)
 {
     u8 p0 = take(c), p1 = take(c);
 
-    bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0 && (p1 & 4) && !(p0 & 8);
+    bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0 && (p1 & 4);
 
     i->evex = take(c);
     i->vex = 2;
@@ -182,10 +182,10 @@ static bool decode_evex(struct cursor *c, struct insn *i)
     if (i->mode != EMU_MODE_64)
         i->rex &= 0x48;
     set_implied(i, p1 & 3);
-    i->map = p0 & 7;
+    i->map = (p0 & 15) >= 1 && (p0 & 15) <= 3 ? p0 & 3 : 0xff;
     i->vlen = i->evex >> 5 & 3;
     i->opcode = take(c);
-    return allowed && i->map >= 1 && i->map <= 3;
+    return allowed && i->map != 0xff;
 }
 
 /* True when C4, C5 or 62 begins VEX or EVEX here rather than LES, LDS or BOUND. */

@@ -342,8 +342,10 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
         return EMU_UNIMPLEMENTED;
     u64 layout = host_load(area + XSAVE_COMP, 8);
     bool compact = layout & XCOMP_COMPACT;
-    /* Of the plain form CPUs touch all that is asked for (SDM vol. 1, 13.13 leaves it open). */
-    unsigned size = area_size(e, compact ? layout : requested(e) & e->state->xcr0, compact, part);
+    /* Of the plain form CPUs touch all up to AVX that is asked for, and of the rest what is there
+     * (SDM vol. 1, 13.13 leaves it open). */
+    u64 asked = requested(e) & e->state->xcr0 & (host_load(area + XSAVE_BV, 8) | XCR0_AVX);
+    unsigned size = area_size(e, compact ? layout : asked, compact, part);
     if (size > XSAVE_MAX)
         return EMU_UNIMPLEMENTED;
     st = map_area(e, i, 64, size, EMU_READ, &span);

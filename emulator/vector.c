@@ -92,7 +92,8 @@ enum emu_status op_maskmov(struct emu *e, const struct insn *i)
     if (st != EMU_DONE)
         return st;
     struct elements v = by_sign(mask, mmx ? 8 : 16, 1);
-    st = emu_map_seg(e, (enum seg)i->seg, at, mmx ? 8 : 16, EMU_WRITE, &span);
+    st = emu_map_seg(e, (enum seg)i->seg, at, mmx ? 8 : 16, mmx ? EMU_WRITE : EMU_WRITE | EMU_BYTES,
+                     &span);
     return st == EMU_DONE ? move_active(e, i, at, &v, EMU_WRITE, data) : st;
 }
 

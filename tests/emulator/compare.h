@@ -284,7 +284,7 @@ static bool order_is_open(const struct guest *g, const struct testcase *c,
     /* Across 4 GiB with a limit of FFFFFFFF: "implementation-specific" (SDM vol. 3A, 5.3) */
     u32 at = (u32)g->emu.event.payload;
     if (c->mode != 64 && (cpu == VECTOR_GP || cpu == VECTOR_SS) && emu == VECTOR_PF &&
-        (at < 16 || at > ~15u))
+        (at < 64 || at > ~63u))
         return true;
     return latitude_order(s) && (far_return || emu == VECTOR_PF || g->emu.event.error == 0);
 }

@@ -272,6 +272,7 @@ static void opmask_moves(void **state)
     fake.mask = 0; /* vpslld zmm0{k3}, zmm0, [rdi]: the count is read all the same */
     FX_DONE(FX_RUN(f, 0x62, 0xf1, 0x7d, 0x4b, 0xf2, 0x07));
     assert_int_equal(f->mmio_count, 2);
+    fake.runs = 0;
     f->e.features &= ~BIT64(EMU_HAS_AVX512CD); /* vpconflictd zmm0, zmm1 */
     FX_FAULT(FX_RUN(f, 0x62, 0xf2, 0x7d, 0x48, 0xc4, 0xc1), VECTOR_UD, ~0u);
     f->e.features &= ~BIT64(EMU_HAS_AVX512BW); /* then by kmovw; and no vmovdqu8 */
@@ -280,6 +281,7 @@ static void opmask_moves(void **state)
     FX_FAULT(FX_RUN(f, 0x62, 0xe1, 0x7f, 0xa9, 0x6f, 0x0f), VECTOR_UD, ~0u);
     f->e.features = ~BIT64(EMU_HAS_AVX512VL); /* then nothing but zmm */
     FX_FAULT(FX_RUN(f, 0x62, 0x61, 0x7c, 0x0b, 0x10, 0x37), VECTOR_UD, ~0u);
+    fake.mask = 1;
     f->s.gpr[RDI] += 32; /* vmovaps zmm5{k2}, [rdi] */
     FX_FAULT(FX_RUN(f, 0x62, 0xf1, 0x7c, 0x4a, 0x28, 0x2f), VECTOR_GP, 0);
     fx_free(f);
