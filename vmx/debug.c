@@ -295,6 +295,8 @@ void debug_init(struct vcpu *v)
     v->debug.interrupt = DEBUG_NO_INTERRUPT;
     if (v->index != 0)
         return;
+    for (unsigned i = 0; i < v->vm->parts.mem->count; i++)
+        v->vm->debug.closed |= v->vm->parts.mem->region[i].kind == GMEM_ROM;
     v->vm->debug.mtf = mtf_works(v);
     if (!v->vm->debug.mtf && caps_has(v->vm->caps, CAP_PROC, PROC_MONITOR_TRAP_FLAG))
         log_warn(v->vm->name, "this CPU has the monitor trap flag, but it does not work: RFLAGS.TF "

@@ -51,6 +51,7 @@ static enum status close_pages(struct vm *vm, const struct debug_point *p)
 
     if (p->gpa == DEBUG_NONE)
         return STATUS_OK;
+    vm->debug.closed = true;
     for (u64 at = p->gpa & ~PAGE_MASK; at < p->gpa + p->part && s == STATUS_OK; at += PAGE_SIZE)
         s = ept_protect(&vm->ept, GPA(at), page_rights(vm, at));
     return s;
@@ -166,7 +167,7 @@ enum status debug_remove(struct vm *vm, u16 id, bool gdb)
             continue;
         p->access = 0;
         left--;
-        s = close_pages(vm, p);
+        s = STATUS_OK;
     }
     if (!left)
         d->rows = d->taken = 0;
@@ -341,6 +342,17 @@ static void note_access(struct vcpu *v, u64 gpa, u64 size, bool write)
     }
 }
 
+bool debug_reopen(struct vcpu *v, gpa_t gpa, u64 rights)
+{
+    u64 page = gpa.v & ~PAGE_MASK, allowed = page_rights(v->vm, page);
+
+    if ((rights & ~allowed) || !gmem_at(v->vm->parts.mem, gpa, 1) ||
+        ept_protect(&v->vm->ept, GPA(page), allowed) != STATUS_OK)
+        return false;
+    ept_invalidate(&v->vm->ept);
+    return true;
+}
+
 bool debug_violation(struct vcpu *v, gpa_t gpa, u64 q, bool *emulate)
 {
     u64 page = gpa.v & ~PAGE_MASK;
@@ -389,7 +401,7 @@ bool debug_hides(struct vcpu *v, gpa_t gpa, enum emu_access access)
 
 bool debug_access(struct vcpu *v, gpa_t gpa, unsigned size, u64 *value, bool write)
 {
-    u8 *host = v->vm->debug.rows ? gmem_at(v->vm->parts.mem, gpa, size) : NULL;
+    u8 *host = v->vm->debug.closed ? gmem_at(v->vm->parts.mem, gpa, size) : NULL;
 
     if (!host || (write && !(plain_rights(v->vm, gpa.v) & EPT_WRITE)))
         return false;
@@ -411,5 +423,6 @@ bool debug_access(struct vcpu *v, gpa_t gpa, unsigned size, u64 *value, bool wri
         COPY(u64);
 #undef COPY
     note_access(v, gpa.v, size, write);
+    (void)debug_reopen(v, gpa, write ? EPT_WRITE : EPT_READ);
     return true;
 }

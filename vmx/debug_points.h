@@ -15,7 +15,8 @@ struct vcpu;
  * debug register free for a breakpoint).  ENOSPC.  EINVAL: size 0 or past the end.
  */
 CHECKED enum status debug_add(struct vcpu *v, const struct debug_point *wanted, u16 *id);
-/* Remove it, or with 0 all of GDB's or all of the prompt's; ENOENT. */
+/* Remove it, or with 0 all of GDB's or all of the prompt's; ENOENT.  What it closed stays closed
+ * until the guest is there again. */
 CHECKED enum status debug_remove(struct vm *vm, u16 id, bool gdb);
 
 /* Give out the debug registers and close pages; the CPUs' own part follows when they are rearmed.
@@ -36,12 +37,16 @@ struct debug_point *debug_breakpoint_here(struct vcpu *v);
 void debug_native_begin(struct vcpu *v);
 void debug_native_end(struct vcpu *v);
 
+/* Is memory there that the points do not close any more (or never did) to an access of these EPT
+ * rights?  Then EPT allows it from now on: the instruction is to be tried again. */
+bool debug_reopen(struct vcpu *v, gpa_t gpa, u64 rights);
 /* An EPT violation at gpa; true: the page is closed for debugging, and this was all about it (or
  * the access is to be emulated, with *emulate). */
 bool debug_violation(struct vcpu *v, gpa_t gpa, u64 qualification, bool *emulate);
 /* Is an access to RAM to be told to debug_access()? */
 bool debug_hides(struct vcpu *v, gpa_t gpa, enum emu_access access);
-/* The emulator accesses memory; true when it is RAM, hidden from it by a watchpoint. */
+/* The emulator takes an address for a device's; true when memory is there, which a watchpoint hides
+ * or has hidden from it. */
 bool debug_access(struct vcpu *v, gpa_t gpa, unsigned size, u64 *value, bool write);
 /* The emulator does not know an instruction: true when the CPU will step over it. */
 bool debug_unknown(struct vcpu *v);

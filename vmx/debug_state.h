@@ -39,10 +39,11 @@ struct vm_debug {
     struct debug_point point[DEBUG_POINTS];
     unsigned rows; /* in use are some of the first so many */
     u16 last_id;
-    u8 taken;   /* debug registers that the guest has enabled since there are points */
-    bool mtf;   /* the monitor trap flag has been seen to work */
-    bool wait;  /* stand still before the first instruction */
-    bool quiet; /* GDB tells of stops, not the log */
+    u8 taken;    /* debug registers that the guest has enabled since there are points */
+    bool closed; /* memory is closed to some accesses: to writes, as ROM, or for a point */
+    bool mtf;    /* the monitor trap flag has been seen to work */
+    bool wait;   /* stand still before the first instruction */
+    bool quiet;  /* GDB tells of stops, not the log */
     struct debug_stop stop;
 };
 

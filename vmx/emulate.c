@@ -6,7 +6,9 @@
 #include "vmx/emulate.h"
 
 #include "arch/x86/cpu.h"
+#include "arch/x86/memory.h"
 #include "arch/x86/msr.h"
+#include "arch/x86/paging.h"
 #include "arch/x86/stub.h"
 #include "vmx/cr.h"
 #include "vmx/debug_points.h"
@@ -40,6 +42,13 @@ static void *op_ram_watched(void *ctx, gpa_t gpa, enum emu_access access)
     return debug_hides(ctx, gpa, access) ? NULL : op_ram(ctx, gpa, access);
 }
 
+static void *op_window(void *ctx, gpa_t first, gpa_t second)
+{
+    const void *a = op_ram(ctx, first, EMU_WRITE), *b = op_ram(ctx, second, EMU_WRITE);
+
+    return a && b ? paging_map_pair(virt_to_phys(a), virt_to_phys(b)) : NULL;
+}
+
 /* An access to another device page than the last one: find it, and remember it. */
 static unsigned find_device(struct vcpu *v, u64 gpa)
 {
@@ -52,18 +61,21 @@ static unsigned find_device(struct vcpu *v, u64 gpa)
 
 static __attribute__((noinline)) u64 mmio_read_elsewhere(struct vcpu *v, gpa_t gpa, unsigned size)
 {
+    unsigned number = find_device(v, gpa.v);
     u64 value;
 
-    if (debug_access(v, gpa, size, &value, false))
+    if (number == BUS_UNCLAIMED && debug_access(v, gpa, size, &value, false))
         return value;
-    return bus_mmio_read(v->vm->parts.bus, find_device(v, gpa.v), v->index, gpa.v, size);
+    return bus_mmio_read(v->vm->parts.bus, number, v->index, gpa.v, size);
 }
 
 static __attribute__((noinline)) void mmio_write_elsewhere(struct vcpu *v, gpa_t gpa, unsigned size,
                                                            u64 value)
 {
-    if (!debug_access(v, gpa, size, &value, true))
-        bus_mmio_write(v->vm->parts.bus, find_device(v, gpa.v), v->index, gpa.v, size, value);
+    unsigned number = find_device(v, gpa.v);
+
+    if (number != BUS_UNCLAIMED || !debug_access(v, gpa, size, &value, true))
+        bus_mmio_write(v->vm->parts.bus, number, v->index, gpa.v, size, value);
 }
 
 /* A device may end the machine by an access; that sets REQUEST_STOP, which the run loop and
@@ -220,6 +232,7 @@ _Static_assert(STUB_DONE == VECTOR_NONE && STUB_FLAGS == EMU_ARITH_FLAGS, "one m
 static const struct emu_ops ops = {
     .load = op_load,
     .ram = op_ram,
+    .window = op_window,
     .mmio_read = op_mmio_read,
     .mmio_write = op_mmio_write,
     .port_in = op_port_in,

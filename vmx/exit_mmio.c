@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * EPT violations: accesses to guest-physical memory that no RAM backs.  They are a device's, and
- * the emulator carries out the instruction.
+ * the emulator carries out the instruction.  Or the memory is closed to them: a write to ROM or to
+ * a watched page is emulated as well, but where the reason has gone it is tried again.
  */
 #include "lib/bits.h"
 #include "vmx/debug_points.h"
@@ -15,7 +16,10 @@
 #include "vmx/vmcs.h"
 
 /* Exit qualification, SDM vol. 3C, table 27-7. */
+#define EPT_Q_ACCESS       (BIT(0) | BIT(1) | BIT(2)) /* read, write, fetch: in EPT_RIGHTS' order */
+#define EPT_Q_WRITE        BIT(1)
 #define EPT_Q_FETCH        BIT(2)
+#define EPT_Q_RIGHTS       (BIT(3) | BIT(4) | BIT(5)) /* what EPT allows: no device's page then */
 #define EPT_Q_LINEAR_VALID BIT(7)
 #define EPT_Q_TRANSLATED   BIT(8) /* else: the access was to a paging-structure entry */
 #define EPT_Q_NMI_UNBLOCK  BIT(12)
@@ -33,6 +37,8 @@ static __attribute__((noinline)) enum exit_action violation_special(struct vcpu 
         v->state.interruptibility |= BLOCKED_BY_NMI;
         v->state.dirty |= STATE_INTERRUPTIBILITY;
     }
+    if (debug_reopen(v, GPA(gpa), q & EPT_Q_ACCESS))
+        return EXIT_CONTINUE;
     if (debug_violation(v, GPA(gpa), q, &emulate)) {
         if (!emulate)
             return EXIT_CONTINUE;
@@ -50,7 +56,7 @@ static __attribute__((noinline)) enum exit_action violation_special(struct vcpu 
         vcpu_load(v, STATE_BASE);
         return emulate_delivery(v, &event);
     }
-    return emulate_one(v, EMU_MMIO);
+    return emulate_one(v, (q & EPT_Q_RIGHTS) && (q & EPT_Q_WRITE) ? EMU_WRITE_PROTECT : EMU_MMIO);
 }
 
 enum exit_action exit_ept_violation(struct vcpu *v)
@@ -58,7 +64,7 @@ enum exit_action exit_ept_violation(struct vcpu *v)
     const u64 usual = EPT_Q_LINEAR_VALID | EPT_Q_TRANSLATED;
     u64 q = vmread(VMCS_EXIT_QUALIFICATION);
 
-    if (unlikely((q & (usual | EPT_Q_FETCH | EPT_Q_NMI_UNBLOCK)) != usual ||
+    if (unlikely((q & (usual | EPT_Q_FETCH | EPT_Q_RIGHTS | EPT_Q_NMI_UNBLOCK)) != usual ||
                  inject_was_interrupted() || v->debug.native))
         return violation_special(v, q);
     return emulate_access(v, GVA(vmread(VMCS_GUEST_LINEAR_ADDRESS)),

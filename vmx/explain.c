@@ -22,6 +22,9 @@ const struct cause explain_causes[EXPLAIN_CAUSES] = {
      "no memory is mapped at a device's page, so that each access leaves the guest; the CPU tells "
      "the address but not the operation, so the instruction has to be read and carried out",
      "fewer accesses: for interrupts MSI instead of the I/O APIC, for data a paravirtual device"},
+    {TRACE_ANY, 1 + EMU_WRITE_PROTECT, false, "writes to memory that is write-protected",
+     "a watchpoint has closed the page to writes, or the page is ROM",
+     "no watchpoint in a page that is written often"},
     {TRACE_ANY, 1 + EMU_PIO, false, "string port accesses",
      "INS and OUTS move between a device's port and memory: the exit tells the port but the "
      "emulator has to walk through memory",

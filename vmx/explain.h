@@ -15,6 +15,6 @@ struct cause {
     bool apic;    /* only for the local APIC's page */
     const char *what, *because, *avoid;
 };
-#define EXPLAIN_CAUSES 13u
+#define EXPLAIN_CAUSES 14u
 extern const struct cause explain_causes[EXPLAIN_CAUSES];
 const struct cause *explain_cause(const struct trace_record *r);

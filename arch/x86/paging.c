@@ -270,6 +270,20 @@ void *paging_map_alias(hpa_t at, u64 size, enum page_access access)
     return s == STATUS_OK ? (void *)(uintptr_t)virt : NULL;
 }
 
+void *paging_map_pair(hpa_t first, hpa_t second)
+{
+    struct percpu *p = this_cpu();
+
+    lock_take(&paging.lock);
+    if (!p->pair)
+        p->pair = take_address(2 * PAGE_SIZE);
+    enum status s = map(p->pair, first.v, PAGE_SIZE, PAGE_WRITE);
+    if (s == STATUS_OK)
+        s = map(p->pair + PAGE_SIZE, second.v, PAGE_SIZE, PAGE_WRITE);
+    lock_release(&paging.lock);
+    return s == STATUS_OK ? (void *)(uintptr_t)p->pair : NULL;
+}
+
 bool paging_walk(u64 at, hpa_t *phys, u64 *bits)
 {
     const u64 *table = phys_to_virt(HPA(cr3_read() & PTE_ADDRESS));

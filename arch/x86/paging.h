@@ -51,5 +51,11 @@ void *mmio_map(hpa_t at, u64 size);
  * the direct map.  There is no unmapping: for the hypervisor's own lasting structures. */
 void *paging_map_alias(hpa_t at, u64 size, enum page_access access);
 
+/*
+ * Two pages of RAM (their physical addresses, aligned) at consecutive addresses, to read and write,
+ * on this CPU until it calls this again; NULL when out of memory.
+ */
+void *paging_map_pair(hpa_t first, hpa_t second);
+
 /* Physical address and access bits (PTE_*) of a mapped hypervisor address; false when unmapped. */
 bool paging_walk(u64 at, hpa_t *phys, u64 *bits);

@@ -54,6 +54,7 @@ struct percpu {
     u64 *stub_write;     /* arch/x86/stub.c: its page of code, here to write … */
     const u64 *stub_run; /* … and here to execute */
     u64 stub_at;         /* the stub that runs now and may fault; 0: none */
+    u64 pair;            /* arch/x86/paging.c: addresses of two pages; 0: not used yet */
 
     /* arch/x86/cpus.c */
     _Atomic bool online;

@@ -47,14 +47,28 @@ STEPPED = ("timeout 80\nexpect running: \nsend \\x1d\nexpect vitrine> \nsend ste
            "expect ended: \n" + ask("stat rules", "rule of SDM") + ask("stat emu 1", "for the debugger") +
            "send poweroff 9\\r\nexpect end status=9\n")
 
+# EMULTYPE_ALLOW_RETRY_PF: while the watchpoint stands, writes to its page are emulated; the first
+# one after it finds nothing but a closed page, runs by itself, and so does all that follows.
+PROTECTED = ("timeout 60\nexpect running: \nsend \\x1d\nexpect vitrine> \n" +
+             ask("watch run 4", r"\n1\r") + ask("resume", r"stands \(point 1\) at 0x") +
+             ask("stat", r"\nwrite-protect +[1-9]\d* ", "vitrine> ") +
+             ask("delete all", "vitrine> ") + ask("stat reset", "vitrine> ") +
+             ask("break run_test", r"\n2\r") + ask("resume", r"stands \(point 2\) at 0x") +
+             ask("trace tail 60", r" EPT_VIOLATION +\S+ ; qualification 0x1aa; ", "vitrine> ") +
+             ask("delete all", "vitrine> ") + ask("resume", r"passed, 0 failed", "ended: ") +
+             ask("", "vitrine> ") + ask("stat", r"\nEPT_VIOLATION +\d ", "vitrine> ") +
+             ask("poweroff 0", "end status=0"))
+
 TESTS = [
     Boot("debug: a guest that is stepped through does not notice", script=STEPPED, status=9, timeout=90,
          weight=8, args=["--gdb", str(free_port()), "--hv-append", "gdb=wait on-end=prompt", GUEST],
          expect=[r"20 passed, 0 failed", r"^0 exits: ", r"^\d{5,} instructions emulated in states"],
          reject=[r"panic", r"not ok"]),
-] + [
-    Boot(f"debug: execution control ({cpu})", cpu=cpu, script=SCRIPT, timeout=90, weight=8,
+    Boot("debug: a write to a protected page is emulated, or tried again once it is open",
+         script=PROTECTED, timeout=90, weight=6, reject=[r"panic"],
+         args=["--gdb", str(free_port()), "--hv-append", "gdb=wait on-end=prompt", GUEST]),
+    *[Boot(f"debug: execution control ({cpu})", cpu=cpu, script=SCRIPT, timeout=90, weight=8,
          args=["--gdb", str(free_port()), "--hv-append", "gdb=wait", GUEST], reject=[r"panic"],
          expect=["monitor trap flag, but it does not work"] if cpu == "icelake" else [])
-    for cpu in ("haswell", "icelake", "lynnfield")
+      for cpu in ("haswell", "icelake", "lynnfield")]
 ]

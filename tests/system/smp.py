@@ -33,7 +33,7 @@ def two_guests(first, second):
 
 TESTS = [
     Boot("bare smp", args=[*TWO, "--bare", GUEST], **SMP),
-    *(Boot(f"guest smp ({cpu})", cpu=cpu, args=[*TWO, f"{GUEST} vcpus=2"], **SMP)
+    *(Boot(f"guest smp ({cpu})", cpu=cpu, args=[*TWO, f"{GUEST} vcpus=2 ud=forced"], **SMP)
       for cpu in ("lynnfield", "haswell", "skylake")),
     Boot("triple fault of one CPU ends the machine", status=4, timeout=90, weight=6,
          args=[*TWO, f"{GUEST} vcpus=2 -- triple"], expect=[r"ended: triple fault"],

@@ -156,6 +156,40 @@ static void device_accesses(void **state)
     fx_free(f);
 }
 
+/*
+ * KVM's EMULTYPE_NO_DECODE and EMULTYPE_COMPLETE_USER_EXIT go back into an instruction that waits
+ * for user space.  Here one emu_step() is all of it, whatever number of accesses it takes.
+ */
+static void one_call_each(void **state)
+{
+    static const struct {
+        u8 code[4], length, accesses;
+    } cases[] = {
+        {{0xf3, 0xa4}, 2, 6},             /* rep movsb */
+        {{0xa5}, 1, 2},                   /* movsd */
+        {{0xa6}, 1, 2},                   /* cmpsb */
+        {{0x0f, 0xc1, 0x03}, 3, 2},       /* xadd [rbx], eax */
+        {{0x87, 0x03}, 2, 2},             /* xchg [rbx], eax */
+        {{0xff, 0x33}, 2, 1},             /* push [rbx] */
+        {{0x8f, 0x03}, 2, 1},             /* pop [rbx] */
+        {{0x0f, 0xba, 0x2b, 0x05}, 4, 2}, /* bts [rbx], 5 */
+    };
+    (void)state;
+    struct fixture *f = machine64(0);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        u64 rip = f->s.rip;
+        f->s.gpr[RBX] = FX_MMIO + 0x10;
+        f->s.gpr[RSI] = FX_MMIO + 0x20;
+        f->s.gpr[RDI] = FX_MMIO + 0x40;
+        f->s.gpr[RCX] = 3;
+        FX_DONE(fx_run(f, cases[i].code, cases[i].length));
+        assert_int_equal(f->s.rip, rip + cases[i].length);
+        assert_int_equal(f->mmio_count, cases[i].accesses);
+    }
+    fx_free(f);
+}
+
 static void port_rights(void **state)
 {
     (void)state;
@@ -447,6 +481,7 @@ int main(void)
         cmocka_unit_test(known_pages),
         cmocka_unit_test(string_in_known_page),
         cmocka_unit_test(device_accesses),
+        cmocka_unit_test(one_call_each),
         cmocka_unit_test(port_rights),
         cmocka_unit_test(port_strings),
         cmocka_unit_test(rep_commits),

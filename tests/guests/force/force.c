@@ -297,6 +297,34 @@ TEST(translations_and_caches)
     EACH("fxsave 8(%%rbx)", 0);
 }
 
+/* Pages that are neighbours in addresses but not in memory: from the first into the second. */
+#define SPLIT 0x10000000ull
+#define LOCKED(insn, at)                                                            \
+    JUDGE(insn, "lea 0x10000000, %%r12; add $(" #at "), %%r12; mov %%rax, (%%r12)", \
+          "mov (%%r12), %%r9", 0x7766554433221100, 0x5a5a5a5a, 0x80000000fffffffe, 0x1234, ~0ull)
+
+TEST(locked_across_pages)
+{
+    static u64 table[512] __attribute__((aligned(4096)));
+    static u8 page[3][4096] __attribute__((aligned(4096)));
+
+    NEEDS_FORCE();
+    table[0] = (u64)page[2] | 3;
+    table[1] = (u64)page[0] | 3;
+    page_split(SPLIT, table);
+    LOCKED("lock incq (%%r12)", 4092);
+    LOCKED("lock addl %%ecx, (%%r12)", 4095);
+    LOCKED("lock notw (%%r12)", 4095);
+    LOCKED("lock btsq %%rcx, (%%r12)", 4093);
+    LOCKED("lock xaddq %%rdx, (%%r12)", 4089);
+    LOCKED("lock cmpxchgq %%rdx, (%%r12)", 4094);
+    LOCKED("lock cmpxchgl %%ecx, (%%r12)", 4094);
+    LOCKED("lock cmpxchg8b (%%r12)", 4090);
+    LOCKED("xchgw %%dx, (%%r12)", 4095);
+    LOCKED("xchgq %%rdx, (%%r12)", 4091);
+    page_split(SPLIT, NULL);
+}
+
 TEST(flags)
 {
     NEEDS_FORCE();

@@ -287,6 +287,46 @@ TEST(remote_flush)
     EXPECT_EQ(page_value, 0x2222);
 }
 
+/*
+ * Across two pages that are neighbours in addresses, but not in memory: the other processor adds by
+ * itself, this one in the emulator, where it knows the prefix UD2 "kvm".
+ */
+#define ACROSS ((volatile u64 *)(WINDOW + 4092))
+static volatile bool across_end;
+static u64 across_other;
+
+static void add_across(void)
+{
+    while (!across_end) {
+        __asm__ volatile("lock incq %0" : "+m"(*ACROSS));
+        across_other++;
+    }
+}
+
+TEST(locked_across_pages)
+{
+    static u64 pages[3][512] __attribute__((aligned(4096)));
+    u32 before = seen[1][FLUSH];
+    bool forced =
+        CATCH(__asm__ volatile(".byte 0x0f, 0x0b, 'k', 'v', 'm'; nop")).vector == TRAP_NONE;
+
+    table[0] = (u64)(uintptr_t)pages[2] | 3;
+    table[1] = (u64)(uintptr_t)pages[0] | 3;
+    page_flush();
+    send(FLUSH, ap_id);
+    EXPECT(reaches(&seen[1][FLUSH], before + 1));
+    ap_work = add_across;
+    for (u32 i = 0; i < ROUNDS; i++)
+        if (forced)
+            __asm__ volatile(".byte 0x0f, 0x0b, 'k', 'v', 'm'; lock incq %0" : "+m"(*ACROSS));
+        else
+            __asm__ volatile("lock incq %0" : "+m"(*ACROSS));
+    across_end = true;
+    EXPECT(joins());
+    EXPECT(across_other > 100);
+    EXPECT_EQ(*ACROSS, ROUNDS + across_other);
+}
+
 static volatile u64 ap_tsc;
 
 static void read_tsc(void) { ap_tsc = rdtsc(); }
