@@ -19,6 +19,8 @@ INDIRECT = {
     "op_mov_load": ["op_mmio_read"],
     "op_mov_store": ["op_mmio_write"],
     "op_mov_imm": ["op_mmio_write"],
+    "emu_read_memory": ["op_mmio_read"],
+    "emu_write_memory": ["op_mmio_write"],
     "op_mmio_read": ["page_read"],
     "op_mmio_write": ["page_write"],
 }

@@ -175,7 +175,7 @@ static void one_call_each(void **state)
         {{0x0f, 0xba, 0x2b, 0x05}, 4, 2}, /* bts [rbx], 5 */
     };
     (void)state;
-    struct fixture *f = machine64(0);
+    struct fixture *f = fx_new_long(0);
 
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         u64 rip = f->s.rip;
@@ -477,18 +477,12 @@ static void exchanges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stores_are_whole),
-        cmocka_unit_test(known_pages),
-        cmocka_unit_test(string_in_known_page),
-        cmocka_unit_test(device_accesses),
-        cmocka_unit_test(one_call_each),
-        cmocka_unit_test(port_rights),
-        cmocka_unit_test(port_strings),
-        cmocka_unit_test(rep_commits),
-        cmocka_unit_test(rep_device),
-        cmocka_unit_test(string_shapes),
-        cmocka_unit_test(straddling_lock),
-        cmocka_unit_test(exchanges),
+        cmocka_unit_test(stores_are_whole),     cmocka_unit_test(known_pages),
+        cmocka_unit_test(string_in_known_page), cmocka_unit_test(device_accesses),
+        cmocka_unit_test(one_call_each),        cmocka_unit_test(port_rights),
+        cmocka_unit_test(port_strings),         cmocka_unit_test(rep_commits),
+        cmocka_unit_test(rep_device),           cmocka_unit_test(string_shapes),
+        cmocka_unit_test(straddling_lock),      cmocka_unit_test(exchanges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
