@@ -146,8 +146,7 @@ enum emu_status op_shiftd_cl(struct emu *e, const struct insn *i)
 /* acc * source, as MUL or IMUL: the product's halves (a byte product whole in *low). */
 static u32 multiply(bool is_signed, unsigned size, u64 acc, u64 source, u64 *low, u64 *high)
 {
-    u64 lo, hi = 0;
-    u64 ax;
+    u64 lo = 0, hi = 0, ax = 0;
 
     if (is_signed) {
         FLAGS_REG(MULTIPLY, "imul")
@@ -413,7 +412,7 @@ enum emu_status op_xadd(struct emu *e, const struct insn *i)
 /* Compare *accumulator with *d; *accumulator becomes what *d was. */
 static u32 cmpxchg(unsigned size, void *d, u64 *accumulator, u64 source)
 {
-    u64 ax = *accumulator, old;
+    u64 ax = *accumulator, old = 0;
 
     FLAGS_REG(CMPXCHG_ASM, "lock cmpxchg")
     *accumulator = old;

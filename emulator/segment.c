@@ -315,11 +315,15 @@ void emu_stack_skip(struct emu_stack *k, u64 bytes)
 u64 emu_stack_pop(struct emu *e, struct emu_stack *k)
 {
     struct emu_span span;
+    u64 value = 0;
 
+    if (k->status != EMU_DONE)
+        return value;
+    k->status = stack_map(e, k, EMU_READ, &span);
     if (k->status == EMU_DONE)
-        k->status = stack_map(e, k, EMU_READ, &span);
+        value = emu_span_load(e, &span);
     emu_stack_skip(k, k->size);
-    return k->status == EMU_DONE ? emu_span_load(e, &span) : 0;
+    return value;
 }
 
 void emu_frame_begin(const struct emu *e, unsigned size, struct emu_frame *f)

@@ -92,8 +92,8 @@ enum emu_status op_maskmov(struct emu *e, const struct insn *i)
     if (st != EMU_DONE)
         return st;
     struct elements v = by_sign(mask, mmx ? 8 : 16, 1);
-    st = emu_map_seg(e, (enum seg)i->seg, at, mmx ? 8 : 16, mmx ? EMU_WRITE : EMU_WRITE | EMU_BYTES,
-                     &span);
+    for (unsigned n = 0; n < (mmx ? 8 : 16) && st == EMU_DONE; n += 8) /* to #AC: quadwords */
+        st = emu_map_seg(e, (enum seg)i->seg, at + n, 8, EMU_WRITE, &span);
     return st == EMU_DONE ? move_active(e, i, at, &v, EMU_WRITE, data) : st;
 }
 

@@ -138,8 +138,7 @@ enum status guest_symbols_measure(const struct image *image, struct symbols *out
     for (; (s = next(&r)) == STATUS_OK; count++)
         highest = r.address > highest ? r.address : highest;
     if (s != STATUS_ENOENT)
-        return load_fail(e, s, "line %lu: expected ADDRESS TYPE NAME, as in System.map",
-                         r.line);
+        return load_fail(e, s, "line %lu: expected ADDRESS TYPE NAME, as in System.map", r.line);
     if (highest == 0)
         return load_fail(e, STATUS_ENOENT,
                          "no symbol in it has an address: Linux shows zeros to all but root");
