@@ -7,8 +7,6 @@
 #pragma once
 
 #include "arch/x86/memmap.h"
-#include "lib/status.h"
-#include "lib/types.h"
 
 #define BOOT_MAX_MODULES 32
 #define BOOT_CMDLINE_MAX 1024 /* bytes with the NUL */

@@ -11,7 +11,6 @@
 #include "arch/x86/tsc.h"
 #include "boot/selftest.h"
 #include "drivers/host/cmos.h"
-#include "lib/string.h"
 
 static enum status run_mem(struct shell *sh)
 {

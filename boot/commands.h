@@ -5,7 +5,6 @@
 #pragma once
 
 #include "boot/machine.h"
-#include "drivers/console/shell.h"
 #include "vmx/select.h"
 
 /* What they look at: machine[n] is that of list->vm[n]. */

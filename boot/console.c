@@ -15,7 +15,6 @@
 #include "drivers/host/framebuffer.h"
 #include "drivers/host/pci.h"
 #include "drivers/host/vga.h"
-#include "lib/log.h"
 
 #define BAUD       115200
 #define SPINS      2000000u /* polls without progress: a FIFO empties in about 2000 */

@@ -4,18 +4,15 @@
  */
 #include "boot/machine.h"
 
-#include "arch/x86/cpu.h"
 #include "arch/x86/cpus.h"
 #include "arch/x86/memory.h"
 #include "arch/x86/tsc.h"
 #include "guest/address.h"
 #include "guest/symbols.h"
-#include "lib/log.h"
 #include "lib/string.h"
 #include "vmx/create.h"
 #include "vmx/run.h"
 #include "vmx/symbol.h"
-#include "vmx/vcpu.h"
 
 static u64 read_tsc(void *) { return rdtsc(); }
 

@@ -6,7 +6,6 @@
 
 #include "drivers/console/mux.h"
 #include "guest/board.h"
-#include "guest/config.h"
 #include "guest/machine.h"
 #include "vmx/vm.h"
 

@@ -5,7 +5,6 @@
 #include "boot/selftest.h"
 
 #include "arch/x86/apic.h"
-#include "arch/x86/cpu.h"
 #include "arch/x86/cpus.h"
 #include "arch/x86/irq.h"
 #include "arch/x86/machine.h"

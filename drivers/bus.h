@@ -7,7 +7,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 
 /*
  * Handlers.  offset is relative to the range; size is 1, 2, 4 or 8 bytes (ports: 1, 2, 4), and the

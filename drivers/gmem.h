@@ -6,7 +6,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 
 enum gmem_kind { GMEM_RAM, GMEM_ROM };
 

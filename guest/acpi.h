@@ -6,7 +6,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 
 /* Room for the tables of CONFIG_MAX_VCPUS processors. */
 #define ACPI_AREA_SIZE 0x10000u

@@ -6,7 +6,6 @@
 #include "guest/board.h"
 
 #include "guest/address.h"
-#include "guest/config.h"
 #include "lib/string.h"
 
 _Static_assert(VIOAPIC_BASE == ADDR_IOAPIC && VLAPIC_BASE == ADDR_LAPIC, "ACPI tables say so");

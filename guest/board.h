@@ -6,14 +6,9 @@
  */
 #pragma once
 
-#include "drivers/bus.h"
-#include "drivers/chardev.h"
-#include "drivers/clock.h"
-#include "drivers/cpuport.h"
 #include "drivers/model/vblk.h"
 #include "drivers/model/vioapic.h"
 #include "drivers/model/vkbd.h"
-#include "drivers/model/vlapic.h"
 #include "drivers/model/vpci.h"
 #include "drivers/model/vpic.h"
 #include "drivers/model/vpit.h"
@@ -21,10 +16,7 @@
 #include "drivers/model/vrtc.h"
 #include "drivers/model/vsys.h"
 #include "drivers/model/vuart.h"
-#include "guest/config.h"
 #include "guest/firmware.h"
-#include "lib/format.h"
-#include "lib/status.h"
 
 struct board_config {
     unsigned vcpus;

@@ -6,7 +6,6 @@
 #include "guest/config.h"
 
 #include "guest/layout.h"
-#include "lib/format.h"
 #include "lib/string.h"
 
 #define DEFAULT_MEM (256 * MiB)

@@ -63,7 +63,6 @@
 #include "guest/image.h"
 #include "guest/option.h"
 #include "lib/log.h"
-#include "lib/types.h"
 
 #define CONFIG_MAX_VMS     8
 #define CONFIG_MAX_SCRIPTS 4

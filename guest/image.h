@@ -7,7 +7,6 @@
 
 #include "lib/format.h"
 #include "lib/status.h"
-#include "lib/types.h"
 
 struct image {
     const u8 *data;

@@ -6,8 +6,6 @@
 #pragma once
 
 #include "guest/image.h"
-#include "lib/status.h"
-#include "lib/types.h"
 
 #define LAYOUT_MEM_MIN    (1 * MiB)
 #define LAYOUT_MEM_MAX    (1024 * GiB)

@@ -6,7 +6,6 @@
 #include "guest/load.h"
 
 #include "guest/address.h"
-#include "lib/bits.h"
 #include "lib/string.h"
 
 /* Page-table entry bits, SDM vol. 3A, 4.5. */

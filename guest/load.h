@@ -9,7 +9,6 @@
 #include "drivers/gmem.h"
 #include "emulator/state.h"
 #include "guest/config.h"
-#include "guest/image.h"
 #include "guest/layout.h"
 
 struct load {

@@ -7,7 +7,6 @@
  */
 #include "guest/address.h"
 #include "guest/load.h"
-#include "lib/bits.h"
 
 /* Sizes of floppy disks that a PC's BIOS knows by themselves, KiB. */
 static const u16 floppy_kib[] = {160, 180, 320, 360, 720, 1200, 1440, 2880};

@@ -6,7 +6,6 @@
  */
 #include "guest/address.h"
 #include "guest/load.h"
-#include "lib/bits.h"
 
 #define REAL_MODE_END 0x100000ull /* FFFFH:000FH and below, without the A20 wrap */
 

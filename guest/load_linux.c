@@ -8,7 +8,6 @@
  */
 #include "guest/address.h"
 #include "guest/load.h"
-#include "lib/bits.h"
 #include "lib/string.h"
 
 #define SECTOR       512u

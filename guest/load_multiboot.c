@@ -7,7 +7,6 @@
  */
 #include "guest/address.h"
 #include "guest/load.h"
-#include "lib/bits.h"
 #include "lib/string.h"
 
 /* Header flags, 3.1.2; what the low 16 bits ask for must be understood. */

@@ -8,8 +8,6 @@
 #include "guest/acpi.h"
 #include "guest/address.h"
 #include "guest/load.h"
-#include "lib/bits.h"
-#include "lib/log.h"
 
 /* Words of the BIOS data area that kernels read even without a BIOS. */
 #define BDA_COM1     0x400

@@ -7,7 +7,6 @@
 #include "drivers/gmem.h"
 #include "emulator/state.h"
 #include "guest/config.h"
-#include "guest/image.h"
 
 /*
  * The RAM this machine needs, as ranges of guest-physical memory to be backed and added to a gmem:

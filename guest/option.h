@@ -7,7 +7,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 
 enum option_kind {
     OPTION_NUMBER, /* decimal or 0x..., into an unsigned of `width` bytes */

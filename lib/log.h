@@ -7,7 +7,6 @@
 #pragma once
 
 #include "lib/format.h"
-#include "lib/types.h"
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 

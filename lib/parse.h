@@ -5,7 +5,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 
 /* Decimal or 0x-hexadecimal, whole string; STATUS_EFORMAT or STATUS_ERANGE (over 64 bits). */
 CHECKED enum status parse_u64(const char *text, u64 *out);

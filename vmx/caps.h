@@ -8,7 +8,6 @@
 #include "lib/bits.h"
 #include "lib/format.h"
 #include "lib/status.h"
-#include "lib/types.h"
 
 enum cap_set {
     CAP_PIN,

@@ -6,8 +6,6 @@
  */
 #pragma once
 
-#include "lib/format.h"
-#include "lib/types.h"
 #include "vmx/vcpu.h"
 
 struct check_facts;

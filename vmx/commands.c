@@ -4,16 +4,12 @@
  */
 #include "vmx/commands.h"
 
-#include "arch/x86/cpu.h"
-#include "arch/x86/percpu.h"
 #include "arch/x86/tsc.h"
 #include "lib/string.h"
 #include "vmx/check.h"
 #include "vmx/life.h"
 #include "vmx/show.h"
 #include "vmx/symbol.h"
-#include "vmx/vcpu.h"
-#include "vmx/vmcs.h"
 
 static enum status run_caps(struct shell *sh)
 {

@@ -6,23 +6,19 @@
 #include "vmx/cr.h"
 
 #include "arch/x86/cpu.h"
+#include "lib/string.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
-#include "vmx/vmcs.h"
 
 /* In PAE paging a MOV to CR3 loads four entries, which must be well-formed (SDM vol. 3A, 4.4.1). */
 static bool load_pdptes(struct vcpu *v, u64 cr3)
 {
-    const u64 *table = (const u64 *)(void *)gmem_at(v->vm->parts.mem, GPA(cr3 & 0xffffffe0ull), 32);
-    u64 reserved = 0x1e6 | ~((1ull << v->vm->cpuid.phys_bits) - 1);
+    u64 entry[4];
 
-    if (!table)
+    if (gmem_read(v->vm->parts.mem, GPA(cr3 & 0xffffffe0ul), entry, sizeof(entry)) != STATUS_OK ||
+        !pdptes_valid(entry, v->vm->cpuid.phys_bits))
         return false;
-    for (unsigned i = 0; i < 4; i++)
-        if ((table[i] & 1) && (table[i] & reserved))
-            return false;
-    for (unsigned i = 0; i < 4; i++)
-        v->state.pdpte[i] = table[i];
+    memcpy(v->state.pdpte, entry, sizeof(entry));
     v->state.valid |= STATE_PDPTE;
     v->state.dirty |= STATE_PDPTE;
     return true;

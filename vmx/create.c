@@ -13,7 +13,6 @@
 #include "vmx/life.h"
 #include "vmx/msr.h"
 #include "vmx/trace.h"
-#include "vmx/vcpu.h"
 
 static enum status alloc_pages(u64 size, const char *owner, u8 **out)
 {

@@ -8,14 +8,10 @@
 #include "arch/x86/msr.h"
 #include "vmx/check.h"
 #include "vmx/emulate.h"
-#include "vmx/inject.h"
 #include "vmx/life.h"
 #include "vmx/msr.h"
 #include "vmx/show.h"
 #include "vmx/trace.h"
-#include "vmx/vcpu.h"
-#include "vmx/vm.h"
-#include "vmx/vmcs.h"
 
 enum exit_action (*const exit_table[EXIT_REASON_COUNT])(struct vcpu *v) = {
 #define EXIT(number, name, handler) [number] = (handler),

@@ -5,8 +5,6 @@
 #pragma once
 
 #include "vmx/inject.h"
-#include "vmx/vcpu.h"
-#include "vmx/vmcs.h"
 
 #define EXIT(number, name, handler) enum exit_action handler(struct vcpu *v);
 #include "vmx/exits.def"

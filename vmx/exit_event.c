@@ -4,16 +4,11 @@
  */
 #include "arch/x86/cpu.h"
 #include "arch/x86/irq.h"
-#include "lib/bits.h"
 #include "vmx/debug_points.h"
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
-#include "vmx/inject.h"
 #include "vmx/life.h"
 #include "vmx/trace.h"
-#include "vmx/vcpu.h"
-#include "vmx/vm.h"
-#include "vmx/vmcs.h"
 
 #define INFO_NMI_UNBLOCK BIT(12)
 #define DR6_EXIT         0x600full /* what a #DB that exits tells, SDM vol. 3C, table 27-1 */

@@ -4,13 +4,9 @@
  * string forms, which touch memory, go through the emulator.
  */
 #include "arch/x86/cpu.h"
-#include "lib/bits.h"
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
-#include "vmx/inject.h"
-#include "vmx/vcpu.h"
 #include "vmx/vm.h"
-#include "vmx/vmcs.h"
 
 #define IO_IN      BIT(3)
 #define IO_STRING  BIT(4)

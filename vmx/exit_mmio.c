@@ -4,16 +4,11 @@
  * the emulator carries out the instruction.  Or the memory is closed to them: a write to ROM or to
  * a watched page is emulated as well, but where the reason has gone it is tried again.
  */
-#include "lib/bits.h"
 #include "vmx/debug_points.h"
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
-#include "vmx/inject.h"
 #include "vmx/life.h"
 #include "vmx/trace.h"
-#include "vmx/vcpu.h"
-#include "vmx/vm.h"
-#include "vmx/vmcs.h"
 
 /* Exit qualification, SDM vol. 3C, table 27-7. */
 #define EPT_Q_ACCESS       (BIT(0) | BIT(1) | BIT(2)) /* read, write, fetch: in EPT_RIGHTS' order */

@@ -6,8 +6,6 @@
 
 #include "lib/log.h"
 #include "vmx/life.h"
-#include "vmx/vcpu.h"
-#include "vmx/vm.h"
 
 enum emu_status hypercall(struct vcpu *v)
 {

@@ -5,12 +5,8 @@
 #include "vmx/inject.h"
 
 #include "arch/x86/cpu.h"
-#include "lib/log.h"
 #include "vmx/life.h"
 #include "vmx/trace.h"
-#include "vmx/vcpu.h"
-#include "vmx/vm.h"
-#include "vmx/vmcs.h"
 
 #define DR7_GD     BIT64(13)
 #define INFO_VALID BIT(31)

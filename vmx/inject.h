@@ -5,9 +5,7 @@
  */
 #pragma once
 
-#include "emulator/emulator.h"
 #include "vmx/vcpu.h"
-#include "vmx/vmcs.h"
 
 /* Event to be delivered at the next entry, in place of none. */
 void inject_event(struct vcpu *v, const struct emu_event *event);

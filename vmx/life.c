@@ -4,7 +4,6 @@
  */
 #include "vmx/life.h"
 
-#include "arch/x86/percpu.h"
 #include "lib/log.h"
 #include "vmx/check.h"
 #include "vmx/show.h"

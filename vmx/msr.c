@@ -11,7 +11,6 @@
 #include "vmx/cr.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
-#include "vmx/vmcs.h"
 
 enum msr_kind {
     MSR_NATIVE,   /* the guest's own: no exit */
@@ -19,22 +18,20 @@ enum msr_kind {
     MSR_POLICY    /* both exit */
 };
 
+/* Where a value is kept. */
+enum msr_home { HOME_FIXED, HOME_VCPU, HOME_VM, HOME_VMCS };
+
 struct msr_rule {
     u32 first, count;
     enum msr_kind kind;
+    enum msr_home home;
+    u32 at;    /* fixed: the value; else the offset of the first one, or a VMCS field's encoding */
+    u32 group; /* of the vCPU's state, to be loaded before */
+    bool (*allows)(const struct vcpu *v, u32 msr, u64 value); /* else: #GP */
+    /* In place of all that. */
     bool (*read)(struct vcpu *v, u32 msr, u64 *value);
     bool (*write)(struct vcpu *v, u32 msr, u64 value);
 };
-
-static bool read_zero(struct vcpu *, u32, u64 *value)
-{
-    *value = 0;
-    return true;
-}
-
-static bool write_zero(struct vcpu *, u32, u64 value) { return value == 0; }
-
-static bool write_refused(struct vcpu *, u32, u64) { return false; }
 
 /* Reads of MSRs that do not exit come here only from the emulator. */
 static bool read_host(struct vcpu *, u32 msr, u64 *value) { return msr_read_safe(msr, value); }
@@ -61,112 +58,13 @@ static bool write_tsc(struct vcpu *v, u32, u64 value)
     return true;
 }
 
-static bool read_tsc_adjust(struct vcpu *v, u32, u64 *value)
-{
-    *value = v->tsc_adjust;
-    return true;
-}
-
 static bool write_tsc_adjust(struct vcpu *v, u32, u64 value)
 {
     move_tsc(v, value - v->tsc_adjust);
     return true;
 }
 
-static bool read_efer(struct vcpu *v, u32, u64 *value)
-{
-    vcpu_load(v, STATE_EFER);
-    *value = v->state.efer;
-    return true;
-}
-
 static bool write_efer(struct vcpu *v, u32, u64 value) { return efer_write(v, value); }
-
-/* Registers that live in the VMCS and are switched with it. */
-static bool read_vmcs(struct vcpu *v, u32 msr, u64 *value)
-{
-    switch (msr) {
-    case MSR_IA32_PAT: *value = vmread(VMCS_GUEST_PAT); return true;
-    case MSR_IA32_DEBUGCTL: *value = vmread(VMCS_GUEST_DEBUGCTL); return true;
-    case MSR_IA32_FS_BASE:
-    case MSR_IA32_GS_BASE: {
-        unsigned seg = msr == MSR_IA32_FS_BASE ? SEG_FS : SEG_GS;
-        vcpu_load(v, STATE_SEG(seg));
-        *value = v->state.seg[seg].base;
-        return true;
-    }
-    default:
-        vcpu_load(v, STATE_SYSENTER);
-        *value = msr == MSR_IA32_SYSENTER_CS    ? v->state.sysenter_cs
-                 : msr == MSR_IA32_SYSENTER_ESP ? v->state.sysenter_esp
-                                                : v->state.sysenter_eip;
-        return true;
-    }
-}
-
-static bool is_canonical(u64 address) { return (u64)((s64)(address << 16) >> 16) == address; }
-
-static bool is_pat(u64 value)
-{
-    for (unsigned i = 0; i < 64; i += 8) {
-        u64 type = bits_get(value, i + 7, i);
-        if (type > 7 || type == 2 || type == 3)
-            return false;
-    }
-    return true;
-}
-
-static bool write_vmcs(struct vcpu *v, u32 msr, u64 value)
-{
-    switch (msr) {
-    case MSR_IA32_PAT:
-        if (!is_pat(value))
-            return false;
-        vmwrite(VMCS_GUEST_PAT, value);
-        return true;
-    case MSR_IA32_DEBUGCTL:
-        /* Branch recording shows no records to a guest (CPUID names no format): only BTF. */
-        if (value & ~DEBUGCTL_BTF)
-            return false;
-        vmwrite(VMCS_GUEST_DEBUGCTL, value);
-        return true;
-    case MSR_IA32_FS_BASE:
-    case MSR_IA32_GS_BASE: {
-        unsigned seg = msr == MSR_IA32_FS_BASE ? SEG_FS : SEG_GS;
-        if (!is_canonical(value))
-            return false;
-        vcpu_load(v, STATE_SEG(seg));
-        v->state.seg[seg].base = value;
-        v->state.dirty |= STATE_SEG(seg);
-        return true;
-    }
-    default:
-        if (msr != MSR_IA32_SYSENTER_CS && !is_canonical(value))
-            return false;
-        vcpu_load(v, STATE_SYSENTER);
-        *(msr == MSR_IA32_SYSENTER_CS    ? &v->state.sysenter_cs
-          : msr == MSR_IA32_SYSENTER_ESP ? &v->state.sysenter_esp
-                                         : &v->state.sysenter_eip) = value;
-        v->state.dirty |= STATE_SYSENTER;
-        return true;
-    }
-}
-
-#define MISC_ENABLE_WRITABLE (MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_LIMIT_CPUID)
-
-static bool read_misc_enable(struct vcpu *v, u32, u64 *value)
-{
-    *value = v->misc_enable;
-    return true;
-}
-
-static bool write_misc_enable(struct vcpu *v, u32, u64 value)
-{
-    if ((value ^ v->misc_enable) & ~MISC_ENABLE_WRITABLE)
-        return false;
-    v->misc_enable = value;
-    return true;
-}
 
 /* The host's microcode revision; CPUs and emulators without the register have revision 0. */
 static bool read_microcode(struct vcpu *, u32 msr, u64 *value)
@@ -176,112 +74,128 @@ static bool read_microcode(struct vcpu *, u32 msr, u64 *value)
     return true;
 }
 
-static bool read_mcg_status(struct vcpu *v, u32, u64 *value)
+static bool nothing(const struct vcpu *, u32, u64) { return false; }
+
+static bool anything(const struct vcpu *, u32, u64) { return true; }
+
+static bool zero(const struct vcpu *, u32, u64 value) { return value == 0; }
+
+static bool canonical(const struct vcpu *, u32, u64 value) { return is_canonical(value); }
+
+/* Branch recording shows no records to a guest (CPUID names no format): only BTF. */
+static bool debugctl(const struct vcpu *, u32, u64 value) { return !(value & ~DEBUGCTL_BTF); }
+
+static bool misc_enable(const struct vcpu *v, u32, u64 value)
 {
-    *value = v->mcg_status;
+    return !((value ^ v->misc_enable) & ~(MISC_ENABLE_FAST_STRINGS | MISC_ENABLE_LIMIT_CPUID));
+}
+
+/* Eight memory types, SDM vol. 3A, tables 11-2 and 11-10: none above `most`, and 2 and 3 are none.
+ */
+static bool are_types(u64 value, u64 most)
+{
+    for (unsigned i = 0; i < 8; i++, value >>= 8)
+        if ((value & 0xff) > most || (value & 0xfe) == 2)
+            return false;
     return true;
 }
 
-static bool write_mcg_status(struct vcpu *v, u32, u64 value)
+static bool pat(const struct vcpu *, u32, u64 value) { return are_types(value, 7); }
+
+static bool mtrr_fixed(const struct vcpu *, u32, u64 value) { return are_types(value, 6); }
+
+static bool mtrr_default(const struct vcpu *, u32, u64 value)
 {
-    if (value)
-        return false;
-    v->mcg_status = 0;
-    return true;
+    return are_types(value & 0xff, 6) && !(value & ~0xcfful);
 }
 
-static bool read_mtrr_cap(struct vcpu *, u32, u64 *value)
+static bool mtrr_variable(const struct vcpu *v, u32 msr, u64 value)
 {
-    *value = MTRR_VARIABLE | MTRRCAP_FIX | MTRRCAP_WC;
-    return true;
+    u64 address = ((1ul << v->vm->cpuid.phys_bits) - 1) & ~PAGE_MASK;
+
+    return msr & 1 ? !(value & ~(address | MTRR_PHYSMASK_VALID))
+                   : are_types(value & 0xff, 6) && !(value & ~(address | 0xff));
 }
 
-/* Where an MTRR of the guest is kept, or NULL. */
-static u64 *mtrr_at(struct vm *vm, u32 msr)
-{
-    if (msr == MSR_IA32_MTRR_DEF_TYPE)
-        return &vm->mtrr_default;
-    if (msr >= MSR_IA32_MTRR_PHYSBASE0 && msr < MSR_IA32_MTRR_PHYSBASE0 + 2 * MTRR_VARIABLE)
-        return &vm->mtrr_variable[msr - MSR_IA32_MTRR_PHYSBASE0];
-    if (msr == MSR_IA32_MTRR_FIX64K_00000)
-        return &vm->mtrr_fixed[0];
-    if (msr == MSR_IA32_MTRR_FIX16K_80000 || msr == MSR_IA32_MTRR_FIX16K_A0000)
-        return &vm->mtrr_fixed[1 + msr - MSR_IA32_MTRR_FIX16K_80000];
-    if (msr >= MSR_IA32_MTRR_FIX4K_C0000 && msr < MSR_IA32_MTRR_FIX4K_C0000 + 8)
-        return &vm->mtrr_fixed[3 + msr - MSR_IA32_MTRR_FIX4K_C0000];
-    return NULL;
-}
-
-static bool read_mtrr(struct vcpu *v, u32 msr, u64 *value)
-{
-    const u64 *at = mtrr_at(v->vm, msr);
-    if (at)
-        *value = *at;
-    return at != NULL;
-}
-
-static bool is_memory_type(u64 type) { return type <= 6 && type != 2 && type != 3; }
-
-/* Kept and read back; they do not act: EPT takes its memory types from the host. */
-static bool write_mtrr(struct vcpu *v, u32 msr, u64 value)
-{
-    u64 *at = mtrr_at(v->vm, msr);
-    u64 address = ((1ull << v->vm->cpuid.phys_bits) - 1) & ~PAGE_MASK;
-    bool good = at != NULL;
-
-    if (msr == MSR_IA32_MTRR_DEF_TYPE) {
-        good = is_memory_type(value & 0xff) && !(value & ~0xcffull);
-    } else if (msr < MSR_IA32_MTRR_FIX64K_00000) {
-        good = msr & 1 ? !(value & ~(address | BIT64(11)))
-                       : is_memory_type(value & 0xff) && !(value & ~(address | 0xff));
-    } else {
-        for (unsigned i = 0; i < 64; i += 8)
-            good = good && is_memory_type(bits_get(value, i + 7, i));
-    }
-    if (good && at)
-        *at = value;
-    return good;
-}
-
-static bool read_xss(struct vcpu *v, u32, u64 *value)
-{
-    *value = 0;
-    return caps_has(v->vm->caps, CAP_PROC2, PROC2_XSAVES);
-}
-
-static bool write_xss(struct vcpu *v, u32, u64 value)
-{
-    return caps_has(v->vm->caps, CAP_PROC2, PROC2_XSAVES) && value == 0;
-}
-
-static const struct msr_rule rules[] = {
-    {MSR_IA32_TSC, 1, MSR_READABLE, read_tsc, write_tsc},
-    {MSR_IA32_PLATFORM_ID, 1, MSR_POLICY, read_zero, write_refused},
-    {MSR_IA32_TSC_ADJUST, 1, MSR_POLICY, read_tsc_adjust, write_tsc_adjust},
-    {MSR_IA32_BIOS_SIGN_ID, 1, MSR_POLICY, read_microcode, write_zero},
-    {MSR_IA32_MTRRCAP, 1, MSR_POLICY, read_mtrr_cap, write_refused},
-    {MSR_IA32_SYSENTER_CS, 3, MSR_NATIVE, read_vmcs, write_vmcs},
-    {MSR_IA32_MCG_CAP, 1, MSR_POLICY, read_zero, write_refused},
-    {MSR_IA32_MCG_STATUS, 1, MSR_POLICY, read_mcg_status, write_mcg_status},
-    {MSR_IA32_MISC_ENABLE, 1, MSR_POLICY, read_misc_enable, write_misc_enable},
-    {MSR_IA32_DEBUGCTL, 1, MSR_POLICY, read_vmcs, write_vmcs},
-    {MSR_IA32_MTRR_PHYSBASE0, 2 * MTRR_VARIABLE, MSR_POLICY, read_mtrr, write_mtrr},
-    {MSR_IA32_MTRR_FIX64K_00000, 1, MSR_POLICY, read_mtrr, write_mtrr},
-    {MSR_IA32_MTRR_FIX16K_80000, 2, MSR_POLICY, read_mtrr, write_mtrr},
-    {MSR_IA32_MTRR_FIX4K_C0000, 8, MSR_POLICY, read_mtrr, write_mtrr},
-    {MSR_IA32_PAT, 1, MSR_READABLE, read_vmcs, write_vmcs},
-    {MSR_IA32_MTRR_DEF_TYPE, 1, MSR_POLICY, read_mtrr, write_mtrr},
-    {MSR_IA32_XSS, 1, MSR_POLICY, read_xss, write_xss},
-    {MSR_IA32_EFER, 1, MSR_READABLE, read_efer, write_efer},
-    {MSR_IA32_STAR, 4, MSR_NATIVE, read_host, write_host},
-    {MSR_IA32_FS_BASE, 2, MSR_NATIVE, read_vmcs, write_vmcs},
-    {MSR_IA32_KERNEL_GS_BASE, 1, MSR_NATIVE, read_host, write_host},
-    {MSR_IA32_TSC_AUX, 1, MSR_NATIVE, read_host, write_host},
+enum {
+#define F(width, name, enc, area) FIELD_##name = (enc),
+#include "vmx/vmcs.def"
+#undef F
 };
 
-/* TSC_AUX exists with RDTSCP, which is shown only when the CPU can run it in a guest. */
+#define FIXED(value, may) .at = (value), .allows = (may)
+#define VCPU(member, loaded, may) \
+    .home = HOME_VCPU, .at = offsetof(struct vcpu, member), .group = (loaded), .allows = (may)
+#define VM(member, may)   .home = HOME_VM, .at = offsetof(struct vm, member), .allows = (may)
+#define VMCS(field, may)  .home = HOME_VMCS, .at = FIELD_##field, .allows = (may)
+#define BY(reads, writes) .read = (reads), .write = (writes)
+
+/* MTRRs are kept and read back; they do not act: EPT takes its memory types from the host. */
+static const struct msr_rule rules[] = {
+    {MSR_IA32_TSC, 1, MSR_READABLE, BY(read_tsc, write_tsc)},
+    {MSR_IA32_PLATFORM_ID, 1, MSR_POLICY, FIXED(0, nothing)},
+    {MSR_IA32_TSC_ADJUST, 1, MSR_POLICY, VCPU(tsc_adjust, 0, anything), .write = write_tsc_adjust},
+    {MSR_IA32_BIOS_SIGN_ID, 1, MSR_POLICY, FIXED(0, zero), .read = read_microcode},
+    {MSR_IA32_MTRRCAP, 1, MSR_POLICY, FIXED(MTRR_VARIABLE | MTRRCAP_FIX | MTRRCAP_WC, nothing)},
+    {MSR_IA32_SYSENTER_CS, 1, MSR_NATIVE, VCPU(state.sysenter_cs, STATE_SYSENTER, anything)},
+    {MSR_IA32_SYSENTER_ESP, 2, MSR_NATIVE, VCPU(state.sysenter_esp, STATE_SYSENTER, canonical)},
+    {MSR_IA32_MCG_CAP, 1, MSR_POLICY, FIXED(0, nothing)},
+    {MSR_IA32_MCG_STATUS, 1, MSR_POLICY, VCPU(mcg_status, 0, zero)},
+    {MSR_IA32_MISC_ENABLE, 1, MSR_POLICY, VCPU(misc_enable, 0, misc_enable)},
+    {MSR_IA32_DEBUGCTL, 1, MSR_POLICY, VMCS(GUEST_DEBUGCTL, debugctl)},
+    {MSR_IA32_MTRR_PHYSBASE0, 2 * MTRR_VARIABLE, MSR_POLICY, VM(mtrr_variable, mtrr_variable)},
+    {MSR_IA32_MTRR_FIX64K_00000, 1, MSR_POLICY, VM(mtrr_fixed[0], mtrr_fixed)},
+    {MSR_IA32_MTRR_FIX16K_80000, 2, MSR_POLICY, VM(mtrr_fixed[1], mtrr_fixed)},
+    {MSR_IA32_MTRR_FIX4K_C0000, 8, MSR_POLICY, VM(mtrr_fixed[3], mtrr_fixed)},
+    {MSR_IA32_PAT, 1, MSR_READABLE, VMCS(GUEST_PAT, pat)},
+    {MSR_IA32_MTRR_DEF_TYPE, 1, MSR_POLICY, VM(mtrr_default, mtrr_default)},
+    {MSR_IA32_XSS, 1, MSR_POLICY, FIXED(0, zero)},
+    {MSR_IA32_EFER, 1, MSR_READABLE, VCPU(state.efer, STATE_EFER, anything), .write = write_efer},
+    {MSR_IA32_STAR, 4, MSR_NATIVE, BY(read_host, write_host)},
+    {MSR_IA32_FS_BASE, 1, MSR_NATIVE, VCPU(state.seg[SEG_FS].base, STATE_SEG(SEG_FS), canonical)},
+    {MSR_IA32_GS_BASE, 1, MSR_NATIVE, VCPU(state.seg[SEG_GS].base, STATE_SEG(SEG_GS), canonical)},
+    {MSR_IA32_KERNEL_GS_BASE, 1, MSR_NATIVE, BY(read_host, write_host)},
+    {MSR_IA32_TSC_AUX, 1, MSR_NATIVE, BY(read_host, write_host)},
+};
+
+static u64 *kept_at(struct vcpu *v, const struct msr_rule *r, u32 msr)
+{
+    u8 *base = r->home == HOME_VCPU ? (u8 *)v : (u8 *)v->vm;
+
+    vcpu_load(v, r->group);
+    return (u64 *)(void *)(base + r->at) + (msr - r->first);
+}
+
+static bool rule_read(struct vcpu *v, const struct msr_rule *r, u32 msr, u64 *value)
+{
+    if (r->read)
+        return r->read(v, msr, value);
+    *value = r->home == HOME_FIXED  ? r->at
+             : r->home == HOME_VMCS ? vmcs_read_raw(r->at)
+                                    : *kept_at(v, r, msr);
+    return true;
+}
+
+static bool rule_write(struct vcpu *v, const struct msr_rule *r, u32 msr, u64 value)
+{
+    if (r->write)
+        return r->write(v, msr, value);
+    if (!r->allows(v, msr, value))
+        return false;
+    if (r->home == HOME_VMCS)
+        vmcs_write_raw(r->at, value);
+    else if (r->home != HOME_FIXED)
+        *kept_at(v, r, msr) = value;
+    v->state.dirty |= r->group;
+    return true;
+}
+
+/* TSC_AUX exists with RDTSCP, which is shown only when the CPU can run it in a guest; XSS likewise.
+ */
 static bool is_present(const struct vm *vm, u32 msr)
 {
+    if (msr == MSR_IA32_XSS)
+        return caps_has(vm->caps, CAP_PROC2, PROC2_XSAVES);
     return msr != MSR_IA32_TSC_AUX || (vm->cpuid.features & BIT64(EMU_HAS_RDTSCP));
 }
 
@@ -336,7 +250,7 @@ bool msr_read(struct vcpu *v, u32 msr, u64 *value)
     const struct msr_rule *r = find_rule(v->vm, msr);
 
     if (r)
-        return r->read(v, msr, value);
+        return rule_read(v, r, msr, value);
     return bus_msr_read(v->vm->parts.bus, v->index, msr, value) || denied(v, msr);
 }
 
@@ -345,6 +259,6 @@ bool msr_write(struct vcpu *v, u32 msr, u64 value)
     const struct msr_rule *r = find_rule(v->vm, msr);
 
     if (r)
-        return r->write(v, msr, value);
+        return rule_write(v, r, msr, value);
     return bus_msr_write(v->vm->parts.bus, v->index, msr, value) || denied(v, msr);
 }

@@ -13,13 +13,9 @@
 #include "vmx/debug.h"
 #include "vmx/emulate.h"
 #include "vmx/exit.h"
-#include "vmx/inject.h"
 #include "vmx/life.h"
 #include "vmx/stop.h"
 #include "vmx/trace.h"
-#include "vmx/vcpu.h"
-#include "vmx/vm.h"
-#include "vmx/vmcs.h"
 
 /* A guest never runs longer than this without being looked at, whatever it does. */
 #define QUANTUM_US 5000u

@@ -5,7 +5,6 @@
 #include "vmx/select.h"
 
 #include "arch/x86/panic.h"
-#include "arch/x86/percpu.h"
 #include "vmx/stop.h"
 #include "vmx/symbol.h"
 

@@ -5,11 +5,8 @@
 #include "vmx/show.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/percpu.h"
 #include "lib/string.h"
 #include "vmx/symbol.h"
-#include "vmx/vm.h"
-#include "vmx/vmcs.h"
 
 static void show_segments(const struct x86_state *s, struct sink *out)
 {

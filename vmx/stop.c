@@ -6,7 +6,6 @@
 #include "vmx/stop.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/percpu.h"
 
 void vcpu_park(struct vcpu *v)
 {

@@ -12,19 +12,13 @@
 #include "arch/x86/mtrr.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/panic.h"
-#include "arch/x86/percpu.h"
 #include "arch/x86/trap.h"
 #include "lib/log.h"
 #include "lib/string.h"
-#include "vmx/caps.h"
 #include "vmx/vm.h"
-#include "vmx/vmcs.h"
 #include "vmx/vmx.h"
 
 void vmx_exit(void);
-
-/* SDM vol. 3C, 24.4.1 and table 24-2: a segment register that is not usable. */
-#define ACCESS_UNUSABLE SEG_UNUSABLE
 
 /* The caches are the host's business: CD and NW are shown to the guest but never reach the CPU. */
 #define CR0_CACHE (CR0_CD | CR0_NW)
@@ -312,33 +306,44 @@ static void flush_live(const struct vcpu *v, const struct x86_state *s)
     dr6_write(s->dr6);
 }
 
+/* Groups that are fields of the VMCS as they stand: X(group, field, member). */
+#define USUAL_FIELDS(X)                   \
+    X(STATE_RIP, GUEST_RIP, rip)          \
+    X(STATE_RSP, GUEST_RSP, gpr[RSP])     \
+    X(STATE_RFLAGS, GUEST_RFLAGS, rflags) \
+    X(STATE_INTERRUPTIBILITY, GUEST_INTERRUPTIBILITY, interruptibility)
+#define RARE_FIELDS(X)                                         \
+    X(STATE_GDTR, GUEST_GDTR_BASE, gdtr.base)                  \
+    X(STATE_GDTR, GUEST_GDTR_LIMIT, gdtr.limit)                \
+    X(STATE_IDTR, GUEST_IDTR_BASE, idtr.base)                  \
+    X(STATE_IDTR, GUEST_IDTR_LIMIT, idtr.limit)                \
+    X(STATE_PDPTE, GUEST_PDPTE0, pdpte[0])                     \
+    X(STATE_PDPTE, GUEST_PDPTE1, pdpte[1])                     \
+    X(STATE_PDPTE, GUEST_PDPTE2, pdpte[2])                     \
+    X(STATE_PDPTE, GUEST_PDPTE3, pdpte[3])                     \
+    X(STATE_PENDING_DEBUG, GUEST_PENDING_DEBUG, pending_debug) \
+    X(STATE_SYSENTER, GUEST_SYSENTER_ESP, sysenter_esp)        \
+    X(STATE_SYSENTER, GUEST_SYSENTER_EIP, sysenter_eip)
+#define LOAD_FIELD(group, field, member) \
+    if (want & (group))                  \
+        s->member = vmread(VMCS_##field);
+#define FLUSH_FIELD(group, field, member) \
+    if (dirty & (group))                  \
+        vmwrite(VMCS_##field, s->member);
+
 static void load_rare(struct vcpu *v, u32 want)
 {
     struct x86_state *s = &v->state;
 
-    if (want & STATE_GDTR)
-        s->gdtr = (struct table_reg){vmread(VMCS_GUEST_GDTR_BASE), vmread(VMCS_GUEST_GDTR_LIMIT)};
-    if (want & STATE_IDTR)
-        s->idtr = (struct table_reg){vmread(VMCS_GUEST_IDTR_BASE), vmread(VMCS_GUEST_IDTR_LIMIT)};
-    if (want & STATE_PDPTE) {
-        s->pdpte[0] = vmread(VMCS_GUEST_PDPTE0);
-        s->pdpte[1] = vmread(VMCS_GUEST_PDPTE1);
-        s->pdpte[2] = vmread(VMCS_GUEST_PDPTE2);
-        s->pdpte[3] = vmread(VMCS_GUEST_PDPTE3);
-    }
+    RARE_FIELDS(LOAD_FIELD)
+    if (want & STATE_SYSENTER)
+        s->sysenter_cs = vmread(VMCS_GUEST_SYSENTER_CS);
     if (want & STATE_DR7)
         s->dr7 = v->debug.armed ? v->debug.guest_dr7 : vmread(VMCS_GUEST_DR7);
-    if (want & STATE_PENDING_DEBUG)
-        s->pending_debug = vmread(VMCS_GUEST_PENDING_DEBUG);
     if (want & STATE_ACTIVITY)
         s->activity = (enum activity)vmread(VMCS_GUEST_ACTIVITY);
     if (want & STATE_LIVE)
         load_live(v);
-    if (want & STATE_SYSENTER) {
-        s->sysenter_cs = vmread(VMCS_GUEST_SYSENTER_CS);
-        s->sysenter_esp = vmread(VMCS_GUEST_SYSENTER_ESP);
-        s->sysenter_eip = vmread(VMCS_GUEST_SYSENTER_EIP);
-    }
 }
 
 #define STATE_RARE                                                                              \
@@ -352,12 +357,7 @@ void vcpu_load_groups(struct vcpu *v, u32 groups)
 
     s->valid |= groups | (groups & STATE_SEG(SEG_CS) ? STATE_CS_ACCESS : 0);
     want &= ~shape_kept(&v->dress);
-    if (want & STATE_RIP)
-        s->rip = vmread(VMCS_GUEST_RIP);
-    if (want & STATE_RSP)
-        s->gpr[RSP] = vmread(VMCS_GUEST_RSP);
-    if (want & STATE_RFLAGS)
-        s->rflags = vmread(VMCS_GUEST_RFLAGS);
+    USUAL_FIELDS(LOAD_FIELD)
     if (want & STATE_CR0)
         s->cr0 = (vmread(VMCS_GUEST_CR0) & ~v->cr0_owned) | v->cr0_shown;
     if (want & STATE_CR3)
@@ -366,8 +366,6 @@ void vcpu_load_groups(struct vcpu *v, u32 groups)
         s->cr4 = (vmread(VMCS_GUEST_CR4) & ~v->cr4_owned) | v->cr4_shown;
     if (want & STATE_EFER)
         s->efer = vmread(VMCS_GUEST_EFER);
-    if (want & STATE_INTERRUPTIBILITY)
-        s->interruptibility = vmread(VMCS_GUEST_INTERRUPTIBILITY);
     if (want & STATE_CS_ACCESS)
         s->seg[SEG_CS].access = vmread(VMCS_GUEST_CS_ACCESS);
     for (u32 segs = (want & STATE_SEGMENTS) / STATE_SEG0; segs; segs &= segs - 1) {
@@ -444,31 +442,13 @@ static void flush_dr7(struct vcpu *v, u64 guest)
 
 static void flush_rare(struct vcpu *v, const struct x86_state *s, u32 dirty)
 {
-    if (dirty & STATE_GDTR) {
-        vmwrite(VMCS_GUEST_GDTR_BASE, s->gdtr.base);
-        vmwrite(VMCS_GUEST_GDTR_LIMIT, s->gdtr.limit);
-    }
-    if (dirty & STATE_IDTR) {
-        vmwrite(VMCS_GUEST_IDTR_BASE, s->idtr.base);
-        vmwrite(VMCS_GUEST_IDTR_LIMIT, s->idtr.limit);
-    }
-    if (dirty & STATE_PDPTE) {
-        vmwrite(VMCS_GUEST_PDPTE0, s->pdpte[0]);
-        vmwrite(VMCS_GUEST_PDPTE1, s->pdpte[1]);
-        vmwrite(VMCS_GUEST_PDPTE2, s->pdpte[2]);
-        vmwrite(VMCS_GUEST_PDPTE3, s->pdpte[3]);
-    }
+    RARE_FIELDS(FLUSH_FIELD)
+    if (dirty & STATE_SYSENTER)
+        vmwrite(VMCS_GUEST_SYSENTER_CS, (u32)s->sysenter_cs);
     if (dirty & STATE_DR7)
         flush_dr7(v, s->dr7);
-    if (dirty & STATE_PENDING_DEBUG)
-        vmwrite(VMCS_GUEST_PENDING_DEBUG, s->pending_debug);
     if (dirty & STATE_LIVE)
         flush_live(v, s);
-    if (dirty & STATE_SYSENTER) {
-        vmwrite(VMCS_GUEST_SYSENTER_CS, (u32)s->sysenter_cs);
-        vmwrite(VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
-        vmwrite(VMCS_GUEST_SYSENTER_EIP, s->sysenter_eip);
-    }
     /* HLT is waited for outside the guest (run.c), so it is always entered active. */
     if (dirty & STATE_ACTIVITY)
         vmwrite(VMCS_GUEST_ACTIVITY, ACTIVITY_ACTIVE);
@@ -476,14 +456,7 @@ static void flush_rare(struct vcpu *v, const struct x86_state *s, u32 dirty)
 
 static void flush(struct vcpu *v, const struct x86_state *s, u32 dirty)
 {
-    if (dirty & STATE_RIP)
-        vmwrite(VMCS_GUEST_RIP, s->rip);
-    if (dirty & STATE_RSP)
-        vmwrite(VMCS_GUEST_RSP, s->gpr[RSP]);
-    if (dirty & STATE_RFLAGS)
-        vmwrite(VMCS_GUEST_RFLAGS, s->rflags);
-    if (dirty & STATE_INTERRUPTIBILITY)
-        vmwrite(VMCS_GUEST_INTERRUPTIBILITY, s->interruptibility);
+    USUAL_FIELDS(FLUSH_FIELD)
     if (dirty & ~(u32)(STATE_RIP | STATE_RSP | STATE_RFLAGS | STATE_INTERRUPTIBILITY)) {
         if (dirty & (STATE_CR0 | STATE_CR4 | STATE_EFER))
             flush_control_registers(v, s, dirty);

@@ -9,7 +9,6 @@
 #include "drivers/clock.h"
 #include "drivers/cpuport.h"
 #include "drivers/gmem.h"
-#include "emulator/state.h"
 #include "lib/lock.h"
 #include "lib/symbols.h"
 #include "vmx/caps.h"

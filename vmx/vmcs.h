@@ -7,7 +7,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 
 struct vmcs_field16 {
     u32 encoding;

@@ -6,7 +6,6 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/memory.h"
-#include "arch/x86/percpu.h"
 #include "arch/x86/stub.h"
 #include "lib/log.h"
 

@@ -4,7 +4,6 @@
  */
 #pragma once
 
-#include "lib/status.h"
 #include "vmx/caps.h"
 
 /* Enter VMX operation on this CPU (SDM vol. 3C, 23.7); the log says why where it fails. */

@@ -7,7 +7,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 
 #define ACPI_MAX_CPUS    256
 #define ACPI_MAX_IOAPICS 8

@@ -5,7 +5,6 @@
 #include "arch/x86/acpi_power.h"
 
 #include "arch/x86/acpi.h"
-#include "arch/x86/cpu.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/tsc.h"
 

@@ -5,7 +5,6 @@
  */
 #include "arch/x86/apic.h"
 
-#include "arch/x86/cpu.h"
 #include "arch/x86/fixup.h"
 #include "arch/x86/msr.h"
 #include "arch/x86/paging.h"

@@ -7,7 +7,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 
 /* Enable this CPU's APIC and mask its local interrupts.  ENOTSUP when there is none. */
 CHECKED enum status apic_init(void);

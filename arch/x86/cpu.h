@@ -7,7 +7,6 @@
 #pragma once
 
 #include "lib/bits.h"
-#include "lib/types.h"
 
 /* Control register bits, SDM vol. 3A, section 2.5 (spelled as in emulator/state.h). */
 #define CR0_PE BIT64(0)

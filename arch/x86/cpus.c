@@ -6,7 +6,6 @@
 
 #include "arch/x86/acpi.h"
 #include "arch/x86/apic.h"
-#include "arch/x86/cpu.h"
 #include "arch/x86/irq.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/memory.h"

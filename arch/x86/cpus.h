@@ -7,7 +7,6 @@
 
 #include "lib/format.h"
 #include "lib/status.h"
-#include "lib/types.h"
 
 /* Make room for `count` CPUs (1 .. 1024). */
 CHECKED enum status cpus_init(unsigned count);

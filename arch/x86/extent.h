@@ -6,7 +6,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 
 struct extent {
     u64 base, size;

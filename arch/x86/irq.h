@@ -9,7 +9,6 @@
 #include "arch/x86/vectors.h"
 #include "lib/format.h"
 #include "lib/status.h"
-#include "lib/types.h"
 
 /* Program the 8259 pair (all masked) and, when there is one, the I/O APICs (all masked). */
 CHECKED enum status irq_init(void);

@@ -4,7 +4,6 @@
  */
 #include "arch/x86/machine.h"
 
-#include "arch/x86/cpu.h"
 #include "arch/x86/tsc.h"
 #include "lib/log.h"
 

@@ -6,7 +6,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 
 /* Values as in ACPI 6.4, table 15-6 (address range types), which multiboot uses as well. */
 enum mem_type {

@@ -8,8 +8,6 @@
 #include "arch/x86/layout.h"
 #include "arch/x86/memmap.h"
 #include "lib/format.h"
-#include "lib/status.h"
-#include "lib/types.h"
 
 static inline void *phys_to_virt(hpa_t at) { return (void *)(uintptr_t)(at.v + DIRECT_MAP); }
 

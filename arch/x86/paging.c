@@ -11,7 +11,6 @@
 #include "arch/x86/percpu.h"
 #include "lib/lock.h"
 #include "lib/log.h"
-#include "lib/string.h"
 
 extern const u8 image_start[], image_text_start[], image_text_end[], image_rodata_end[],
     image_end[];

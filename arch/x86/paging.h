@@ -14,7 +14,6 @@
 #include "arch/x86/layout.h"
 #include "lib/bits.h"
 #include "lib/status.h"
-#include "lib/types.h"
 
 /* Page-table entry bits, SDM vol. 3A, section 4.5. */
 #define PTE_PRESENT BIT64(0)

@@ -7,7 +7,6 @@
 #pragma once
 
 #include "lib/status.h"
-#include "lib/types.h"
 #include <stdatomic.h>
 
 /* Selectors in every CPU's GDT. */

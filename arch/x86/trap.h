@@ -7,7 +7,6 @@
 
 #include "arch/x86/fixup.h"
 #include "arch/x86/trap_frame.h"
-#include "lib/types.h"
 
 /* Fill the IDT shared by all CPUs.  Call before anything can fault. */
 void trap_init(void);

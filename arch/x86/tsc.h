@@ -7,7 +7,6 @@
 #pragma once
 
 #include "arch/x86/cpu.h"
-#include "lib/types.h"
 
 /* Find the frequency (never hangs: measuring is bounded by loop count) and remember this moment as
  * the beginning of time.  fallback_hz: what to believe when nothing tells it; 0: not known. */

@@ -5,7 +5,6 @@
  */
 #include "boot/uefi/cfg.h"
 
-#include "lib/format.h"
 #include "lib/parse.h"
 #include "lib/string.h"
 

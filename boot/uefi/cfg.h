@@ -16,7 +16,6 @@
 
 #include "boot/boot_info.h"
 #include "guest/config.h"
-#include "lib/types.h"
 
 #define CFG_FOLDER     "/EFI/vitrine/"
 #define CFG_SIZE_MAX   (64 * KiB)

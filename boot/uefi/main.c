@@ -6,8 +6,6 @@
  * where.
  */
 #include "boot/uefi/uefi.h"
-#include "lib/format.h"
-#include "lib/log.h"
 #include "lib/string.h"
 
 #define CONFIGURATION CFG_FOLDER "vitrine.cfg"

@@ -5,7 +5,6 @@
  */
 #include "boot/multiboot.h"
 #include "boot/uefi/uefi.h"
-#include "lib/log.h"
 #include "lib/string.h"
 
 #define INFO_HEADER 8u

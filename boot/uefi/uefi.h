@@ -6,8 +6,6 @@
 #pragma once
 
 #include "boot/uefi/cfg.h"
-#include "lib/status.h"
-#include "lib/types.h"
 
 #include <efi.h>
 

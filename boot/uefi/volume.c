@@ -4,8 +4,6 @@
  */
 #include "boot/uefi/uefi.h"
 #include "lib/bits.h"
-#include "lib/format.h"
-#include "lib/log.h"
 
 /* A read of this much at a time: some firmware's drivers fail on larger ones. */
 #define CHUNK (1 * MiB)

@@ -4,7 +4,6 @@
  */
 #include "drivers/host/cmos.h"
 
-#include "arch/x86/cpu.h"
 #include "arch/x86/tsc.h"
 
 #define CMOS_INDEX 0x70

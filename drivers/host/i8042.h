@@ -7,7 +7,6 @@
 
 #include "drivers/host/portio.h"
 #include "lib/status.h"
-#include "lib/types.h"
 
 #define I8042_IRQ 1
 

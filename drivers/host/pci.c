@@ -5,7 +5,6 @@
 #include "drivers/host/pci.h"
 
 #include "arch/x86/cpu.h"
-#include "lib/bits.h"
 
 #define CONFIG_ADDRESS 0xcf8
 #define CONFIG_DATA    0xcfc

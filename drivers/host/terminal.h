@@ -7,7 +7,6 @@
 #pragma once
 
 #include "lib/format.h"
-#include "lib/types.h"
 
 #define TERMINAL_CELLS 12288u
 

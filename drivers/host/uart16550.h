@@ -7,7 +7,6 @@
 
 #include "drivers/host/portio.h"
 #include "lib/status.h"
-#include "lib/types.h"
 
 #define UART_COM1     0x3f8
 #define UART_COM1_IRQ 4

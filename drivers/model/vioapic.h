@@ -5,9 +5,7 @@
  */
 #pragma once
 
-#include "drivers/bus.h"
 #include "drivers/model/vlapic.h"
-#include "lib/format.h"
 
 #define VIOAPIC_BASE 0xfec00000ull
 #define VIOAPIC_PINS 24

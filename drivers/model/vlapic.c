@@ -6,7 +6,6 @@
  */
 #include "drivers/model/vlapic.h"
 #include "drivers/model/vlapic_regs.h"
-#include "lib/bits.h"
 #include "lib/string.h"
 
 static void accept_vector(struct vlapic *l, u8 vector, bool level);
@@ -210,7 +209,7 @@ static void timer_start(struct vlapic *l, u32 count)
     clock_arm(l->clock, &l->timer, l->expiry);
 }
 
-static void write_timer_initial(struct vlapic *l, u32 value)
+static void write_timer_initial(struct vlapic *l, unsigned, u32 value)
 {
     if (timer_mode(l) > TIMER_PERIODIC) /* ignored in TSC-deadline mode: 10.5.4.1 */
         return;
@@ -218,24 +217,13 @@ static void write_timer_initial(struct vlapic *l, u32 value)
     timer_start(l, value);
 }
 
-static void write_timer_divide(struct vlapic *l, u32 value)
+static void write_timer_divide(struct vlapic *l, unsigned, u32 value)
 {
     u32 count = vlapic_timer_count(l);
 
     l->reg[TIMER_DIVIDE] = value;
     if (count != 0)
         timer_start(l, count);
-}
-
-static void write_lvt_timer(struct vlapic *l, u32 value)
-{
-    bool was_counter = timer_mode(l) <= TIMER_PERIODIC;
-
-    l->reg[LVT_TIMER] = value;
-    /* To and from TSC-deadline mode the timer is disarmed (10.5.4.1); the reserved mode does
-     * nothing; between one-shot and periodic the count goes on. */
-    if (was_counter != (timer_mode(l) <= TIMER_PERIODIC))
-        timer_stop(l);
 }
 
 static u64 tsc_now(const struct vlapic *l) { return clock_now(l->clock) + l->tsc_offset; }
@@ -376,14 +364,14 @@ static void send_ipi(struct vlapic *l, u32 low, u32 dest)
 
 /* --- Register writes -------------------------------------------------------------------------- */
 
-static void write_tpr(struct vlapic *l, u32 value)
+static void write_tpr(struct vlapic *l, unsigned, u32 value)
 {
     l->reg[TPR] = value;
     update(l);
 }
 
 /* 10.8.5: the highest vector in service is done; a level-triggered one is told to its source. */
-static void write_eoi(struct vlapic *l, u32)
+static void write_eoi(struct vlapic *l, unsigned, u32)
 {
     int vector = top_vector(l, ISR, l->isr_words);
 
@@ -402,12 +390,12 @@ static void write_eoi(struct vlapic *l, u32)
     update(l);
 }
 
-static void write_ldr(struct vlapic *l, u32 value) { l->reg[LDR] = value; }
+static void write_plain(struct vlapic *l, unsigned n, u32 value) { l->reg[n] = value; }
 
-static void write_dfr(struct vlapic *l, u32 value) { l->reg[DFR] = value | 0x0fffffff; }
+static void write_dfr(struct vlapic *l, unsigned, u32 value) { l->reg[DFR] = value | 0x0fffffff; }
 
 /* Software disable (10.4.7.2) masks the LVT; what is in IRR and ISR stays for the CPU to handle. */
-static void write_svr(struct vlapic *l, u32 value)
+static void write_svr(struct vlapic *l, unsigned, u32 value)
 {
     l->reg[SVR] = value;
     if (!(value & SVR_ENABLE))
@@ -417,15 +405,13 @@ static void write_svr(struct vlapic *l, u32 value)
 }
 
 /* 10.5.3: a write brings what was found since the last one into view. */
-static void write_esr(struct vlapic *l, u32)
+static void write_esr(struct vlapic *l, unsigned, u32)
 {
     l->reg[ESR] = l->errors;
     l->errors = 0;
 }
 
-static void write_icr_high(struct vlapic *l, u32 value) { l->reg[ICR_HIGH] = value; }
-
-static void write_icr_low(struct vlapic *l, u32 value)
+static void write_icr_low(struct vlapic *l, unsigned, u32 value)
 {
     u32 dest = l->reg[ICR_HIGH] >> ICR_DEST_SHIFT;
 
@@ -433,7 +419,10 @@ static void write_icr_low(struct vlapic *l, u32 value)
     send_ipi(l, value, dest == 0xff ? BROADCAST : dest);
 }
 
-static void write_self_ipi(struct vlapic *l, u32 value) { send_ipi(l, 1u << 18 | value, 0); }
+static void write_self_ipi(struct vlapic *l, unsigned, u32 value)
+{
+    send_ipi(l, 1u << 18 | value, 0);
+}
 
 /* What a written LVT becomes: read-only bits stay, a disabled APIC keeps it masked. */
 static u32 lvt_value(const struct vlapic *l, unsigned reg, u32 value)
@@ -442,41 +431,31 @@ static u32 lvt_value(const struct vlapic *l, unsigned reg, u32 value)
     return l->reg[SVR] & SVR_ENABLE ? value : value | LVT_MASKED;
 }
 
-static void write_timer(struct vlapic *l, u32 value)
+/* To and from TSC-deadline mode the timer is disarmed (10.5.4.1); the reserved mode does nothing;
+ * between one-shot and periodic the count goes on. */
+static void write_timer(struct vlapic *l, unsigned, u32 value)
 {
+    bool was_counter = timer_mode(l) <= TIMER_PERIODIC;
+
     if (!l->set->config.tsc_deadline)
         value &= ~LVT_DEADLINE;
-    write_lvt_timer(l, lvt_value(l, LVT_TIMER, value));
+    l->reg[LVT_TIMER] = lvt_value(l, LVT_TIMER, value);
+    if (was_counter != (timer_mode(l) <= TIMER_PERIODIC))
+        timer_stop(l);
 }
 
-static void write_thermal(struct vlapic *l, u32 value)
+static void write_lvt(struct vlapic *l, unsigned n, u32 value)
 {
-    l->reg[LVT_THERMAL] = lvt_value(l, LVT_THERMAL, value);
-}
-
-static void write_perf(struct vlapic *l, u32 value)
-{
-    l->reg[LVT_PERF] = lvt_value(l, LVT_PERF, value);
+    l->reg[n] = lvt_value(l, n, value);
 }
 
 static void write_lint(struct vlapic *l, unsigned n, u32 value)
 {
-    unsigned reg = LVT_LINT0 + n;
-
-    l->reg[reg] = lvt_value(l, reg, value);
+    write_lvt(l, n, value);
     if (!(value & LVT_LEVEL) || (value >> 8 & 7) != APIC_FIXED)
-        l->reg[reg] &= ~LVT_REMOTE_IRR;
-    sample_lint(l, n);
+        l->reg[n] &= ~LVT_REMOTE_IRR;
+    sample_lint(l, n - LVT_LINT0);
     update(l);
-}
-
-static void write_lint0(struct vlapic *l, u32 value) { write_lint(l, 0, value); }
-
-static void write_lint1(struct vlapic *l, u32 value) { write_lint(l, 1, value); }
-
-static void write_error(struct vlapic *l, u32 value)
-{
-    l->reg[LVT_ERROR] = lvt_value(l, LVT_ERROR, value);
 }
 
 enum {
@@ -488,7 +467,7 @@ enum {
 static const struct reg_info {
     u32 valid; /* bits that can be written; others: ignored (xAPIC), #GP (x2APIC) */
     u8 access;
-    void (*write)(struct vlapic *l, u32 value); /* NULL: read-only */
+    void (*write)(struct vlapic *l, unsigned n, u32 value); /* NULL: read-only */
 } regs[64] = {
     [ID] = {0, X | R2, NULL},
     [VERSION] = {0, X | R2, NULL},
@@ -497,19 +476,19 @@ static const struct reg_info {
     [PPR] = {0, X | R2, NULL},
     [EOI] = {0, X | W2, write_eoi},
     [0x0c] = {0, X, NULL}, /* RRD: likewise */
-    [LDR] = {0xff000000, X | R2, write_ldr},
+    [LDR] = {0xff000000, X | R2, write_plain},
     [DFR] = {0xf0000000, X, write_dfr},
     [SVR] = {0x13ff, X | R2 | W2, write_svr},
     [ISR... IRR + 7] = {0, X | R2, NULL},
     [ESR] = {0, X | R2 | W2, write_esr},
     [ICR_LOW] = {0xcdfff, X | R2 | W2, write_icr_low},
-    [ICR_HIGH] = {0xffffffff, X, write_icr_high},
+    [ICR_HIGH] = {0xffffffff, X, write_plain},
     [LVT_TIMER] = {0x710ff, X | R2 | W2, write_timer},
-    [LVT_THERMAL] = {0x117ff, X | R2 | W2, write_thermal},
-    [LVT_PERF] = {0x117ff, X | R2 | W2, write_perf},
-    [LVT_LINT0] = {0x1f7ff, X | R2 | W2, write_lint0},
-    [LVT_LINT1] = {0x1f7ff, X | R2 | W2, write_lint1},
-    [LVT_ERROR] = {0x110ff, X | R2 | W2, write_error},
+    [LVT_THERMAL] = {0x117ff, X | R2 | W2, write_lvt},
+    [LVT_PERF] = {0x117ff, X | R2 | W2, write_lvt},
+    [LVT_LINT0] = {0x1f7ff, X | R2 | W2, write_lint},
+    [LVT_LINT1] = {0x1f7ff, X | R2 | W2, write_lint},
+    [LVT_ERROR] = {0x110ff, X | R2 | W2, write_lvt},
     [TIMER_INITIAL] = {0xffffffff, X | R2 | W2, write_timer_initial},
     [TIMER_CURRENT] = {0, X | R2, NULL},
     [TIMER_DIVIDE] = {0xb, X | R2 | W2, write_timer_divide},
@@ -563,7 +542,7 @@ static void page_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 v
     unsigned n = (unsigned)offset >> 4;
 
     if (likely(in_page(l, n) && regs[n].write && (offset & 0xf) == 0 && size >= 4))
-        regs[n].write(l, (u32)value & regs[n].valid);
+        regs[n].write(l, n, (u32)value & regs[n].valid);
     else
         (void)page_read_other(l, offset, size); /* an illegal register is an error all the same */
 }
@@ -602,7 +581,7 @@ static bool x2apic_write(void *dev, unsigned cpu, u32 msr, u64 value)
         valid &= ~(u64)LVT_DEADLINE; /* both bits together are reserved */
     if (value & ~valid)
         return false;
-    regs[n].write(l, (u32)value);
+    regs[n].write(l, n, (u32)value);
     return true;
 }
 
@@ -715,7 +694,7 @@ static u8 intc_read_cr8(void *intc, unsigned cpu)
 
 static void intc_write_cr8(void *intc, unsigned cpu, u8 value)
 {
-    write_tpr(&((struct vlapic_set *)intc)->lapic[cpu], (value & 0xfu) << 4);
+    write_tpr(&((struct vlapic_set *)intc)->lapic[cpu], TPR, (value & 0xfu) << 4);
 }
 
 static void intc_reset(void *intc, unsigned cpu)
@@ -808,9 +787,9 @@ void vlapic_virtual_wire(struct vlapic_set *s)
 {
     struct vlapic *l = &s->lapic[0];
 
-    write_svr(l, SVR_ENABLE | 0xff);
-    write_lint0(l, (u32)APIC_EXTINT << 8);
-    write_lint1(l, (u32)APIC_NMI << 8);
+    write_svr(l, SVR, SVR_ENABLE | 0xff);
+    write_lint(l, LVT_LINT0, (u32)APIC_EXTINT << 8);
+    write_lint(l, LVT_LINT1, (u32)APIC_NMI << 8);
 }
 
 void vlapic_set_clock(struct vlapic_set *s, unsigned cpu, struct clock *c)

@@ -4,7 +4,6 @@
  */
 #include "drivers/model/vlapic.h"
 #include "drivers/model/vlapic_regs.h"
-#include "lib/bits.h"
 
 static const struct {
     u8 reg;
