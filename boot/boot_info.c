@@ -3,7 +3,7 @@
  * What the Multiboot parsers share: copying strings and modules with suspicion, and the options on
  * the command line.
  */
-#include "boot/boot_info.h"
+#include "boot/multiboot.h"
 
 #include "lib/log.h"
 #include "lib/parse.h"
@@ -42,6 +42,30 @@ struct boot_module *boot_add_module(struct boot_info *out, u32 start, u32 end, b
     m->at = HPA(start);
     m->size = end - start;
     return m;
+}
+
+enum status boot_check_memory(struct boot_info *out, u32 mem_lower, u32 mem_upper)
+{
+    if (out->memmap.count == 0) {
+        memmap_add(&out->memmap, 0, mem_lower * KiB, MEM_USABLE);
+        memmap_add(&out->memmap, MiB, mem_upper * KiB, MEM_USABLE);
+    }
+    if (out->memmap.count != 0)
+        return STATUS_OK;
+    log_error("boot", "the loader tells nothing about memory");
+    return STATUS_EFORMAT;
+}
+
+_Static_assert(offsetof(struct multiboot_info, framebuffer_color) - MULTIBOOT_INFO_BASE_SIZE ==
+                   offsetof(struct boot_framebuffer, colour),
+               "the same fields, one behind the other");
+
+void boot_take_framebuffer(struct boot_framebuffer *fb, const void *fields, const u8 *colours)
+{
+    memset(fb, 0, sizeof(*fb));
+    memcpy(fb, fields, offsetof(struct boot_framebuffer, colour));
+    if (fb->type == MULTIBOOT_FRAMEBUFFER_TYPE_RGB && colours)
+        memcpy(fb->colour, colours, sizeof(fb->colour));
 }
 
 bool boot_option(const char *cmdline, const char *name, char *buf, size_t cap)

@@ -17,12 +17,13 @@ struct boot_module {
     char cmdline[BOOT_CMDLINE_MAX];
 };
 
+/* As the loader has it. */
 struct boot_framebuffer {
     u64 address; /* 0: none */
     u32 pitch, width, height;
     u8 bpp;
-    u8 type; /* 0 indexed, 1 RGB, 2 EGA text */
-    u8 red_position, red_size, green_position, green_size, blue_position, blue_size;
+    u8 type;      /* 0 indexed, 1 RGB, 2 EGA text */
+    u8 colour[6]; /* RGB: position and size of red, green and blue */
 };
 
 struct boot_info {

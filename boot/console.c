@@ -85,7 +85,7 @@ static u32 text_colour(const struct boot_framebuffer *fb)
     u32 colour = 0;
 
     for (unsigned i = 0; i < 3; i++) {
-        const u8 *field = &fb->red_position + 2 * i;
+        const u8 *field = &fb->colour[2 * i];
         if (field[1] != 0 && field[1] <= 16 && field[0] < 32)
             colour |= ((3u << field[1]) >> 2) << field[0];
     }

@@ -109,3 +109,11 @@ void boot_copy_string(char *dst, size_t cap, u64 at, u64 size, boot_map_fn map, 
 
 /* Add the module [start, end), without a command line; NULL, said in the log, when it cannot be. */
 struct boot_module *boot_add_module(struct boot_info *out, u32 start, u32 end, boot_map_fn map);
+
+/* Where no map was told the two sizes are one (KiB below 640 KiB, and from 1 MiB on).  EFORMAT,
+ * said in the log: nothing was told. */
+CHECKED enum status boot_check_memory(struct boot_info *out, u32 mem_lower, u32 mem_upper);
+
+/* A framebuffer's fields, which stand alike in both specifications: from its address to its type;
+ * colours (NULL: not told) are looked at for RGB. */
+void boot_take_framebuffer(struct boot_framebuffer *fb, const void *fields, const u8 *colours);

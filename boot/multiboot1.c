@@ -55,29 +55,8 @@ static enum status parse_memory(struct boot_info *out, const struct multiboot_in
         parse_mmap(out, info->mmap_addr, info->mmap_length, map) != STATUS_OK)
         log_warn("boot", "the loader's memory map (%u bytes at %#x) is malformed",
                  info->mmap_length, info->mmap_addr);
-    if (out->memmap.count == 0 && (info->flags & MULTIBOOT_INFO_MEMORY)) {
-        memmap_add(&out->memmap, 0, info->mem_lower * KiB, MEM_USABLE);
-        memmap_add(&out->memmap, MiB, info->mem_upper * KiB, MEM_USABLE);
-    }
-    if (out->memmap.count == 0) {
-        log_error("boot", "the loader tells nothing about memory");
-        return STATUS_EFORMAT;
-    }
-    return STATUS_OK;
-}
-
-static void parse_framebuffer(struct boot_framebuffer *fb, const struct multiboot_info *info)
-{
-    *fb = (struct boot_framebuffer){
-        .address = info->framebuffer_addr,
-        .pitch = info->framebuffer_pitch,
-        .width = info->framebuffer_width,
-        .height = info->framebuffer_height,
-        .bpp = info->framebuffer_bpp,
-        .type = info->framebuffer_type,
-    };
-    if (fb->type == MULTIBOOT_FRAMEBUFFER_TYPE_RGB)
-        memcpy(&fb->red_position, info->framebuffer_color, sizeof(info->framebuffer_color));
+    bool sizes = info->flags & MULTIBOOT_INFO_MEMORY;
+    return boot_check_memory(out, sizes ? info->mem_lower : 0, sizes ? info->mem_upper : 0);
 }
 
 enum status multiboot1_parse(struct boot_info *out, u64 at, boot_map_fn map)
@@ -93,7 +72,8 @@ enum status multiboot1_parse(struct boot_info *out, u64 at, boot_map_fn map)
     memcpy(&info, p, MULTIBOOT_INFO_BASE_SIZE);
     if ((info.flags & MULTIBOOT_INFO_FRAMEBUFFER_INFO) && (p = map(at, sizeof(info))) != NULL) {
         memcpy(&info, p, sizeof(info));
-        parse_framebuffer(&out->framebuffer, &info);
+        boot_take_framebuffer(&out->framebuffer, (const u8 *)&info + MULTIBOOT_INFO_BASE_SIZE,
+                              info.framebuffer_color);
     }
     if (info.flags & MULTIBOOT_INFO_BOOT_LOADER_NAME)
         boot_copy_string(out->loader, sizeof(out->loader), info.boot_loader_name, ~0u, map,

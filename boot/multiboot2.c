@@ -62,20 +62,10 @@ static void tag_mmap(struct parse *p, const struct multiboot_tag *tag)
 
 static void tag_framebuffer(struct parse *p, const struct multiboot_tag *tag)
 {
-    struct multiboot_tag_framebuffer t = {0};
-    struct boot_framebuffer *fb = &p->out->framebuffer;
+    const struct multiboot_tag_framebuffer *t = (const void *)tag;
 
-    memcpy(&t, tag, tag->size < sizeof(t) ? tag->size : sizeof(t));
-    *fb = (struct boot_framebuffer){
-        .address = t.framebuffer_addr,
-        .pitch = t.framebuffer_pitch,
-        .width = t.framebuffer_width,
-        .height = t.framebuffer_height,
-        .bpp = t.framebuffer_bpp,
-        .type = t.framebuffer_type,
-    };
-    if (fb->type == MULTIBOOT_FRAMEBUFFER_TYPE_RGB && tag->size >= sizeof(t))
-        memcpy(&fb->red_position, t.framebuffer_color, sizeof(t.framebuffer_color));
+    boot_take_framebuffer(&p->out->framebuffer, tag + 1,
+                          tag->size >= sizeof(*t) ? t->framebuffer_color : NULL);
 }
 
 static void tag_efi(struct parse *p, const struct multiboot_tag *) { p->out->efi = true; }
@@ -161,13 +151,5 @@ enum status multiboot2_parse(struct boot_info *out, u64 at, boot_map_fn map)
     if (s != STATUS_OK)
         log_warn("boot", "the loader's information is %s; what came before that is used",
                  status_text(s));
-    if (out->memmap.count == 0) {
-        memmap_add(&out->memmap, 0, p.mem_lower * KiB, MEM_USABLE);
-        memmap_add(&out->memmap, MiB, p.mem_upper * KiB, MEM_USABLE);
-    }
-    if (out->memmap.count == 0) {
-        log_error("boot", "the loader tells nothing about memory");
-        return STATUS_EFORMAT;
-    }
-    return STATUS_OK;
+    return boot_check_memory(out, p.mem_lower, p.mem_upper);
 }

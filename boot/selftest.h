@@ -7,8 +7,7 @@
 
 #include "lib/types.h"
 
-/* Run the test of that name (all but "msr", "irq" and "memory" end the run); false: there is none.
- */
+/* Run the test of that name (all but "msr" end the run); false: there is none. */
 bool selftest_run(const char *name);
 
 /* "fault stack ..." */

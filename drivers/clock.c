@@ -4,6 +4,7 @@
  * between the counter and the clocks of devices.
  */
 #include "drivers/clock.h"
+#include "lib/bits.h"
 
 /* A handler that arms in the past would be called for ever; the rest waits for the next call. */
 #define MAX_FIRED 256
@@ -49,39 +50,25 @@ void clock_run(struct clock *c, u64 now)
     }
 }
 
-struct quotient {
-    u64 value;
-    bool inexact;
-};
-
-/* a * b / divisor; all-ones when that does not fit.  DIV takes a 128-bit dividend, which C cannot
- * say without the compiler's run-time library. */
-static struct quotient mul_div(u64 a, u64 b, u64 divisor)
-{
-    u128 product = (u128)a * b;
-    u64 low = (u64)product, high = (u64)(product >> 64), rest;
-
-    if (high >= divisor)
-        return (struct quotient){.value = ~0ull};
-    __asm__("divq %4" : "=a"(low), "=d"(rest) : "0"(low), "1"(high), "rm"(divisor) : "cc");
-    return (struct quotient){.value = low, .inexact = rest != 0};
-}
-
 u64 clock_ticks_to(const struct clock *c, u64 ticks, u64 freq)
 {
-    return mul_div(ticks, freq, c->hz).value;
+    u64 rest;
+
+    return mul_div(ticks, freq, c->hz, &rest);
 }
 
 u64 clock_ticks_from(const struct clock *c, u64 counts, u64 freq)
 {
-    return mul_div(counts, c->hz, freq).value;
+    u64 rest;
+
+    return mul_div(counts, c->hz, freq, &rest);
 }
 
 u64 clock_ticks_reach(const struct clock *c, u64 counts, u64 freq)
 {
-    struct quotient q = mul_div(counts, c->hz, freq);
+    u64 rest, ticks = mul_div(counts, c->hz, freq, &rest);
 
-    return q.value + (q.inexact ? 1 : 0);
+    return ticks + (rest != 0);
 }
 
 u64 clock_next_period(const struct clock *c, u64 due, u64 period, u64 now)

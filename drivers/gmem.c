@@ -24,25 +24,27 @@ enum status gmem_add(struct gmem *m, gpa_t base, u64 size, u8 *host, enum gmem_k
     return STATUS_OK;
 }
 
-u8 *gmem_at(const struct gmem *m, gpa_t gpa, u64 size)
-{
-    for (unsigned i = 0; i < m->count; i++) {
-        const struct gmem_region *r = &m->region[i];
-
-        if (gpa.v - r->base.v < r->size)
-            return range_within(gpa.v - r->base.v, size, r->size) ? r->host + (gpa.v - r->base.v)
-                                                                  : NULL;
-    }
-    return NULL;
-}
-
-/* Bytes from gpa to the end of the region that holds it, 0 when none does. */
-static u64 run_length(const struct gmem *m, u64 gpa)
+static const struct gmem_region *region_at(const struct gmem *m, u64 gpa)
 {
     for (unsigned i = 0; i < m->count; i++)
         if (gpa - m->region[i].base.v < m->region[i].size)
-            return m->region[i].size - (gpa - m->region[i].base.v);
-    return 0;
+            return &m->region[i];
+    return NULL;
+}
+
+u8 *gmem_at(const struct gmem *m, gpa_t gpa, u64 size)
+{
+    const struct gmem_region *r = region_at(m, gpa.v);
+
+    return r && range_within(gpa.v - r->base.v, size, r->size) ? r->host + (gpa.v - r->base.v)
+                                                               : NULL;
+}
+
+u8 *gmem_ram(const struct gmem *m, u64 gpa, u64 size)
+{
+    const struct gmem_region *r = region_at(m, gpa);
+
+    return r && r->kind == GMEM_RAM ? gmem_at(m, GPA(gpa), size) : NULL;
 }
 
 /* One pass over the pieces of [gpa, gpa + size); neither src nor dst: only look whether it is
@@ -50,34 +52,24 @@ static u64 run_length(const struct gmem *m, u64 gpa)
 static enum status copy(const struct gmem *m, u64 gpa, const u8 *src, u8 *dst, u64 size)
 {
     while (size > 0) {
-        u64 n = run_length(m, gpa);
+        const struct gmem_region *r = region_at(m, gpa);
+        u64 n = r ? r->size - (gpa - r->base.v) : 0;
 
         if (n == 0)
             return STATUS_ERANGE;
         if (n > size)
             n = size;
         if (src) {
-            memcpy(gmem_at(m, GPA(gpa), n), src, n);
+            memcpy(r->host + (gpa - r->base.v), src, n);
             src += n;
         } else if (dst) {
-            memcpy(dst, gmem_at(m, GPA(gpa), n), n);
+            memcpy(dst, r->host + (gpa - r->base.v), n);
             dst += n;
         }
         gpa += n;
         size -= n;
     }
     return STATUS_OK;
-}
-
-u8 *gmem_ram(const struct gmem *m, u64 gpa, u64 size)
-{
-    for (unsigned i = 0; i < m->count; i++) {
-        const struct gmem_region *r = &m->region[i];
-
-        if (r->kind == GMEM_RAM && gpa >= r->base.v && range_within(gpa - r->base.v, size, r->size))
-            return r->host + (gpa - r->base.v);
-    }
-    return NULL;
 }
 
 enum status gmem_write(const struct gmem *m, gpa_t gpa, const void *src, u64 size)

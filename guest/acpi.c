@@ -100,25 +100,36 @@ static u64 sdt_end(struct area *a, u32 at)
 
 /* --- DSDT ------------------------------------------------------------------------------------- */
 
-static void add_cpu(struct aml *a, unsigned n)
+/* A device by its ID: of three letters and four digits, or of four letters. */
+static u32 open_device(struct aml *a, const char *name, const char *id)
 {
-    const char name[] = {'C', 'P', 'U', (char)('0' + n), 0};
     u32 device = aml_open(a, AML_DEVICE, name, 0);
 
     aml_name(a, "_HID");
-    aml_string(a, "ACPI0007"); /* a processor, 8.4 */
+    (strlen(id) == 7 ? aml_eisa_id : aml_string)(a, id);
+    return device;
+}
+
+static void add_uid(struct aml *a, unsigned n)
+{
     aml_name(a, "_UID");
     aml_integer(a, n);
+}
+
+static void add_cpu(struct aml *a, unsigned n)
+{
+    const char name[] = {'C', 'P', 'U', (char)('0' + n), 0};
+    u32 device = open_device(a, name, "ACPI0007"); /* a processor, 8.4 */
+
+    add_uid(a, n);
     aml_close(a, device);
 }
 
 static void add_isa_device(struct aml *a, const char *name, const char *id, u16 port, u8 count,
                            u8 irq)
 {
-    u32 device = aml_open(a, AML_DEVICE, name, 0);
+    u32 device = open_device(a, name, id);
 
-    aml_name(a, "_HID");
-    aml_eisa_id(a, id);
     aml_io_irq(a, port, count, irq);
     aml_close(a, device);
 }
@@ -126,12 +137,9 @@ static void add_isa_device(struct aml *a, const char *name, const char *id, u16 
 /* The bridge to bus 0; nothing on it has interrupts, so there is no _PRT. */
 static void add_pci(struct aml *a)
 {
-    u32 device = aml_open(a, AML_DEVICE, "PCI0", 0);
+    u32 device = open_device(a, "PCI0", "PNP0A03");
 
-    aml_name(a, "_HID");
-    aml_eisa_id(a, "PNP0A03");
-    aml_name(a, "_UID");
-    aml_integer(a, 0);
+    add_uid(a, 0);
     aml_pci_windows(a, (u32)ADDR_LOW_MAX, (u32)ADDR_IOAPIC - 1, PORT_PCI_FIRST);
     aml_close(a, device);
 }
@@ -140,12 +148,9 @@ static void add_pci(struct aml *a)
  * says that it is to be ignored. */
 static void add_disk(struct aml *a)
 {
-    u32 device = aml_open(a, AML_DEVICE, "DISK", 0);
+    u32 device = open_device(a, "DISK", "LNRO0005");
 
-    aml_name(a, "_HID");
-    aml_string(a, "LNRO0005");
-    aml_name(a, "_UID");
-    aml_integer(a, 0);
+    add_uid(a, 0);
     aml_page_interrupt(a, (u32)ADDR_DISK, GSI_DISK);
     aml_close(a, device);
 }
@@ -227,36 +232,31 @@ static u64 build_fadt(struct area *a, u64 facs, u64 dsdt)
     return sdt_end(a, at);
 }
 
-static void add_override(struct area *a, u8 irq, u8 gsi, u8 flags)
+static void add_entry(struct area *a, const void *entry, u32 size)
 {
-    const u8 entry[10] = {2, sizeof(entry), 0, irq, gsi, 0, 0, 0, flags, 0}; /* 5.2.12.5 */
-
-    memcpy(a->host + area_take(a, sizeof(entry), 1), entry, sizeof(entry));
+    memcpy(a->host + area_take(a, size, 1), entry, size);
 }
 
-/* 5.2.12 */
+/* 5.2.12: processors (5.2.12.2), the I/O APIC (5.2.12.3) with interrupts from 0 on, overrides
+ * (5.2.12.5) and the NMI at LINT1 of all processors (5.2.12.7). */
 static u64 build_madt(struct area *a, unsigned vcpus)
 {
-    const u32 lapic = (u32)ADDR_LAPIC, ioapic = (u32)ADDR_IOAPIC;
-    const u8 nmi[6] = {4, sizeof(nmi), 0xff, 0, 0, 1}; /* 5.2.12.7: LINT1 of all processors */
+    const u32 lapic = (u32)ADDR_LAPIC, io_at = (u32)ADDR_IOAPIC;
+    const u8 pit[10] = {2, sizeof(pit), 0, IRQ_PIT, GSI_PIT};
+    const u8 sci[10] = {2, sizeof(sci), 0, IRQ_SCI, IRQ_SCI, 0, 0, 0, OVERRIDE_LEVEL};
+    const u8 nmi[6] = {4, sizeof(nmi), 0xff, 0, 0, 1};
+    u8 ioapic[12] = {1, sizeof(ioapic), IOAPIC_ID(vcpus)};
     u32 at = sdt_begin(a, "APIC", 4, SDT_HEADER + 8);
-    u8 *t = a->host + at;
 
-    memcpy(t + 36, &lapic, 4);
-    t[40] = MADT_PCAT;
-    for (unsigned i = 0; i < vcpus; i++) {
-        const u8 cpu[8] = {0, sizeof(cpu), (u8)i, (u8)i, 1}; /* 5.2.12.2: enabled */
-
-        memcpy(a->host + area_take(a, sizeof(cpu), 1), cpu, sizeof(cpu));
-    }
-    t = a->host + area_take(a, 12, 1); /* 5.2.12.3; global interrupts from 0 on */
-    t[0] = 1;
-    t[1] = 12;
-    t[2] = IOAPIC_ID(vcpus);
-    memcpy(t + 4, &ioapic, 4);
-    add_override(a, IRQ_PIT, GSI_PIT, 0);
-    add_override(a, IRQ_SCI, IRQ_SCI, OVERRIDE_LEVEL);
-    memcpy(a->host + area_take(a, sizeof(nmi), 1), nmi, sizeof(nmi));
+    memcpy(a->host + at + 36, &lapic, 4);
+    a->host[at + 40] = MADT_PCAT;
+    for (u8 i = 0; i < vcpus; i++)
+        add_entry(a, (const u8[]){0, 8, i, i, 1, 0, 0, 0}, 8);
+    memcpy(ioapic + 4, &io_at, 4);
+    add_entry(a, ioapic, sizeof(ioapic));
+    add_entry(a, pit, sizeof(pit));
+    add_entry(a, sci, sizeof(sci));
+    add_entry(a, nmi, sizeof(nmi));
     return sdt_end(a, at);
 }
 

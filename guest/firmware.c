@@ -90,9 +90,9 @@ static enum status add_acpi(struct firmware *f, unsigned vcpus)
     point(&s, FILE_RSDP, 24, 8);
     sum(&s, FILE_RSDP, 8, 0, 20);
     sum(&s, FILE_RSDP, 32, 0, RSDP_SIZE);
-    TRY(vfwcfg_add_file(&f->fwcfg, FILE_RSDP, f->acpi + t.rsdp, RSDP_SIZE));
-    TRY(vfwcfg_add_file(&f->fwcfg, FILE_TABLES, f->acpi, (u32)t.mp));
-    return vfwcfg_add_file(&f->fwcfg, "etc/table-loader", f->script, (u32)(s.next - f->script));
+    TRY(vfwcfg_add_file(&f->fwcfg, FILE_RSDP, f->acpi + t.rsdp, 0, RSDP_SIZE));
+    TRY(vfwcfg_add_file(&f->fwcfg, FILE_TABLES, f->acpi, 0, (u32)t.mp));
+    return vfwcfg_add_file(&f->fwcfg, "etc/table-loader", f->script, 0, (u32)(s.next - f->script));
 }
 
 /* RAM only, 20 bytes an entry: what is reserved the firmware knows best. */
@@ -105,7 +105,7 @@ static enum status add_e820(struct firmware *f, const struct layout *l)
         memcpy(f->e820 + size, range[i], 16);
         memcpy(f->e820 + size + 16, &type, 4);
     }
-    return vfwcfg_add_file(&f->fwcfg, "etc/e820", f->e820, size);
+    return vfwcfg_add_file(&f->fwcfg, "etc/e820", f->e820, 0, size);
 }
 
 static enum status add_numbers(struct vfwcfg *c, const struct vm_config *vm)
@@ -120,9 +120,9 @@ static enum status add_numbers(struct vfwcfg *c, const struct vm_config *vm)
         {VFWCFG_MAX_CPUS, 2, vm->vcpus},
         {VFWCFG_BOOT_MENU, 2, 0}, /* etc/show-boot-menu: nobody is asked, nobody waited for */
     };
-    TRY(vfwcfg_add_file_number(c, "etc/sercon-port", PORT_UART, 2));
+    TRY(vfwcfg_add_file(c, "etc/sercon-port", NULL, PORT_UART, 2));
     for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++)
-        TRY(vfwcfg_add_number(c, numbers[i].key, numbers[i].value, numbers[i].size));
+        TRY(vfwcfg_add(c, numbers[i].key, NULL, numbers[i].value, numbers[i].size));
     return STATUS_OK;
 }
 
@@ -137,11 +137,12 @@ static enum status add_module(struct firmware *f, const struct vm_file *file,
     char path[VFWCFG_NAME_SIZE];
 
     format_buf(path, sizeof(path), "%s/%s", rom ? "genroms" : "floppyimg", name);
-    TRY(vfwcfg_add_file(&f->fwcfg, path, m->data, (u32)m->size));
+    TRY(vfwcfg_add_file(&f->fwcfg, path, m->data, 0, (u32)m->size));
     if (!rom)
         return STATUS_OK;
     format_buf(f->boot_order, sizeof(f->boot_order), "/rom@%s", path);
-    return vfwcfg_add_file(&f->fwcfg, "bootorder", f->boot_order, (u32)strlen(f->boot_order) + 1);
+    return vfwcfg_add_file(&f->fwcfg, "bootorder", f->boot_order, 0,
+                           (u32)strlen(f->boot_order) + 1);
 }
 
 static enum status add_modules(struct firmware *f, const struct vm_config *vm,

@@ -130,9 +130,9 @@ enum status firmware_add_linux(struct firmware *f, u64 mem, const struct image *
          initrd ? initrd->data : f->setup},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(pieces); i++) {
-        TRY(vfwcfg_add_number(&f->fwcfg, pieces[i].where, pieces[i].at, 4));
-        TRY(vfwcfg_add_number(&f->fwcfg, pieces[i].size, pieces[i].bytes, 4));
-        TRY(vfwcfg_add(&f->fwcfg, pieces[i].what, pieces[i].data, (u32)pieces[i].bytes));
+        TRY(vfwcfg_add(&f->fwcfg, pieces[i].where, NULL, pieces[i].at, 4));
+        TRY(vfwcfg_add(&f->fwcfg, pieces[i].size, NULL, pieces[i].bytes, 4));
+        TRY(vfwcfg_add(&f->fwcfg, pieces[i].what, pieces[i].data, 0, (u32)pieces[i].bytes));
     }
     return STATUS_OK;
 }

@@ -36,3 +36,17 @@ static inline bool ranges_overlap(u64 a, u64 an, u64 b, u64 bn)
 
 /* Value of the low size bytes (1, 2, 4 or 8) all set. */
 static inline u64 mask_bytes(unsigned size) { return ~0ull >> (64 - 8 * size); }
+
+/* a * b / divisor, with its rest; all-ones (and no rest) when that does not fit.  DIV takes a
+ * 128-bit dividend, which C cannot say without the compiler's run-time library. */
+static inline u64 mul_div(u64 a, u64 b, u64 divisor, u64 *rest)
+{
+    u128 product = (u128)a * b;
+    u64 low = (u64)product, high = (u64)(product >> 64);
+
+    *rest = 0;
+    if (high >= divisor)
+        return ~0ul;
+    __asm__("divq %4" : "=a"(low), "=d"(*rest) : "0"(low), "1"(high), "rm"(divisor) : "cc");
+    return low;
+}

@@ -196,3 +196,27 @@ void log_dump(struct sink *s)
     log_replay(&the_log, s, LOG_DEBUG);
     log_unlock(&the_log);
 }
+
+void log_lines_flush(struct log_lines *l)
+{
+    if (l->length != 0)
+        log_error(l->subsystem, "%.*s", (int)l->length, l->line);
+    l->length = 0;
+}
+
+static void lines_write(struct sink *self, const char *text, size_t len)
+{
+    struct log_lines *l = container_of(self, struct log_lines, sink);
+
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] != '\n')
+            l->line[l->length++] = text[i];
+        if (text[i] == '\n' || l->length == sizeof(l->line))
+            log_lines_flush(l);
+    }
+}
+
+struct log_lines log_lines(const char *subsystem)
+{
+    return (struct log_lines){.sink.write = lines_write, .subsystem = subsystem};
+}

@@ -32,5 +32,16 @@ void log_detach(struct sink *s);
  */
 void log_replace(struct sink *old, struct sink *s, enum log_level most);
 
+/* A sink that makes lines of the log, at error level, of lines of text; what has no end yet waits
+ * for the flush. */
+struct log_lines {
+    struct sink sink;
+    const char *subsystem;
+    size_t length;
+    char line[200];
+};
+struct log_lines log_lines(const char *subsystem);
+void log_lines_flush(struct log_lines *l);
+
 /* Write the kept lines, oldest first, to a sink. */
 void log_dump(struct sink *s);

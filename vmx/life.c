@@ -29,30 +29,9 @@ void vm_finish(struct vm *vm, enum vm_end how, u32 code, const char *fmt, ...)
     }
 }
 
-/* A sink that makes log lines. */
-struct report {
-    struct sink sink;
-    size_t used;
-    char line[200];
-};
-
-static void log_text(struct sink *self, const char *text, size_t len)
-{
-    struct report *r = container_of(self, struct report, sink);
-
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '\n' || r->used == sizeof(r->line)) {
-            log_error("vmx", "%.*s", (int)r->used, r->line);
-            r->used = 0;
-        }
-        if (text[i] != '\n')
-            r->line[r->used++] = text[i];
-    }
-}
-
 enum exit_action vm_stop_with_report(struct vcpu *v, const char *fmt, ...)
 {
-    struct report report = {.sink.write = log_text};
+    struct log_lines report = log_lines("vmx");
     char why[200], rule[160];
     va_list ap;
 

@@ -196,8 +196,6 @@ static inline void cpu_cli(void) { __asm__ volatile("cli" ::: "memory"); }
 static inline void cpu_hlt(void) { __asm__ volatile("hlt" ::: "memory"); }
 /* Enable interrupts and wait for one, with no window in between; returns with them disabled. */
 static inline void cpu_wait(void) { __asm__ volatile("sti; hlt; cli" ::: "memory"); }
-/* Let pending interrupts in for one instruction. */
-static inline void cpu_breathe(void) { __asm__ volatile("sti; nop; cli" ::: "memory"); }
 static inline void cpu_pause(void) { __asm__ volatile("pause" ::: "memory"); }
 static inline void invlpg(const volatile void *at)
 {

@@ -134,7 +134,7 @@ static u8 isa_vector(unsigned isa_irq)
 }
 
 /* Program the I/O APIC's entry for an ISA interrupt. */
-static enum status ioapic_route(unsigned isa_irq, bool masked)
+static enum status ioapic_route(unsigned isa_irq)
 {
     const struct acpi_isa_irq *isa = &acpi_info()->isa[isa_irq];
 
@@ -147,18 +147,17 @@ static enum status ioapic_route(unsigned isa_irq, bool masked)
         ioapic_write(io, IOAPIC_REDIRECTION(n) + 1, apic_id() << 24);
         ioapic_write(io, IOAPIC_REDIRECTION(n),
                      isa_vector(isa_irq) | (isa->active_low ? REDIRECTION_ACTIVE_LOW : 0) |
-                         (isa->level ? REDIRECTION_LEVEL : 0) | (masked ? REDIRECTION_MASKED : 0));
+                         (isa->level ? REDIRECTION_LEVEL : 0));
         return STATUS_OK;
     }
     return STATUS_ENOENT;
 }
 
-static enum status set_masked(unsigned isa_irq, bool masked)
+static enum status unmask(unsigned isa_irq)
 {
     if (irq_uses_ioapic())
-        return ioapic_route(isa_irq, masked);
-    u16 mask = irq.pic_mask, bit = (u16)(1u << isa_irq);
-    pic_set_mask((u16)((masked ? mask | bit : mask & ~bit) & ~(1u << CASCADE_IRQ)));
+        return ioapic_route(isa_irq);
+    pic_set_mask((u16)(irq.pic_mask & ~(1u << isa_irq) & ~(1u << CASCADE_IRQ)));
     return STATUS_OK;
 }
 
@@ -182,14 +181,7 @@ enum status irq_attach(unsigned isa_irq, void (*fn)(void *ctx), void *ctx)
     if (!irq_uses_ioapic() && !acpi_info()->has_8259)
         return STATUS_ENOTSUP;
     TRY(irq_attach_vector(isa_vector(isa_irq), fn, ctx));
-    return set_masked(isa_irq, false);
-}
-
-void irq_detach(unsigned isa_irq)
-{
-    if (isa_irq >= ACPI_ISA_IRQS || set_masked(isa_irq, true) != STATUS_OK)
-        return;
-    irq.handler[isa_vector(isa_irq)].fn = NULL;
+    return unmask(isa_irq);
 }
 
 /* The 8259 answers with its lowest-priority vector when the request vanished: then its in-service

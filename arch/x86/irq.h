@@ -15,8 +15,6 @@ CHECKED enum status irq_init(void);
 
 /* Handle an ISA interrupt (0..15) and unmask it.  EEXIST when somebody else has it. */
 CHECKED enum status irq_attach(unsigned isa_irq, void (*fn)(void *ctx), void *ctx);
-/* Mask it again and forget the handler. */
-void irq_detach(unsigned isa_irq);
 
 /* Handle a local vector (timer, kick).  EEXIST, EINVAL (below 0x20). */
 CHECKED enum status irq_attach_vector(u8 vector, void (*fn)(void *ctx), void *ctx);

@@ -27,32 +27,6 @@ struct panic_state {
 };
 static struct panic_state panic_state;
 
-/* A sink that makes a log line of each line of text. */
-struct line_sink {
-    struct sink sink;
-    char line[200];
-    size_t len;
-};
-
-static void line_sink_flush(struct line_sink *l)
-{
-    if (l->len != 0)
-        log_error("panic", "%.*s", (int)l->len, l->line);
-    l->len = 0;
-}
-
-static void line_sink_write(struct sink *self, const char *text, size_t len)
-{
-    struct line_sink *l = container_of(self, struct line_sink, sink);
-
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] != '\n')
-            l->line[l->len++] = text[i];
-        if (text[i] == '\n' || l->len == sizeof(l->line))
-            line_sink_flush(l);
-    }
-}
-
 void panic_attach(void (*report)(struct sink *s))
 {
     invariant(panic_state.reporter_count < PANIC_REPORTERS);
@@ -159,25 +133,6 @@ static void print_trap_frame(struct sink *s, const struct trap_frame *f)
                     i % 4 == 3 ? "\n" : "  ");
 }
 
-/* Everything after the reason. */
-static _Noreturn void panic_rest(struct line_sink *out, const struct trap_frame *frame, u64 rip,
-                                 u64 rbp)
-{
-    struct sink *s = &out->sink;
-
-    sink_printf(s, "\n");
-    if (frame)
-        print_trap_frame(s, frame);
-    print_control_registers(s);
-    walk_frames(s, rip, frame ? frameless_caller(frame) : 0, rbp);
-    for (unsigned i = 0; i < panic_state.reporter_count; i++)
-        panic_state.reporter[i](s);
-    line_sink_flush(out);
-    if (panic_state.post_mortem)
-        panic_state.post_mortem();
-    machine_end(PANIC_STATUS);
-}
-
 /* One CPU reports, the others stand still. */
 static void panic_enter(void)
 {
@@ -193,29 +148,40 @@ static void panic_enter(void)
         panic_state.stop_others();
 }
 
-void panic(const char *fmt, ...)
+static _Noreturn void report(const struct trap_frame *frame, u64 rip, u64 rbp, const char *fmt,
+                             va_list ap)
 {
-    struct line_sink out = {.sink.write = line_sink_write};
-    va_list ap;
+    struct log_lines out = log_lines("panic");
 
     panic_enter();
     sink_printf(&out.sink, "PANIC: ");
-    va_start(ap, fmt);
     sink_vprintf(&out.sink, fmt, ap);
-    va_end(ap);
-    panic_rest(&out, NULL, (u64)(uintptr_t)__builtin_return_address(0),
-               *(const u64 *)__builtin_frame_address(0));
+    sink_printf(&out.sink, "\n");
+    if (frame)
+        print_trap_frame(&out.sink, frame);
+    print_control_registers(&out.sink);
+    walk_frames(&out.sink, rip, frame ? frameless_caller(frame) : 0, rbp);
+    for (unsigned i = 0; i < panic_state.reporter_count; i++)
+        panic_state.reporter[i](&out.sink);
+    log_lines_flush(&out);
+    if (panic_state.post_mortem)
+        panic_state.post_mortem();
+    machine_end(PANIC_STATUS);
+}
+
+void panic(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    report(NULL, (u64)(uintptr_t)__builtin_return_address(0),
+           *(const u64 *)__builtin_frame_address(0), fmt, ap);
 }
 
 void panic_trap(const struct trap_frame *frame, const char *fmt, ...)
 {
-    struct line_sink out = {.sink.write = line_sink_write};
     va_list ap;
 
-    panic_enter();
-    sink_printf(&out.sink, "PANIC: ");
     va_start(ap, fmt);
-    sink_vprintf(&out.sink, fmt, ap);
-    va_end(ap);
-    panic_rest(&out, frame, frame->rip, frame->rbp);
+    report(frame, frame->rip, frame->rbp, fmt, ap);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Handling of the hypervisor's own exceptions: fixups first, then panic.  Interrupts go on to
- * arch/x86/irq.c, NMIs to whoever attached.
+ * arch/x86/irq.c.
  */
 #include "arch/x86/trap.h"
 
@@ -55,7 +55,6 @@ extern const u8 trap_stubs[];
 void trap_handle(struct trap_frame *frame);
 
 static struct gate trap_idt[256] __attribute__((aligned(16)));
-static void (*trap_nmi_handler)(void);
 
 void trap_init(void)
 {
@@ -83,8 +82,6 @@ void trap_load(void)
 
 u64 trap_idt_base(void) { return (u64)(uintptr_t)trap_idt; }
 
-void trap_set_nmi_handler(void (*handler)(void)) { trap_nmi_handler = handler; }
-
 static bool trap_fixup(struct trap_frame *frame)
 {
     if (frame->rip == this_cpu()->stub_at && frame->rip != 0) {
@@ -108,9 +105,7 @@ static void trap_nmi(const struct trap_frame *frame)
         atomic_store(&p->stopped, true);
         machine_halt();
     }
-    if (!trap_nmi_handler)
-        panic_trap(frame, "NMI that nobody expects: a hardware error, or a watchdog");
-    trap_nmi_handler();
+    panic_trap(frame, "NMI that nobody expects: a hardware error, or a watchdog");
 }
 
 static _Noreturn void trap_panic(const struct trap_frame *frame)

@@ -14,9 +14,5 @@ void trap_init(void);
 /* Load that IDT on this CPU (trap_init() does it for the first; SDM vol. 3A, section 6.10). */
 void trap_load(void);
 
-/* Called for each NMI that hits the hypervisor (not one that exits from a guest), after the panic
- * check; it may only touch what is safe at any instruction.  Without one an NMI is a panic. */
-void trap_set_nmi_handler(void (*handler)(void));
-
 /* Base of the IDT, for the VMCS host state. */
 u64 trap_idt_base(void);

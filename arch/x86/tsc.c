@@ -27,17 +27,11 @@ static struct {
     u64 hz, start;
 } tsc = {.hz = ASSUMED_HZ};
 
-/* a * b / c, all-ones when that does not fit; DIV takes the 128-bit dividend that C's division
- * would need a library for. */
 static u64 scale(u64 a, u64 b, u64 c)
 {
-    u128 product = (u128)a * b;
-    u64 low = (u64)product, high = (u64)(product >> 64);
+    u64 rest;
 
-    if (high >= c)
-        return ~0ull;
-    __asm__("divq %2" : "+a"(low), "+d"(high) : "rm"(c) : "cc");
-    return low;
+    return mul_div(a, b, c, &rest);
 }
 
 /* TSC ticks in PIT_COUNTS counts of PIT channel 2; 0 when its output never rises. */

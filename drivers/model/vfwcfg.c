@@ -124,7 +124,7 @@ static void port_write(void *dev, unsigned, u64 offset, unsigned size, u64 value
     }
 }
 
-static enum status add(struct vfwcfg *f, u16 key, const void *data, u64 number, u32 size)
+enum status vfwcfg_add(struct vfwcfg *f, u16 key, const void *data, u64 number, u32 size)
 {
     if (f->count == VFWCFG_MAX_ENTRIES)
         return STATUS_ENOSPC;
@@ -132,7 +132,7 @@ static enum status add(struct vfwcfg *f, u16 key, const void *data, u64 number, 
     return STATUS_OK;
 }
 
-static enum status add_file(struct vfwcfg *f, const char *name, const void *data, u64 number,
+enum status vfwcfg_add_file(struct vfwcfg *f, const char *name, const void *data, u64 number,
                             u32 size)
 {
     u32 big = swap32(size), count = swap32(f->files + 1);
@@ -142,7 +142,7 @@ static enum status add_file(struct vfwcfg *f, const char *name, const void *data
         return STATUS_ENOSPC;
     if (strlen(name) >= VFWCFG_NAME_SIZE)
         return STATUS_ERANGE;
-    TRY(add(f, key, data, number, size));
+    TRY(vfwcfg_add(f, key, data, number, size));
     memcpy(f->directory.file[f->files].size, &big, 4);
     memcpy(f->directory.file[f->files].key, &big_key, 2);
     memcpy(f->directory.file[f->files].name, name, strlen(name));
@@ -151,33 +151,13 @@ static enum status add_file(struct vfwcfg *f, const char *name, const void *data
     return STATUS_OK;
 }
 
-enum status vfwcfg_add(struct vfwcfg *f, u16 key, const void *data, u32 size)
-{
-    return add(f, key, data, 0, size);
-}
-
-enum status vfwcfg_add_number(struct vfwcfg *f, u16 key, u64 value, u32 size)
-{
-    return add(f, key, NULL, value, size);
-}
-
-enum status vfwcfg_add_file(struct vfwcfg *f, const char *name, const void *data, u32 size)
-{
-    return add_file(f, name, data, 0, size);
-}
-
-enum status vfwcfg_add_file_number(struct vfwcfg *f, const char *name, u64 value, u32 size)
-{
-    return add_file(f, name, NULL, value, size);
-}
-
 enum status vfwcfg_init(struct vfwcfg *f, struct bus *b, const struct gmem *mem)
 {
     memset(f, 0, sizeof(*f));
     f->mem = mem;
-    TRY(add(f, VFWCFG_SIGNATURE, "QEMU", 0, 4));
-    TRY(add(f, VFWCFG_ID, NULL, ID_TRADITIONAL | ID_DMA, 4));
-    TRY(add(f, VFWCFG_DIRECTORY, &f->directory, 0, sizeof(f->directory)));
+    TRY(vfwcfg_add(f, VFWCFG_SIGNATURE, "QEMU", 0, 4));
+    TRY(vfwcfg_add(f, VFWCFG_ID, NULL, ID_TRADITIONAL | ID_DMA, 4));
+    TRY(vfwcfg_add(f, VFWCFG_DIRECTORY, &f->directory, 0, sizeof(f->directory)));
     return bus_add_port(b, "fw_cfg", PORT, PORTS, port_read, port_write, f);
 }
 

@@ -52,11 +52,11 @@ struct vfwcfg {
 /* Claims 510H-51BH; signature, ID and an empty directory are there already.  DMA goes to mem. */
 CHECKED enum status vfwcfg_init(struct vfwcfg *f, struct bus *b, const struct gmem *mem);
 
-/* Add an entry under a key, or a file.  Data stays its owner's and in place; a number is kept here,
- * little-endian, of 1 to 8 bytes.  ENOSPC: no room; ERANGE: the name is too long. */
-CHECKED enum status vfwcfg_add(struct vfwcfg *f, u16 key, const void *data, u32 size);
-CHECKED enum status vfwcfg_add_number(struct vfwcfg *f, u16 key, u64 value, u32 size);
-CHECKED enum status vfwcfg_add_file(struct vfwcfg *f, const char *name, const void *data, u32 size);
-CHECKED enum status vfwcfg_add_file_number(struct vfwcfg *f, const char *name, u64 value, u32 size);
+/* Add an entry under a key, or a file.  Data stays its owner's and in place; NULL: the number,
+ * which is kept here, little-endian, of 1 to 8 bytes.  ENOSPC: no room; ERANGE: the name is too
+ * long. */
+CHECKED enum status vfwcfg_add(struct vfwcfg *f, u16 key, const void *data, u64 number, u32 size);
+CHECKED enum status vfwcfg_add_file(struct vfwcfg *f, const char *name, const void *data,
+                                    u64 number, u32 size);
 
 void vfwcfg_show(const struct vfwcfg *f, struct sink *out);

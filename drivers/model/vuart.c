@@ -3,49 +3,8 @@
  * The 16550A, National's PC16550D datasheet; section 8 there describes the registers.
  */
 #include "drivers/model/vuart.h"
-#include "lib/bits.h"
+#include "drivers/uart_regs.h"
 #include "lib/string.h"
-
-enum { RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
-
-#define IER_RX    BIT(0)
-#define IER_THRE  BIT(1)
-#define IER_LINE  BIT(2)
-#define IER_MODEM BIT(3)
-
-/* Interrupt identification, table III of the datasheet. */
-#define IIR_MODEM   0x00
-#define IIR_NONE    0x01
-#define IIR_THRE    0x02
-#define IIR_RX      0x04
-#define IIR_LINE    0x06
-#define IIR_TIMEOUT 0x0c
-#define IIR_FIFOS   0xc0
-
-#define FCR_ENABLE   BIT(0)
-#define FCR_RX_RESET BIT(1)
-#define FCR_TX_RESET BIT(2)
-
-#define LCR_DLAB BIT(7)
-
-#define MCR_DTR  BIT(0)
-#define MCR_RTS  BIT(1)
-#define MCR_OUT1 BIT(2)
-#define MCR_OUT2 BIT(3)
-#define MCR_LOOP BIT(4)
-
-#define LSR_DR   BIT(0)
-#define LSR_OE   BIT(1)
-#define LSR_THRE BIT(5)
-#define LSR_TEMT BIT(6)
-
-#define MSR_TERI BIT(2)
-#define MSR_CTS  BIT(4)
-#define MSR_DSR  BIT(5)
-#define MSR_RI   BIT(6)
-#define MSR_DCD  BIT(7)
-
-#define CLOCK_BAUD 115200 /* with divisor 1 */
 
 static bool fifos(const struct vuart *u) { return u->fcr & FCR_ENABLE; }
 
@@ -119,7 +78,7 @@ static void restart_timeout(struct vuart *u)
         clock_disarm(u->clock, &u->timer);
     else
         clock_arm(u->clock, &u->timer,
-                  clock_now(u->clock) + clock_ticks_from(u->clock, 4 * bits * divisor, CLOCK_BAUD));
+                  clock_now(u->clock) + clock_ticks_from(u->clock, 4 * bits * divisor, BASE_BAUD));
 }
 
 static void timeout_fire(void *dev, u64)

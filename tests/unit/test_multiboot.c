@@ -79,8 +79,8 @@ static void check_common(void)
     assert_int_equal(info.framebuffer.address, 0xfd000000);
     assert_int_equal(info.framebuffer.width, 1024);
     assert_int_equal(info.framebuffer.bpp, 32);
-    assert_int_equal(info.framebuffer.red_position, 16);
-    assert_int_equal(info.framebuffer.blue_size, 8);
+    assert_int_equal(info.framebuffer.colour[0], 16);
+    assert_int_equal(info.framebuffer.colour[5], 8);
 }
 
 static void test_multiboot1(void **state)

@@ -165,10 +165,10 @@ static void information(void **state)
     assert_int_equal(info.framebuffer.pitch, 1284 * 4);
     assert_int_equal(info.framebuffer.width, 1280);
     assert_int_equal(info.framebuffer.height, 800);
-    assert_int_equal(info.framebuffer.red_position, 16);
-    assert_int_equal(info.framebuffer.red_size, 8);
-    assert_int_equal(info.framebuffer.green_position, 8);
-    assert_int_equal(info.framebuffer.blue_position, 0);
+    assert_int_equal(info.framebuffer.colour[0], 16);
+    assert_int_equal(info.framebuffer.colour[1], 8);
+    assert_int_equal(info.framebuffer.colour[2], 8);
+    assert_int_equal(info.framebuffer.colour[4], 0);
 
     static const struct mem_range want[] = {
         {0, 160 * PAGE_SIZE, MEM_USABLE},   {MiB, MiB, MEM_USABLE},
@@ -187,9 +187,9 @@ static void information(void **state)
     assert_true(mbi_begin(&m, &u, ""));
     mbi_end(&m, (u8 *)firmware.map, 48, 48);
     assert_int_equal(multiboot2_parse(&info, (u64)m.data, map_any), STATUS_OK);
-    assert_int_equal(info.framebuffer.red_position, 20);
-    assert_int_equal(info.framebuffer.red_size, 10);
-    assert_int_equal(info.framebuffer.blue_size, 10);
+    assert_int_equal(info.framebuffer.colour[0], 20);
+    assert_int_equal(info.framebuffer.colour[1], 10);
+    assert_int_equal(info.framebuffer.colour[5], 10);
     mode.PixelFormat = PixelBltOnly;
     assert_true(mbi_begin(&m, &u, ""));
     mbi_end(&m, (u8 *)firmware.map, 48, 48);

@@ -74,8 +74,8 @@ static void numbered_entries(void **state)
     assert_int_equal(inb(DATA), 0); /* behind the end */
     choose(VFWCFG_ID);
     assert_int_equal(next(4), 3); /* traditional interface and DMA */
-    assert_ok(vfwcfg_add_number(&cfg, VFWCFG_CPUS, 0x0102, 2));
-    assert_ok(vfwcfg_add_number(&cfg, VFWCFG_RAM_SIZE, 0x123456789a, 8));
+    assert_ok(vfwcfg_add(&cfg, VFWCFG_CPUS, NULL, 0x0102, 2));
+    assert_ok(vfwcfg_add(&cfg, VFWCFG_RAM_SIZE, NULL, 0x123456789a, 8));
     choose(VFWCFG_CPUS);
     assert_int_equal(next(4), 0x0102);
     choose(VFWCFG_RAM_SIZE);
@@ -97,8 +97,8 @@ static void files(void **state)
     (void)state;
     choose(VFWCFG_DIRECTORY);
     assert_int_equal(next_big(4), 0);
-    assert_ok(vfwcfg_add_file(&cfg, "etc/one", "abc", 3));
-    assert_ok(vfwcfg_add_file_number(&cfg, "etc/two", 0x3f8, 2));
+    assert_ok(vfwcfg_add_file(&cfg, "etc/one", "abc", 0, 3));
+    assert_ok(vfwcfg_add_file(&cfg, "etc/two", NULL, 0x3f8, 2));
     choose(VFWCFG_DIRECTORY);
     assert_int_equal(next_big(4), 2);
     for (unsigned i = 0; i < 2; i++) {
@@ -125,13 +125,13 @@ static void limits(void **state)
 
     (void)state;
     assert_int_equal(strlen(long_name), 56);
-    assert_int_equal(vfwcfg_add_file(&cfg, long_name, "", 0), STATUS_ERANGE);
-    assert_ok(vfwcfg_add_file(&cfg, long_name + 1, "", 0));
+    assert_int_equal(vfwcfg_add_file(&cfg, long_name, "", 0, 0), STATUS_ERANGE);
+    assert_ok(vfwcfg_add_file(&cfg, long_name + 1, "", 0, 0));
     for (unsigned i = 1; i < VFWCFG_MAX_FILES; i++)
-        assert_ok(vfwcfg_add_file(&cfg, "x", "", 0));
-    assert_int_equal(vfwcfg_add_file(&cfg, "x", "", 0), STATUS_ENOSPC);
+        assert_ok(vfwcfg_add_file(&cfg, "x", "", 0, 0));
+    assert_int_equal(vfwcfg_add_file(&cfg, "x", "", 0, 0), STATUS_ENOSPC);
     for (unsigned i = 0; i < VFWCFG_MAX_ENTRIES && s == STATUS_OK; i++)
-        s = vfwcfg_add_number(&cfg, (u16)(0x8000 + i), 0, 1);
+        s = vfwcfg_add(&cfg, (u16)(0x8000 + i), NULL, 0, 1);
     assert_int_equal(s, STATUS_ENOSPC);
 }
 
@@ -140,7 +140,7 @@ static void dma_reads(void **state)
     (void)state;
     assert_int_equal(bus_port_read(&fake_bus, 0, DMA, 4), __builtin_bswap32(0x51454d55));
     assert_int_equal(bus_port_read(&fake_bus, 0, DMA + 4, 4), __builtin_bswap32(0x20434647));
-    assert_ok(vfwcfg_add_file(&cfg, "f", "0123456789", 10));
+    assert_ok(vfwcfg_add_file(&cfg, "f", "0123456789", 0, 10));
     assert_int_equal(dma(0x20 << 16 | 8 | 2, 4, 0x100100), 0); /* select, read */
     assert_memory_equal(ram + 0x100, "0123\xee", 5);
     assert_int_equal(dma(4, 3, 0), 0); /* skip */
@@ -155,7 +155,7 @@ static void dma_reads(void **state)
 static void dma_refuses(void **state)
 {
     (void)state;
-    assert_ok(vfwcfg_add_file(&cfg, "f", "0123456789", 10));
+    assert_ok(vfwcfg_add_file(&cfg, "f", "0123456789", 0, 10));
     assert_int_equal(dma(0x20 << 16 | 8 | 2, 10, 0x101ff7), 1); /* one byte past RAM */
     assert_int_equal(dma(2, 4, 0xfffff000), 1);                 /* ROM */
     assert_int_equal(rom[0], 0xee);
