@@ -12,6 +12,7 @@ LD := ld
 endif
 NASM    ?= nasm
 NM      ?= nm
+IASL    ?= iasl
 OBJCOPY ?= objcopy
 PYTHON  ?= python3
 JOBS    ?= $(shell nproc)
@@ -104,6 +105,12 @@ $(BUILD)/obj/%.c.o: %.c $(BUILD)/flags | $$(@D)/
 $(BUILD)/obj/%.S.o: %.S $(BUILD)/flags | $$(@D)/
 	$(call say,AS,$<)
 	$(Q)$(CC) $(KERNEL_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+# The guests' DSDT, for both.
+$(BUILD)/dsdt.aml: guest/dsdt.asl | $(BUILD)/
+	$(call say,IASL,$<)
+	$(Q)$(IASL) -we -p $(basename $@) $< >$@.out 2>&1 || { cat $@.out; exit 1; }
+$(BUILD)/obj/guest/dsdt.asm.o $(BUILD)/host/guest/dsdt.asm.o: $(BUILD)/dsdt.aml
 
 $(BUILD)/obj/%.asm.o: %.asm | $$(@D)/
 	$(call say,NASM,$<)

@@ -8,7 +8,6 @@
 #include "drivers/model/vpm.h"
 #include "drivers/model/vrtc.h"
 #include "guest/address.h"
-#include "guest/aml.h"
 #include "guest/mptable.h"
 #include "lib/bits.h"
 #include "lib/string.h"
@@ -100,83 +99,25 @@ static u64 sdt_end(struct area *a, u32 at)
 
 /* --- DSDT ------------------------------------------------------------------------------------- */
 
-/* A device by its ID: of three letters and four digits, or of four letters. */
-static u32 open_device(struct aml *a, const char *name, const char *id)
-{
-    u32 device = aml_open(a, AML_DEVICE, name, 0);
+/* Made from guest/dsdt.asl. */
+extern const u8 guest_dsdt[], guest_dsdt_end[];
 
-    aml_name(a, "_HID");
-    (strlen(id) == 7 ? aml_eisa_id : aml_string)(a, id);
-    return device;
+/* What lies behind a scope, ACPI 6.4, 20.2.4: its length is of one or of two bytes. */
+static const u8 *behind_scope(const u8 *at)
+{
+    return at + 1 + (at[1] >> 6 ? (at[1] & 0xf) | (u32)at[2] << 4 : at[1]);
 }
 
-static void add_uid(struct aml *a, unsigned n)
-{
-    aml_name(a, "_UID");
-    aml_integer(a, n);
-}
-
-static void add_cpu(struct aml *a, unsigned n)
-{
-    const char name[] = {'C', 'P', 'U', (char)('0' + n), 0};
-    u32 device = open_device(a, name, "ACPI0007"); /* a processor, 8.4 */
-
-    add_uid(a, n);
-    aml_close(a, device);
-}
-
-static void add_isa_device(struct aml *a, const char *name, const char *id, u16 port, u8 count,
-                           u8 irq)
-{
-    u32 device = open_device(a, name, id);
-
-    aml_io_irq(a, port, count, irq);
-    aml_close(a, device);
-}
-
-/* The bridge to bus 0; nothing on it has interrupts, so there is no _PRT. */
-static void add_pci(struct aml *a)
-{
-    u32 device = open_device(a, "PCI0", "PNP0A03");
-
-    add_uid(a, 0);
-    aml_pci_windows(a, (u32)ADDR_LOW_MAX, (u32)ADDR_IOAPIC - 1, PORT_PCI_FIRST);
-    aml_close(a, device);
-}
-
-/* A virtio device in memory, by the ID that QEMU gave it and drivers look for; without a disk it
- * says that it is to be ignored. */
-static void add_disk(struct aml *a)
-{
-    u32 device = open_device(a, "DISK", "LNRO0005");
-
-    add_uid(a, 0);
-    aml_page_interrupt(a, (u32)ADDR_DISK, GSI_DISK);
-    aml_close(a, device);
-}
-
+/* Two scopes for the board, then one for each processor there may be. */
 static u64 build_dsdt(struct area *area, unsigned vcpus)
 {
-    u32 at = sdt_begin(area, "DSDT", 2, SDT_HEADER);
-    struct aml a = {area->host, area->used};
-    u32 block;
+    const u8 *body = guest_dsdt + SDT_HEADER, *end = body;
+    u32 at = sdt_begin(area, "DSDT", 2, SDT_HEADER), size;
 
-    /* \_S5: the SLP_TYPa and SLP_TYPb of soft off, 7.4.2 */
-    aml_name(&a, "_S5_");
-    block = aml_open(&a, AML_PACKAGE, NULL, 4);
-    aml_integer(&a, VPM_SLP_TYP_S5);
-    for (unsigned i = 0; i < 3; i++)
-        aml_integer(&a, 0);
-    aml_close(&a, block);
-    block = aml_open(&a, AML_SCOPE, "_SB_", 0);
-    for (unsigned i = 0; i < vcpus; i++)
-        add_cpu(&a, i);
-    add_pci(&a);
-    add_isa_device(&a, "COM1", "PNP0501", PORT_UART, 8, IRQ_UART);
-    add_isa_device(&a, "RTC_", "PNP0B00", PORT_RTC, 2, IRQ_RTC);
-    add_disk(&a);
-    aml_close(&a, block);
-    area->used = a.used;
+    for (unsigned i = 0; i < 2 + vcpus && end < guest_dsdt_end; i++)
+        end = behind_scope(end);
+    size = (u32)(end - body);
+    memcpy(area->host + area_take(area, size, 1), body, size);
     return sdt_end(area, at);
 }
 

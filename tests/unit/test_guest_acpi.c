@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * guest/acpi.c, guest/aml.c and guest/mptable.c: found as a kernel finds them, summed up, walked,
- * and given to ACPICA's disassembler and compiler where it is installed (package acpica-tools).
+ * guest/acpi.c, guest/dsdt.asl and guest/mptable.c: found as a kernel finds them, summed up,
+ * walked, and given to ACPICA's disassembler and compiler where it is installed (package
+ * acpica-tools).
  */
 #include "guest_vm.h"
 
 #include <unistd.h>
 
+#include "drivers/model/vpm.h"
 #include "guest/acpi.h"
-#include "guest/aml.h"
+#include "guest/address.h"
 
 #define BASE 0xf0000u
 
@@ -226,46 +228,6 @@ static void test_mp_table(void **state)
     assert_int_equal(count[4], 2);
 }
 
-/* Package lengths around the border of one and two bytes, ACPI 6.4, 20.2.4. */
-static void test_package_length(void **state)
-{
-    u8 out[5000];
-
-    (void)state;
-    for (unsigned content = 0; content < 4000; content++) {
-        struct aml a = {out, 0};
-        u32 block = aml_open(&a, AML_SCOPE, "\\X___", 0), length, lead;
-
-        for (unsigned i = 0; i < content; i++)
-            out[a.used++] = (u8)i;
-        aml_close(&a, block);
-        assert_int_equal(out[0], 0x10);
-        lead = out[1] >> 6;
-        length = lead == 0 ? out[1] & 0x3fu : (out[1] & 0xfu) | (u32)out[2] << 4;
-        assert_in_range(lead, 0, 1);
-        assert_int_equal(length, a.used - 1);
-        assert_int_equal(out[2 + lead], '\\');
-        assert_int_equal(a.used, 2 + lead + 5 + content);
-        if (content)
-            assert_int_equal(out[a.used - 1], (u8)(content - 1));
-    }
-}
-
-/* EisaId("PNP0501") is 0x0105D041 in every DSDT there is. */
-static void test_eisa_id(void **state)
-{
-    u8 out[8];
-    struct aml a = {out, 0};
-
-    (void)state;
-    aml_eisa_id(&a, "PNP0501");
-    assert_int_equal(a.used, 5);
-    assert_memory_equal(out, "\x0c\x41\xd0\x05\x01", 5);
-    a.used = 0;
-    aml_eisa_id(&a, "PNP0A03");
-    assert_memory_equal(out, "\x0c\x41\xd0\x0a\x03", 5);
-}
-
 /* --- ACPICA ----------------------------------------------------------------------------------- */
 
 static char dir[] = "/tmp/vitrine-acpi-XXXXXX";
@@ -304,20 +266,71 @@ static void contains(const char *text, const char *const *words)
             fail_msg("\"%s\" is not in: %s", *words, text);
 }
 
+/* guest/dsdt.asl says what guest/address.h says. */
+static void check_addresses(const char *text)
+{
+    static const struct {
+        const char *format;
+        u64 value;
+    } words[] = {{"0x%08lX,         // Address Base", ADDR_DISK},
+                 {"0x%08lX,", GSI_DISK},
+                 {"0x%08lX,         // Range Minimum", ADDR_LOW_MAX},
+                 {"0x%08lX,         // Range Maximum", ADDR_IOAPIC - 1},
+                 {"0x%04lX,             // Range Minimum", PORT_PCI_FIRST},
+                 {"0x%04lX,             // Range Minimum", PORT_UART},
+                 {"0x%04lX,             // Range Minimum", PORT_RTC},
+                 {"{%lu}", IRQ_UART},
+                 {"{%lu}", IRQ_RTC},
+                 {"        0x%02lX, ", VPM_SLP_TYP_S5}};
+    char word[64];
+
+    for (unsigned i = 0; i < ARRAY_SIZE(words); i++) {
+        snprintf(word, sizeof(word), words[i].format, words[i].value);
+        contains(text, (const char *const[]){word, NULL});
+    }
+}
+
 static void check_disassembly(char *text, size_t cap)
 {
     assert_int_equal(run("iasl -d -p dsdt dsdt.dat", text, cap), 0);
     assert_int_equal(run("cat dsdt.dsl", text, cap), 0);
     contains(text, (const char *const[]){
-                       "Checksum         0x", "Name (_S5, Package (0x04)", "Device (CPU0)",
-                       "Device (CPU1)", "\"ACPI0007\"", "EisaId (\"PNP0501\")",
+                       "Checksum         0x", "LNRO0005", "Name (_S5, Package (0x04)",
+                       "Device (CPU0)", "Device (CPU1)", "\"ACPI0007\"", "EisaId (\"PNP0501\")",
                        "EisaId (\"PNP0B00\")", "EisaId (\"PNP0A03\")", "WordBusNumber", "WordIO",
                        "DWordMemory", "IRQNoFlags ()", "0x03F8,", "{4}", "{8}", NULL});
     assert_null(strstr(text, "Incorrect"));
+    assert_null(strstr(text, "CPU2"));
+    check_addresses(text);
     if (run("iasl -p again dsdt.dsl", text, cap) != 0 ||
         !strstr(text, "0 Errors, 0 Warnings, 0 Remarks"))
         fail_msg("%s", text);
     assert_int_equal(run("cmp --ignore-initial=36 dsdt.dat again.aml", text, cap), 0);
+}
+
+static bool dsdt_holds(const char *name)
+{
+    const u8 *t = at(tables.dsdt);
+
+    for (u64 i = 36; i + 4 <= get(t, 4, 4); i++)
+        if (memcmp(t + i, name, 4) == 0)
+            return true;
+    return false;
+}
+
+/* As many processors as there are, up to the last. */
+static void test_processors(void **state)
+{
+    char name[] = "CPU0";
+
+    (void)state;
+    for (unsigned vcpus = 1; vcpus <= CONFIG_MAX_VCPUS; vcpus++) {
+        build(vcpus);
+        for (unsigned n = 0; n < CONFIG_MAX_VCPUS; n++) {
+            name[3] = (char)('0' + n);
+            assert_int_equal(dsdt_holds(name), n < vcpus);
+        }
+    }
 }
 
 static void test_acpica(void **state)
@@ -353,10 +366,9 @@ static void test_acpica(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_roots),          cmocka_unit_test(test_fadt),
-        cmocka_unit_test(test_madt),           cmocka_unit_test(test_mp_table),
-        cmocka_unit_test(test_package_length), cmocka_unit_test(test_eisa_id),
-        cmocka_unit_test(test_acpica),
+        cmocka_unit_test(test_roots),      cmocka_unit_test(test_fadt),
+        cmocka_unit_test(test_madt),       cmocka_unit_test(test_mp_table),
+        cmocka_unit_test(test_processors), cmocka_unit_test(test_acpica),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
