@@ -85,8 +85,6 @@ static enum status init_board(struct machine *m, const struct machine_host *host
     const struct board_config config = {
         .vcpus = m->config->vcpus,
         .mem = m->config->mem,
-        .x2apic = true,
-        .tsc_deadline = true,
         .read = read_tsc,
         .hz = tsc_hz(),
         .epoch = host->epoch + (rdtsc() - host->since) / tsc_hz(),

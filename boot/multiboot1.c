@@ -12,11 +12,11 @@
 static void parse_modules(struct boot_info *out, const struct multiboot_info *info, boot_map_fn map)
 {
     u32 count = info->mods_count;
-    const struct multiboot_mod_list *list;
 
     if (count == 0)
         return;
-    list = count <= MODULES_SANE ? map(info->mods_addr, count * sizeof(*list)) : NULL;
+    const struct multiboot_mod_list *list =
+        count <= MODULES_SANE ? map(info->mods_addr, count * sizeof(*list)) : NULL;
     if (!list) {
         log_warn("boot", "a list of %u modules at %#x cannot be; there are none", count,
                  info->mods_addr);

@@ -73,9 +73,8 @@ static enum status set_cmos(struct board *b)
 static enum status create_controllers(struct board *b)
 {
     const struct board_config *c = &b->config;
-    struct vlapic_config lapics = {c->vcpus, c->x2apic, c->tsc_deadline};
 
-    TRY(vlapic_init(&b->lapics, &lapics, &b->bus, &b->clock, c->port));
+    TRY(vlapic_init(&b->lapics, c->vcpus, &b->bus, &b->clock, c->port));
     TRY(vioapic_init(&b->ioapic, IOAPIC_ID(c->vcpus), &b->bus, &b->lapics));
     TRY(vpic_init(&b->pic, &b->bus, (struct irqline){vlapic_lint, &b->lapics, 0}));
     vlapic_connect_pic(&b->lapics, vpic_inta, &b->pic);

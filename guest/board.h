@@ -21,7 +21,6 @@
 struct board_config {
     unsigned vcpus;
     u64 mem;                   /* bytes, as vm_config.mem */
-    bool x2apic, tsc_deadline; /* what CPUID shows the guest */
     u64 (*read)(void *source); /* the guest's time-stamp counter */
     void *source;
     u64 hz;                      /* its rate */

@@ -244,7 +244,6 @@ struct vm_config *config_find(struct config *c, const char *name)
 static struct vm_config *add_vm(struct line *l, const char *name)
 {
     struct config *c = l->config;
-    struct vm_config *vm;
 
     if (!is_name(name)) {
         refuse(l, "not a name: use 1 to %u letters, digits, dots, _ or -", VM_NAME_MAX - 1);
@@ -258,7 +257,7 @@ static struct vm_config *add_vm(struct line *l, const char *name)
         refuse(l, "more than %u guests: leave some out", CONFIG_MAX_VMS);
         return NULL;
     }
-    vm = &c->vm[c->vm_count++];
+    struct vm_config *vm = &c->vm[c->vm_count++];
     *vm = c->defaults;
     (void)str_copy(vm->name, sizeof(vm->name), name);
     return vm;
@@ -287,13 +286,12 @@ static void parse_guest(struct line *l)
 {
     struct vm_config *vm = add_vm(l, l->name);
     struct option_table table = {vm_options, ARRAY_SIZE(vm_options), vm};
-    const char *contradiction;
 
     if (!vm)
         return;
     if (!parse_options(l, &table, 1, true))
         vm->refused = true;
-    contradiction = find_contradiction(vm);
+    const char *contradiction = find_contradiction(vm);
     if (contradiction) {
         vm->refused = true;
         refuse(l, "%s", contradiction);

@@ -54,8 +54,6 @@ static const struct layout_claim *find_overlap(const struct layout *l, u64 base,
 enum status layout_claim(struct layout *l, u64 base, u64 size, const char *name,
                          struct load_error *e)
 {
-    const struct layout_claim *other;
-
     if (size == 0)
         return STATUS_OK;
     if (!is_ram(l, base, size))
@@ -63,7 +61,7 @@ enum status layout_claim(struct layout *l, u64 base, u64 size, const char *name,
                          "%s needs %#lx bytes at %#lx, but memory ends at %#lx: give the "
                          "guest more (mem=) or link it lower",
                          name, size, base, (base < ADDR_HIGH ? l->low_top : l->high_top));
-    other = find_overlap(l, base, size);
+    const struct layout_claim *other = find_overlap(l, base, size);
     if (other)
         return load_fail(e, STATUS_EOVERLAP,
                          "%s (%#lx bytes at %#lx) overlaps %s (%#lx bytes at %#lx): "

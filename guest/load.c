@@ -88,12 +88,11 @@ static enum status build_page_tables(struct load *l)
         .size = TABLE_PAGES * PAGE_SIZE, .align = PAGE_SIZE, .from = PAGE_SIZE, .below = ADDR_HIGH};
     gpa_t where;
     void *at;
-    u64 *table;
 
     TRY(layout_place(&l->layout, &want, "the page tables", &where, l->error));
     TRY(load_clear(l, where.v, want.size, &at));
     l->state->cr3 = where.v;
-    table = at;
+    u64 *table = at;
     table[0] = (where.v + PAGE_SIZE) | PTE_PRESENT | PTE_WRITABLE;
     table += TABLE_ENTRIES;
     for (u64 i = 0; i < MAPPED_GIB; i++)

@@ -74,7 +74,6 @@ static enum status claim_and_copy(struct load *l, u64 to, const u8 *data, u64 si
 static enum status load_by_addresses(struct load *l, u64 header, u64 *entry)
 {
     u64 header_addr, load_addr, load_end, bss_end, before, from, size, total;
-    const u8 *data;
 
     if (!image_get(&l->image, header + 12, 4, &header_addr) ||
         !image_get(&l->image, header + 16, 4, &load_addr) ||
@@ -98,7 +97,7 @@ static enum status load_by_addresses(struct load *l, u64 header, u64 *entry)
                          "Multiboot addresses run backwards: load_addr %#lx, load_end_addr "
                          "%#lx, bss_end_addr %#lx: relink",
                          load_addr, load_end, bss_end);
-    data = image_at(&l->image, from, size);
+    const u8 *data = image_at(&l->image, from, size);
     if (!data)
         return load_fail(l->error, STATUS_ETRUNC,
                          "load_end_addr asks for %#lx bytes from %#lx in a file of %#lx: "
@@ -191,7 +190,6 @@ static enum status load_segment(struct load *l, const struct elf_format *f, u64 
                                 u64 *entry)
 {
     u64 value[ELF_FIELDS];
-    const u8 *data;
 
     for (enum elf_field n = PH_TYPE; n < ELF_FIELDS; n++)
         if (!elf_get(l, f, ph, n, &value[n]))
@@ -199,7 +197,7 @@ static enum status load_segment(struct load *l, const struct elf_format *f, u64 
                              "the program header at %#lx is beyond the file's end: truncated?", ph);
     if (value[PH_TYPE] != PT_LOAD || value[PH_MEMSZ] == 0)
         return STATUS_OK;
-    data = image_at(&l->image, value[PH_OFFSET], value[PH_FILESZ]);
+    const u8 *data = image_at(&l->image, value[PH_OFFSET], value[PH_FILESZ]);
     if (!data)
         return load_fail(l->error, STATUS_ETRUNC,
                          "an ELF segment of %#lx bytes at %#lx in a file of %#lx: truncated?",

@@ -95,12 +95,10 @@ enum status option_set(const struct option_table *tables, unsigned count, const 
 
 enum option_step option_next(struct option_line *line, struct option_error *e)
 {
-    enum status s;
-
     while (*line->cursor == ' ' || *line->cursor == '\t')
         line->cursor++;
     e->column = (unsigned)(line->cursor - line->text) + 1;
-    s = parse_word(&line->cursor, line->word, sizeof(line->word));
+    enum status s = parse_word(&line->cursor, line->word, sizeof(line->word));
     if (s == STATUS_ENOENT)
         return OPTION_STEP_END;
     if (s == STATUS_OK) {

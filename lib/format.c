@@ -250,10 +250,9 @@ size_t format_vbuf(char *buf, size_t cap, const char *fmt, va_list ap)
 size_t format_buf(char *buf, size_t cap, const char *fmt, ...)
 {
     va_list ap;
-    size_t len;
 
     va_start(ap, fmt);
-    len = format_vbuf(buf, cap, fmt, ap);
+    size_t len = format_vbuf(buf, cap, fmt, ap);
     va_end(ap);
     return len;
 }

@@ -168,10 +168,9 @@ void log_attach(struct sink *s, enum log_level most)
 void log_replace(struct sink *old, struct sink *s, enum log_level most)
 {
     struct log *l = &the_log;
-    struct log_sink *slot;
 
     log_lock(l);
-    slot = find_sink(l, old);
+    struct log_sink *slot = find_sink(l, old);
     if (slot)
         *slot = (struct log_sink){s, most};
     log_unlock(l);
@@ -182,10 +181,9 @@ void log_replace(struct sink *old, struct sink *s, enum log_level most)
 void log_detach(struct sink *s)
 {
     struct log *l = &the_log;
-    struct log_sink *slot;
 
     log_lock(l);
-    slot = find_sink(l, s);
+    struct log_sink *slot = find_sink(l, s);
     if (slot)
         *slot = (struct log_sink){0};
     log_unlock(l);

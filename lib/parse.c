@@ -70,11 +70,10 @@ enum status parse_size(const char *text, u64 *out)
 {
     u64 value;
     enum status s = parse_digits(&text, &value);
-    unsigned shift;
 
     if (s == STATUS_EFORMAT)
         return s;
-    shift = suffix_shift(*text);
+    unsigned shift = suffix_shift(*text);
     if (text[shift != 0] != 0)
         return STATUS_EFORMAT;
     if (s != STATUS_OK || value > ~0ull >> shift)

@@ -6,22 +6,15 @@
 
 #include "arch/x86/memory.h"
 #include "arch/x86/mtrr.h"
+#include "arch/x86/paging.h"
 #include "arch/x86/panic.h"
 #include "vmx/caps.h"
 
-#define LEVELS     4u
-#define INDEX_BITS 9u
+#define LEVELS 4u
 
 /* EPTP: SDM vol. 3C, table 24-8. */
 #define EPTP_WRITE_BACK 6u
 #define EPTP_WALK_4     (3u << 3)
-
-static unsigned index_at(u64 gpa, unsigned level)
-{
-    return (unsigned)(gpa >> (12 + INDEX_BITS * (level - 1))) & 0x1ff;
-}
-
-static u64 size_at(unsigned level) { return PAGE_SIZE << (INDEX_BITS * (level - 1)); }
 
 static bool is_leaf(u64 entry, unsigned level) { return level == 1 || (entry & EPT_LARGE) != 0; }
 
@@ -71,7 +64,7 @@ void ept_destroy(struct ept *e)
 static unsigned pick_level(const struct ept *e, u64 gpa, u64 hpa, u64 size)
 {
     for (unsigned level = 3; level > 1; level--) {
-        u64 page = size_at(level);
+        u64 page = level_size(level);
         bool uniform = false;
         if ((level == 3 && !e->large_1g) || (level == 2 && !e->large_2m))
             continue;
@@ -89,7 +82,7 @@ static enum status map_page(struct ept *e, u64 gpa, u64 hpa, unsigned leaf, u64 
     u64 *table = e->root;
 
     for (unsigned level = LEVELS; level > leaf; level--) {
-        u64 *entry = &table[index_at(gpa, level)];
+        u64 *entry = &table[level_index(gpa, level)];
         if (!(*entry & EPT_RIGHTS)) {
             hpa_t at;
             TRY(new_table(e, &table, &at));
@@ -100,11 +93,11 @@ static enum status map_page(struct ept *e, u64 gpa, u64 hpa, unsigned leaf, u64 
             table = table_of(*entry);
         }
     }
-    u64 *entry = &table[index_at(gpa, leaf)];
+    u64 *entry = &table[level_index(gpa, leaf)];
     if (*entry & EPT_RIGHTS)
         return STATUS_EOVERLAP;
     bool uniform;
-    u64 type = mtrr_type(HPA(hpa), size_at(leaf), &uniform);
+    u64 type = mtrr_type(HPA(hpa), level_size(leaf), &uniform);
     *entry = hpa | type << EPT_TYPE_SHIFT | rights | (leaf > 1 ? EPT_LARGE : 0);
     return STATUS_OK;
 }
@@ -117,7 +110,7 @@ enum status ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, u64 size, u64 rights)
     for (u64 done = 0; done < size;) {
         unsigned level = pick_level(e, gpa.v + done, hpa.v + done, size - done);
         TRY(map_page(e, gpa.v + done, hpa.v + done, level, rights));
-        done += size_at(level);
+        done += level_size(level);
     }
     return STATUS_OK;
 }
@@ -125,7 +118,7 @@ enum status ept_map(struct ept *e, gpa_t gpa, hpa_t hpa, u64 size, u64 rights)
 /* Replace a large page by a table of the next smaller ones. */
 static enum status split(struct ept *e, u64 *entry, unsigned level)
 {
-    u64 *table, size = size_at(level - 1);
+    u64 *table, size = level_size(level - 1);
     hpa_t at;
 
     TRY(new_table(e, &table, &at));
@@ -141,7 +134,7 @@ enum status ept_protect(struct ept *e, gpa_t gpa, u64 rights)
     u64 *table = e->root;
 
     for (unsigned level = LEVELS;; level--) {
-        u64 *entry = &table[index_at(gpa.v, level)];
+        u64 *entry = &table[level_index(gpa.v, level)];
         if (level == 1) {
             if (!(*entry & EPT_ADDRESS))
                 return STATUS_ENOENT;
@@ -174,7 +167,7 @@ void ept_show(const struct ept *e, gpa_t gpa, struct sink *out)
     const u64 *table = e->root;
 
     for (unsigned level = LEVELS; level > 0; level--) {
-        unsigned i = index_at(gpa.v, level);
+        unsigned i = level_index(gpa.v, level);
         u64 entry = table[i];
         sink_printf(out, "  level %u [%3u] = %016lx  %c%c%c", level, i, entry,
                     entry & EPT_READ ? 'r' : '-', entry & EPT_WRITE ? 'w' : '-',
@@ -184,10 +177,10 @@ void ept_show(const struct ept *e, gpa_t gpa, struct sink *out)
             return;
         }
         if (is_leaf(entry, level)) {
-            u64 offset = gpa.v & (size_at(level) - 1);
+            u64 offset = gpa.v & (level_size(level) - 1);
             sink_printf(out, " %s  %lu KiB page -> host-physical %#lx\n",
-                        types[bits_get(entry, 5, 3)], (size_at(level) / KiB),
-                        ((entry & EPT_ADDRESS & ~(size_at(level) - 1)) | offset));
+                        types[bits_get(entry, 5, 3)], (level_size(level) / KiB),
+                        ((entry & EPT_ADDRESS & ~(level_size(level) - 1)) | offset));
             return;
         }
         sink_printf(out, "\n");

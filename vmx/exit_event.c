@@ -58,10 +58,9 @@ static enum exit_action exception_in_vm86(struct vcpu *v, struct emu_event *even
 static enum exit_action undefined_opcode(struct vcpu *v, const struct emu_event *event)
 {
     enum exit_action action;
-    bool forced;
 
     vcpu_load(v, STATE_BASE);
-    forced = emu_take_forced(&v->emu);
+    bool forced = emu_take_forced(&v->emu);
     if ((forced || v->vm->parts.emulates_ud) &&
         emulate_known(v, forced ? EMU_FORCED : EMU_UD, &action))
         return action;

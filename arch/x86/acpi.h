@@ -49,8 +49,7 @@ struct acpi_info {
     struct acpi_isa_irq isa[ACPI_ISA_IRQS];
 
     /* FADT; 0 when unknown. */
-    u16 pm1a_control, pm1b_control, pm_timer;
-    bool pm_timer_32bit;
+    u16 pm1a_control, pm1b_control;
     bool can_power_off;       /* \_S5 was found */
     u16 s5_type_a, s5_type_b; /* SLP_TYP values of \_S5 */
     u8 reset_space; /* 0 memory, 1 I/O, 2 PCI configuration; valid when reset_address != 0 */

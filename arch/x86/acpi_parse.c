@@ -177,8 +177,6 @@ static enum status parse_fadt(struct acpi_info *out, const u8 *p, u32 size, acpi
 
     out->pm1a_control = (u16)get32(p + 64);
     out->pm1b_control = (u16)get32(p + 68);
-    out->pm_timer = (u16)get32(p + 76);
-    out->pm_timer_32bit = flags & BIT(8);   /* TMR_VAL_EXT */
     if (size >= 129 && (flags & BIT(10))) { /* RESET_REG_SUP */
         out->reset_space = p[116];
         out->reset_address = get64(p + 120);
@@ -271,12 +269,10 @@ static const u8 *rsdp_at(u64 at, acpi_map_fn map)
 
 enum status acpi_parse(struct acpi_info *out, u64 rsdp, acpi_map_fn map)
 {
-    const u8 *p;
-
     defaults(out);
     if (rsdp == 0)
         return STATUS_ENOENT;
-    p = rsdp_at(rsdp, map);
+    const u8 *p = rsdp_at(rsdp, map);
     if (!p) {
         log_warn("acpi", "the RSDP at %#lx is not valid", rsdp);
         return STATUS_EFORMAT;

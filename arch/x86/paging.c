@@ -31,14 +31,6 @@ static struct {
     } window[MMIO_WINDOWS];
 } paging = {.next = MMIO_MAP + PAGE_SIZE};
 
-/* Bytes that one entry at this level (1 = page table, 4 = PML4) covers, and its index. */
-static u64 level_size(unsigned level) { return PAGE_SIZE << (9 * (level - 1)); }
-
-static unsigned level_index(u64 at, unsigned level)
-{
-    return (unsigned)(at >> (12 + 9 * (level - 1))) & 511;
-}
-
 static u64 access_bits(enum page_access access)
 {
     static const u64 bits[] = {

@@ -24,6 +24,15 @@
 #define PTE_NX      BIT64(63)
 #define PTE_ADDRESS 0x000ffffffffff000ull
 
+/* Bytes that one entry at this level (1 = page table, 4 = PML4) covers, and its index; EPT's are
+ * the same. */
+static inline u64 level_size(unsigned level) { return PAGE_SIZE << (9 * (level - 1)); }
+
+static inline unsigned level_index(u64 at, unsigned level)
+{
+    return (unsigned)(at >> (12 + 9 * (level - 1))) & 511;
+}
+
 enum page_access {
     PAGE_READ,     /* r-- */
     PAGE_WRITE,    /* rw- */

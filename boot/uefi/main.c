@@ -201,7 +201,6 @@ static EFI_STATUS enter(const struct uefi *u, struct mbi *m)
 {
     UINTN size = 0, each = sizeof(EFI_MEMORY_DESCRIPTOR), key, cap;
     UINT32 version;
-    struct handover *h;
     struct handover what;
     void *code;
 
@@ -222,7 +221,7 @@ static EFI_STATUS enter(const struct uefi *u, struct mbi *m)
         return give_up(u);
     }
     what.info = (u32)(u64)m->data;
-    h = (struct handover *)((u8 *)code + (uefi_handover_end - uefi_handover));
+    struct handover *h = (struct handover *)((u8 *)code + (uefi_handover_end - uefi_handover));
     *h = what;
     void (*go)(const struct handover *) = (void (*)(const struct handover *))code;
     stage("leaving boot services");

@@ -63,7 +63,6 @@ static void add_framebuffer(struct mbi *m, const struct uefi *u)
 {
     EFI_GUID guid = EFI_GRAPHICS_OUTPUT_PROTOCOL_GUID;
     u32 mask[3] = {0xff, 0xff00, 0xff0000};
-    struct multiboot_tag_framebuffer *t;
     void *found;
 
     if (EFI_ERROR(u->boot->LocateProtocol(&guid, NULL, &found))) {
@@ -80,7 +79,7 @@ static void add_framebuffer(struct mbi *m, const struct uefi *u)
         memcpy(mask, &i->PixelInformation, sizeof(mask));
     else if (i->PixelFormat == PixelBlueGreenRedReserved8BitPerColor)
         mask[0] = 0xff0000, mask[2] = 0xff;
-    t = add_tag(m, MULTIBOOT_TAG_TYPE_FRAMEBUFFER, sizeof(*t));
+    struct multiboot_tag_framebuffer *t = add_tag(m, MULTIBOOT_TAG_TYPE_FRAMEBUFFER, sizeof(*t));
     if (!t)
         return;
     t->framebuffer_addr = mode->FrameBufferBase;

@@ -40,15 +40,13 @@ static bool loops_back(struct uart16550 *u, u8 outputs, u8 inputs)
 
 enum status uart_probe(struct uart16550 *u, struct port_io io, u16 base)
 {
-    bool found;
-
     *u = (struct uart16550){.io = io, .base = base, .fifo_depth = 1};
     reg_write(u, LCR, LCR_8N1);
     reg_write(u, IER, 0);
     if (reg_read(u, IER) & IER_ALL)
         return STATUS_ENOENT;
     reg_write(u, IER, IER_ALL);
-    found = (reg_read(u, IER) & IER_ALL) == IER_ALL;
+    bool found = (reg_read(u, IER) & IER_ALL) == IER_ALL;
     reg_write(u, IER, 0);
     /* RTS+OUT2 -> CTS+DCD, DTR+OUT1 -> DSR+RI */
     found = found && loops_back(u, MCR_RTS | MCR_OUT2, 0x90) && loops_back(u, 0x05, 0x60);
@@ -99,11 +97,10 @@ int uart_receive(struct uart16550 *u)
     for (int i = 0; i < LOOP_BOUND; i++) {
         bool ready = line_status(u) & LSR_DR;
         bool bad = u->errors != 0;
-        u8 byte;
 
         if (!ready)
             return -1;
-        byte = reg_read(u, RBR_THR);
+        u8 byte = reg_read(u, RBR_THR);
         u->errors = 0;
         if (!bad)
             return byte;

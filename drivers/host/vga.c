@@ -36,10 +36,9 @@ static void indexed_write(struct vga *v, u16 port, u8 index, u32 value)
 static bool vga_present(struct vga *v, volatile u16 *cells)
 {
     u16 old = cells[0];
-    bool remembers;
 
     cells[0] = 0x55aa;
-    remembers = cells[0] == 0x55aa;
+    bool remembers = cells[0] == 0x55aa;
     cells[0] = 0xaa55;
     remembers = remembers && cells[0] == 0xaa55;
     cells[0] = old;
@@ -67,14 +66,12 @@ static void vga_draw(struct terminal *t, unsigned row, unsigned column, u8 c, bo
 
 enum status vga_init(struct vga *v, struct port_io io, volatile u16 *cells)
 {
-    u8 misc;
-
     v->terminal.columns = 0;
     v->terminal.draw = vga_draw;
     v->io = io;
     if (!vga_present(v, cells))
         return STATUS_ENOENT;
-    misc = indexed_read(v, GC_INDEX, GC_MISC);
+    u8 misc = indexed_read(v, GC_INDEX, GC_MISC);
     if (misc & MISC_GRAPHICS || (misc & MISC_MAP) != MISC_MAP)
         return STATUS_ENOENT;
     v->cells = cells;

@@ -295,8 +295,8 @@ static struct vlapic *arbitrate(struct vlapic_set *s, u32 dest, bool logical,
 {
     struct vlapic *best = NULL;
 
-    for (unsigned i = 0, n = s->next_lowest; i < s->config.cpus; i++, n++) {
-        struct vlapic *l = &s->lapic[n % s->config.cpus];
+    for (unsigned i = 0, n = s->next_lowest; i < s->cpus; i++, n++) {
+        struct vlapic *l = &s->lapic[n % s->cpus];
 
         if (l != except && addressed(l, dest, logical) && (l->reg[SVR] & SVR_ENABLE) &&
             (!best || l->reg[PPR] >> 4 < best->reg[PPR] >> 4))
@@ -317,7 +317,7 @@ static bool send(struct vlapic_set *s, u32 dest, bool logical, enum apic_deliver
 
         return l && receive(l, mode, vector, level);
     }
-    for (unsigned i = 0; i < s->config.cpus; i++) {
+    for (unsigned i = 0; i < s->cpus; i++) {
         struct vlapic *l = &s->lapic[i];
 
         if (l != except && addressed(l, dest, logical))
@@ -437,8 +437,6 @@ static void write_timer(struct vlapic *l, unsigned, u32 value)
 {
     bool was_counter = timer_mode(l) <= TIMER_PERIODIC;
 
-    if (!l->set->config.tsc_deadline)
-        value &= ~LVT_DEADLINE;
     l->reg[LVT_TIMER] = lvt_value(l, LVT_TIMER, value);
     if (was_counter != (timer_mode(l) <= TIMER_PERIODIC))
         timer_stop(l);
@@ -577,7 +575,7 @@ static bool x2apic_write(void *dev, unsigned cpu, u32 msr, u64 value)
         send_ipi(l, (u32)value, l->reg[ICR_HIGH]);
         return true;
     }
-    if (n == LVT_TIMER && (!l->set->config.tsc_deadline || (value & LVT_PERIODIC)))
+    if (n == LVT_TIMER && (value & LVT_PERIODIC))
         valid &= ~(u64)LVT_DEADLINE; /* both bits together are reserved */
     if (value & ~valid)
         return false;
@@ -639,8 +637,7 @@ static void reset(struct vlapic *l)
 /* Figure 10-27: off -> xAPIC -> x2APIC, and from either back to off; nothing else. */
 static bool base_write(void *dev, unsigned cpu, u32, u64 value)
 {
-    struct vlapic_set *s = dev;
-    struct vlapic *l = &s->lapic[cpu];
+    struct vlapic *l = &((struct vlapic_set *)dev)->lapic[cpu];
     u64 address = value & ~PAGE_MASK, changed = value ^ l->base;
     bool en = value & BASE_EN, extd = value & BASE_EXTD;
 
@@ -648,7 +645,7 @@ static bool base_write(void *dev, unsigned cpu, u32, u64 value)
         return false;
     if (address != VLAPIC_BASE) /* reserved bits, or relocation: not supported */
         return false;
-    if (extd && (!en || !s->config.x2apic || !enabled(l)))
+    if (extd && (!en || !enabled(l)))
         return false;
     if (en && !extd && x2apic(l))
         return false;
@@ -727,7 +724,7 @@ struct intc vlapic_intc(struct vlapic_set *s)
 
 void vlapic_power_on(struct vlapic_set *s)
 {
-    for (unsigned i = 0; i < s->config.cpus; i++) {
+    for (unsigned i = 0; i < s->cpus; i++) {
         s->lapic[i].base = VLAPIC_BASE | BASE_EN | (i == 0 ? BASE_BSP : 0);
         reset(&s->lapic[i]);
     }
@@ -742,15 +739,15 @@ static const char register_names[] =
     "ESR|||||||LVT CMCI|ICR low|ICR high|LVT timer|LVT thermal|LVT perf|LVT LINT0|LVT LINT1|"
     "LVT error|timer initial|timer current|||||timer divide|SELF IPI";
 
-enum status vlapic_init(struct vlapic_set *s, const struct vlapic_config *config, struct bus *b,
-                        struct clock *c, const struct cpu_port *port)
+enum status vlapic_init(struct vlapic_set *s, unsigned cpus, struct bus *b, struct clock *c,
+                        const struct cpu_port *port)
 {
-    if (config->cpus == 0 || config->cpus > VLAPIC_MAX_CPUS)
+    if (cpus == 0 || cpus > VLAPIC_MAX_CPUS)
         return STATUS_EINVAL;
     memset(s, 0, sizeof *s);
-    s->config = *config;
+    s->cpus = cpus;
     s->port = port;
-    for (unsigned i = 0; i < config->cpus; i++) {
+    for (unsigned i = 0; i < cpus; i++) {
         struct vlapic *l = &s->lapic[i];
 
         l->cpu = (u8)i;
@@ -763,8 +760,7 @@ enum status vlapic_init(struct vlapic_set *s, const struct vlapic_config *config
     vlapic_power_on(s);
     TRY(bus_add_mmio(b, "lapic", VLAPIC_BASE, PAGE_SIZE, page_read, page_write, s));
     TRY(bus_add_msr(b, "x2apic", MSR_X2APIC, ARRAY_SIZE(regs), x2apic_read, x2apic_write, s));
-    if (config->tsc_deadline)
-        TRY(bus_add_msr(b, "tsc-deadline", MSR_TSC_DEADLINE, 1, deadline_read, deadline_write, s));
+    TRY(bus_add_msr(b, "tsc-deadline", MSR_TSC_DEADLINE, 1, deadline_read, deadline_write, s));
     TRY(bus_add_msr(b, "apic-base", MSR_APIC_BASE, 1, base_read, base_write, s));
     bus_name_registers(b, "lapic", register_names, 4);
     bus_name_registers(b, "x2apic", register_names, 0);

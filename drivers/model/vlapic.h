@@ -51,15 +51,9 @@ struct vlapic {
     struct vlapic_set *set;
 };
 
-struct vlapic_config {
-    unsigned cpus;     /* 1..16 */
-    bool x2apic;       /* CPUID.01H:ECX[21] is shown: EXTD may be set */
-    bool tsc_deadline; /* CPUID.01H:ECX[24] is shown */
-};
-
 struct vlapic_set {
     struct vlapic lapic[VLAPIC_MAX_CPUS];
-    struct vlapic_config config;
+    unsigned cpus;        /* 1..16 */
     unsigned next_lowest; /* where the next lowest-priority arbitration starts */
     const struct cpu_port *port;
     u8 (*inta)(void *pic); /* 8259: interrupt acknowledge */
@@ -68,10 +62,10 @@ struct vlapic_set {
     void *ioapic;
 };
 
-/* Power-on state; claims page FEE00000H and the MSRs 1BH, 6E0H (if tsc_deadline), 800H-83FH.
+/* Power-on state; claims page FEE00000H and the MSRs 1BH, 6E0H, 800H-83FH.
  * EINVAL: cpus; else as bus_add_*(). */
-CHECKED enum status vlapic_init(struct vlapic_set *s, const struct vlapic_config *config,
-                                struct bus *b, struct clock *c, const struct cpu_port *port);
+CHECKED enum status vlapic_init(struct vlapic_set *s, unsigned cpus, struct bus *b, struct clock *c,
+                                const struct cpu_port *port);
 
 /* Whom to ask for the vector of an ExtINT (vpic_inta), and whom to tell of EOIs (vioapic_eoi). */
 void vlapic_connect_pic(struct vlapic_set *s, u8 (*inta)(void *pic), void *pic);

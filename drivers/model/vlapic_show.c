@@ -103,6 +103,6 @@ void vlapic_show_cpu(const struct vlapic_set *s, unsigned cpu, struct sink *out)
 
 void vlapic_show(const struct vlapic_set *s, struct sink *out)
 {
-    for (unsigned i = 0; i < s->config.cpus; i++)
+    for (unsigned i = 0; i < s->cpus; i++)
         vlapic_show_cpu(s, i, out);
 }

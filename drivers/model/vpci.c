@@ -62,13 +62,12 @@ static struct vpci_function *addressed(const struct vpci *p)
 static u64 pci_read(void *dev, unsigned, u64 offset, unsigned size)
 {
     struct vpci *p = dev;
-    const struct vpci_function *f;
 
     if (offset == 0 && size == 4)
         return p->address;
     if (offset == 1 && size == 1)
         return p->reset;
-    f = offset >= DATA_PORT ? addressed(p) : NULL;
+    const struct vpci_function *f = offset >= DATA_PORT ? addressed(p) : NULL;
     if (!f)
         return mask_bytes(size);
     return config_get(f->config, (p->address & 0xfc) + (unsigned)(offset - DATA_PORT), size);

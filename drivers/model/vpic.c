@@ -59,13 +59,12 @@ static unsigned pending_input(const struct vpic *p, unsigned chip)
 static void update(struct vpic *p)
 {
     bool slave = pending_input(p, 1) != 8;
-    bool intr;
 
     if (slave)
         p->chip[0].irr |= BIT(CASCADE);
     else
         p->chip[0].irr &= (u8)~BIT(CASCADE);
-    intr = pending_input(p, 0) != 8;
+    bool intr = pending_input(p, 0) != 8;
     if (intr == p->intr_level)
         return;
     p->intr_level = intr;

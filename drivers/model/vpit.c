@@ -92,8 +92,6 @@ static bool output(const struct vpit_channel *c, u64 now)
 /* When channel 0's OUT next rises after t, or NEVER.  Its gate is always high. */
 static u64 next_rise(const struct vpit_channel *c, u64 t)
 {
-    u64 end;
-
     if (!running(c))
         return NEVER;
     if (periodic(c)) {
@@ -103,7 +101,7 @@ static u64 next_rise(const struct vpit_channel *c, u64 t)
             return c->next_at;
         return c->start + ((t > c->start ? t - c->start : 0) / c->count + 1) * c->count;
     }
-    end = c->start + c->count + (c->mode >= 4 ? 1 : 0);
+    u64 end = c->start + c->count + (c->mode >= 4 ? 1 : 0);
     return end > t ? end : NEVER;
 }
 
@@ -226,7 +224,6 @@ static void latch_status(struct vpit_channel *c, u64 now)
 static void write_control(struct vpit *p, u8 value, u64 now)
 {
     unsigned n = value >> 6;
-    struct vpit_channel *c;
 
     if (n == 3) { /* read-back: bits 5 and 4, active low, latch count and status */
         for (unsigned i = 0; i < 3; i++) {
@@ -237,7 +234,7 @@ static void write_control(struct vpit *p, u8 value, u64 now)
         }
         return;
     }
-    c = &p->channel[n];
+    struct vpit_channel *c = &p->channel[n];
     if ((value >> 4 & 3) == 0) {
         latch_count(c, now);
         return;

@@ -221,14 +221,13 @@ static void write_a(struct vrtc *r, u8 value)
 static u64 port_read(void *dev, unsigned, u64 offset, unsigned)
 {
     struct vrtc *r = dev;
-    u8 value;
 
     if (offset == 0) /* the index register is write-only */
         return 0xff;
     sync(r);
     if (r->index == REG_A)
         return read_a(r);
-    value = r->cmos[r->index];
+    u8 value = r->cmos[r->index];
     if (r->index == REG_C) {
         value |= value & r->cmos[REG_B] & (C_PF | C_AF | C_UF) ? C_IRQF : 0;
         r->cmos[REG_C] = 0;

@@ -81,8 +81,6 @@ static void check_machine(void)
     assert_true(info.isa[9].level && info.isa[9].active_low);
     assert_int_equal(info.pm1a_control, 0xb004);
     assert_int_equal(info.pm1b_control, 0xb104);
-    assert_int_equal(info.pm_timer, 0xb008);
-    assert_true(info.pm_timer_32bit);
     assert_int_equal(info.reset_space, 1);
     assert_int_equal(info.reset_address, 0xcf9);
     assert_int_equal(info.reset_value, 0x0e);

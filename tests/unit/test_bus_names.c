@@ -59,14 +59,13 @@ static void models(void **state)
     static struct vpic pic;
     static struct vpit pit;
     static struct vrtc rtc;
-    const struct vlapic_config config = {.cpus = 1, .x2apic = true, .tsc_deadline = true};
     const struct cpu_port port = {0};
     const struct irqline line = {0};
     struct bus *b = &fake_bus;
 
     (void)state;
     fake_start(1000000000);
-    assert_int_equal(vlapic_init(&lapics, &config, b, &fake_clock, &port), STATUS_OK);
+    assert_int_equal(vlapic_init(&lapics, 1, b, &fake_clock, &port), STATUS_OK);
     assert_int_equal(vioapic_init(&ioapic, 0, b, &lapics), STATUS_OK);
     assert_int_equal(vpic_init(&pic, b, line), STATUS_OK);
     assert_int_equal(vpit_init(&pit, b, &fake_clock, line), STATUS_OK);

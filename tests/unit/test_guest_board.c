@@ -80,8 +80,6 @@ static struct board_config config(u64 mem, unsigned vcpus)
 {
     return (struct board_config){.vcpus = vcpus,
                                  .mem = mem,
-                                 .x2apic = true,
-                                 .tsc_deadline = true,
                                  .read = read_tsc,
                                  .source = &now,
                                  .hz = HZ,

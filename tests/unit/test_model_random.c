@@ -69,11 +69,10 @@ static const struct chardev backend = {.room = back_room, .put = back_put, .get 
 
 static void build(u64 hz)
 {
-    const struct vlapic_config config = {.cpus = CPUS, .x2apic = true, .tsc_deadline = true};
     struct irqline intr = {.set = vlapic_lint, .target = &lapics, .pin = 0};
 
     fake_start(hz);
-    assert_ok(vlapic_init(&lapics, &config, &fake_bus, &fake_clock, &recorder));
+    assert_ok(vlapic_init(&lapics, CPUS, &fake_bus, &fake_clock, &recorder));
     assert_ok(vioapic_init(&ioapic, 0, &fake_bus, &lapics));
     assert_ok(vpic_init(&pic, &fake_bus, intr));
     vlapic_connect_pic(&lapics, vpic_inta, &pic);

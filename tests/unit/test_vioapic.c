@@ -56,11 +56,9 @@ static void svr(unsigned cpu, u32 value)
 
 static int setup(void **state)
 {
-    const struct vlapic_config config = {.cpus = 2};
-
     (void)state;
     fake_start(1000000000);
-    assert_ok(vlapic_init(&set, &config, &fake_bus, &fake_clock, &recorder));
+    assert_ok(vlapic_init(&set, 2, &fake_bus, &fake_clock, &recorder));
     assert_ok(vioapic_init(&io, 2, &fake_bus, &set));
     intc = vlapic_intc(&set);
     svr(0, 0x1ff);

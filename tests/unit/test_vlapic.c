@@ -89,13 +89,11 @@ static bool bit(unsigned cpu, unsigned bank, unsigned vector)
     return rd(cpu, bank + vector / 32 * 16) & 1u << vector % 32;
 }
 
-static void start(unsigned cpus, bool x2apic)
+static void start(unsigned cpus)
 {
-    const struct vlapic_config config = {.cpus = cpus, .x2apic = x2apic, .tsc_deadline = true};
-
     fake_start(HZ);
     eois = 0;
-    assert_ok(vlapic_init(&set, &config, &fake_bus, &fake_clock, &recorder));
+    assert_ok(vlapic_init(&set, cpus, &fake_bus, &fake_clock, &recorder));
     intc = vlapic_intc(&set);
     vlapic_connect_eoi(&set, on_eoi, NULL);
     vlapic_connect_pic(&set, on_inta, &set);
@@ -104,7 +102,7 @@ static void start(unsigned cpus, bool x2apic)
 static int setup(void **state)
 {
     (void)state;
-    start(4, true);
+    start(4);
     for (unsigned i = 0; i < 4; i++)
         wr(i, SVR, 0x1ff);
     return 0;
@@ -142,7 +140,7 @@ static void power_on_state(void **state)
                 {RRD, 0}};
 
     (void)state;
-    start(3, true);
+    start(3);
     for (unsigned cpu = 0; cpu < 3; cpu++) {
         for (unsigned i = 0; i < ARRAY_SIZE(want); i++)
             assert_int_equal(rd(cpu, want[i].reg), want[i].value);
@@ -158,19 +156,12 @@ static void power_on_state(void **state)
 
 static void refuses_configurations(void **state)
 {
-    struct vlapic_config config = {.cpus = 0};
-
     (void)state;
     fake_start(HZ);
-    assert_int_equal(vlapic_init(&set, &config, &fake_bus, &fake_clock, &recorder), STATUS_EINVAL);
-    config.cpus = 17;
-    assert_int_equal(vlapic_init(&set, &config, &fake_bus, &fake_clock, &recorder), STATUS_EINVAL);
-    config.cpus = 16;
-    assert_ok(vlapic_init(&set, &config, &fake_bus, &fake_clock, &recorder));
-    assert_int_equal(vlapic_init(&set, &config, &fake_bus, &fake_clock, &recorder),
-                     STATUS_EOVERLAP);
-    assert_false(msr_is_claimed(0x6e0));      /* not configured */
-    assert_false(wrmsr(0, 0x1b, 0xfee00d00)); /* no x2APIC */
+    assert_int_equal(vlapic_init(&set, 0, &fake_bus, &fake_clock, &recorder), STATUS_EINVAL);
+    assert_int_equal(vlapic_init(&set, 17, &fake_bus, &fake_clock, &recorder), STATUS_EINVAL);
+    assert_ok(vlapic_init(&set, 16, &fake_bus, &fake_clock, &recorder));
+    assert_int_equal(vlapic_init(&set, 16, &fake_bus, &fake_clock, &recorder), STATUS_EOVERLAP);
 }
 
 /* 10.8.3, 10.8.4, 10.8.5: IRR to ISR by priority, EOI. */
@@ -437,23 +428,6 @@ static void timer_deadline_offset(void **state)
     assert_true(wrmsr(0, 0x6e0, 3000));
     intc.ops->set_tsc_offset(intc.ctx, 0, 0); /* moved past it */
     assert_int_equal(accept(0), 0x62);
-}
-
-/* 10.5.4.1: without the feature bit 18 of the timer's LVT is reserved. */
-static void timer_without_deadline(void **state)
-{
-    const struct vlapic_config config = {.cpus = 1, .x2apic = true};
-
-    (void)state;
-    fake_start(HZ);
-    assert_ok(vlapic_init(&set, &config, &fake_bus, &fake_clock, &recorder));
-    wr(0, SVR, 0x1ff);
-    wr(0, LVT_TIMER, 0x40062);
-    assert_int_equal(rd(0, LVT_TIMER), 0x62);
-    assert_false(wrmsr(0, 0x6e0, 1));
-    assert_true(wrmsr(0, 0x1b, 0xfee00d00));
-    assert_false(wrmsr(0, 0x832, 0x40062));
-    assert_true(wrmsr(0, 0x832, 0x20062));
 }
 
 /* A periodic count read late, before the timer's own event has been seen to. */
@@ -842,7 +816,7 @@ static void x2apic_msrs(void **state)
 static void x2apic_destinations(void **state)
 {
     (void)state;
-    start(16, true);
+    start(16);
     for (unsigned i = 0; i < 16; i++) {
         assert_true(wrmsr(i, 0x1b, 0xfee00c00));
         assert_true(wrmsr(i, 0x80f, 0x1ff));
@@ -898,7 +872,7 @@ static void widths_and_virtual_wire(void **state)
     bus_mmio_write(&fake_bus, 1, 0, VLAPIC_BASE + TPR, 1, 0x30);
     bus_mmio_write(&fake_bus, 1, 0, VLAPIC_BASE + TPR + 4, 4, 0x30);
     assert_int_equal(rd(0, TPR), 0x20);
-    start(2, false);
+    start(2);
     vlapic_virtual_wire(&set);
     assert_int_equal(rd(0, SVR), 0x1ff);
     assert_int_equal(rd(0, LVT_LINT0), 0x700);
@@ -941,7 +915,6 @@ int main(void)
         TEST(timer_tiny_period),
         TEST(timer_deadline),
         TEST(timer_deadline_offset),
-        TEST(timer_without_deadline),
         TEST(timer_read_late),
         TEST(ipi_physical),
         TEST(ipi_logical),
