@@ -191,8 +191,8 @@ static u64 build_madt(struct area *a, unsigned vcpus)
 
     memcpy(a->host + at + 36, &lapic, 4);
     a->host[at + 40] = MADT_PCAT;
-    for (u8 i = 0; i < vcpus; i++)
-        add_entry(a, (const u8[]){0, 8, i, i, 1, 0, 0, 0}, 8);
+    for (unsigned i = 0; i < vcpus; i++)
+        add_entry(a, (const u8[]){0, 8, (u8)i, (u8)i, 1, 0, 0, 0}, 8);
     memcpy(ioapic + 4, &io_at, 4);
     add_entry(a, ioapic, sizeof(ioapic));
     add_entry(a, pit, sizeof(pit));

@@ -148,8 +148,7 @@ static void panic_enter(void)
         panic_state.stop_others();
 }
 
-static _Noreturn void report(const struct trap_frame *frame, u64 rip, u64 rbp, const char *fmt,
-                             va_list ap)
+static void report(const struct trap_frame *frame, u64 rip, u64 rbp, const char *fmt, va_list ap)
 {
     struct log_lines out = log_lines("panic");
 
@@ -166,7 +165,6 @@ static _Noreturn void report(const struct trap_frame *frame, u64 rip, u64 rbp, c
     log_lines_flush(&out);
     if (panic_state.post_mortem)
         panic_state.post_mortem();
-    machine_end(PANIC_STATUS);
 }
 
 void panic(const char *fmt, ...)
@@ -176,6 +174,8 @@ void panic(const char *fmt, ...)
     va_start(ap, fmt);
     report(NULL, (u64)(uintptr_t)__builtin_return_address(0),
            *(const u64 *)__builtin_frame_address(0), fmt, ap);
+    va_end(ap);
+    machine_end(PANIC_STATUS);
 }
 
 void panic_trap(const struct trap_frame *frame, const char *fmt, ...)
@@ -184,4 +184,6 @@ void panic_trap(const struct trap_frame *frame, const char *fmt, ...)
 
     va_start(ap, fmt);
     report(frame, frame->rip, frame->rbp, fmt, ap);
+    va_end(ap);
+    machine_end(PANIC_STATUS);
 }
