@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 MINIMUM = 95.0
+SKIPPED = 77  # by a judge without its vectors
 JUDGES = [
     ["native", "--cases", "60000"], ["native", "--systematic", "--cases", "60000"],
     ["zydis", "--cases", "300000"], ["sst286"],
@@ -78,7 +79,9 @@ def main():
         os.remove(path)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for command, done in pool.map(lambda job: run(build, *job), enumerate(commands)):
-            if done.returncode != 0:
+            if done.returncode == SKIPPED:
+                print(done.stdout.decode(errors="replace").strip())
+            elif done.returncode != 0:
                 sys.exit(f"coverage: {' '.join(command)} failed:\n"
                          + done.stdout.decode(errors="replace")[-2000:])
     data = export(build, sorted({f"{build}/{command[0]}" for command in commands}))
