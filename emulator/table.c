@@ -38,7 +38,7 @@ enum {
 #define IS(h, s, n, f, ...)  {{op_##h}, n, {__VA_ARGS__}, f, s, 0, 0}
 #define M(h, n, f, ...)      {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, 0, 0, 0}
 #define MS(h, s, n, f, ...)  {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, s, 0, 0}
-#define MF(h, s, n, f, feat, ...) \
+#define MF(h, s, n, f, feat, ...)                                                                  \
     {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, s, 0, EMU_HAS_##feat + 1}
 #define UD                   {{NULL}, NULL, {0}, 0, 0, 0, 0}
 
@@ -71,9 +71,10 @@ enum {
 #define X8(n, ...)     M(native, n, OP_FPU, __VA_ARGS__)
 #define XS(n, ...)     MS(native, NATIVE_STORE, n, OP_FPU, __VA_ARGS__)
 #define XC(n, ...)     MS(native, NATIVE_STORE | NATIVE_NOWAIT, n, OP_FPU, __VA_ARGS__)
-/* Moves whose memory operand need not, or always must, be aligned. */
+/* Moves whose memory operand need not, or always must, be aligned; of both types of elements. */
 #define MU(n, f, ...)  MS(native, NATIVE_UNALIGNED, n, f, __VA_ARGS__)
 #define MA(n, f, ...)  MS(native, NATIVE_ALIGNED, n, f, __VA_ARGS__)
+#define PSPD(X, n, ...) X(n "ps", __VA_ARGS__), X(n "pd", __VA_ARGS__)
 /* What the EVEX form is like: units of bytes, words, doublewords, quadwords, or by W; the operand
  * whole; floating point, singles with W 0, packed or scalar. */
 #define EB   (EVEX(BW) | EVEX_BYTES)
@@ -107,17 +108,16 @@ enum {
     P66(BY_W(EV(n "32x8", EVEX(DQ) | EVEX_ZMM | (f), __VA_ARGS__),                                 \
              EV(n "64x4", EVEX(F) | EVEX_ZMM | (f), __VA_ARGS__)))
 /* The two forms nearly every MMX instruction has; e: its EVEX form. */
-#define MMX3(n, e)       BY_PREFIX(MM(n, Pq, Qq), SX(VI3 | (e), n, Vx, Wx), UD, UD)
-#define SSSE3_(n, e)     BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI3 | (e), n, Vx, Wx), UD, UD)
-#define SSSE3_2(n, e)    BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI2 | (e), n, Vx, Wx), UD, UD)
+#define MMX3(n, e)       BY_PREFIX(MM(n, Pq, Qq), SX(VI3 | (e), n, Vx, Wx))
+#define SSSE3_(n, e)     BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI3 | (e), n, Vx, Wx))
+#define SSSE3_2(n, e)    BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI2 | (e), n, Vx, Wx))
 /* With EVEX the result is an opmask. */
 #define MMXK(n, e)                                                                                 \
-    BY_PREFIX(MM(n, Pq, Qq), BY_EVEX(SX(VI3, n, Vx, Wx), EV(n, e, Kx, Hx, Wx)), UD, UD)
+    BY_PREFIX(MM(n, Pq, Qq), BY_EVEX(SX(VI3, n, Vx, Wx), EV(n, e, Kx, Hx, Wx)))
 /* Vector shifts: the count is 16 bytes whatever the vector's length. */
-#define SHIFT3(n, e)                                                                               \
-    BY_PREFIX(MM(n, Pq, Qq), SX(VI3 | (e) | EALL, n, Vx, Wdq), UD, UD)
+#define SHIFT3(n, e)     BY_PREFIX(MM(n, Pq, Qq), SX(VI3 | (e) | EALL, n, Vx, Wdq))
 /* With 66 only. */
-#define P66(...)       BY_PREFIX(UD, __VA_ARGS__, UD, UD)
+#define P66(...)       BY_PREFIX(UD, __VA_ARGS__)
 #define P41(f, n, ...) P66(SF(SSE41, f, n, __VA_ARGS__))
 #define P42(f, n, ...) P66(SF(SSE42, f, n, __VA_ARGS__))
 #define AV(f, n, ...)  SF(AVX, OP_AVX | (f), n, __VA_ARGS__)
@@ -125,10 +125,10 @@ enum {
 #define PAV(f, n, ...) P66(AV(f, n, __VA_ARGS__))
 #define PA2(f, n, ...) P66(A2(f, n, __VA_ARGS__))
 /* ps, pd, ss, sd */
-#define FLOAT4(n, e)                                                                               \
-    BY_PREFIX(SX(V3 | EP | (e), n "ps", Vx, Wx), SX(V3 | EP | (e), n "pd", Vx, Wx),                \
+#define FLOAT4(v, n, e)                                                                            \
+    BY_PREFIX(SX((v) | EP | (e), n "ps", Vx, Wx), SX((v) | EP | (e), n "pd", Vx, Wx),              \
               SX(V3 | ES | (e), n "ss", Vdq, Wd), SX(V3 | ES | (e), n "sd", Vdq, Wq))
-#define FLOAT2(n, f) BY_PREFIX(SX(V3 | (f), n "s", Vx, Wx), SX(V3 | (f), n "d", Vx, Wx), UD, UD)
+#define FLOAT2(n, f) BY_PREFIX(SX(V3 | (f), n "s", Vx, Wx), SX(V3 | (f), n "d", Vx, Wx))
 
 #define ALU(sub, n)                                                                                \
     MS(alu_rm_reg, sub, n, (sub) == ALU_CMP ? 0 : OP_LOCK, Eb, Gb),                                \
@@ -151,9 +151,9 @@ enum {
            MS(alu_rm_imm, ALU_XOR, "xor", OP_LOCK | (f), E, i),                                    \
            MS(alu_rm_imm, ALU_CMP, "cmp", (f), E, i))
 #define GROUP2(h, E, by)                                                                           \
-    BY_REG(MS(h, ALU_ROL, "rol", 0, E, by), MS(h, ALU_ROR, "ror", 0, E, by),                   \
-           MS(h, ALU_RCL, "rcl", 0, E, by), MS(h, ALU_RCR, "rcr", 0, E, by),                   \
-           MS(h, ALU_SHL, "shl", 0, E, by), MS(h, ALU_SHR, "shr", 0, E, by),                   \
+    BY_REG(MS(h, ALU_ROL, "rol", 0, E, by), MS(h, ALU_ROR, "ror", 0, E, by),                       \
+           MS(h, ALU_RCL, "rcl", 0, E, by), MS(h, ALU_RCR, "rcr", 0, E, by),                       \
+           MS(h, ALU_SHL, "shl", 0, E, by), MS(h, ALU_SHR, "shr", 0, E, by),                       \
            MS(h, ALU_SHL, "shl", 0, E, by), MS(h, ALU_SAR, "sar", 0, E, by))
 #define GROUP3(E, i)                                                                               \
     BY_REG(MS(alu_rm_imm, ALU_TEST, "test", 0, E, i), MS(alu_rm_imm, ALU_TEST, "test", 0, E, i),   \
@@ -171,10 +171,11 @@ enum {
 /* x87: memory forms, then register forms. */
 #define X87(m, ...) BY_MOD(m, BY_REG(__VA_ARGS__))
 #define FISTTP(m)   MF(native, NATIVE_STORE, "fisttp", OP_FPU, SSE3, m)
-#define ARITH8(suffix, a)                                                                          \
-    X8("f" suffix "add", a), X8("f" suffix "mul", a), X8("f" suffix "com", a),                     \
-    X8("f" suffix "comp", a), X8("f" suffix "sub", a), X8("f" suffix "subr", a),                   \
-    X8("f" suffix "div", a), X8("f" suffix "divr", a)
+#define ARITH8(suffix, ...)                                                                        \
+    X8("f" suffix "add", __VA_ARGS__), X8("f" suffix "mul", __VA_ARGS__),                          \
+    X8("f" suffix "com", __VA_ARGS__), X8("f" suffix "comp", __VA_ARGS__),                         \
+    X8("f" suffix "sub", __VA_ARGS__), X8("f" suffix "subr", __VA_ARGS__),                         \
+    X8("f" suffix "div", __VA_ARGS__), X8("f" suffix "divr", __VA_ARGS__)
 
 const struct opcode emu_map_1byte[256] = {
     [0x00] = ALU(ALU_ADD, "add"), PUSH_SEG(SEG_ES), POP_SEG(SEG_ES),
@@ -187,8 +188,7 @@ const struct opcode emu_map_1byte[256] = {
     [0x38] = ALU(ALU_CMP, "cmp"), UD, IS(bcd, BCD_AAS, "aas", OP_NO64, 0),
     [0x40] = EIGHT(IS(alu_reg, ALU_INC, "inc", OP_NO64, Zv)), /* REX in 64-bit mode */
     [0x48] = EIGHT(IS(alu_reg, ALU_DEC, "dec", OP_NO64, Zv)),
-    [0x50] = EIGHT(I(push_reg, "push", OP_DEF64, Zv)),
-    [0x58] = EIGHT(I(pop_reg, "pop", OP_DEF64, Zv)),
+    [0x50] = EIGHT(I(push_reg, "push", OP_DEF64, Zv)), EIGHT(I(pop_reg, "pop", OP_DEF64, Zv)),
     [0x60] = I(pusha, "pusha|pushad", OP_NO64, 0), I(popa, "popa|popad", OP_NO64, 0),
     [0x62] = M(bound, "bound", OP_NO64, Gv, Ma),
     [0x63] = BY_MODE(M(arpl, "arpl", OP_PROT, Ew, Gw), M(movsx, "movsxd", 0, Gv, ARG(E, z))),
@@ -205,7 +205,7 @@ const struct opcode emu_map_1byte[256] = {
     [0x8a] = M(mov_load, "mov", 0, Gb, Eb), M(mov_load, "mov", 0, Gv, Ev),
     [0x8c] = BY_MOD(M(mov_from_sreg, "mov", 0, Ew, Sw), M(mov_from_sreg, "mov", 0, Ev, Sw)),
     [0x8d] = M(lea, "lea", 0, Gv, Mea), M(mov_to_sreg, "mov", 0, Sw, Ew),
-    [0x8f] = BY_REG(M(pop_rm, "pop", OP_DEF64, Ev), UD, UD, UD, UD, UD, UD, UD),
+    [0x8f] = BY_REG(M(pop_rm, "pop", OP_DEF64, Ev)),
     [0x90] = BY_PREFIX(I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
                        IS(pause, 0, "pause", 0, 0), I(xchg_acc, "xchg", 0, Zv, rAX)),
     [0x91] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
@@ -226,45 +226,39 @@ const struct opcode emu_map_1byte[256] = {
     [0xac] = I(lods, "lodsb", OP_REP, ALb, Xb), I(lods, "lodsw|lodsd|lodsq", OP_REP, rAX, Xv),
     [0xae] = I(scas, "scasb", OP_REP | OP_REPCC, ALb, Yb),
     [0xaf] = I(scas, "scasw|scasd|scasq", OP_REP | OP_REPCC, rAX, Yv),
-    [0xb0] = EIGHT(I(mov_imm, "mov", 0, Zb, Ib)),
-    [0xb8] = EIGHT(I(mov_imm, "mov", 0, Zv, Iv)),
+    [0xb0] = EIGHT(I(mov_imm, "mov", 0, Zb, Ib)), EIGHT(I(mov_imm, "mov", 0, Zv, Iv)),
     [0xc0] = GROUP2(alu_rm_imm, Eb, Iub), GROUP2(alu_rm_imm, Ev, Iub),
-    [0xc2] = I(ret, "ret", OP_FORCE64, Iw),
-    [0xc3] = I(ret, "ret", OP_FORCE64, 0),
+    [0xc2] = I(ret, "ret", OP_FORCE64, Iw), I(ret, "ret", OP_FORCE64, 0),
     [0xc4] = MS(load_far_pointer, SEG_ES, "les", OP_NO64, Gv, Mp), /* or VEX */
     [0xc5] = MS(load_far_pointer, SEG_DS, "lds", OP_NO64, Gv, Mp),
-    [0xc6] = BY_REG(M(mov_imm, "mov", 0, Eb, Ib), UD, UD, UD, UD, UD, UD, UD),
-    [0xc7] = BY_REG(M(mov_imm, "mov", 0, Ev, Iz), UD, UD, UD, UD, UD, UD, UD),
+    [0xc6] = BY_REG(M(mov_imm, "mov", 0, Eb, Ib)), BY_REG(M(mov_imm, "mov", 0, Ev, Iz)),
     [0xc8] = I(enter, "enter", OP_DEF64, Iw, Iub), I(leave, "leave", OP_DEF64, 0),
     [0xca] = I(ret_far, "ret far", 0, Iw), I(ret_far, "ret far", 0, 0), I(int3, "int3", 0, 0),
     [0xcd] = I(int, "int", 0, Iub), I(into, "into", OP_NO64, 0), I(iret, "iret|iretd|iretq", 0, 0),
     [0xd0] = GROUP2(alu_rm_imm, Eb, One), GROUP2(alu_rm_imm, Ev, One), GROUP2(alu_rm_cl, Eb, CLb),
     [0xd3] = GROUP2(alu_rm_cl, Ev, CLb), I(aam, "aam", OP_NO64, Iub), I(aad, "aad", OP_NO64, Iub),
     [0xd6] = I(salc, "salc", OP_NO64, 0), I(xlat, "xlat", 0, 0),
-    [0xd8] = X87(BY_REG(ARITH8("", Md)),
-        X8("fadd", ST0, STi), X8("fmul", ST0, STi), X8("fcom", ST0, STi), X8("fcomp", ST0, STi),
-        X8("fsub", ST0, STi), X8("fsubr", ST0, STi), X8("fdiv", ST0, STi), X8("fdivr", ST0, STi)),
+    [0xd8] = X87(BY_REG(ARITH8("", Md)), ARITH8("", ST0, STi)),
     [0xd9] = X87(BY_REG(X8("fld", Md), UD, XS("fst", Md), XS("fstp", Md),
                         M(fpu_env, "fldenv", OP_FPU, Mbig), X8("fldcw", Mw),
                         MS(fpu_env, NATIVE_STORE, "fnstenv", OP_FPU, Mbig), XC("fnstcw", Mw)),
-        X8("fld", STi), X8("fxch", STi), BY_RM(X8("fnop", 0), UD, UD, UD, UD, UD, UD, UD),
-        X8("fstp1", STi),
-        BY_RM(X8("fchs", 0), X8("fabs", 0), UD, UD, X8("ftst", 0), X8("fxam", 0), UD, UD),
+        X8("fld", STi), X8("fxch", STi), BY_RM(X8("fnop", 0)), X8("fstp1", STi),
+        BY_RM(X8("fchs", 0), X8("fabs", 0), UD, UD, X8("ftst", 0), X8("fxam", 0)),
         BY_RM(X8("fld1", 0), X8("fldl2t", 0), X8("fldl2e", 0), X8("fldpi", 0), X8("fldlg2", 0),
-              X8("fldln2", 0), X8("fldz", 0), UD),
+              X8("fldln2", 0), X8("fldz", 0)),
         BY_RM(X8("f2xm1", 0), X8("fyl2x", 0), X8("fptan", 0), X8("fpatan", 0), X8("fxtract", 0),
               X8("fprem1", 0), X8("fdecstp", 0), X8("fincstp", 0)),
         BY_RM(X8("fprem", 0), X8("fyl2xp1", 0), X8("fsqrt", 0), X8("fsincos", 0), X8("frndint", 0),
               X8("fscale", 0), X8("fsin", 0), X8("fcos", 0))),
     [0xda] = X87(BY_REG(ARITH8("i", Md)),
         X8("fcmovb", ST0, STi), X8("fcmove", ST0, STi), X8("fcmovbe", ST0, STi),
-        X8("fcmovu", ST0, STi), UD, BY_RM(UD, X8("fucompp", 0), UD, UD, UD, UD, UD, UD), UD, UD),
+        X8("fcmovu", ST0, STi), UD, BY_RM(UD, X8("fucompp", 0)), UD, UD),
     [0xdb] = X87(BY_REG(X8("fild", Md), FISTTP(Md), XS("fist", Md), XS("fistp", Md), UD,
                         X8("fld", Mt), UD, XS("fstp", Mt)),
         X8("fcmovnb", ST0, STi), X8("fcmovne", ST0, STi), X8("fcmovnbe", ST0, STi),
         X8("fcmovnu", ST0, STi),
         BY_RM(X8("feni8087_nop", 0), X8("fdisi8087_nop", 0), X8("fnclex", 0), X8("fninit", 0),
-              X8("fsetpm287_nop", 0), UD, UD, UD),
+              X8("fsetpm287_nop", 0)),
         X8("fucomi", ST0, STi), X8("fcomi", ST0, STi), UD),
     [0xdc] = X87(BY_REG(ARITH8("", Mq)),
         X8("fadd", STi, ST0), X8("fmul", STi, ST0), X8("fcom2", ST0, STi), X8("fcomp3", ST0, STi),
@@ -276,13 +270,12 @@ const struct opcode emu_map_1byte[256] = {
         X8("fucomp", STi), UD, UD),
     [0xde] = X87(BY_REG(ARITH8("i", Mw)),
         X8("faddp", STi, ST0), X8("fmulp", STi, ST0), X8("fcomp5", STi),
-        BY_RM(UD, X8("fcompp", 0), UD, UD, UD, UD, UD, UD), X8("fsubrp", STi, ST0),
+        BY_RM(UD, X8("fcompp", 0)), X8("fsubrp", STi, ST0),
         X8("fsubp", STi, ST0), X8("fdivrp", STi, ST0), X8("fdivp", STi, ST0)),
     [0xdf] = X87(BY_REG(X8("fild", Mw), FISTTP(Mw), XS("fist", Mw), XS("fistp", Mw),
                         X8("fbld", Mt), X8("fild", Mq), XS("fbstp", Mt), XS("fistp", Mq)),
         X8("ffreep", STi), X8("fxch7", STi), X8("fstp8", STi), X8("fstp9", STi),
-        BY_RM(X8("fnstsw", ARG(ACC, w)), UD, UD, UD, UD, UD, UD, UD), X8("fucomip", ST0, STi),
-        X8("fcomip", ST0, STi), UD),
+        BY_RM(X8("fnstsw", ARG(ACC, w))), X8("fucomip", ST0, STi), X8("fcomip", ST0, STi), UD),
     [0xe0] = IS(loop, LOOP_NE, "loopne", OP_FORCE64, Jb), IS(loop, LOOP_E, "loope", OP_FORCE64, Jb),
     [0xe2] = IS(loop, LOOP_ALWAYS, "loop", OP_FORCE64, Jb),
     [0xe3] = I(jcxz, "jcxz|jecxz|jrcxz", OP_FORCE64, Jb), I(in, "in", 0, ALb, Iub),
@@ -297,12 +290,12 @@ const struct opcode emu_map_1byte[256] = {
     [0xfa] = I(cli, "cli", 0, 0), I(sti, "sti", 0, 0), IS(flag, FLAG_CLD, "cld", 0, 0),
     [0xfd] = IS(flag, FLAG_STD, "std", 0, 0),
     [0xfe] = BY_REG(MS(alu_rm_imm, ALU_INC, "inc", OP_LOCK, Eb),
-                    MS(alu_rm_imm, ALU_DEC, "dec", OP_LOCK, Eb), UD, UD, UD, UD, UD, UD),
+                    MS(alu_rm_imm, ALU_DEC, "dec", OP_LOCK, Eb)),
     [0xff] = BY_REG(MS(alu_rm_imm, ALU_INC, "inc", OP_LOCK, Ev),
                     MS(alu_rm_imm, ALU_DEC, "dec", OP_LOCK, Ev),
                     M(call_rm, "call", OP_FORCE64, Ev), M(call_far, "call far", 0, Mp),
                     M(jmp_rm, "jmp", OP_FORCE64, Ev), M(jmp_far, "jmp far", 0, Mp),
-                    M(push_rm, "push", OP_DEF64, Ev), UD),
+                    M(push_rm, "push", OP_DEF64, Ev)),
 };
 
 #define NOP_EV M(nop, "nop", 0, Ev, Gv)
@@ -315,61 +308,53 @@ static const struct opcode group7_memory[8] = {
 };
 
 /* An instruction that 66, F2 and F3 make undefined ("NP" in the SDM). */
-#define NP(...) BY_PREFIX(__VA_ARGS__, UD, UD, UD)
+#define NP(...) BY_PREFIX(__VA_ARGS__)
 
 static const struct opcode group7_register[8] = {
     NP(BY_RM(UD, MS(special, EMU_OP_VMCALL, "vmcall", 0, 0), M(ud, "vmlaunch", 0, 0),
-             M(ud, "vmresume", 0, 0), M(ud, "vmxoff", 0, 0), UD, UD, UD)),
+             M(ud, "vmresume", 0, 0), M(ud, "vmxoff", 0, 0))),
     NP(BY_RM(MF(monitor, 0, "monitor", 0, MONITOR, 0), MF(mwait, 0, "mwait", 0, MONITOR, 0),
-             MF(set_ac, 0, "clac", 0, SMAP, 0), MF(set_ac, 1, "stac", 0, SMAP, 0), UD, UD, UD, UD)),
+             MF(set_ac, 0, "clac", 0, SMAP, 0), MF(set_ac, 1, "stac", 0, SMAP, 0))),
     NP(BY_RM(M(xgetbv, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD, M(ud, "vmfunc", 0, 0),
-             M(ud, "xend", 0, 0), M(ud, "xtest", 0, 0), UD)),
-    UD,
-    M(smsw, "smsw", 0, Rv),
+             M(ud, "xend", 0, 0), M(ud, "xtest", 0, 0))),
+    UD, M(smsw, "smsw", 0, Rv),
     NP(BY_RM(UD, UD, UD, UD, UD, UD, MF(rdpkru, 0, "rdpkru", 0, PKU, 0),
              MF(wrpkru, 0, "wrpkru", 0, PKU, 0))),
     M(lmsw, "lmsw", OP_CPL0, Ew),
-    BY_RM(M(swapgs, "swapgs", OP_ONLY64 | OP_CPL0, 0), MF(rdtsc, 1, "rdtscp", 0, RDTSCP, 0), UD,
-          UD, UD, UD, UD, UD),
+    BY_RM(M(swapgs, "swapgs", OP_ONLY64 | OP_CPL0, 0), MF(rdtsc, 1, "rdtscp", 0, RDTSCP, 0)),
 };
 
+#define XAREA(h, s, n, f, feat) NP(MF(h, s, n, OP_XSAVE | (f), feat, Mbig))
+#define BASE(h, s, n) BY_PREFIX(UD, UD, MF(h, s, n, OP_ONLY64, FSGSBASE, Ry))
+
 static const struct opcode group15[2] = {
-    BY_REG(NP(MS(fxsave, NATIVE_STORE, "fxsave", OP_FPU, Mbig)),
-           NP(M(fxsave, "fxrstor", OP_FPU, Mbig)),
+    BY_REG(NP(MS(fxsave, NATIVE_STORE, "fxsave", OP_FPU, Mbig)), NP(M(fxsave, "fxrstor", OP_FPU, Mbig)),
            NP(MS(native, NATIVE_LOAD, "ldmxcsr", V2 | OP_L0, Md)), NP(SX(V2 | OP_L0, "stmxcsr", Md)),
-           NP(MF(xsave, 0, "xsave", OP_XSAVE, XSAVE, Mbig)),
-           NP(MF(xrstor, 0, "xrstor", OP_XSAVE, XSAVE, Mbig)),
+           XAREA(xsave, 0, "xsave", 0, XSAVE), XAREA(xrstor, 0, "xrstor", 0, XSAVE),
            BY_PREFIX(MF(xsave, 0, "xsaveopt", OP_XSAVE, XSAVEOPT, Mbig),
-                     MF(clflush, 0, "clwb", 0, CLWB, Mb), UD, UD),
-           BY_PREFIX(M(clflush, "clflush", 0, Mb), MF(clflush, 0, "clflushopt", 0, CLFLUSHOPT, Mb),
-                     UD, UD)),
-    BY_REG(BY_PREFIX(UD, UD, MF(read_base, SEG_FS, "rdfsbase", OP_ONLY64, FSGSBASE, Ry), UD),
-           BY_PREFIX(UD, UD, MF(read_base, SEG_GS, "rdgsbase", OP_ONLY64, FSGSBASE, Ry), UD),
-           BY_PREFIX(UD, UD, MF(write_base, SEG_FS, "wrfsbase", OP_ONLY64, FSGSBASE, Ry), UD),
-           BY_PREFIX(UD, UD, MF(write_base, SEG_GS, "wrgsbase", OP_ONLY64, FSGSBASE, Ry), UD), UD,
-           BY_PREFIX(M(fence, "lfence", 0, 0), UD, UD, UD),
-           BY_PREFIX(M(fence, "mfence", 0, 0), UD, UD, UD),
-           BY_PREFIX(M(fence, "sfence", 0, 0), UD, UD, UD)),
+                     MF(clflush, 0, "clwb", 0, CLWB, Mb)),
+           BY_PREFIX(M(clflush, "clflush", 0, Mb), MF(clflush, 0, "clflushopt", 0, CLFLUSHOPT, Mb))),
+    BY_REG(BASE(read_base, SEG_FS, "rdfsbase"), BASE(read_base, SEG_GS, "rdgsbase"),
+           BASE(write_base, SEG_FS, "wrfsbase"), BASE(write_base, SEG_GS, "wrgsbase"), UD,
+           NP(M(fence, "lfence", 0, 0)), NP(M(fence, "mfence", 0, 0)), NP(M(fence, "sfence", 0, 0))),
 };
 
 static const struct opcode group9[2] = {
-    BY_REG(UD,
-           BY_W(M(cmpxchg8b, "cmpxchg8b", OP_LOCK, Mq), MF(cmpxchg8b, 0, "cmpxchg16b", OP_LOCK,
-                                                           CX16, Mdq)),
-           UD, NP(MF(xrstor, 0, "xrstors", OP_XSAVE | OP_CPL0, XSAVES, Mbig)),
-           NP(MF(xsave, 1, "xsavec", OP_XSAVE, XSAVEC, Mbig)),
-           NP(MF(xsave, 1, "xsaves", OP_XSAVE | OP_CPL0, XSAVES, Mbig)),
-           BY_PREFIX(M(ud, "vmptrld", 0, Mq), M(ud, "vmclear", 0, Mq), M(ud, "vmxon", 0, Mq), UD),
-           BY_PREFIX(M(ud, "vmptrst", 0, Mq), UD, UD, UD)),
+    BY_REG(UD, BY_W(M(cmpxchg8b, "cmpxchg8b", OP_LOCK, Mq),
+                    MF(cmpxchg8b, 0, "cmpxchg16b", OP_LOCK, CX16, Mdq)),
+           UD, XAREA(xrstor, 0, "xrstors", OP_CPL0, XSAVES), XAREA(xsave, 1, "xsavec", 0, XSAVEC),
+           XAREA(xsave, 1, "xsaves", OP_CPL0, XSAVES),
+           BY_PREFIX(M(ud, "vmptrld", 0, Mq), M(ud, "vmclear", 0, Mq), M(ud, "vmxon", 0, Mq)),
+           BY_PREFIX(M(ud, "vmptrst", 0, Mq))),
     BY_REG(UD, UD, UD, UD, UD, UD,
-           BY_PREFIX(MF(random, 0, "rdrand", 0, RDRAND, Rv), MF(random, 0, "rdrand", 0, RDRAND, Rv),
-                     UD, UD),
+           BY_PREFIX(MF(random, 0, "rdrand", 0, RDRAND, Rv), MF(random, 0, "rdrand", 0, RDRAND, Rv)),
            BY_PREFIX(MF(random, 1, "rdseed", 0, RDSEED, Rv), MF(random, 1, "rdseed", 0, RDSEED, Rv),
-                     MF(rdpid, 0, "rdpid", 0, RDPID, Rr), UD)),
+                     MF(rdpid, 0, "rdpid", 0, RDPID, Rr))),
 };
 
 /* Between memory, or the other half, and half a register. */
 #define HALF(n, ...)  SX(V3 | OP_L0 | EM | ENM, n, __VA_ARGS__)
+#define MOVS(n, ...)  BY_MOD(SX(V2 | ES, n, __VA_ARGS__), SX(V3 | ES, n, __VA_ARGS__))
 #define STORE_HALF(n) SX(V2 | OP_L0 | EM | ENM, n, Mq, Vdq)
 /* Conversions between numbers of 4 and 8 bytes: W0, then W1. */
 #define CVTW(a, af, A, W, b, bf, B, X) BY_W(EV("cvt" a, (af) | EBC, A, W), EV("cvt" b, (bf) | EBC, B, X))
@@ -379,12 +364,16 @@ static const struct opcode group9[2] = {
     BY_PREFIX(CVTW(t "ps2udq", EVEX(F) | (r), Vx, Wx, t "pd2udq", EVEX(F) | (r), Vh, Wx),          \
               CVTQ(t, "uq", r), EV("cvt" t "ss2usi", EXS | ENM | (r), Gy, Wd),                     \
               EV("cvt" t "sd2usi", EXS | ENM | (r), Gy, Wq))
+#define CVTI(t, r)                                                                                 \
+    BY_PREFIX(SL("cvt" t "ps2pi", Pq, Wq), SL("cvt" t "pd2pi", Pq, Wdq),                           \
+              SX(V2 | EXS | ENM | (r), "cvt" t "ss2si", Gy, Wd),                                   \
+              SX(V2 | EXS | ENM | (r), "cvt" t "sd2si", Gy, Wq))
 /* Vector shifts by an immediate: memory operands exist with EVEX only. */
-#define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), SX(VI3, n, Ux, Iub), UD, UD)
+#define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), SX(VI3, n, Ux, Iub))
 #define VSHIFT1(n) P66(SX(VI3, n, Ux, Iub))
 #define ESHIFT(n, e) EV(n, e, Hx, Wx, Iub)
 
-#define STORE_SELECTOR(s, n) \
+#define STORE_SELECTOR(s, n)                                                                       \
     BY_MOD(MS(store_selector, s, n, OP_PROT, Mw), MS(store_selector, s, n, OP_PROT, Rv))
 
 const struct opcode emu_map_0f[256] = {
@@ -392,7 +381,7 @@ const struct opcode emu_map_0f[256] = {
                     MS(load_system, SEG_LDTR, "lldt", OP_PROT | OP_CPL0, Ew),
                     MS(load_system, SEG_TR, "ltr", OP_PROT | OP_CPL0, Ew),
                     MS(probe, PROBE_VERR, "verr", OP_PROT, Ew),
-                    MS(probe, PROBE_VERW, "verw", OP_PROT, Ew), UD, UD),
+                    MS(probe, PROBE_VERW, "verw", OP_PROT, Ew)),
     [0x01] = BY_MOD(TABLE(REG, group7_memory), TABLE(REG, group7_register)),
     [0x02] = MS(probe, PROBE_LAR, "lar", OP_PROT, Gv, Ew),
     [0x03] = MS(probe, PROBE_LSL, "lsl", OP_PROT, Gv, Ew),
@@ -404,20 +393,18 @@ const struct opcode emu_map_0f[256] = {
     [0x0d] = BY_REG(PREFETCH("prefetch"), PREFETCH("prefetchw"), PREFETCH("prefetchwt1"),
                     PREFETCH("prefetch"), PREFETCH("prefetch"), PREFETCH("prefetch"),
                     PREFETCH("prefetch"), PREFETCH("prefetch")),
-    [0x10] = BY_PREFIX(MU("movups", V2 | EM, Vx, Wx), MU("movupd", V2 | EM, Vx, Wx),
-                       BY_MOD(SX(V2 | ES, "movss", Vdq, Wd), SX(V3 | ES, "movss", Vdq, Wd)),
-                       BY_MOD(SX(V2 | ES, "movsd", Vdq, Wq), SX(V3 | ES, "movsd", Vdq, Wq))),
-    [0x11] = BY_PREFIX(MU("movups", V2 | EM, Wx, Vx), MU("movupd", V2 | EM, Wx, Vx),
-                       BY_MOD(SX(V2 | ES, "movss", Wd, Vdq), SX(V3 | ES, "movss", Wd, Vdq)),
-                       BY_MOD(SX(V2 | ES, "movsd", Wq, Vdq), SX(V3 | ES, "movsd", Wq, Vdq))),
+    [0x10] = BY_PREFIX(PSPD(MU, "movu", V2 | EM, Vx, Wx), MOVS("movss", Vdq, Wd),
+                       MOVS("movsd", Vdq, Wq)),
+    [0x11] = BY_PREFIX(PSPD(MU, "movu", V2 | EM, Wx, Vx), MOVS("movss", Wd, Vdq),
+                       MOVS("movsd", Wq, Vdq)),
     [0x12] = BY_PREFIX(BY_MOD(HALF("movlps", Vdq, Mq), HALF("movhlps", Vdq, Udq)),
                        HALF("movlpd", Vdq, Mq), SF(SSE3, V2 | EM | EALL, "movsldup", Vx, Wx),
                        SF(SSE3, V2 | EM | EALL, "movddup", Vx, ARG(W, dup))),
-    [0x13] = BY_PREFIX(STORE_HALF("movlps"), STORE_HALF("movlpd"), UD, UD),
+    [0x13] = BY_PREFIX(STORE_HALF("movlps"), STORE_HALF("movlpd")),
     [0x14] = FLOAT2("unpcklp", EP | EALL), FLOAT2("unpckhp", EP | EALL),
     [0x16] = BY_PREFIX(BY_MOD(HALF("movhps", Vdq, Mq), HALF("movlhps", Vdq, Udq)),
-                       HALF("movhpd", Vdq, Mq), SF(SSE3, V2 | EM | EALL, "movshdup", Vx, Wx), UD),
-    [0x17] = BY_PREFIX(STORE_HALF("movhps"), STORE_HALF("movhpd"), UD, UD),
+                       HALF("movhpd", Vdq, Mq), SF(SSE3, V2 | EM | EALL, "movshdup", Vx, Wx)),
+    [0x17] = BY_PREFIX(STORE_HALF("movhps"), STORE_HALF("movhpd")),
     [0x18] = BY_MOD(BY_REG(PREFETCH("prefetchnta"), PREFETCH("prefetcht0"), PREFETCH("prefetcht1"),
                            PREFETCH("prefetcht2"), NOP_EV, NOP_EV, NOP_EV, NOP_EV), NOP_EV),
     [0x19] = NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV,
@@ -425,53 +412,42 @@ const struct opcode emu_map_0f[256] = {
     [0x21] = M(mov_from_dr, "mov", OP_CPL0 | OP_MOVCR, Rr, Dr),
     [0x22] = M(mov_to_cr, "mov", OP_CPL0 | OP_MOVCR, Cr, Rr),
     [0x23] = M(mov_to_dr, "mov", OP_CPL0 | OP_MOVCR, Dr, Rr),
-    [0x28] = BY_PREFIX(MA("movaps", V2 | EM, Vx, Wx), MA("movapd", V2 | EM, Vx, Wx), UD, UD),
-    [0x29] = BY_PREFIX(MA("movaps", V2 | EM, Wx, Vx), MA("movapd", V2 | EM, Wx, Vx), UD, UD),
+    [0x28] = BY_PREFIX(PSPD(MA, "mova", V2 | EM, Vx, Wx)),
+    [0x29] = BY_PREFIX(PSPD(MA, "mova", V2 | EM, Wx, Vx)),
     [0x2a] = BY_PREFIX(SL("cvtpi2ps", Vdq, Qq), SL("cvtpi2pd", Vdq, Qq),
                        SX(V3 | EXS | ENM | ER, "cvtsi2ss", Vdq, Ey),
                        SX(V3 | EXS | ENM | ER, "cvtsi2sd", Vdq, Ey)),
-    [0x2b] = BY_PREFIX(MA("movntps", V2 | EM | ENM, Mx, Vx), MA("movntpd", V2 | EM | ENM, Mx, Vx), UD,
-                       UD),
-    [0x2c] = BY_PREFIX(SL("cvttps2pi", Pq, Wq), SL("cvttpd2pi", Pq, Wdq),
-                       SX(V2 | EXS | ENM | ESAE, "cvttss2si", Gy, Wd),
-                       SX(V2 | EXS | ENM | ESAE, "cvttsd2si", Gy, Wq)),
-    [0x2d] = BY_PREFIX(SL("cvtps2pi", Pq, Wq), SL("cvtpd2pi", Pq, Wdq),
-                       SX(V2 | EXS | ENM | ER, "cvtss2si", Gy, Wd),
-                       SX(V2 | EXS | ENM | ER, "cvtsd2si", Gy, Wq)),
+    [0x2b] = BY_PREFIX(PSPD(MA, "movnt", V2 | EM | ENM, Mx, Vx)), CVTI("t", ESAE), CVTI("", ER),
     [0x2e] = BY_PREFIX(SX(V2 | ES | ENM | ESAE, "ucomiss", Vdq, Wd),
-                       SX(V2 | ES | ENM | ESAE, "ucomisd", Vdq, Wq), UD, UD),
+                       SX(V2 | ES | ENM | ESAE, "ucomisd", Vdq, Wq)),
     [0x2f] = BY_PREFIX(SX(V2 | ES | ENM | ESAE, "comiss", Vdq, Wd),
-                       SX(V2 | ES | ENM | ESAE, "comisd", Vdq, Wq), UD, UD),
+                       SX(V2 | ES | ENM | ESAE, "comisd", Vdq, Wq)),
     [0x30] = I(wrmsr, "wrmsr", OP_CPL0, 0), I(rdtsc, "rdtsc", 0, 0), I(rdmsr, "rdmsr", OP_CPL0, 0),
     [0x33] = I(rdpmc, "rdpmc", 0, 0), I(sysenter, "sysenter", 0, 0), I(sysexit, "sysexit", 0, 0),
-    [0x37] = BY_PREFIX(I(ud, "getsec", 0, 0), UD, UD, UD),
-    [0x40] = CC16(CMOV, "cmov"),
-    [0x50] = BY_PREFIX(S2("movmskps", Gd, Ux), S2("movmskpd", Gd, Ux), UD, UD),
-    [0x51] = BY_PREFIX(SX(V2 | EP | ER, "sqrtps", Vx, Wx), SX(V2 | EP | ER, "sqrtpd", Vx, Wx),
-                       SX(V3 | ES | ER, "sqrtss", Vdq, Wd), SX(V3 | ES | ER, "sqrtsd", Vdq, Wq)),
-    [0x52] = BY_PREFIX(S2("rsqrtps", Vx, Wx), UD, S3("rsqrtss", Vdq, Wd), UD),
-    [0x53] = BY_PREFIX(S2("rcpps", Vx, Wx), UD, S3("rcpss", Vdq, Wd), UD),
+    [0x37] = BY_PREFIX(I(ud, "getsec", 0, 0)),
+    [0x40] = CC16(CMOV, "cmov"), BY_PREFIX(S2("movmskps", Gd, Ux), S2("movmskpd", Gd, Ux)),
+    [0x51] = FLOAT4(V2, "sqrt", ER), BY_PREFIX(S2("rsqrtps", Vx, Wx), UD, S3("rsqrtss", Vdq, Wd)),
+    [0x53] = BY_PREFIX(S2("rcpps", Vx, Wx), UD, S3("rcpss", Vdq, Wd)),
     [0x54] = FLOAT2("andp", EVEX(DQ) | EVEX_WPP | EBC), FLOAT2("andnp", EVEX(DQ) | EVEX_WPP | EBC),
     [0x56] = FLOAT2("orp", EVEX(DQ) | EVEX_WPP | EBC), FLOAT2("xorp", EVEX(DQ) | EVEX_WPP | EBC),
-    [0x58] = FLOAT4("add", ER), FLOAT4("mul", ER),
+    [0x58] = FLOAT4(V3, "add", ER), FLOAT4(V3, "mul", ER),
     [0x5a] = BY_PREFIX(SX(V2 | EP | ESAE, "cvtps2pd", Vx, Wh), SX(V2 | EP | ER, "cvtpd2ps", Vh, Wx),
                        SX(V3 | ES | ESAE, "cvtss2sd", Vdq, Wd), SX(V3 | ES | ER, "cvtsd2ss", Vdq, Wq)),
     [0x5b] = BY_PREFIX(BY_EVEX(S2("cvtdq2ps", Vx, Wx),
                                CVTW("dq2ps", EVEX(F) | ER, Vx, Wx, "qq2ps", EVEX(DQ) | ER, Vh, Wx)),
-                       SX(V2 | ED | ER, "cvtps2dq", Vx, Wx), SX(V2 | ED | ESAE, "cvttps2dq", Vx, Wx), UD),
-    [0x5c] = FLOAT4("sub", ER), FLOAT4("min", ESAE), FLOAT4("div", ER), FLOAT4("max", ESAE),
-    [0x60] = BY_PREFIX(MM("punpcklbw", Pq, Qd), SX(VI3 | EB | EALL, "punpcklbw", Vx, Wx), UD, UD),
-    [0x61] = BY_PREFIX(MM("punpcklwd", Pq, Qd), SX(VI3 | EW | EALL, "punpcklwd", Vx, Wx), UD, UD),
-    [0x62] = BY_PREFIX(MM("punpckldq", Pq, Qd), SX(VI3 | ED | EALL, "punpckldq", Vx, Wx), UD, UD),
+                       SX(V2 | ED | ER, "cvtps2dq", Vx, Wx), SX(V2 | ED | ESAE, "cvttps2dq", Vx, Wx)),
+    [0x5c] = FLOAT4(V3, "sub", ER), FLOAT4(V3, "min", ESAE), FLOAT4(V3, "div", ER), FLOAT4(V3, "max", ESAE),
+    [0x60] = BY_PREFIX(MM("punpcklbw", Pq, Qd), SX(VI3 | EB | EALL, "punpcklbw", Vx, Wx)),
+    [0x61] = BY_PREFIX(MM("punpcklwd", Pq, Qd), SX(VI3 | EW | EALL, "punpcklwd", Vx, Wx)),
+    [0x62] = BY_PREFIX(MM("punpckldq", Pq, Qd), SX(VI3 | ED | EALL, "punpckldq", Vx, Wx)),
     [0x63] = MMX3("packsswb", EW | EALL), MMXK("pcmpgtb", EB), MMXK("pcmpgtw", EW),
-    [0x66] = MMXK("pcmpgtd", ED),
-    [0x67] = MMX3("packuswb", EW | EALL), MMX3("punpckhbw", EB | EALL),
+    [0x66] = MMXK("pcmpgtd", ED), MMX3("packuswb", EW | EALL), MMX3("punpckhbw", EB | EALL),
     [0x69] = MMX3("punpckhwd", EW | EALL),
     [0x6a] = MMX3("punpckhdq", ED | EALL), MMX3("packssdw", EVEX(BW) | E0 | EBC | EALL),
     [0x6c] = P66(SX(VI3 | EQ | EALL, "punpcklqdq", Vx, Wx)),
     [0x6d] = P66(SX(VI3 | EQ | EALL, "punpckhqdq", Vx, Wx)),
-    [0x6e] = BY_W64(BY_PREFIX(MM("movd", Pq, Ey), SX(V2 | OP_L0 | EL, "movd", Vdq, Ey), UD, UD),
-                    BY_PREFIX(MM("movq", Pq, Ey), SX(V2 | OP_L0 | EL, "movq", Vdq, Ey), UD, UD)),
+    [0x6e] = BY_W64(BY_PREFIX(MM("movd", Pq, Ey), SX(V2 | OP_L0 | EL, "movd", Vdq, Ey)),
+                    BY_PREFIX(MM("movq", Pq, Ey), SX(V2 | OP_L0 | EL, "movq", Vdq, Ey))),
     [0x6f] = BY_PREFIX(MM("movq", Pq, Qq), MA("movdqa~", V2 | EVEX(F), Vx, Wx),
                        MU("movdqu~", V2 | EVEX(F), Vx, Wx),
                        BY_W(EV("movdqu8", EB, Vx, Wx), EV("movdqu16", EW, Vx, Wx))),
@@ -479,24 +455,22 @@ const struct opcode emu_map_0f[256] = {
                        SX(VI2 | EW | EALL, "pshufhw", Vx, Wx, Iub),
                        SX(VI2 | EW | EALL, "pshuflw", Vx, Wx, Iub)),
     [0x71] = BY_EVEX(BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlw"), UD, VSHIFT("psraw"), UD,
-                                       VSHIFT("psllw"), UD)),
+                                       VSHIFT("psllw"))),
                      P66(BY_REG(UD, UD, ESHIFT("psrlw", EW), UD, ESHIFT("psraw", EW), UD,
-                                ESHIFT("psllw", EW), UD))),
+                                ESHIFT("psllw", EW)))),
     [0x72] = BY_EVEX(BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrld"), UD, VSHIFT("psrad"), UD,
-                                       VSHIFT("pslld"), UD)),
+                                       VSHIFT("pslld"))),
                      P66(BY_REG(ESHIFT("pror#", EX), ESHIFT("prol#", EX), ESHIFT("psrld", ED), UD,
-                                ESHIFT("psra#", EX), UD, ESHIFT("pslld", ED), UD))),
+                                ESHIFT("psra#", EX), UD, ESHIFT("pslld", ED)))),
     [0x73] = BY_EVEX(BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlq"), VSHIFT1("psrldq"), UD, UD,
                                        VSHIFT("psllq"), VSHIFT1("pslldq"))),
                      P66(BY_REG(UD, UD, ESHIFT("psrlq", EQ), ESHIFT("psrldq", EB | ENM), UD, UD,
                                 ESHIFT("psllq", EQ), ESHIFT("pslldq", EB | ENM)))),
     [0x74] = MMXK("pcmpeqb", EB), MMXK("pcmpeqw", EW), MMXK("pcmpeqd", ED),
     [0x77] = BY_PREFIX(BY_VEX(I(native, "emms", OP_FPU, 0), I(vzero, "zeroupper", OP_AVX, 0),
-                              I(vzero, "zeroall", OP_AVX, 0)), UD, UD, UD),
-    [0x78] = BY_EVEX(BY_PREFIX(M(ud, "vmread", 0, ARG(E, nat), ARG(G, nat)), UD, UD, UD),
-                     CVTU("t", ESAE)),
-    [0x79] = BY_EVEX(BY_PREFIX(M(ud, "vmwrite", 0, ARG(G, nat), ARG(E, nat)), UD, UD, UD),
-                     CVTU("", ER)),
+                              I(vzero, "zeroall", OP_AVX, 0))),
+    [0x78] = BY_EVEX(BY_PREFIX(M(ud, "vmread", 0, ARG(E, nat), ARG(G, nat))), CVTU("t", ESAE)),
+    [0x79] = BY_EVEX(BY_PREFIX(M(ud, "vmwrite", 0, ARG(G, nat), ARG(E, nat))), CVTU("", ER)),
     [0x7a] = BY_PREFIX(UD, CVTQ("t", "q", ESAE),
                        CVTW("udq2pd", EVEX(F), Vx, Wh, "uqq2pd", EVEX(DQ) | ER, Vx, Wx),
                        CVTW("udq2ps", EVEX(F) | ER, Vx, Wx, "uqq2ps", EVEX(DQ) | ER, Vh, Wx)),
@@ -507,12 +481,11 @@ const struct opcode emu_map_0f[256] = {
     [0x7e] = BY_PREFIX(BY_W64(MM("movd", Ey, Pq), MM("movq", Ey, Pq)),
                        BY_W64(SX(V2 | OP_L0 | EL, "movd", Ey, Vdq),
                               SX(V2 | OP_L0 | EL, "movq", Ey, Vdq)),
-                       SX(V2 | OP_L0 | EL | E1, "movq", Vdq, Wq), UD),
+                       SX(V2 | OP_L0 | EL | E1, "movq", Vdq, Wq)),
     [0x7f] = BY_PREFIX(MM("movq", Qq, Pq), MA("movdqa~", V2 | EVEX(F), Wx, Vx),
                        MU("movdqu~", V2 | EVEX(F), Wx, Vx),
                        BY_W(EV("movdqu8", EB, Wx, Vx), EV("movdqu16", EW, Wx, Vx))),
-    [0x80] = CC16(JCCZ, "j"),
-    [0x90] = CC16(SET, "set"),
+    [0x80] = CC16(JCCZ, "j"), CC16(SET, "set"),
     [0xa0] = PUSH_FSGS(SEG_FS), POP_FSGS(SEG_FS), I(cpuid, "cpuid", 0, 0),
     [0xa3] = MS(bt_reg, BT_TEST, "bt", 0, Ev, Gv), MS(shiftd_imm, 0, "shld", 0, Ev, Gv, Iub),
     [0xa5] = MS(shiftd_cl, 0, "shld", 0, Ev, Gv, CLb),
@@ -525,8 +498,7 @@ const struct opcode emu_map_0f[256] = {
     [0xb4] = MS(load_far_pointer, SEG_FS, "lfs", 0, Gv, Mp),
     [0xb5] = MS(load_far_pointer, SEG_GS, "lgs", 0, Gv, Mp), M(movzx, "movzx", 0, Gv, Eb),
     [0xb7] = M(movzx, "movzx", 0, Gv, Ew),
-    [0xb8] = BY_PREFIX(UD, UD, MF(popcnt, 0, "popcnt", 0, POPCNT, Gv, Ev), UD),
-    [0xb9] = M(ud, "ud1", 0, Gv, Ev),
+    [0xb8] = BY_PREFIX(UD, UD, MF(popcnt, 0, "popcnt", 0, POPCNT, Gv, Ev)), M(ud, "ud1", 0, Gv, Ev),
     [0xba] = BY_REG(UD, UD, UD, UD, MS(bt_imm, BT_TEST, "bt", 0, Ev, Iub),
                     MS(bt_imm, BT_SET, "bts", OP_LOCK, Ev, Iub),
                     MS(bt_imm, BT_RESET, "btr", OP_LOCK, Ev, Iub),
@@ -548,34 +520,31 @@ const struct opcode emu_map_0f[256] = {
                                EV("cmppd", EP | ESAE, Kx, Hx, Wx, Iub),
                                EV("cmpss", ES | ESAE, Kx, Hdq, Wd, Iub),
                                EV("cmpsd", ES | ESAE, Kx, Hdq, Wq, Iub))),
-    [0xc3] = BY_PREFIX(M(mov_store, "movnti", 0, My, Gy), UD, UD, UD),
+    [0xc3] = BY_PREFIX(M(mov_store, "movnti", 0, My, Gy)),
     [0xc4] = BY_PREFIX(BY_MOD(MM("pinsrw", Pq, Mw, Iub), MM("pinsrw", Pq, Rd, Iub)),
                        BY_MOD(SX(V3 | OP_L0 | EW | ENM, "pinsrw", Vdq, Mw, Iub),
-                              SX(V3 | OP_L0 | EW | ENM, "pinsrw", Vdq, Rd, Iub)), UD, UD),
+                              SX(V3 | OP_L0 | EW | ENM, "pinsrw", Vdq, Rd, Iub))),
     [0xc5] = BY_PREFIX(MM("pextrw", Gd, Nq, Iub),
-                       SX(V2 | OP_L0 | EW | ENM, "pextrw", Gd, Udq, Iub), UD, UD),
+                       SX(V2 | OP_L0 | EW | ENM, "pextrw", Gd, Udq, Iub)),
     [0xc6] = BY_PREFIX(SX(V3 | EP | EALL, "shufps", Vx, Wx, Iub),
-                       SX(V3 | EP | EALL, "shufpd", Vx, Wx, Iub), UD, UD),
-    [0xc7] = TABLE(MOD, group9),
-    [0xc8] = EIGHT(I(bswap, "bswap", 0, Zv)),
-    [0xd0] = BY_PREFIX(UD, SF(SSE3, V3, "addsubpd", Vx, Wx), UD,
-                       SF(SSE3, V3, "addsubps", Vx, Wx)),
+                       SX(V3 | EP | EALL, "shufpd", Vx, Wx, Iub)),
+    [0xc7] = TABLE(MOD, group9), EIGHT(I(bswap, "bswap", 0, Zv)),
+    [0xd0] = BY_PREFIX(UD, SF(SSE3, V3, "addsubpd", Vx, Wx), UD, SF(SSE3, V3, "addsubps", Vx, Wx)),
     [0xd1] = SHIFT3("psrlw", EVEX(BW)), SHIFT3("psrld", EVEX(F) | E0),
-    [0xd3] = SHIFT3("psrlq", EVEX(F) | E1),
-    [0xd4] = MMX3("paddq", EQ), MMX3("pmullw", EW),
+    [0xd3] = SHIFT3("psrlq", EVEX(F) | E1), MMX3("paddq", EQ), MMX3("pmullw", EW),
     [0xd6] = BY_PREFIX(UD, SX(V2 | OP_L0 | EL | E1, "movq", Wq, Vdq), SL("movq2dq", Vdq, Nq),
                        SL("movdq2q", Pq, Uq)),
-    [0xd7] = BY_PREFIX(MM("pmovmskb", Gd, Nq), SI2("pmovmskb", Gd, Ux), UD, UD),
+    [0xd7] = BY_PREFIX(MM("pmovmskb", Gd, Nq), SI2("pmovmskb", Gd, Ux)),
     [0xd8] = MMX3("psubusb", EB), MMX3("psubusw", EW), MMX3("pminub", EB), MMX3("pand@", EX),
     [0xdc] = MMX3("paddusb", EB), MMX3("paddusw", EW), MMX3("pmaxub", EB), MMX3("pandn@", EX),
     [0xe0] = MMX3("pavgb", EB), SHIFT3("psraw", EVEX(BW)),
-    [0xe2] = BY_PREFIX(MM("psrad", Pq, Qq), SX(VI3 | EVEX(F) | EALL, "psra#", Vx, Wdq), UD, UD),
+    [0xe2] = BY_PREFIX(MM("psrad", Pq, Qq), SX(VI3 | EVEX(F) | EALL, "psra#", Vx, Wdq)),
     [0xe3] = MMX3("pavgw", EW), MMX3("pmulhuw", EW), MMX3("pmulhw", EW),
     [0xe6] = BY_PREFIX(UD, SX(V2 | EQ | ESAE, "cvttpd2dq", Vh, Wx),
                        BY_EVEX(S2("cvtdq2pd", Vx, Wh),
                                CVTW("dq2pd", EVEX(F), Vx, Wh, "qq2pd", EVEX(DQ) | ER, Vx, Wx)),
                        SX(V2 | EQ | ER, "cvtpd2dq", Vh, Wx)),
-    [0xe7] = BY_PREFIX(MM("movntq", Mq, Pq), MA("movntdq", V2 | EVEX(F) | E0 | ENM, Mx, Vx), UD, UD),
+    [0xe7] = BY_PREFIX(MM("movntq", Mq, Pq), MA("movntdq", V2 | EVEX(F) | E0 | ENM, Mx, Vx)),
     [0xe8] = MMX3("psubsb", EB), MMX3("psubsw", EW), MMX3("pminsw", EW), MMX3("por@", EX),
     [0xec] = MMX3("paddsb", EB), MMX3("paddsw", EW), MMX3("pmaxsw", EW), MMX3("pxor@", EX),
     [0xf0] = BY_PREFIX(UD, UD, UD, MF(native, NATIVE_UNALIGNED, "lddqu", V2, SSE3, Vx, Mx)),
@@ -583,7 +552,7 @@ const struct opcode emu_map_0f[256] = {
     [0xf3] = SHIFT3("psllq", EVEX(F) | E1),
     [0xf4] = MMX3("pmuludq", EQ), MMX3("pmaddwd", EW | EALL), MMX3("psadbw", EB | ENM),
     [0xf7] = BY_PREFIX(M(maskmov, "maskmovq", OP_FPU, Pq, Nq),
-                       M(maskmov, "maskmovdqu", V2 | OP_L0, Vdq, Udq), UD, UD),
+                       M(maskmov, "maskmovdqu", V2 | OP_L0, Vdq, Udq)),
     [0xf8] = MMX3("psubb", EB), MMX3("psubw", EW), MMX3("psubd", ED), MMX3("psubq", EQ),
     [0xfc] = MMX3("paddb", EB), MMX3("paddw", EW), MMX3("paddd", ED), M(ud, "ud0", 0, Gv, Ev),
 };
@@ -614,15 +583,15 @@ const struct opcode emu_map_0f[256] = {
 #define SHAFORM(n, ...) NP(SF(SHA, OP_SSE, n, Vdq, Wdq, ##__VA_ARGS__))
 /* To wider elements; and with F3 back, saturating or not. */
 #define WIDEN(w, n, e, W)                                                                          \
-    BY_PREFIX(UD, SF(SSE41, VI2 | (e), w, Vx, W), EV(n, (e) | E0, W, Vx), UD)
+    BY_PREFIX(UD, SF(SSE41, VI2 | (e), w, Vx, W), EV(n, (e) | E0, W, Vx))
 #define WIDEN6(w, n)                                                                               \
     WIDEN(w "bw", n "wb", EB, Wh), WIDEN(w "bd", n "db", EVEX(F) | EVEX_BYTES, Wf),                \
         WIDEN(w "bq", n "qb", EVEX(F) | EVEX_BYTES, We),                                           \
         WIDEN(w "wd", n "dw", EVEX(F) | EVEX_WORDS, Wh),                                           \
         WIDEN(w "wq", n "qw", EVEX(F) | EVEX_WORDS, Wf), WIDEN(w "dq", n "qd", EVEX(F) | E0, Wh)
 /* A 66 form and, with F3, what narrows to unsigned elements. */
-#define NARROW(p66, n, e, W) BY_PREFIX(UD, p66, EV("pmovus" n, (e) | E0, W, Vx), UD)
-#define MASKTEST(e, f) BY_PREFIX(UD, EV("ptestm" e, f, Kx, Hx, Wx), EV("ptestnm" e, f, Kx, Hx, Wx), UD)
+#define NARROW(p66, n, e, W) BY_PREFIX(UD, p66, EV("pmovus" n, (e) | E0, W, Vx))
+#define MASKTEST(e, f) BY_PREFIX(UD, EV("ptestm" e, f, Kx, Hx, Wx), EV("ptestnm" e, f, Kx, Hx, Wx))
 
 const struct opcode emu_map_0f38[256] = {
     [0x00] = SSSE3_("pshufb", EB | EALL), SSSE3_("phaddw", 0), SSSE3_("phaddd", 0),
@@ -655,25 +624,24 @@ const struct opcode emu_map_0f38[256] = {
     [0x1c] = SSSE3_2("pabsb", EB), SSSE3_2("pabsw", EW), SSSE3_2("pabsd", ED),
     [0x1f] = P66E("pabsq", EQ, Vx, Wx),
     [0x20] = WIDEN6("pmovsx", "pmovs"), MASKTEST("&", EB | EVEX_WORDS), MASKTEST("#", EX),
-    [0x28] = BY_PREFIX(UD, SF(SSE41, VI3 | EQ, "pmuldq", Vx, Wx), EV("pmovm2&", EVEX(BW) | ENM, Vx, KRx), UD),
+    [0x28] = BY_PREFIX(UD, SF(SSE41, VI3 | EQ, "pmuldq", Vx, Wx), EV("pmovm2&", EVEX(BW) | ENM, Vx, KRx)),
     [0x29] = BY_PREFIX(UD, BY_EVEX(SF(SSE41, VI3, "pcmpeqq", Vx, Wx), EV("pcmpeqq", EQ, Kx, Hx, Wx)),
-                       EV("pmov&2m", EVEX(BW) | ENM, Kx, Ux), UD),
+                       EV("pmov&2m", EVEX(BW) | ENM, Kx, Ux)),
     [0x2a] = BY_PREFIX(UD, MF(native, NATIVE_ALIGNED, "movntdqa", VI2 | EVEX(F) | E0 | ENM, SSE41, Vx, Mx),
-                       EV("pbroadcastmb2q", EVEX(CD) | E1 | ENM, Vx, KRx), UD),
+                       EV("pbroadcastmb2q", EVEX(CD) | E1 | ENM, Vx, KRx)),
     [0x2b] = P41(VI3 | EVEX(BW) | E0 | EBC | EALL, "packusdw", Vx, Wx),
     [0x2c] = P66(BY_EVEX(MASKMOV(AVX, OP_W0, 4, "maskmovps", Vx, Hx, Mx),
                          EV("scalefp$", EX | ER, Vx, Hx, Wx))),
     [0x2d] = P66(BY_EVEX(MASKMOV(AVX, OP_W0, 8, "maskmovpd", Vx, Hx, Mx),
                          EV("scalefs$", EXS | ER, Vdq, Hdq, Wel))),
     [0x2e] = P66(MASKMOV(AVX, OP_W0, 4, "maskmovps", Mx, Hx, Vx)),
-    [0x2f] = P66(MASKMOV(AVX, OP_W0, 8, "maskmovpd", Mx, Hx, Vx)),
-    [0x30] = WIDEN6("pmovzx", "pmov"),
+    [0x2f] = P66(MASKMOV(AVX, OP_W0, 8, "maskmovpd", Mx, Hx, Vx)), WIDEN6("pmovzx", "pmov"),
     [0x36] = PA2(OP_L1 | OP_W0 | EX | EALL, "perm#", Vx, Hx, Wx),
     [0x37] = P66(BY_EVEX(SF(SSE42, VI3, "pcmpgtq", Vx, Wx), EV("pcmpgtq", EQ, Kx, Hx, Wx))),
-    [0x38] = BY_PREFIX(UD, SF(SSE41, VI3 | EB, "pminsb", Vx, Wx), EV("pmovm2#", EVEX(DQ) | ENM, Vx, KRx), UD),
-    [0x39] = BY_PREFIX(UD, SF(SSE41, VI3 | EX, "pmins#", Vx, Wx), EV("pmov#2m", EVEX(DQ) | ENM, Kx, Ux), UD),
+    [0x38] = BY_PREFIX(UD, SF(SSE41, VI3 | EB, "pminsb", Vx, Wx), EV("pmovm2#", EVEX(DQ) | ENM, Vx, KRx)),
+    [0x39] = BY_PREFIX(UD, SF(SSE41, VI3 | EX, "pmins#", Vx, Wx), EV("pmov#2m", EVEX(DQ) | ENM, Kx, Ux)),
     [0x3a] = BY_PREFIX(UD, SF(SSE41, VI3 | EW, "pminuw", Vx, Wx),
-                       EV("pbroadcastmw2d", EVEX(CD) | E0 | ENM, Vx, KRx), UD),
+                       EV("pbroadcastmw2d", EVEX(CD) | E0 | ENM, Vx, KRx)),
     [0x3b] = P41(VI3 | EX, "pminu#", Vx, Wx),
     [0x3c] = P41(VI3 | EB, "pmaxsb", Vx, Wx), P41(VI3 | EX, "pmaxs#", Vx, Wx),
     [0x3e] = P41(VI3 | EW, "pmaxuw", Vx, Wx), P41(VI3 | EX, "pmaxu#", Vx, Wx),
@@ -689,7 +657,7 @@ const struct opcode emu_map_0f38[256] = {
     [0x50] = P66E("pdpbusd", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
     [0x51] = P66E("pdpbusds", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
     [0x52] = BY_PREFIX(UD, EV("pdpwssd", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
-                       EV("dpbf16ps", EVEX(BF16) | E0 | EBC, Vx, Hx, Wx), UD),
+                       EV("dpbf16ps", EVEX(BF16) | E0 | EBC, Vx, Hx, Wx)),
     [0x53] = P66E("pdpwssds", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
     [0x54] = P66E("popcnt&", EVEX(BITALG) | EVEX_BYTES | EVEX_WORDS, Vx, Wx),
     [0x55] = P66E("popcnt#", EVEX(POPCNTDQ) | EBC, Vx, Wx),
@@ -733,13 +701,11 @@ const struct opcode emu_map_0f38[256] = {
     [0x8f] = P66E("pshufbitqmb", EVEX(BITALG) | E0 | EVEX_BYTES, Kx, Hx, Wx),
     [0x90] = GATHER4("pgatherd", "#"), GATHER8("pgatherq", "d", "q"),
     [0x92] = GATHER4("gatherdp", "$"), GATHER8("gatherqp", "s", "d"),
-    [0x96] = FMA10("132"),
-    [0xa0] = SCATTER4("pscatterd#"), SCATTER8("pscatterq", "d", "q"),
+    [0x96] = FMA10("132"), SCATTER4("pscatterd#"), SCATTER8("pscatterq", "d", "q"),
     [0xa2] = SCATTER4("scatterdp$"), SCATTER8("scatterqp", "s", "d"),
     [0xa6] = FMA10("213"),
     [0xb4] = P66E("pmadd52luq", EVEX(IFMA) | E1 | EBC, Vx, Hx, Wx),
-    [0xb5] = P66E("pmadd52huq", EVEX(IFMA) | E1 | EBC, Vx, Hx, Wx),
-    [0xb6] = FMA10("231"),
+    [0xb5] = P66E("pmadd52huq", EVEX(IFMA) | E1 | EBC, Vx, Hx, Wx), FMA10("231"),
     [0xc4] = P66E("pconflict#", EVEX(CD) | EBC | EALL, Vx, Wx),
     [0xc8] = SHAFORM("sha1nexte"), SHAFORM("sha1msg1"), SHAFORM("sha1msg2"),
     [0xcb] = SHAFORM("sha256rnds2"), SHAFORM("sha256msg1"), SHAFORM("sha256msg2"),
@@ -752,10 +718,10 @@ const struct opcode emu_map_0f38[256] = {
     [0xf1] = BY_PREFIX(MF(movbe_store, 0, "movbe", 0, MOVBE, Mv, Gv),
                        MF(movbe_store, 0, "movbe", 0, MOVBE, Mv, Gv), UD,
                        MF(crc32, 0, "crc32", 0, CRC32, Gy, Ev)),
-    [0xf2] = BY_PREFIX(BMI(ANDN, "andn", BMI1, Gy, Bd, Ey), UD, UD, UD),
-    [0xf3] = BY_REG(UD, BY_PREFIX(BMI(BLSR, "blsr", BMI1, Bd, Ey), UD, UD, UD),
-                    BY_PREFIX(BMI(BLSMSK, "blsmsk", BMI1, Bd, Ey), UD, UD, UD),
-                    BY_PREFIX(BMI(BLSI, "blsi", BMI1, Bd, Ey), UD, UD, UD), UD, UD, UD, UD),
+    [0xf2] = BY_PREFIX(BMI(ANDN, "andn", BMI1, Gy, Bd, Ey)),
+    [0xf3] = BY_REG(UD, BY_PREFIX(BMI(BLSR, "blsr", BMI1, Bd, Ey)),
+                    BY_PREFIX(BMI(BLSMSK, "blsmsk", BMI1, Bd, Ey)),
+                    BY_PREFIX(BMI(BLSI, "blsi", BMI1, Bd, Ey))),
     [0xf5] = BY_PREFIX(BMI(BZHI, "bzhi", BMI2, Gy, Ey, Bd), UD,
                        BMI(PEXT, "pext", BMI2, Gy, Bd, Ey), BMI(PDEP, "pdep", BMI2, Gy, Bd, Ey)),
     [0xf6] = BY_PREFIX(UD, MF(adx, 0, "adcx", 0, ADX, Gy, Ey), MF(adx, 1, "adox", 0, ADX, Gy, Ey),
@@ -767,7 +733,7 @@ const struct opcode emu_map_0f38[256] = {
 /* Opmask instructions.  The feature is that of the first operand's width. */
 #define KF(n, f, feature, ...) MF(native, 0, n, OP_OPMASK | OP_GPRVEX | (f), feature, __VA_ARGS__)
 #define KN(n, f, ...)          KF(n, f, AVX512F, __VA_ARGS__)
-#define KNP(...)               BY_PREFIX(__VA_ARGS__, __VA_ARGS__, UD, UD)
+#define KNP(...)               BY_PREFIX(__VA_ARGS__, __VA_ARGS__)
 #define K2(n)                  KNP(KN(n "%", OP_L0, Kk, KRk))
 #define K3(n, feature)         KNP(KF(n "%", OP_L1, feature, Kk, KHk, KRk))
 #define KUNPCK(n, size)        KN(n, OP_L1, ARG(K, size), ARG(KH, size), ARG(KR, size))
@@ -777,7 +743,7 @@ const struct opcode emu_map_opmask[32] = {
     [0x04] = K2("knot"), K3("kor", AVX512F), K3("kxnor", AVX512F), K3("kxor", AVX512F),
     [0x0a] = K3("kadd", AVX512DQ),
              BY_PREFIX(BY_W(KUNPCK("kunpckwd", d), KUNPCK("kunpckdq", q)),
-                       BY_W(KUNPCK("kunpckbw", w), UD), UD, UD),
+                       BY_W(KUNPCK("kunpckbw", w), UD)),
     [0x10] = KNP(KN("kmov%", OP_L0, Kk, ARG(KM, k))), KNP(KN("kmov%", OP_L0, ARG(M, k), Kk)),
     [0x12] = BY_PREFIX(KN("kmovw", OP_L0 | OP_W0, ARG(K, w), ARG(R, d)),
                        KN("kmovb", OP_L0 | OP_W0, ARG(K, b), ARG(R, d)), UD,
@@ -788,6 +754,13 @@ const struct opcode emu_map_opmask[32] = {
     [0x18] = K2("kortest"), KNP(KF("ktest%", OP_L0, AVX512DQ, Kk, KRk)),
 };
 
+/* Insert and extract four or two lanes, then eight or four; P: PAV or PA2. */
+#define INSERT_EXTRACT(t, P)                                                                       \
+    BY_EVEX(P(OP_L1 | OP_W0, "insert" t "128", Vqq, Hx, Wdq, Iub),                                 \
+            LANES4("insert" t, EALL, Vx, Hx, Wdq, Iub)),                                           \
+        BY_EVEX(P(OP_L1 | OP_W0, "extract" t "128", Wdq, Vqq, Iub),                                \
+                LANES4("extract" t, EALL, Wdq, Vx, Iub)),                                          \
+        LANES8("insert" t, EALL, Vx, Hx, Wqq, Iub), LANES8("extract" t, EALL, Wqq, Vx, Iub)
 #define BLENDV(f, n) P66(SF(AVX, OP_AVX | OP_W0 | (f), n, Vx, Hx, Wx, Lx))
 #define KS(n, size)        KN(n, OP_L0, ARG(K, size), ARG(KR, size), Iub)
 #define KSHIFT(n, a, m, b) P66(BY_W(KS(n, a), KS(m, b)))
@@ -813,19 +786,14 @@ const struct opcode emu_map_0f3a[256] = {
     [0x0c] = P41(V3, "blendps", Vx, Wx, Iub), P41(V3, "blendpd", Vx, Wx, Iub),
     [0x0e] = P41(VI3, "pblendw", Vx, Wx, Iub),
     [0x0f] = BY_PREFIX(SF(SSSE3, OP_FPU, "palignr", Pq, Qq, Iub),
-                       SF(SSSE3, VI3 | EB | EALL, "palignr", Vx, Wx, Iub), UD, UD),
+                       SF(SSSE3, VI3 | EB | EALL, "palignr", Vx, Wx, Iub)),
     [0x14] = BY_MOD(P41(V2 | OP_L0 | EB | ENM, "pextrb", Mb, Vdq, Iub),
                     P41(V2 | OP_L0 | EB | ENM, "pextrb", Rd, Vdq, Iub)),
     [0x15] = BY_MOD(P41(V2 | OP_L0 | EW | ENM, "pextrw", Mw, Vdq, Iub),
                     P41(V2 | OP_L0 | EW | ENM, "pextrw", Rd, Vdq, Iub)),
     [0x16] = BY_W64(P41(V2 | OP_L0 | OP_W0 | EVEX(DQ) | ENM, "pextrd", Ey, Vdq, Iub),
                   P41(V2 | OP_L0 | EVEX(DQ) | ENM, "pextrq", Ey, Vdq, Iub)),
-    [0x17] = P41(V2 | OP_L0 | EL, "extractps", Ed, Vdq, Iub),
-    [0x18] = BY_EVEX(PAV(OP_L1 | OP_W0, "insertf128", Vqq, Hx, Wdq, Iub),
-                     LANES4("insertf", EALL, Vx, Hx, Wdq, Iub)),
-    [0x19] = BY_EVEX(PAV(OP_L1 | OP_W0, "extractf128", Wdq, Vqq, Iub),
-                     LANES4("extractf", EALL, Wdq, Vx, Iub)),
-    [0x1a] = LANES8("insertf", EALL, Vx, Hx, Wqq, Iub), LANES8("extractf", EALL, Wqq, Vx, Iub),
+    [0x17] = P41(V2 | OP_L0 | EL, "extractps", Ed, Vdq, Iub), INSERT_EXTRACT("f", PAV),
     [0x1d] = P66(SF(F16C, OP_AVX | OP_W0 | EVEX(F) | E0 | EVEX_WORDS | ESAE, "cvtps2ph", Wh, Vx, Iub)),
     [0x1e] = P66E("pcmpu#", EX, Kx, Hx, Wx, Iub), P66E("pcmp#", EX, Kx, Hx, Wx, Iub),
     [0x20] = BY_MOD(P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Mb, Iub),
@@ -839,11 +807,7 @@ const struct opcode emu_map_0f3a[256] = {
     [0x27] = P66E("getmants$", EXS | ESAE, Vdq, Hdq, Wel, Iub),
     [0x30] = KSHIFT("kshiftrb", b, "kshiftrw", w), KSHIFT("kshiftrd", d, "kshiftrq", q),
     [0x32] = KSHIFT("kshiftlb", b, "kshiftlw", w), KSHIFT("kshiftld", d, "kshiftlq", q),
-    [0x38] = BY_EVEX(PA2(OP_L1 | OP_W0, "inserti128", Vqq, Hx, Wdq, Iub),
-                     LANES4("inserti", EALL, Vx, Hx, Wdq, Iub)),
-    [0x39] = BY_EVEX(PA2(OP_L1 | OP_W0, "extracti128", Wdq, Vqq, Iub),
-                     LANES4("extracti", EALL, Wdq, Vx, Iub)),
-    [0x3a] = LANES8("inserti", EALL, Vx, Hx, Wqq, Iub), LANES8("extracti", EALL, Wqq, Vx, Iub),
+    [0x38] = INSERT_EXTRACT("i", PA2),
     [0x3e] = P66E("pcmpu&", EB | EVEX_WORDS, Kx, Hx, Wx, Iub),
     [0x3f] = P66E("pcmp&", EB | EVEX_WORDS, Kx, Hx, Wx, Iub),
     [0x40] = P41(V3, "dpps", Vx, Wx, Iub), P41(V3 | OP_L0, "dppd", Vdq, Wdq, Iub),
