@@ -33,7 +33,7 @@ static bool is_branch(const struct emu *e)
 {
     static const emu_handler always[] = {
         op_jmp,  op_jmp_rm, op_call, op_call_rm, op_ret,    op_jmp_far,  op_call_far, op_ret_far,
-        op_iret, op_int,    op_int3, op_syscall, op_sysret, op_sysenter, op_sysexit,
+        op_iret, op_int,    op_trap, op_syscall, op_sysret, op_sysenter, op_sysexit,
     };
     const struct emu_code *c = e->record.code;
     struct insn i;

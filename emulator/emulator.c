@@ -185,12 +185,12 @@ static enum emu_status fetch_map(struct emu *e, const struct fetch *f, gva_t at,
     return emu_map_page(e, at, EMU_FETCH | (emu_cpl(e) == 3 ? EMU_USER : 0), w, host);
 }
 
-/* Bytes from `have` up to `want`, not past a page's end; a device gives one at a time. */
-static enum emu_status fetch_more(struct emu *e, struct fetch *f, unsigned want)
+/* More bytes, not past a page's end; a device gives one at a time. */
+static enum emu_status fetch_more(struct emu *e, struct fetch *f)
 {
     u64 at = f->gva.v + f->have;
     unsigned room = (unsigned)(PAGE_SIZE - (at & PAGE_MASK));
-    unsigned n = want - f->have < room ? want - f->have : room;
+    unsigned left = f->limit - f->have, n = left < room ? left : room;
     struct emu_walk w;
     u8 *host;
 
@@ -210,10 +210,9 @@ static enum emu_status fetch_pieces(struct emu *e, struct fetch *f, struct insn 
 
     while (r == DECODE_MORE) {
         if (f->have == f->limit) /* it needs bytes that the segment or the CPU does not allow */
-            return fetch_end(e, f, DECODE_LONG, f->have);
-        enum emu_status st = fetch_more(e, f, f->limit);
+            return emu_gp(e, 0);
+        TRY(fetch_more(e, f));
         e->fetched = emu_code_of(f->bytes, f->have, (unsigned)f->mode);
-        TRY(st);
         r = emu_decode(f->bytes, f->have, f->mode, f->code32, i);
     }
     return fetch_end(e, f, r, r == DECODE_OK ? i->length : f->have);
@@ -443,16 +442,14 @@ enum emu_status emu_skip(struct emu *e)
 bool emu_take_forced(struct emu *e)
 {
     static const u8 prefix[] = {0x0f, 0x0b, 'k', 'v', 'm'};
-    struct fetch f;
+    u8 bytes[sizeof(prefix)];
+    gva_t gva;
 
-    if (fetch_begin(e, &f) != EMU_DONE || f.limit < sizeof(prefix))
+    if (!emu_reaches(e, SEG_CS, e->state->rip, sizeof(bytes), EMU_FETCH, &gva) ||
+        emu_read_linear(e, gva, bytes, sizeof(bytes), EMU_FETCH) != EMU_DONE ||
+        memcmp(bytes, prefix, sizeof(prefix)) != 0)
         return false;
-    while (f.have < sizeof(prefix))
-        if (fetch_more(e, &f, sizeof(prefix)) != EMU_DONE)
-            return false;
-    if (memcmp(f.bytes, prefix, sizeof(prefix)) != 0)
-        return false;
-    move_on(e->state, f.mode == EMU_MODE_64, sizeof(prefix));
+    move_on(e->state, emu_mode(e->state) == EMU_MODE_64, sizeof(prefix));
     e->state->dirty |= STATE_RIP;
     return true;
 }

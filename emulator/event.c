@@ -116,23 +116,19 @@ static enum emu_status deliver_gate(struct emu *e, const struct emu_event *event
                                     const struct descriptor *d)
 {
     const struct x86_state *s = e->state;
-    struct emu_gate g = emu_gate_of(e, d);
     bool vm86 = s->rflags & RFLAGS_VM, trap = d->access & 1, long_mode = emu_long_mode(s);
     u64 clear = RFLAGS_TF | RFLAGS_NT | RFLAGS_VM | RFLAGS_RF | (trap ? 0 : RFLAGS_IF);
-    struct emu_frame f;
-    struct segment cs;
-    unsigned level;
+    struct emu_gate g;
 
-    g.ist = long_mode ? (u8)bits_get(d->low, 34, 32) : 0;
-    TRY(emu_gate_open(e, &g, USE_GATE, &cs, &level, &f));
+    TRY(emu_gate_open(e, d, USE_GATE, &g));
     if (long_mode) { /* aligned, and 64 bits wide (SDM vol. 3A, 6.14.2) */
-        struct emu_stack *k = &f.stack;
+        struct emu_stack *k = &g.frame.stack;
         if (k->kind == STACK_CURRENT)
             *k = (struct emu_stack){.kind = STACK_WIDE, .sp = s->gpr[RSP], .size = 8, .width = 8};
         k->sp &= ~15ull;
     }
-    push_event(e, event, rip, long_mode || level != emu_cpl(e), &f);
-    TRY(emu_transfer(e, &f, &cs, level, g.offset, clear));
+    push_event(e, event, rip, long_mode || g.level != emu_cpl(e), &g.frame);
+    TRY(emu_transfer(e, &g.frame, &g.cs, g.level, g.offset, clear));
     if (vm86)
         emu_null_segments(e, 4);
     return EMU_DONE;
@@ -318,24 +314,15 @@ enum emu_status op_int(struct emu *e, const struct insn *i)
     return software_event(e, vector, EMU_EVENT_SOFT_INT);
 }
 
-enum emu_status op_int3(struct emu *e, const struct insn *i)
+/* INT1, INT3, INTO: op->sub is the vector. */
+enum emu_status op_trap(struct emu *e, const struct insn *i)
 {
-    (void)i;
-    return software_event(e, VECTOR_BP, EMU_EVENT_SOFT_EXCEPTION);
-}
+    u8 vector = i->op->sub;
 
-enum emu_status op_into(struct emu *e, const struct insn *i)
-{
-    (void)i;
-    if (!(e->state->rflags & RFLAGS_OF))
+    if (vector == VECTOR_OF && !(e->state->rflags & RFLAGS_OF))
         return EMU_DONE;
-    return software_event(e, VECTOR_OF, EMU_EVENT_SOFT_EXCEPTION);
-}
-
-enum emu_status op_int1(struct emu *e, const struct insn *i)
-{
-    (void)i;
-    return software_event(e, VECTOR_DB, EMU_EVENT_PRIV_SOFT_EXCEPTION);
+    return software_event(
+        e, vector, vector == VECTOR_DB ? EMU_EVENT_PRIV_SOFT_EXCEPTION : EMU_EVENT_SOFT_EXCEPTION);
 }
 
 /* ---- IRET ----------------------------------------------------------------------------------- */

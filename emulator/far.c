@@ -25,33 +25,26 @@ enum emu_status emu_transfer(struct emu *e, const struct emu_frame *f, const str
 
 /* ---- gates ------------------------------------------------------------------------------ */
 
-struct emu_gate emu_gate_of(const struct emu *e, const struct descriptor *d)
+enum emu_status emu_gate_open(struct emu *e, const struct descriptor *d, enum segment_use use,
+                              struct emu_gate *g)
 {
-    bool long_mode = emu_long_mode(e->state);
-    struct emu_gate g = {.selector = (u16)bits_get(d->low, 31, 16),
-                         .size = long_mode                    ? 8
-                                 : system_type(d->access) & 8 ? 4
-                                                              : 2,
-                         .offset = bits_get(d->low, 15, 0)};
+    bool long_mode = emu_long_mode(e->state), call = system_type(d->access) == TYPE_CALL;
+    unsigned size = long_mode ? 8 : system_type(d->access) & 8 ? 4 : 2, cpl = emu_cpl(e);
+    unsigned ist = long_mode && !call ? (unsigned)bits_get(d->low, 34, 32) : 0;
+    u16 selector = (u16)bits_get(d->low, 31, 16);
 
-    if (g.size > 2)
-        g.offset |= bits_get(d->low, 63, 48) << 16 | d->high << 32;
-    return g;
-}
-
-enum emu_status emu_gate_open(struct emu *e, const struct emu_gate *g, enum segment_use use,
-                              struct segment *cs, unsigned *level, struct emu_frame *f)
-{
-    unsigned cpl = emu_cpl(e);
-
-    TRY(emu_take_segment(e, g->selector, use, cpl, VECTOR_GP, cs));
-    *level = is_conforming(cs->access) ? cpl : access_dpl(cs->access);
-    if ((e->state->rflags & RFLAGS_VM) && *level != 0) /* from virtual-8086 mode to level 0 only */
-        return emu_raise_selector(e, VECTOR_GP, g->selector);
-    emu_frame_begin(e, g->size, f);
-    if (*level != cpl || g->ist != 0)
-        emu_stack_of_tss(e, *level, g->ist, &f->stack);
-    return f->stack.status;
+    g->offset = bits_get(d->low, 15, 0);
+    if (size > 2)
+        g->offset |= bits_get(d->low, 63, 48) << 16 | d->high << 32;
+    TRY(emu_take_segment(e, selector, use, cpl, VECTOR_GP, &g->cs));
+    g->level = is_conforming(g->cs.access) ? cpl : access_dpl(g->cs.access);
+    if ((e->state->rflags & RFLAGS_VM) &&
+        g->level != 0) /* from virtual-8086 mode to level 0 only */
+        return emu_raise_selector(e, VECTOR_GP, selector);
+    emu_frame_begin(e, size, &g->frame);
+    if (g->level != cpl || ist != 0)
+        emu_stack_of_tss(e, g->level, ist, &g->frame.stack);
+    return g->frame.stack.status;
 }
 
 /* Copy a call gate's parameters, first pushed first, from the caller's stack. */
@@ -70,29 +63,30 @@ static void copy_parameters(struct emu *e, struct emu_frame *f, unsigned count)
     }
 }
 
+static void push_return(struct emu *e, struct emu_frame *f)
+{
+    emu_frame_push_selector(e, f, SEG_CS);
+    emu_frame_push(e, f, e->state->rip);
+}
+
 /* Call gate, SDM vol. 3A, 5.8.3 and 5.8.4; of 16 bytes in IA-32e mode, 5.8.3.1. */
 static enum emu_status far_gate(struct emu *e, struct descriptor *d, bool call)
 {
-    struct emu_frame f;
-    struct segment cs;
-    unsigned level;
+    struct emu_gate g;
 
     TRY(emu_desc_widen(e, VECTOR_GP, d));
     if (!(d->access & SEG_P))
         return emu_raise_selector(e, VECTOR_NP, d->selector);
-    struct emu_gate g = emu_gate_of(e, d);
-    TRY(emu_gate_open(e, &g, call ? USE_GATE : USE_JMP_GATE, &cs, &level, &f));
-    if (level != emu_cpl(e)) {
-        emu_frame_push_selector(e, &f, SEG_SS);
-        emu_frame_push(e, &f, e->state->gpr[RSP]);
-        if (g.size != 8)
-            copy_parameters(e, &f, (unsigned)bits_get(d->low, 36, 32));
+    TRY(emu_gate_open(e, d, call ? USE_GATE : USE_JMP_GATE, &g));
+    if (g.level != emu_cpl(e)) {
+        emu_frame_push_selector(e, &g.frame, SEG_SS);
+        emu_frame_push(e, &g.frame, e->state->gpr[RSP]);
+        if (!emu_long_mode(e->state))
+            copy_parameters(e, &g.frame, (unsigned)bits_get(d->low, 36, 32));
     }
-    if (call) {
-        emu_frame_push_selector(e, &f, SEG_CS);
-        emu_frame_push(e, &f, e->state->rip);
-    }
-    return emu_transfer(e, &f, &cs, level, g.offset, 0);
+    if (call)
+        push_return(e, &g.frame);
+    return emu_transfer(e, &g.frame, &g.cs, g.level, g.offset, 0);
 }
 
 /* A selector that names no code segment: a call gate, a task gate or a TSS. */
@@ -139,10 +133,8 @@ static enum emu_status far_branch(struct emu *e, const struct insn *i, bool call
         TRY(emu_take_segment(e, selector, USE_BRANCH, emu_cpl(e), VECTOR_GP, &cs));
     }
     emu_frame_begin(e, i->opsize, &f);
-    if (call) {
-        emu_frame_push_selector(e, &f, SEG_CS);
-        emu_frame_push(e, &f, e->state->rip);
-    }
+    if (call)
+        push_return(e, &f);
     return emu_transfer(e, &f, &cs, emu_cpl(e), offset, 0);
 }
 

@@ -447,16 +447,11 @@ static inline void emu_set_rflags(struct emu *e, u64 value)
     e->state->dirty |= STATE_RFLAGS;
 }
 
-static inline enum emu_status emu_ud(struct emu *e)
-{
-    (void)emu_raise(e, VECTOR_UD, false, 0);
-    return EMU_FAULT;
-}
+static inline enum emu_status emu_ud(struct emu *e) { return emu_raise(e, VECTOR_UD, false, 0); }
 
 static inline enum emu_status emu_gp(struct emu *e, u32 error)
 {
-    (void)emu_raise(e, VECTOR_GP, true, error);
-    return EMU_FAULT;
+    return emu_raise(e, VECTOR_GP, true, error);
 }
 
 /* Base of the memory operand's segment; in 64-bit mode only FS and GS have one. */
@@ -657,14 +652,14 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
     X(op_jmp_far) X(op_call_far) X(op_ret_far) X(op_mov_to_sreg) X(op_pop_sreg) \
     X(op_load_far_pointer) \
     /* event.c */ \
-    X(op_int) X(op_int3) X(op_int1) X(op_into) X(op_iret) \
+    X(op_int) X(op_trap) X(op_iret) \
     /* system.c: 0F 00, 0F 01 */ \
     X(op_store_selector) X(op_load_system) X(op_store_table) X(op_load_table) X(op_smsw) \
     X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_monitor) X(op_mwait) X(op_set_ac) X(op_xgetbv) \
     X(op_xsetbv) X(op_rdpkru) X(op_wrpkru) \
     /* system.c: the rest of 0F, and F4 */ \
     X(op_special) X(op_probe) X(op_syscall) X(op_sysret) X(op_sysenter) X(op_sysexit) X(op_clts) \
-    X(op_mov_from_cr) X(op_mov_to_cr) X(op_mov_from_dr) X(op_mov_to_dr) X(op_rdmsr) X(op_wrmsr) \
+    X(op_mov_from_cr) X(op_mov_to_cr) X(op_mov_dr) X(op_rdmsr) X(op_wrmsr) \
     X(op_rdtsc) X(op_rdpmc) X(op_cpuid) X(op_invpcid) X(op_rdpid) X(op_read_base) \
     X(op_write_base) X(op_hlt) \
     /* emulator.c */ \

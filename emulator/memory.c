@@ -401,10 +401,8 @@ enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access
 
     if (!(access & EMU_IMPLICIT) && emu_cpl(e) == 3) {
         if (unlikely(s->rflags & RFLAGS_AC) && (s->cr0 & CR0_AM) && !(access & EMU_FETCH) &&
-            !is_aligned(gva.v, natural_alignment(size, access))) {
-            (void)emu_raise(e, VECTOR_AC, true, 0);
-            return EMU_FAULT;
-        }
+            !is_aligned(gva.v, natural_alignment(size, access)))
+            return emu_raise(e, VECTOR_AC, true, 0);
         access |= EMU_USER;
     }
     if (unlikely(e->watch) && !(access & (EMU_FETCH | EMU_IMPLICIT)))

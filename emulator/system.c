@@ -115,24 +115,33 @@ enum emu_status op_store_selector(struct emu *e, const struct insn *i)
     return store_word(e, i, e->state->seg[i->op->sub].selector);
 }
 
+enum emu_status emu_load_ldt(struct emu *e, u16 selector, enum vector vector, enum vector absent)
+{
+    struct segment g = {.access = SEG_UNUSABLE, .selector = selector};
+    struct descriptor d;
+
+    if (!selector_is_null(selector)) {
+        TRY(emu_fetch_system(e, selector, BIT(TYPE_LDT), vector, absent, &d));
+        g = emu_desc_segment(&d);
+    }
+    emu_set_segment(e, SEG_LDTR, &g);
+    return EMU_DONE;
+}
+
 /* LLDT, LTR: only the LDT may be none. */
 enum emu_status op_load_system(struct emu *e, const struct insn *i)
 {
-    enum seg seg = (enum seg)i->op->sub;
-    u16 tss = BIT(TYPE_TSS) | (emu_long_mode(e->state) ? 0 : BIT(TYPE_TSS16));
+    u16 types = BIT(TYPE_TSS) | (emu_long_mode(e->state) ? 0 : BIT(TYPE_TSS16));
     struct descriptor d;
     u64 selector;
 
     TRY(emu_read_rm(e, i, 2, &selector));
-    struct segment g = {.access = SEG_UNUSABLE, .selector = (u16)selector};
-    if (seg == SEG_TR || !selector_is_null(g.selector)) {
-        u16 types = seg == SEG_TR ? tss : BIT(TYPE_LDT);
-        TRY(emu_fetch_system(e, g.selector, types, VECTOR_GP, VECTOR_NP, &d));
-        if (seg == SEG_TR)
-            TRY(emu_desc_mark(e, &d, TYPE_BUSY, true));
-        g = emu_desc_segment(&d);
-    }
-    emu_set_segment(e, seg, &g);
+    if (i->op->sub == SEG_LDTR)
+        return emu_load_ldt(e, (u16)selector, VECTOR_GP, VECTOR_NP);
+    TRY(emu_fetch_system(e, (u16)selector, types, VECTOR_GP, VECTOR_NP, &d));
+    TRY(emu_desc_mark(e, &d, TYPE_BUSY, true));
+    struct segment g = emu_desc_segment(&d);
+    emu_set_segment(e, SEG_TR, &g);
     return EMU_DONE;
 }
 
@@ -263,9 +272,8 @@ enum emu_status op_mov_to_cr(struct emu *e, const struct insn *i)
     return e->ops->write_cr(e->ctx, i->reg, value);
 }
 
-enum emu_status op_clts(struct emu *e, const struct insn *i)
+enum emu_status op_clts(struct emu *e, const struct insn *)
 {
-    (void)i;
     return e->ops->write_cr(e->ctx, 0, e->state->cr0 & ~CR0_TS);
 }
 
@@ -292,52 +300,34 @@ enum emu_status op_lmsw(struct emu *e, const struct insn *i)
 #define DR7_WRITABLE 0xffff23ffull
 #define DR7_ONES     0x400ull
 
-/* The debug register meant: DR4 and DR5 are other names for DR6 and DR7 without CR4.DE. */
-static enum emu_status dr_check(struct emu *e, const struct insn *i, unsigned *dr)
+/* MOV from (21) and to (23) a debug register: DR4 and DR5 are other names for DR6 and DR7 without
+ * CR4.DE. */
+enum emu_status op_mov_dr(struct emu *e, const struct insn *i)
 {
-    *dr = i->reg;
-    if (*dr == 4 || *dr == 5) {
-        if (e->state->cr4 & CR4_DE)
-            return emu_ud(e);
-        *dr += 2;
-    }
+    struct x86_state *s = e->state;
+    bool alias = i->reg == 4 || i->reg == 5;
+    unsigned dr = alias ? i->reg + 2u : i->reg;
+    u64 *reg = dr == 7 ? &s->dr7 : dr == 6 ? &s->dr6 : &s->dr[dr];
+    u64 value = s->gpr[i->rm] & mask_bytes(i->size);
+
+    if (alias && (s->cr4 & CR4_DE))
+        return emu_ud(e);
     emu_need(e, STATE_DR7 | STATE_LIVE);
-    if (e->state->dr7 & DR7_GD) {
+    if (s->dr7 & DR7_GD) {
         (void)emu_raise(e, VECTOR_DB, false, 0);
         e->event.payload = DR6_BD;
         return EMU_FAULT;
     }
-    return EMU_DONE;
-}
-
-static u64 *debug_register(struct x86_state *s, unsigned dr)
-{
-    return dr == 7 ? &s->dr7 : dr == 6 ? &s->dr6 : &s->dr[dr];
-}
-
-enum emu_status op_mov_from_dr(struct emu *e, const struct insn *i)
-{
-    unsigned dr;
-
-    TRY(dr_check(e, i, &dr));
-    emu_set_gpr(e, i->rm, i->size, *debug_register(e->state, dr));
-    return EMU_DONE;
-}
-
-enum emu_status op_mov_to_dr(struct emu *e, const struct insn *i)
-{
-    u64 value = e->state->gpr[i->rm] & mask_bytes(i->size);
-    unsigned dr;
-
-    TRY(dr_check(e, i, &dr));
+    if (i->opcode == 0x21) {
+        emu_set_gpr(e, i->rm, i->size, *reg);
+        return EMU_DONE;
+    }
     if (dr >= 6 && value >> 32 != 0)
         return emu_gp(e, 0);
-    if (dr == 7)
-        value = (value & DR7_WRITABLE) | DR7_ONES;
-    else if (dr == 6)
-        value = (value & DR6_WRITABLE) | DR6_ONES;
-    *debug_register(e->state, dr) = value;
-    e->state->dirty |= dr == 7 ? STATE_DR7 : STATE_LIVE;
+    *reg = dr == 7   ? (value & DR7_WRITABLE) | DR7_ONES
+           : dr == 6 ? (value & DR6_WRITABLE) | DR6_ONES
+                     : value;
+    s->dirty |= dr == 7 ? STATE_DR7 : STATE_LIVE;
     return EMU_DONE;
 }
 
@@ -366,19 +356,17 @@ enum emu_status op_invpcid(struct emu *e, const struct insn *i)
 /* ---- MSRs, time, identification ---------------------------------------------------------------
  */
 
-enum emu_status op_rdmsr(struct emu *e, const struct insn *i)
+enum emu_status op_rdmsr(struct emu *e, const struct insn *)
 {
     u64 value;
 
-    (void)i;
     TRY(e->ops->read_msr(e->ctx, low(e, RCX), &value));
     set_edx_eax(e, value);
     return EMU_DONE;
 }
 
-enum emu_status op_wrmsr(struct emu *e, const struct insn *i)
+enum emu_status op_wrmsr(struct emu *e, const struct insn *)
 {
-    (void)i;
     return e->ops->write_msr(e->ctx, low(e, RCX), edx_eax(e));
 }
 
@@ -406,52 +394,46 @@ enum emu_status op_rdpid(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-enum emu_status op_rdpmc(struct emu *e, const struct insn *i)
+enum emu_status op_rdpmc(struct emu *e, const struct insn *)
 {
-    (void)i;
     if (!(e->state->cr4 & CR4_PCE) && emu_cpl(e) != 0)
         return emu_gp(e, 0);
     return special(e, EMU_OP_RDPMC, low(e, RCX), 0);
 }
 
-enum emu_status op_cpuid(struct emu *e, const struct insn *i)
+enum emu_status op_cpuid(struct emu *e, const struct insn *)
 {
     static const enum gpr order[] = {RAX, RBX, RCX, RDX};
     u32 out[4];
 
-    (void)i;
     e->ops->cpuid(e->ctx, low(e, RAX), low(e, RCX), out);
     for (unsigned k = 0; k < ARRAY_SIZE(order); k++)
         emu_set_gpr(e, order[k], 4, out[k]);
     return EMU_DONE;
 }
 
-enum emu_status op_xgetbv(struct emu *e, const struct insn *i)
+enum emu_status op_xgetbv(struct emu *e, const struct insn *)
 {
-    (void)i;
     TRY(demand(e, CR4_OSXSAVE, low(e, RCX) == 0));
     set_edx_eax(e, e->state->xcr0);
     return EMU_DONE;
 }
 
-enum emu_status op_xsetbv(struct emu *e, const struct insn *i)
+enum emu_status op_xsetbv(struct emu *e, const struct insn *)
 {
-    (void)i;
     TRY(demand(e, CR4_OSXSAVE, emu_cpl(e) == 0));
     return special(e, EMU_OP_XSETBV, low(e, RCX), edx_eax(e));
 }
 
-enum emu_status op_rdpkru(struct emu *e, const struct insn *i)
+enum emu_status op_rdpkru(struct emu *e, const struct insn *)
 {
-    (void)i;
     TRY(demand(e, CR4_PKE, low(e, RCX) == 0));
     set_edx_eax(e, e->state->pkru);
     return EMU_DONE;
 }
 
-enum emu_status op_wrpkru(struct emu *e, const struct insn *i)
+enum emu_status op_wrpkru(struct emu *e, const struct insn *)
 {
-    (void)i;
     TRY(demand(e, CR4_PKE, low(e, RCX) == 0 && low(e, RDX) == 0));
     e->state->pkru = low(e, RAX);
     return EMU_DONE;
@@ -485,11 +467,10 @@ enum emu_status op_write_base(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-enum emu_status op_swapgs(struct emu *e, const struct insn *i)
+enum emu_status op_swapgs(struct emu *e, const struct insn *)
 {
     u64 other;
 
-    (void)i;
     emu_need(e, STATE_SEG(SEG_GS));
     TRY(e->ops->read_msr(e->ctx, MSR_KERNEL_GS_BASE, &other));
     TRY(e->ops->write_msr(e->ctx, MSR_KERNEL_GS_BASE, e->state->seg[SEG_GS].base));
@@ -551,12 +532,11 @@ enum emu_status op_sysret(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-enum emu_status op_sysenter(struct emu *e, const struct insn *i)
+enum emu_status op_sysenter(struct emu *e, const struct insn *)
 {
     struct x86_state *s = e->state;
     bool code64 = emu_long_mode(s);
 
-    (void)i;
     if (!(s->cr0 & CR0_PE))
         return emu_gp(e, 0);
     emu_need(e, STATE_SYSENTER);
@@ -601,9 +581,8 @@ enum emu_status op_set_ac(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-enum emu_status op_hlt(struct emu *e, const struct insn *i)
+enum emu_status op_hlt(struct emu *e, const struct insn *)
 {
-    (void)i;
     e->step.other = true;
     e->state->activity = ACTIVITY_HLT;
     e->state->valid |= STATE_ACTIVITY;
@@ -627,9 +606,8 @@ enum emu_status op_monitor(struct emu *e, const struct insn *i)
     return special(e, EMU_OP_MONITOR, gva.v, low(e, RDX));
 }
 
-enum emu_status op_mwait(struct emu *e, const struct insn *i)
+enum emu_status op_mwait(struct emu *e, const struct insn *)
 {
-    (void)i;
     if (emu_cpl(e) != 0)
         return emu_ud(e);
     if (low(e, RCX) > 1) /* bit 0: interrupts end it even when masked */

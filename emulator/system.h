@@ -88,8 +88,7 @@ static inline bool selector_is_null(u16 selector) { return (selector & 0xfffc) =
 /* A fault whose error code is a selector (without its RPL). */
 static inline enum emu_status emu_raise_selector(struct emu *e, enum vector vector, u16 selector)
 {
-    (void)emu_raise(e, (u8)vector, true, selector & 0xfffcu);
-    return EMU_FAULT;
+    return emu_raise(e, (u8)vector, true, selector & 0xfffcu);
 }
 
 /* Read the descriptor `selector` (not null) names.  Outside its table: `vector` (selector). */
@@ -196,19 +195,16 @@ enum emu_status emu_frame_commit(struct emu *e, const struct emu_frame *f);
 
 /* ---- far.c ------------------------------------------------------------------------------ */
 
-/* A call, interrupt or trap gate. */
+/* Where a call, interrupt or trap gate leads: its code segment, the level there, and an empty frame
+ * on the stack of that level or of the IST. */
 struct emu_gate {
+    struct segment cs;
     u64 offset;
-    u16 selector;
-    u8 size; /* of the items pushed: 2, 4 or 8 */
-    u8 ist;
+    unsigned level;
+    struct emu_frame frame;
 };
-struct emu_gate emu_gate_of(const struct emu *e, const struct descriptor *d);
-
-/* Where a gate leads: its code segment, the level there, and an empty frame on the stack of that
- * level or of the IST. */
-enum emu_status emu_gate_open(struct emu *e, const struct emu_gate *g, enum segment_use use,
-                              struct segment *cs, unsigned *level, struct emu_frame *f);
+enum emu_status emu_gate_open(struct emu *e, const struct descriptor *d, enum segment_use use,
+                              struct emu_gate *g);
 
 /* Write the frame and go to cs:rip at `level`, without the flags `clear`, if CS holds rip. */
 enum emu_status emu_transfer(struct emu *e, const struct emu_frame *f, const struct segment *cs,
@@ -254,6 +250,11 @@ static inline bool emu_flags_virtual(const struct emu *e, const struct insn *i)
 enum emu_status emu_vme_check(struct emu *e, const struct insn *i);
 u64 emu_vme_image(u64 rflags);
 enum emu_status emu_vme_load(struct emu *e, u64 *flags);
+
+/* ---- system.c --------------------------------------------------------------------------- */
+
+/* LDTR from `selector`, which may be null, with the faults of emu_fetch_system. */
+enum emu_status emu_load_ldt(struct emu *e, u16 selector, enum vector vector, enum vector absent);
 
 /* ---- task.c ----------------------------------------------------------------------------- */
 

@@ -91,20 +91,6 @@ static void save_task(struct emu *e, const struct emu_span *span, u64 rip, u64 f
 
 /* ---- after it: everything that goes wrong in the new task ------------------------------------ */
 
-static enum emu_status load_ldt(struct emu *e, u16 selector)
-{
-    struct segment g = {.access = SEG_UNUSABLE, .selector = selector};
-    struct descriptor d;
-
-    emu_set_segment(e, SEG_LDTR, &g);
-    if (selector_is_null(selector))
-        return EMU_DONE;
-    TRY(emu_fetch_system(e, selector, BIT(TYPE_LDT), VECTOR_TS, VECTOR_TS, &d));
-    g = emu_desc_segment(&d);
-    emu_set_segment(e, SEG_LDTR, &g);
-    return EMU_DONE;
-}
-
 /* CS first: its RPL is the task's level.  Until a segment is judged, its register is unusable. */
 static enum emu_status load_task_segments(struct emu *e, const struct tss_layout *l,
                                           const u8 *image)
@@ -124,7 +110,9 @@ static enum emu_status load_task_segments(struct emu *e, const struct tss_layout
             g = emu_segment_vm86(selector[k]);
         emu_set_segment(e, (enum seg)k, &g);
     }
-    TRY(load_ldt(e, (u16)field(image, l->ldt, 2)));
+    g = (struct segment){.access = SEG_UNUSABLE, .selector = (u16)field(image, l->ldt, 2)};
+    emu_set_segment(e, SEG_LDTR, &g);
+    TRY(emu_load_ldt(e, g.selector, VECTOR_TS, VECTOR_TS));
     for (unsigned k = 0; !vm86 && k < ARRAY_SIZE(order); k++) {
         enum seg seg = order[k];
         bool code = seg == SEG_CS;
