@@ -31,7 +31,7 @@ u64 emu_breakpoints(const struct x86_state *s, u64 at, unsigned size, enum emu_b
 /* Conditional ones that are not taken, or jump to the next instruction, do not count. */
 static bool is_branch(const struct emu *e)
 {
-    static const emu_handler always[] = {
+    static emu_handler *const always[] = {
         op_jmp,  op_jmp_rm, op_call, op_call_rm, op_ret,    op_jmp_far,  op_call_far, op_ret_far,
         op_iret, op_int,    op_trap, op_syscall, op_sysret, op_sysenter, op_sysexit,
     };

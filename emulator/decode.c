@@ -77,15 +77,9 @@ unsigned emu_evex_unit(const struct insn *i)
 unsigned emu_memory_arg(const struct insn *i, unsigned *which)
 {
     for (*which = 0; insn_is_memory(i) && *which < ARRAY_SIZE(i->op->arg); ++*which) {
-        switch (ARG_LETTER(i->op->arg[*which])) {
-        case ARG_E:
-        case ARG_KM:
-        case ARG_M:
-        case ARG_Q:
-        case ARG_W:
-            return i->evex & INSN_B ? emu_evex_unit(i) : emu_arg_bytes(i, i->op->arg[*which]);
-        default: break;
-        }
+        u16 arg = i->op->arg[*which];
+        if (arg_is_of(arg, LETTER(E) | LETTER(KM) | LETTER(M) | LETTER(Q) | LETTER(W)))
+            return i->evex & INSN_B ? emu_evex_unit(i) : emu_arg_bytes(i, arg);
     }
     return 0;
 }
@@ -142,50 +136,38 @@ static void set_implied(struct insn *i, unsigned pp)
     i->rep = pp == 2 ? 0xf3 : pp == 3 ? 0xf2 : 0;
 }
 
-/* VEX (C4, C5): fields, then the opcode byte.  SDM vol. 2A, 2.3.5. */
-static bool decode_vex(struct cursor *c, struct insn *i, u8 first)
+/* The fields of VEX (C4, C5), SDM vol. 2A, 2.3.5. */
+static void decode_vex(struct cursor *c, struct insn *i, u8 first)
 {
     u8 b1 = take(c), b2 = b1;
-    u8 map = 1;
-
-    bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0;
 
     i->vex = 1;
+    i->map = 1;
     i->rex = (u8)(0x40 | (~b1 >> 5 & 4)); /* R */
     if (first == 0xc4) {
         i->rex = (u8)(0x40 | (~b1 >> 5 & 7));
-        map = b1 & 31;
+        i->map = b1 & 31;
         b2 = take(c);
         i->rex |= b2 >> 4 & 8; /* W */
     }
-    if (i->mode != EMU_MODE_64)
-        i->rex &= 0x48;
     i->vvvv = ~b2 >> 3 & 15; /* bit 3 counts outside 64-bit mode only until it is checked */
     i->vlen = b2 >> 2 & 1;
     set_implied(i, b2 & 3);
-    i->map = map >= 1 && map <= 3 ? map : 0xff;
-    i->opcode = take(c);
-    return allowed && i->map != 0xff;
 }
 
-/* EVEX (62), SDM vol. 2A, 2.7. */
+/* Those of EVEX (62), SDM vol. 2A, 2.7; false when its fixed bit is not set. */
 static bool decode_evex(struct cursor *c, struct insn *i)
 {
     u8 p0 = take(c), p1 = take(c);
-
-    bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0 && (p1 & 4);
 
     i->evex = take(c);
     i->vex = 2;
     i->rex = (u8)(0x40 | (~p0 >> 5 & 7) | (p1 >> 4 & 8) | (~p0 & 16));
     i->vvvv = (u8)((~p1 >> 3 & 15) | (~i->evex & 8) << 1);
-    if (i->mode != EMU_MODE_64)
-        i->rex &= 0x48;
-    set_implied(i, p1 & 3);
-    i->map = (p0 & 15) >= 1 && (p0 & 15) <= 3 ? p0 & 3 : 0xff;
+    i->map = p0 & 15;
     i->vlen = i->evex >> 5 & 3;
-    i->opcode = take(c);
-    return allowed && i->map != 0xff;
+    set_implied(i, p1 & 3);
+    return p1 & 4;
 }
 
 /* True when C4, C5 or 62 begins VEX or EVEX here rather than LES, LDS or BOUND. */
@@ -209,13 +191,20 @@ static bool decode_opcode(struct cursor *c, struct insn *i, u8 byte)
             i->map = i->opcode == 0x38 ? 2 : 3;
             i->opcode = take(c);
         }
-        return true;
     }
-    if ((byte == 0xc4 || byte == 0xc5) && is_vex(c, i))
-        return decode_vex(c, i, byte);
-    if (byte == 0x62 && is_vex(c, i))
-        return decode_evex(c, i);
-    return true;
+    if ((byte != 0xc4 && byte != 0xc5 && byte != 0x62) || !is_vex(c, i))
+        return true;
+    bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0;
+    if (byte == 0x62)
+        allowed &= decode_evex(c, i);
+    else
+        decode_vex(c, i, byte);
+    if (i->mode != EMU_MODE_64)
+        i->rex &= 0x48;
+    if (i->map == 0)
+        i->map = 0xff;
+    i->opcode = take(c);
+    return allowed;
 }
 
 /* Undefined opcodes are as long as the map's defined ones: the CPU fetches them whole before #UD.
@@ -383,73 +372,64 @@ static void decode_immediates(struct cursor *c, struct insn *i)
     }
 }
 
-/* Is the combination of operands, prefixes and mode an instruction? */
-static bool check_operands(const struct insn *i)
+/* Can ModRM and VEX.vvvv be this operand? */
+static bool check_operand(const struct insn *i, enum arg_letter letter, bool first)
 {
-    const struct opcode *op = i->op;
-    bool memory = i->mod != 3;
-
-    for (unsigned n = 0; n < ARRAY_SIZE(op->arg) && op->arg[n] != 0; n++) {
-        switch (ARG_LETTER(op->arg[n])) {
-        case ARG_M:
-            if (!memory)
-                return false;
-            break;
-        case ARG_G: /* EVEX.R' */
-            if (i->reg > 15)
-                return false;
-            break;
-        case ARG_R:
-        case ARG_KR:
-        case ARG_N:
-        case ARG_U:
-            if (memory)
-                return false;
-            break;
-        case ARG_S:
-            if ((i->reg & 7) > SEG_GS || (n == 0 && (i->reg & 7) == SEG_CS))
-                return false;
-            break;
-        case ARG_C:
-            if (i->reg == 1 || (i->reg > 4 && i->reg != 8))
-                return false;
-            break;
-        case ARG_KH:
-            if (i->vvvv > 7 && i->mode == EMU_MODE_64)
-                return false;
-            break;
-        case ARG_D:
-        case ARG_K:
-            if (i->reg > 7)
-                return false;
-            break;
-        default: break;
-        }
+    switch (letter) {
+    case ARG_M: return insn_is_memory(i);
+    case ARG_R:
+    case ARG_KR:
+    case ARG_N:
+    case ARG_U: return !insn_is_memory(i);
+    case ARG_G: return i->reg <= 15; /* EVEX.R' */
+    case ARG_S: return (i->reg & 7) <= SEG_GS && !(first && (i->reg & 7) == SEG_CS);
+    case ARG_C: return i->reg == 0 || (i->reg >= 2 && i->reg <= 4) || i->reg == 8;
+    case ARG_KH: return i->vvvv <= 7 || i->mode != EMU_MODE_64;
+    case ARG_D:
+    case ARG_K: return i->reg <= 7;
+    default: return true;
     }
-    return !i->lock || ((op->flags & OP_LOCK) && memory);
 }
 
-/* SDM vol. 2A, 2.7: W, length, b, opmask, z. */
+static bool check_operands(const struct insn *i)
+{
+    for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg) && i->op->arg[n] != 0; n++)
+        if (!check_operand(i, ARG_LETTER(i->op->arg[n]), n == 0))
+            return false;
+    return !i->lock || ((i->op->flags & OP_LOCK) && insn_is_memory(i));
+}
+
+/* What of OP_* and EVEX_* mode, prefixes, W, length and opmask rule out. */
+static u64 excluded(const struct insn *i)
+{
+    bool w = i->rex & 8, masked = i->evex & INSN_OPMASK;
+    u64 flags = i->mode == EMU_MODE_64 ? OP_NO64 : OP_ONLY64;
+
+    if (i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86)
+        flags |= OP_PROT;
+    if (i->vex == 0)
+        return flags | OP_AVX | OP_GPRVEX;
+    flags |= i->vlen != 0 ? OP_L0 : OP_L1;
+    if (i->vex == 1)
+        return flags | OP_EVEX | (w ? OP_W0 : OP_W1);
+    flags |= (w ? EVEX_W0 : EVEX_W1) | (masked ? EVEX_NOMASK : OP_VSIB);
+    flags |= i->vlen != 2 ? EVEX_ZMM : 0;
+    return w != (i->opsize16 || i->rep == 0xf2) ? flags | EVEX_WPP : flags;
+}
+
+/* SDM vol. 2A, 2.7: length, b, z. */
 static bool check_evex(const struct insn *i)
 {
     u64 flags = i->op->flags;
-    bool w = i->rex & 8, memory = insn_is_memory(i), masked = i->evex & INSN_OPMASK;
-    enum arg_letter to = ARG_LETTER(i->op->arg[0]);
-    bool vsib = flags & OP_VSIB,
-         to_register = to == ARG_V || to == ARG_H || (to == ARG_W && !memory);
+    bool memory = insn_is_memory(i);
+    u64 registers = LETTER(V) | LETTER(H) | (memory ? 0 : LETTER(W));
 
-    if (EVEX_FEATURE(flags) == 0 || (i->mode != EMU_MODE_64 && (i->vvvv & 16)) ||
-        (flags & EVEX_W0 && w) || (flags & EVEX_W1 && !w) ||
-        (flags & EVEX_WPP && w != (i->opsize16 || i->rep == 0xf2)))
+    if (EVEX_FEATURE(flags) == 0 || i->vlen == 3 || (i->mode != EMU_MODE_64 && (i->vvvv & 16)))
         return false;
     if ((i->evex & INSN_B) && !(flags & (memory ? EVEX_BCST : EVEX_ROUND | EVEX_SAE)))
         return false;
-    if (i->vlen == 3 || ((flags & EVEX_ZMM) && i->vlen != 2) || ((flags & OP_L0) && i->vlen != 0) ||
-        ((flags & OP_L1) && i->vlen == 0))
-        return false;
-    if (masked ? flags & EVEX_NOMASK : vsib)
-        return false;
-    return !(i->evex & INSN_Z) || (masked && to_register && !vsib);
+    return !(i->evex & INSN_Z) ||
+           ((i->evex & INSN_OPMASK) && !(flags & OP_VSIB) && arg_is_of(i->op->arg[0], registers));
 }
 
 /* A gather: a SIB byte, and different registers.  (A scatter: a SIB byte.) */
@@ -468,26 +448,17 @@ static bool check_mode(const struct insn *i)
 {
     u64 flags = i->op->flags;
 
-    if ((flags & OP_NO64) && i->mode == EMU_MODE_64)
-        return false;
-    if ((flags & OP_ONLY64) && i->mode != EMU_MODE_64)
-        return false;
-    if ((flags & OP_PROT) && (i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86))
+    if (flags & excluded(i))
         return false;
     if (i->vex == 0)
-        return !(flags & (OP_AVX | OP_GPRVEX));
-    if (!(flags & (OP_AVX | OP_GPRVEX | OP_VEX | OP_VEX3)) || ((flags & OP_VSIB) && !check_vsib(i)))
-        return false;
-    if (i->vex == 2 ? !check_evex(i)
-                    : (flags & OP_EVEX) || ((flags & OP_L0) && i->vlen != 0) ||
-                          ((flags & OP_L1) && i->vlen != 1) || ((flags & OP_W0) && (i->rex & 8)) ||
-                          ((flags & OP_W1) && !(i->rex & 8)))
+        return true;
+    if (!(flags & (OP_AVX | OP_GPRVEX | OP_VEX | OP_VEX3)) ||
+        ((flags & OP_VSIB) && !check_vsib(i)) || (i->vex == 2 && !check_evex(i)))
         return false;
     /* VEX.vvvv names no operand: it must be 1111b, SDM vol. 2A, 2.3.5.6. */
     bool named = (flags & OP_VEX3) != 0;
     for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg); n++)
-        named |= ARG_LETTER(i->op->arg[n]) == ARG_H || ARG_LETTER(i->op->arg[n]) == ARG_B ||
-                 ARG_LETTER(i->op->arg[n]) == ARG_KH;
+        named |= arg_is_of(i->op->arg[n], LETTER(H) | LETTER(B) | LETTER(KH));
     return named || (i->vvvv & (flags & OP_VSIB ? 15 : 31)) == 0;
 }
 

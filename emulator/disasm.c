@@ -38,65 +38,51 @@ static void put_vector(struct listing *l, unsigned reg, u16 arg)
     put(l, "%cmm%u", size == 64 ? 'z' : size == 32 ? 'y' : 'x', reg);
 }
 
+static void put_hex(struct listing *l, u64 value) { put(l, "0x%llx", (unsigned long long)value); }
+
 static void put_address(struct listing *l, u64 addr)
 {
     char name[80];
 
     if (l->i->mode != EMU_MODE_64)
         addr = (u32)addr;
-    put(l, "0x%llx", (unsigned long long)addr);
+    put_hex(l, addr);
     if (l->symbol != NULL && l->symbol(l->ctx, addr, name, sizeof(name)))
         put(l, " <%s>", name);
 }
 
-/* Is this operand a register whose width tells the memory operand's? */
-static bool tells_size(const struct insn *i, u16 arg, unsigned size)
-{
-    switch (ARG_LETTER(arg)) {
-    case ARG_G:
-    case ARG_Z:
-    case ARG_ACC:
-    case ARG_P:
-    case ARG_V:
-    case ARG_B: return emu_arg_bytes(i, arg) == size || (ARG_LETTER(arg) == ARG_P && size == 8);
-    case ARG_S: return size == 2;
-    default: return false;
-    }
-}
-
+/* "dword ptr", unless the name or a register operand of the same width says it. */
 static void put_size(struct listing *l, u16 arg)
 {
-    static const struct {
-        u8 size;
-        const char *word;
-    } words[] = {{1, "byte"},   {2, "word"},     {4, "dword"},    {8, "qword"},   {6, "fword"},
-                 {10, "tbyte"}, {16, "xmmword"}, {32, "ymmword"}, {64, "zmmword"}};
+    static const char *const words[] = {
+        [1] = "byte",   [2] = "word",     [4] = "dword",    [6] = "fword",   [8] = "qword",
+        [10] = "tbyte", [16] = "xmmword", [32] = "ymmword", [64] = "zmmword"};
+    static const u64 registers_that_tell =
+        LETTER(G) | LETTER(Z) | LETTER(ACC) | LETTER(P) | LETTER(V) | LETTER(B) | LETTER(S);
     enum arg_size letter = ARG_SIZE(arg);
     unsigned size = emu_arg_bytes(l->i, arg);
     const struct opcode *op = l->i->op;
 
-    if (letter == SIZE_desc || (letter == SIZE_p && op->arg[1] == 0)) /* the name says it */
+    if (letter == SIZE_desc || (letter == SIZE_p && op->arg[1] == 0))
         return;
-    for (unsigned n = 0; n < ARRAY_SIZE(op->arg) && op->arg[n] != 0; n++) {
-        if (tells_size(l->i, op->arg[n], size))
+    for (unsigned n = 0; n < ARRAY_SIZE(op->arg) && op->arg[n] != 0; n++)
+        if (arg_is_of(op->arg[n], registers_that_tell) && emu_arg_bytes(l->i, op->arg[n]) == size)
             return;
-    }
-    for (unsigned n = 0; n < ARRAY_SIZE(words); n++) {
-        if (words[n].size == size)
-            put(l, "%s ptr ", words[n].word);
-    }
+    if (size < ARRAY_SIZE(words) && words[size] != NULL)
+        put(l, "%s ptr ", words[size]);
 }
 
 static void put_displacement(struct listing *l, bool alone)
 {
-    const struct insn *i = l->i;
-    s64 disp = (s64)i->disp;
+    u64 disp = l->i->disp;
+    bool negative = (s64)disp < 0;
 
-    if (alone)
-        put(l, "0x%llx", (unsigned long long)(i->disp & mask_bytes(i->addrsize)));
-    else if (disp != 0)
-        put(l, "%c0x%llx", disp < 0 ? '-' : '+',
-            (unsigned long long)(disp < 0 ? 0 - i->disp : i->disp));
+    if (alone) {
+        put_hex(l, disp & mask_bytes(l->i->addrsize));
+    } else if (disp != 0) {
+        put(l, "%c", negative ? '-' : '+');
+        put_hex(l, negative ? 0 - disp : disp);
+    }
 }
 
 static void put_memory(struct listing *l, u16 arg)
@@ -139,33 +125,34 @@ static void put_immediate(struct listing *l, u16 arg, u64 value)
 
     if (ARG_LETTER(arg) == ARG_I)
         size = ARG_LETTER(first) == ARG_I ? i->opsize : emu_arg_bytes(i, first);
-    put(l, "0x%llx", (unsigned long long)(value & mask_bytes(size)));
+    put_hex(l, value & mask_bytes(size));
 }
 
 /* A register: of which kind, and where its number is. */
 enum kind { GPR, VECTOR, MMX, OPMASK, SEGMENT, CONTROL, DEBUG, ST };
-enum place { REG, RM, VVVV, IMM, ZERO };
+enum place { REG, RM, VVVV, IMM, SUB, ZERO, ONE, TWO };
 static const struct {
     u8 letter, kind, place;
 } registers[] = {
-    {ARG_G, GPR, REG},    {ARG_B, GPR, VVVV},   {ARG_Z, GPR, RM},      {ARG_ACC, GPR, ZERO},
-    {ARG_E, GPR, RM},     {ARG_R, GPR, RM},     {ARG_V, VECTOR, REG},  {ARG_H, VECTOR, VVVV},
-    {ARG_L, VECTOR, IMM}, {ARG_U, VECTOR, RM},  {ARG_W, VECTOR, RM},   {ARG_P, MMX, REG},
-    {ARG_N, MMX, RM},     {ARG_Q, MMX, RM},     {ARG_K, OPMASK, REG},  {ARG_KH, OPMASK, VVVV},
-    {ARG_KM, OPMASK, RM}, {ARG_KR, OPMASK, RM}, {ARG_S, SEGMENT, REG}, {ARG_C, CONTROL, REG},
-    {ARG_D, DEBUG, REG},  {ARG_ST0, ST, ZERO},  {ARG_STI, ST, RM},
+    {ARG_G, GPR, REG},    {ARG_B, GPR, VVVV},      {ARG_Z, GPR, RM},      {ARG_ACC, GPR, ZERO},
+    {ARG_E, GPR, RM},     {ARG_R, GPR, RM},        {ARG_V, VECTOR, REG},  {ARG_H, VECTOR, VVVV},
+    {ARG_L, VECTOR, IMM}, {ARG_U, VECTOR, RM},     {ARG_W, VECTOR, RM},   {ARG_P, MMX, REG},
+    {ARG_N, MMX, RM},     {ARG_Q, MMX, RM},        {ARG_K, OPMASK, REG},  {ARG_KH, OPMASK, VVVV},
+    {ARG_KM, OPMASK, RM}, {ARG_KR, OPMASK, RM},    {ARG_S, SEGMENT, REG}, {ARG_C, CONTROL, REG},
+    {ARG_D, DEBUG, REG},  {ARG_ST0, ST, ZERO},     {ARG_STI, ST, RM},     {ARG_CL, GPR, ONE},
+    {ARG_DX, GPR, TWO},   {ARG_SEG, SEGMENT, SUB},
 };
 
 static void put_register(struct listing *l, enum kind kind, unsigned n, u16 arg)
 {
-    static const char *const names[] = {[MMX] = "mm%u", [OPMASK] = "k%u", [ST] = "st%u"};
+    static const char *const names[] = {
+        [MMX] = "mm%u", [OPMASK] = "k%u", [DEBUG] = "dr%u", [ST] = "st%u"};
 
     switch (kind) {
     case GPR: put_gpr(l, n & 15, emu_arg_bytes(l->i, arg)); break;
     case VECTOR: put_vector(l, n, arg); break;
     case SEGMENT: put(l, "%s", segment_names[n & 7]); break;
     case CONTROL: put(l, "cr%u", n); break;
-    case DEBUG: put(l, "dr%u", n); break;
     default: put(l, names[kind], n & 7);
     }
 }
@@ -174,7 +161,7 @@ static void put_register(struct listing *l, enum kind kind, unsigned n, u16 arg)
 static void put_arg(struct listing *l, u16 arg, bool second)
 {
     const struct insn *i = l->i;
-    const unsigned numbers[] = {i->reg, i->rm, i->vvvv, (unsigned)i->imm, 0};
+    const unsigned numbers[] = {i->reg, i->rm, i->vvvv, (unsigned)i->imm, i->op->sub, 0, 1, 2};
     unsigned which;
 
     if (arg == ARG(O, b) || arg == ARG(O, v) || ARG_LETTER(arg) == ARG_M ||
@@ -189,17 +176,16 @@ static void put_arg(struct listing *l, u16 arg, bool second)
         }
     switch (ARG_LETTER(arg)) {
     case ARG_A:
-        put(l, "0x%llx:0x%llx", (unsigned long long)i->imm2, (unsigned long long)i->imm);
+        put_hex(l, i->imm2);
+        put(l, ":");
+        put_hex(l, i->imm);
         break;
     case ARG_I:
     case ARG_IU: put_immediate(l, arg, second ? i->imm2 : i->imm); break;
     case ARG_J:
         put_address(l, i->opsize == 2 ? (l->next + i->imm) & 0xffff : l->next + i->imm);
         break;
-    case ARG_CL: put(l, "cl"); break;
-    case ARG_DX: put(l, "dx"); break;
-    case ARG_ONE: put(l, "1"); break;
-    default: /* ARG_SEG */ put(l, "%s", segment_names[i->op->sub]);
+    default: /* ARG_ONE */ put(l, "1");
     }
 }
 

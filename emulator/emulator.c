@@ -461,7 +461,7 @@ bool emu_at_port_access(struct emu *e)
 
     if (fetch(e, &local, &i) != EMU_DONE)
         return false;
-    emu_handler h = i->op->handler;
+    emu_handler *h = i->op->handler;
     return h == op_in || h == op_out || h == op_ins || h == op_outs;
 }
 

@@ -74,10 +74,8 @@ enum emu_status emu_x87_after(struct emu *e, const struct insn *i, const struct 
 {
     _Alignas(64) u8 image[FX_SIZE];
     bool wide = i->mode == EMU_MODE_64;
-    enum emu_status st = emu_native_simple(e, wide ? CODE_FXSAVE64 : CODE_FXSAVE, image);
 
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_native_simple(e, wide ? CODE_FXSAVE64 : CODE_FXSAVE, image));
     /* Unmasked #IA, #IS, #D, #Z, #O and #U come before the store, SDM vol. 1, 8.5; #P after it. */
     if (!(i->op->sub & NATIVE_NOWAIT) &&
         host_load(image + FX_FSW, 2) & ~host_load(image + FX_FCW, 2) & 0x1f)
@@ -97,24 +95,19 @@ struct environment {
 
 /* Real and virtual-8086 mode have linear addresses in the place of selector and offset: figures
  * 8-10 and 8-12. */
-static unsigned to_real(const struct environment *v, bool wide, u8 *out)
+static void to_real(const struct environment *v, bool wide, u8 *out)
 {
     u32 ip = (v->cs_opcode & 0xffff) * 16 + v->ip, dp = (v->ds & 0xffff) * 16 + v->dp;
     u32 opcode = v->cs_opcode >> 16 & 0x7ff, high = wide ? 0xffff : 0xf;
-    const u32 word[7] = {v->control,
-                         v->status,
-                         v->tags,
-                         wide ? ip & 0xffff : ip,
-                         (ip >> 16 & high) << 12 | opcode,
-                         wide ? dp & 0xffff : dp,
-                         (dp >> 16 & high) << 12};
+    u32 ip_high = (ip >> 16 & high) << 12 | opcode, dp_high = (dp >> 16 & high) << 12;
+    const u32 word[7] = {v->control, v->status,   v->tags, ip & 0xffff,
+                         ip_high,    dp & 0xffff, dp_high};
 
     for (unsigned n = 0; n < 7; n++)
         host_store(out + n * (wide ? 4u : 2u), wide ? 4 : 2, word[n]);
-    return wide ? 28 : 14;
 }
 
-static unsigned from_real(const u8 *in, bool wide, struct environment *v)
+static void from_real(const u8 *in, bool wide, struct environment *v)
 {
     u32 word[7];
 
@@ -126,50 +119,42 @@ static unsigned from_real(const u8 *in, bool wide, struct environment *v)
                               .ip = (word[3] & 0xffff) | (word[4] & 0xffff000) << 4,
                               .cs_opcode = (word[4] & 0x7ff) << 16,
                               .dp = (word[5] & 0xffff) | (word[6] & 0xffff000) << 4};
-    return wide ? 28 : 14;
 }
 
 /* op->sub: NATIVE_STORE for the two that store; DD is the whole state, D9 the environment. */
 enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
 {
-    _Alignas(64) u8 native[28 + REGISTER_BYTES], guest[28 + REGISTER_BYTES];
+    _Alignas(64) u8 guest[28 + REGISTER_BYTES];
+    _Alignas(64) struct {
+        struct environment env;
+        u8 registers[REGISTER_BYTES];
+    } native;
     bool real = i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86, wide = i->opsize != 2;
     bool store = i->op->sub & NATIVE_STORE;
     unsigned header = wide ? 28 : 14, rest = i->opcode == 0xdd ? REGISTER_BYTES : 0;
+    enum emu_access access = (store ? EMU_WRITE : EMU_READ) | (wide ? EMU_DWORDS : EMU_WORDS);
     u64 code = emu_native_encode(i);
-    struct environment env;
     struct emu_span span;
 
-    enum emu_status st = store ? EMU_DONE : emu_native_wait(e);
-    if (st == EMU_DONE)
-        st =
-            emu_vector_map(e, i, header + rest,
-                           (store ? EMU_WRITE : EMU_READ) | (wide ? EMU_DWORDS : EMU_WORDS), &span);
-    if (st == EMU_DONE && !store)
+    if (!store)
+        TRY(emu_native_wait(e));
+    TRY(emu_vector_map(e, i, header + rest, access, &span));
+    if (!store)
         emu_span_read(e, &span, guest);
-    if (st != EMU_DONE)
-        return st;
-    if (!real) { /* the CPU's own layout */
-        code = wide ? code : code << 8 | 0x66;
-        if (!store)
-            return emu_native_simple(e, code, guest);
-        st = emu_native_simple(e, code, guest);
-        if (st == EMU_DONE)
-            emu_span_write(e, &span, guest);
-        return st;
+    if (real && !store) {
+        from_real(guest, wide, &native.env);
+        memcpy(native.registers, guest + header, rest);
     }
-    if (!store) {
-        header = from_real(guest, wide, &env);
-        memcpy(native, &env, sizeof(env));
-        memcpy(native + sizeof(env), guest + header, rest);
-        return emu_native_simple(e, code, native);
+    if (real)
+        TRY(emu_native_simple(e, code, &native));
+    else /* the CPU's own layout */
+        TRY(emu_native_simple(e, wide ? code : code << 8 | 0x66, guest));
+    if (!store)
+        return EMU_DONE;
+    if (real) {
+        to_real(&native.env, wide, guest);
+        memcpy(guest + header, native.registers, rest);
     }
-    st = emu_native_simple(e, code, native);
-    if (st != EMU_DONE)
-        return st;
-    memcpy(&env, native, sizeof(env));
-    header = to_real(&env, wide, guest);
-    memcpy(guest + header, native + sizeof(env), rest);
     emu_span_write(e, &span, guest);
     return EMU_DONE;
 }
@@ -204,12 +189,9 @@ enum emu_status op_fxsave(struct emu *e, const struct insn *i)
     _Alignas(64) u8 image[FX_SIZE];
     bool store = i->op->sub & NATIVE_STORE, wide = i->rex & 8;
     struct emu_span span;
-    enum emu_status st = map_area(e, i, 16, FX_SIZE, store ? EMU_WRITE : EMU_READ, &span);
 
-    if (st == EMU_DONE)
-        st = emu_native_simple(e, store && wide ? CODE_FXSAVE64 : CODE_FXSAVE, image);
-    if (st != EMU_DONE)
-        return st;
+    TRY(map_area(e, i, 16, FX_SIZE, store ? EMU_WRITE : EMU_READ, &span));
+    TRY(emu_native_simple(e, store && wide ? CODE_FXSAVE64 : CODE_FXSAVE, image));
     cut(&span, fx_bytes(i));
     if (!store) {
         emu_span_read(e, &span, image);
@@ -269,11 +251,10 @@ static void keep_places(u8 *area, const unsigned part[XSAVE_PARTS], u8 kept[XSAV
 static enum emu_status keep_registers(struct emu *e, u8 kept[24][64], bool save)
 {
     unsigned count = emu_usable(e, XCR0_AVX512, EMU_HAS_AVX512F) ? 24 : 8;
-    enum emu_status st = EMU_DONE;
 
-    for (unsigned n = 0; n < count && st == EMU_DONE; n++)
-        st = save ? emu_vector_get(e, 8 + n, kept[n]) : emu_vector_set(e, 8 + n, kept[n]);
-    return st;
+    for (unsigned n = 0; n < count; n++)
+        TRY(save ? emu_vector_get(e, 8 + n, kept[n]) : emu_vector_set(e, 8 + n, kept[n]));
+    return EMU_DONE;
 }
 
 /* In EDX:EAX the components that are asked for; XSAVES and XRSTORS also know IA32_XSS. */
@@ -299,22 +280,16 @@ enum emu_status op_xsave(struct emu *e, const struct insn *i)
     u8 *area = room + 64, kept[XSAVE_HIGH];
     unsigned part[XSAVE_PARTS];
     struct emu_span span;
-    bool wide = i->mode == EMU_MODE_64;
     unsigned size = area_size(e, requested(e) & e->state->xcr0, i->op->sub, part);
 
     if (size > XSAVE_MAX)
         return EMU_UNIMPLEMENTED;
-    enum emu_status st = map_area(e, i, 64, size, EMU_WRITE, &span);
-    if (st == EMU_DONE)
-        emu_span_read(e, &span, area);
-    if (st != EMU_DONE)
-        return st;
+    TRY(map_area(e, i, 64, size, EMU_WRITE, &span));
+    emu_span_read(e, &span, area);
     keep_places(area, part, kept, true);
     struct emu_native n = xsave_code(e, i, area);
-    st = emu_native_run(e, &n);
-    if (st != EMU_DONE)
-        return st;
-    if (!wide)
+    TRY(emu_native_run(e, &n));
+    if (i->mode != EMU_MODE_64)
         keep_places(area, part, kept, false);
     emu_span_write(e, &span, area);
     return EMU_DONE;
@@ -329,15 +304,10 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
     struct emu_span span;
 
     memset(area, 0, sizeof(area));
-    enum emu_status st = map_area(e, i, 64, XSAVE_HEADER, EMU_READ, &span);
-    if (st == EMU_DONE)
-        emu_span_read(e, &span, area);
-    if (st != EMU_DONE)
-        return st;
+    TRY(map_area(e, i, 64, XSAVE_HEADER, EMU_READ, &span));
+    emu_span_read(e, &span, area);
     struct emu_native check = {.code = emu_native_encode(i), .memory = area};
-    st = emu_native_run(e, &check); /* with nothing asked for: is the header sound? */
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_native_run(e, &check)); /* with nothing asked for: is the header sound? */
     if (requested(e) & e->state->xcr0 & XCR0_PKRU) /* state.pkru would not follow */
         return EMU_UNIMPLEMENTED;
     u64 layout = host_load(area + XSAVE_COMP, 8);
@@ -348,13 +318,11 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
     unsigned size = area_size(e, compact ? layout : asked, compact, part);
     if (size > XSAVE_MAX)
         return EMU_UNIMPLEMENTED;
-    st = map_area(e, i, 64, size, EMU_READ, &span);
-    if (st == EMU_DONE)
-        emu_span_read(e, &span, area);
-    if (st == EMU_DONE && !wide)
-        st = keep_registers(e, high, true);
+    TRY(map_area(e, i, 64, size, EMU_READ, &span));
+    emu_span_read(e, &span, area);
+    if (!wide)
+        TRY(keep_registers(e, high, true));
     struct emu_native n = xsave_code(e, i, area);
-    if (st == EMU_DONE)
-        st = emu_native_run(e, &n);
-    return st == EMU_DONE && !wide ? keep_registers(e, high, false) : st;
+    TRY(emu_native_run(e, &n));
+    return wide ? EMU_DONE : keep_registers(e, high, false);
 }

@@ -18,7 +18,7 @@
 #include "lib/string.h"
 
 struct insn;
-typedef enum emu_status (*emu_handler)(struct emu *e, const struct insn *i);
+typedef enum emu_status emu_handler(struct emu *e, const struct insn *i);
 
 /* Operand kinds, SDM vol. 2D, appendix A.2: an addressing letter and a size letter. */
 #define ARG(letter, size) (u16)((unsigned)ARG_##letter << 8 | (unsigned)SIZE_##size)
@@ -88,10 +88,14 @@ enum arg_size {
     SIZE_big   /* the instruction's own (FXSAVE, FLDENV …) */
 };
 
+/* Sets of addressing letters. */
+#define LETTER(letter) BIT64(ARG_##letter)
+static inline bool arg_is_of(u16 arg, u64 letters) { return letters >> ARG_LETTER(arg) & 1; }
+
 /* One line of an opcode table: an instruction, or (handler NULL, group set) a way to `next`. */
 struct opcode {
     union {
-        emu_handler handler;
+        emu_handler *handler;
         const struct opcode *next;
     };
     const char *name;
@@ -147,20 +151,12 @@ enum opcode_group {
  * OP_L0 and OP_L1 then mean 16 bytes, or more than 16.
  */
 #define EVEX_FEATURE(flags) ((unsigned)((flags) >> 32) & 15) /* 0: no EVEX form */
+/* clang-format off */
 enum evex_feature {
-    EVEX_NONE,
-    EVEX_F,
-    EVEX_BW,
-    EVEX_DQ,
-    EVEX_CD,
-    EVEX_VBMI,
-    EVEX_VBMI2,
-    EVEX_VNNI,
-    EVEX_BITALG,
-    EVEX_POPCNTDQ,
-    EVEX_IFMA,
-    EVEX_BF16
+    EVEX_NONE, EVEX_F, EVEX_BW, EVEX_DQ, EVEX_CD, EVEX_VBMI, EVEX_VBMI2, EVEX_VNNI, EVEX_BITALG,
+    EVEX_POPCNTDQ, EVEX_IFMA, EVEX_BF16
 };
+/* clang-format on */
 #define EVEX(feature) ((u64)EVEX_##feature << 32)
 #define EVEX_W0       BIT64(36)
 #define EVEX_W1       BIT64(37)
@@ -644,50 +640,44 @@ unsigned emu_arg_bytes(const struct insn *i, u16 arg);
  */
 enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
 
-/* ---- handlers --------------------------------------------------------------------------------
- * segment.c, event.c, system.c; operands are as in the tables (table.c). */
+/* ---- handlers: operands are as in the tables (table.c) ------------------------------------- */
+
+/* segment.c: EA, 9A, FF/3, FF/5, CB, CA; 8E; 07 17 1F, 0F A1 A9; C4 C5, 0F B2 B4 B5 */
+emu_handler op_jmp_far, op_call_far, op_ret_far, op_mov_to_sreg, op_pop_sreg, op_load_far_pointer;
+/* event.c */
+emu_handler op_int, op_trap, op_iret;
+/* system.c: 0F 00, 0F 01 */
+emu_handler op_store_selector, op_load_system, op_store_table, op_load_table, op_smsw, op_lmsw,
+    op_invlpg, op_swapgs, op_monitor, op_mwait, op_set_ac, op_xgetbv, op_xsetbv, op_rdpkru,
+    op_wrpkru;
+/* system.c: the rest of 0F, and F4 */
+emu_handler op_special, op_probe, op_syscall, op_sysret, op_sysenter, op_sysexit, op_clts,
+    op_mov_from_cr, op_mov_to_cr, op_mov_dr, op_rdmsr, op_wrmsr, op_rdtsc, op_rdpmc, op_cpuid,
+    op_invpcid, op_rdpid, op_read_base, op_write_base, op_hlt;
+/* emulator.c */
+emu_handler op_ud, op_nop;
+/* alu.c */
+emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_acc_imm, op_alu_rm_imm, op_alu_rm_cl, op_alu_reg,
+    op_shiftd_imm, op_shiftd_cl, op_muldiv, op_imul_reg_rm, op_imul_imm, op_bcd, op_aam, op_aad,
+    op_cbw, op_cwd, op_xadd, op_cmpxchg, op_cmpxchg8b;
+/* bit.c */
+emu_handler op_bt_reg, op_bt_imm, op_bitscan, op_popcnt, op_bswap, op_crc32, op_movbe_load,
+    op_movbe_store, op_bmi, op_adx, op_random;
+/* move.c */
+emu_handler op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sreg, op_movzx, op_movsx, op_cmov,
+    op_set, op_lea, op_xchg_rm, op_xchg_acc, op_xlat, op_lahf, op_sahf, op_salc, op_flag, op_cli,
+    op_sti, op_bound, op_arpl, op_pause, op_clflush, op_fence;
+/* stack.c */
+emu_handler op_push_reg, op_push_rm, op_push_imm, op_push_sreg, op_pop_reg, op_pop_rm, op_pusha,
+    op_popa, op_pushf, op_popf, op_enter, op_leave;
+/* branch.c */
+emu_handler op_jcc, op_jmp, op_jmp_rm, op_call, op_call_rm, op_ret, op_loop, op_jcxz;
+/* string.c */
+emu_handler op_movs, op_cmps, op_stos, op_lods, op_scas, op_ins, op_outs, op_in, op_out;
+/* native.c, vector.c, fpu.c */
+emu_handler op_native, op_vmaskmov, op_maskmov, op_gather, op_vzero, op_fwait, op_fpu_env,
+    op_fxsave, op_xsave, op_xrstor;
 /* clang-format off */
-#define HANDLERS(X) \
-    /* segment.c: EA, 9A, FF/3, FF/5, CB, CA; 8E; 07 17 1F, 0F A1 A9; C4 C5, 0F B2 B4 B5 */ \
-    X(op_jmp_far) X(op_call_far) X(op_ret_far) X(op_mov_to_sreg) X(op_pop_sreg) \
-    X(op_load_far_pointer) \
-    /* event.c */ \
-    X(op_int) X(op_trap) X(op_iret) \
-    /* system.c: 0F 00, 0F 01 */ \
-    X(op_store_selector) X(op_load_system) X(op_store_table) X(op_load_table) X(op_smsw) \
-    X(op_lmsw) X(op_invlpg) X(op_swapgs) X(op_monitor) X(op_mwait) X(op_set_ac) X(op_xgetbv) \
-    X(op_xsetbv) X(op_rdpkru) X(op_wrpkru) \
-    /* system.c: the rest of 0F, and F4 */ \
-    X(op_special) X(op_probe) X(op_syscall) X(op_sysret) X(op_sysenter) X(op_sysexit) X(op_clts) \
-    X(op_mov_from_cr) X(op_mov_to_cr) X(op_mov_dr) X(op_rdmsr) X(op_wrmsr) \
-    X(op_rdtsc) X(op_rdpmc) X(op_cpuid) X(op_invpcid) X(op_rdpid) X(op_read_base) \
-    X(op_write_base) X(op_hlt) \
-    /* emulator.c */ \
-    X(op_ud) X(op_nop) \
-    /* alu.c */ \
-    X(op_alu_rm_reg) X(op_alu_reg_rm) X(op_alu_acc_imm) X(op_alu_rm_imm) X(op_alu_rm_cl) \
-    X(op_alu_reg) X(op_shiftd_imm) X(op_shiftd_cl) X(op_muldiv) \
-    X(op_imul_reg_rm) X(op_imul_imm) X(op_bcd) X(op_aam) X(op_aad) X(op_cbw) X(op_cwd) X(op_xadd) \
-    X(op_cmpxchg) X(op_cmpxchg8b) \
-    /* bit.c */ \
-    X(op_bt_reg) X(op_bt_imm) X(op_bitscan) X(op_popcnt) X(op_bswap) X(op_crc32) X(op_movbe_load) \
-    X(op_movbe_store) X(op_bmi) X(op_adx) X(op_random) \
-    /* move.c */ \
-    X(op_mov_store) X(op_mov_load) X(op_mov_imm) X(op_mov_from_sreg) X(op_movzx) X(op_movsx) \
-    X(op_cmov) X(op_set) X(op_lea) X(op_xchg_rm) X(op_xchg_acc) X(op_xlat) X(op_lahf) X(op_sahf) \
-    X(op_salc) X(op_flag) X(op_cli) X(op_sti) X(op_bound) X(op_arpl) X(op_pause) X(op_clflush) \
-    X(op_fence) \
-    /* stack.c */ \
-    X(op_push_reg) X(op_push_rm) X(op_push_imm) X(op_push_sreg) X(op_pop_reg) X(op_pop_rm) \
-    X(op_pusha) X(op_popa) X(op_pushf) X(op_popf) X(op_enter) X(op_leave) \
-    /* branch.c */ \
-    X(op_jcc) X(op_jmp) X(op_jmp_rm) X(op_call) X(op_call_rm) X(op_ret) X(op_loop) X(op_jcxz) \
-    /* string.c */ \
-    X(op_movs) X(op_cmps) X(op_stos) X(op_lods) X(op_scas) X(op_ins) X(op_outs) X(op_in) \
-    X(op_out) \
-    /* native.c, vector.c, fpu.c */ \
-    X(op_native) X(op_vmaskmov) X(op_maskmov) X(op_gather) X(op_vzero) X(op_fwait) X(op_fpu_env) \
-    X(op_fxsave) X(op_xsave) X(op_xrstor)
 
 /* op->sub of the handlers that cover several instructions.  From ALU_CMP on only flags change. */
 enum alu_op {
@@ -700,17 +690,10 @@ enum bmi_op {
 };
 /* clang-format on */
 
-#define X(name) enum emu_status name(struct emu *e, const struct insn *i);
-HANDLERS(X)
-#undef X
-#undef HANDLERS
-
 enum muldiv_op { MULDIV_MUL, MULDIV_IMUL, MULDIV_DIV, MULDIV_IDIV };
 enum bcd_op { BCD_DAA, BCD_DAS, BCD_AAA, BCD_AAS };
 enum bt_op { BT_TEST, BT_SET, BT_RESET, BT_COMPLEMENT };
 enum scan_op { SCAN_BSF, SCAN_BSR, SCAN_TZCNT, SCAN_LZCNT };
-/* clang-format off */
-/* clang-format on */
 enum flag_op { FLAG_CMC, FLAG_CLC, FLAG_STC, FLAG_CLD, FLAG_STD };
 enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothing else is said */
                    NATIVE_ALIGNED = 1, /* also with VEX, also of other sizes */

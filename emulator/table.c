@@ -111,6 +111,7 @@ enum {
 #define MMX3(n, e)       BY_PREFIX(MM(n, Pq, Qq), SX(VI3 | (e), n, Vx, Wx))
 #define SSSE3_(n, e)     BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI3 | (e), n, Vx, Wx))
 #define SSSE3_2(n, e)    BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI2 | (e), n, Vx, Wx))
+#define UNPCKL(n, e)     BY_PREFIX(MM(n, Pq, Qd), SX(VI3 | (e) | EALL, n, Vx, Wx))
 /* With EVEX the result is an opmask. */
 #define MMXK(n, e)                                                                                 \
     BY_PREFIX(MM(n, Pq, Qq), BY_EVEX(SX(VI3, n, Vx, Wx), EV(n, e, Kx, Hx, Wx)))
@@ -365,6 +366,8 @@ static const struct opcode group9[2] = {
     BY_PREFIX(CVTW(t "ps2udq", EVEX(F) | (r), Vx, Wx, t "pd2udq", EVEX(F) | (r), Vh, Wx),          \
               CVTQ(t, "uq", r), EV("cvt" t "ss2usi", EXS | ENM | (r), Gy, Wd),                     \
               EV("cvt" t "sd2usi", EXS | ENM | (r), Gy, Wq))
+#define COMPARE(n)                                                                                 \
+    BY_PREFIX(SX(V2 | ES | ENM | ESAE, n "s", Vdq, Wd), SX(V2 | ES | ENM | ESAE, n "d", Vdq, Wq))
 #define CVTI(t, r)                                                                                 \
     BY_PREFIX(SL("cvt" t "ps2pi", Pq, Wq), SL("cvt" t "pd2pi", Pq, Wdq),                           \
               SX(V2 | EXS | ENM | (r), "cvt" t "ss2si", Gy, Wd),                                   \
@@ -419,10 +422,7 @@ const struct opcode emu_map_0f[256] = {
                        SX(V3 | EXS | ENM | ER, "cvtsi2ss", Vdq, Ey),
                        SX(V3 | EXS | ENM | ER, "cvtsi2sd", Vdq, Ey)),
     [0x2b] = BY_PREFIX(PSPD(MA, "movnt", V2 | EM | ENM, Mx, Vx)), CVTI("t", ESAE), CVTI("", ER),
-    [0x2e] = BY_PREFIX(SX(V2 | ES | ENM | ESAE, "ucomiss", Vdq, Wd),
-                       SX(V2 | ES | ENM | ESAE, "ucomisd", Vdq, Wq)),
-    [0x2f] = BY_PREFIX(SX(V2 | ES | ENM | ESAE, "comiss", Vdq, Wd),
-                       SX(V2 | ES | ENM | ESAE, "comisd", Vdq, Wq)),
+    [0x2e] = COMPARE("ucomis"), COMPARE("comis"),
     [0x30] = I(wrmsr, "wrmsr", OP_CPL0, 0), I(rdtsc, "rdtsc", 0, 0), I(rdmsr, "rdmsr", OP_CPL0, 0),
     [0x33] = I(rdpmc, "rdpmc", 0, 0), I(sysenter, "sysenter", 0, 0), I(sysexit, "sysexit", 0, 0),
     [0x37] = BY_PREFIX(I(ud, "getsec", 0, 0)),
@@ -438,9 +438,7 @@ const struct opcode emu_map_0f[256] = {
                                CVTW("dq2ps", EVEX(F) | ER, Vx, Wx, "qq2ps", EVEX(DQ) | ER, Vh, Wx)),
                        SX(V2 | ED | ER, "cvtps2dq", Vx, Wx), SX(V2 | ED | ESAE, "cvttps2dq", Vx, Wx)),
     [0x5c] = FLOAT4(V3, "sub", ER), FLOAT4(V3, "min", ESAE), FLOAT4(V3, "div", ER), FLOAT4(V3, "max", ESAE),
-    [0x60] = BY_PREFIX(MM("punpcklbw", Pq, Qd), SX(VI3 | EB | EALL, "punpcklbw", Vx, Wx)),
-    [0x61] = BY_PREFIX(MM("punpcklwd", Pq, Qd), SX(VI3 | EW | EALL, "punpcklwd", Vx, Wx)),
-    [0x62] = BY_PREFIX(MM("punpckldq", Pq, Qd), SX(VI3 | ED | EALL, "punpckldq", Vx, Wx)),
+    [0x60] = UNPCKL("punpcklbw", EB), UNPCKL("punpcklwd", EW), UNPCKL("punpckldq", ED),
     [0x63] = MMX3("packsswb", EW | EALL), MMXK("pcmpgtb", EB), MMXK("pcmpgtw", EW),
     [0x66] = MMXK("pcmpgtd", ED), MMX3("packuswb", EW | EALL), MMX3("punpckhbw", EB | EALL),
     [0x69] = MMX3("punpckhwd", EW | EALL),
@@ -566,20 +564,22 @@ const struct opcode emu_map_0f[256] = {
     P66(SF(FMA, OP_AVX | EX | ER, "fmaddsub" order "p$", Vx, Hx, Wx)),                             \
         P66(SF(FMA, OP_AVX | EX | ER, "fmsubadd" order "p$", Vx, Hx, Wx)), FMA2("fmadd" order),    \
         FMA2("fmsub" order), FMA2("fnmadd" order), FMA2("fnmsub" order)
-#define MASKMOV(feat, f, size, n, ...) MF(vmaskmov, size, n, OP_AVX | (f), feat, __VA_ARGS__)
+#define MASKMOVP(size, t, ...) MF(vmaskmov, size, "maskmovp" t, OP_AVX | OP_W0, AVX, __VA_ARGS__)
+#define PMASKMOV(...)                                                                              \
+    P66(BY_W(MF(vmaskmov, 4, "pmaskmovd", OP_AVX, AVX2, __VA_ARGS__),                              \
+             MF(vmaskmov, 8, "pmaskmovq", OP_AVX, AVX2, __VA_ARGS__)))
 /* Indices of 4 bytes, then of 8: only as many elements as the larger of the two has. */
-#define GATHER4(n, t)                                                                              \
-    P66(BY_EVEX(MF(gather, 4, n t, OP_AVX | OP_VSIB, AVX2, Vx, Mel, Hx),                           \
-                MS(gather, 4, n t, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Vx, Mel)))
+#define VSIB  (OP_AVX | OP_VSIB)
+#define VSIBE (OP_AVX | OP_EVEX | OP_VSIB | EVEX(F))
+#define GATHER4(n)                                                                                 \
+    P66(BY_EVEX(MF(gather, 4, n, VSIB, AVX2, Vx, Mel, Hx), MS(gather, 4, n, VSIBE, Vx, Mel)))
 #define GATHER8(n, d, q)                                                                           \
-    P66(BY_EVEX(BY_W(MF(gather, 8, n d, OP_AVX | OP_VSIB, AVX2, Vh, Md, Hh),                       \
-                     MF(gather, 8, n q, OP_AVX | OP_VSIB, AVX2, Vx, Mq, Hx)),                      \
-                BY_W(MS(gather, 8, n d, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Vh, Md),             \
-                     MS(gather, 8, n q, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Vx, Mq))))
-#define SCATTER4(n) P66(MS(gather, 4, n, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Mel, Vx))
+    P66(BY_EVEX(BY_W(MF(gather, 8, n d, VSIB, AVX2, Vh, Md, Hh),                                   \
+                     MF(gather, 8, n q, VSIB, AVX2, Vx, Mq, Hx)),                                  \
+                BY_W(MS(gather, 8, n d, VSIBE, Vh, Md), MS(gather, 8, n q, VSIBE, Vx, Mq))))
+#define SCATTER4(n) P66(MS(gather, 4, n, VSIBE, Mel, Vx))
 #define SCATTER8(n, d, q)                                                                          \
-    P66(BY_W(MS(gather, 8, n d, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Md, Vh),                     \
-             MS(gather, 8, n q, OP_AVX | OP_EVEX | OP_VSIB | EVEX(F), Mq, Vx)))
+    P66(BY_W(MS(gather, 8, n d, VSIBE, Md, Vh), MS(gather, 8, n q, VSIBE, Mq, Vx)))
 #define AESFORM(n) P66(SF(AES, VI3 | EL, n, Vx, Wx))
 #define SHAFORM(n, ...) NP(SF(SHA, OP_SSE, n, Vdq, Wdq, ##__VA_ARGS__))
 /* To wider elements; and with F3 back, saturating or not. */
@@ -631,12 +631,10 @@ const struct opcode emu_map_0f38[256] = {
     [0x2a] = BY_PREFIX(UD, MF(native, NATIVE_ALIGNED, "movntdqa", VI2 | EVEX(F) | E0 | ENM, SSE41, Vx, Mx),
                        EV("pbroadcastmb2q", EVEX(CD) | E1 | ENM, Vx, KRx)),
     [0x2b] = P41(VI3 | EVEX(BW) | E0 | EBC | EALL, "packusdw", Vx, Wx),
-    [0x2c] = P66(BY_EVEX(MASKMOV(AVX, OP_W0, 4, "maskmovps", Vx, Hx, Mx),
-                         EV("scalefp$", EX | ER, Vx, Hx, Wx))),
-    [0x2d] = P66(BY_EVEX(MASKMOV(AVX, OP_W0, 8, "maskmovpd", Vx, Hx, Mx),
-                         EV("scalefs$", EXS | ER, Vdq, Hdq, Wel))),
-    [0x2e] = P66(MASKMOV(AVX, OP_W0, 4, "maskmovps", Mx, Hx, Vx)),
-    [0x2f] = P66(MASKMOV(AVX, OP_W0, 8, "maskmovpd", Mx, Hx, Vx)), WIDEN6("pmovzx", "pmov"),
+    [0x2c] = P66(BY_EVEX(MASKMOVP(4, "s", Vx, Hx, Mx), EV("scalefp$", EX | ER, Vx, Hx, Wx))),
+    [0x2d] = P66(BY_EVEX(MASKMOVP(8, "d", Vx, Hx, Mx), EV("scalefs$", EXS | ER, Vdq, Hdq, Wel))),
+    [0x2e] = P66(MASKMOVP(4, "s", Mx, Hx, Vx)),
+    [0x2f] = P66(MASKMOVP(8, "d", Mx, Hx, Vx)), WIDEN6("pmovzx", "pmov"),
     [0x36] = PA2(OP_L1 | OP_W0 | EX | EALL, "perm#", Vx, Hx, Wx),
     [0x37] = P66(BY_EVEX(SF(SSE42, VI3, "pcmpgtq", Vx, Wx), EV("pcmpgtq", EQ, Kx, Hx, Wx))),
     [0x38] = BY_PREFIX(UD, SF(SSE41, VI3 | EB, "pminsb", Vx, Wx), EV("pmovm2#", EVEX(DQ) | ENM, Vx, KRx)),
@@ -693,15 +691,11 @@ const struct opcode emu_map_0f38[256] = {
     [0x88] = P66E("expandp$", EVEX(F) | EVEX_PACKED, Vx, Wx),
     [0x89] = P66E("pexpand#", EVEX(F) | EVEX_PACKED, Vx, Wx),
     [0x8a] = P66E("compressp$", EVEX(F) | EVEX_PACKED, Wx, Vx),
-    [0x8b] = P66E("pcompress#", EVEX(F) | EVEX_PACKED, Wx, Vx),
-    [0x8c] = P66(BY_W(MASKMOV(AVX2, 0, 4, "pmaskmovd", Vx, Hx, Mx),
-                      MASKMOV(AVX2, 0, 8, "pmaskmovq", Vx, Hx, Mx))),
-    [0x8d] = BWE("perm", VBMI, BW, Vx, Hx, Wx),
-    [0x8e] = P66(BY_W(MASKMOV(AVX2, 0, 4, "pmaskmovd", Mx, Hx, Vx),
-                      MASKMOV(AVX2, 0, 8, "pmaskmovq", Mx, Hx, Vx))),
+    [0x8b] = P66E("pcompress#", EVEX(F) | EVEX_PACKED, Wx, Vx), PMASKMOV(Vx, Hx, Mx),
+    [0x8d] = BWE("perm", VBMI, BW, Vx, Hx, Wx), PMASKMOV(Mx, Hx, Vx),
     [0x8f] = P66E("pshufbitqmb", EVEX(BITALG) | E0 | EVEX_BYTES, Kx, Hx, Wx),
-    [0x90] = GATHER4("pgatherd", "#"), GATHER8("pgatherq", "d", "q"),
-    [0x92] = GATHER4("gatherdp", "$"), GATHER8("gatherqp", "s", "d"),
+    [0x90] = GATHER4("pgatherd#"), GATHER8("pgatherq", "d", "q"),
+    [0x92] = GATHER4("gatherdp$"), GATHER8("gatherqp", "s", "d"),
     [0x96] = FMA10("132"), SCATTER4("pscatterd#"), SCATTER8("pscatterq", "d", "q"),
     [0xa2] = SCATTER4("scatterdp$"), SCATTER8("scatterqp", "s", "d"),
     [0xa6] = FMA10("213"),
@@ -762,6 +756,13 @@ const struct opcode emu_map_opmask[32] = {
         BY_EVEX(P(OP_L1 | OP_W0, "extract" t "128", Wdq, Vqq, Iub),                                \
                 LANES4("extract" t, EALL, Wdq, Vx, Iub)),                                          \
         LANES8("insert" t, EALL, Vx, Hx, Wqq, Iub), LANES8("extract" t, EALL, Wqq, Vx, Iub)
+#define ROUNDP(t, e)                                                                               \
+    P66(BY_EVEX(SF(SSE41, V2, "round" t, Vx, Wx, Iub), EV("rndscale" t, (e) | ESAE, Vx, Wx, Iub)))
+#define ROUNDS(t, e, W)                                                                            \
+    P66(BY_EVEX(SF(SSE41, V3, "round" t, Vdq, W, Iub),                                             \
+                EV("rndscale" t, EXS | (e) | ESAE, Vdq, Hdq, W, Iub)))
+#define PEXTR(n, e, m)                                                                             \
+    BY_MOD(P41(V2 | OP_L0 | (e) | ENM, n, m, Vdq, Iub), P41(V2 | OP_L0 | (e) | ENM, n, Rd, Vdq, Iub))
 #define BLENDV(f, n) P66(SF(AVX, OP_AVX | OP_W0 | (f), n, Vx, Hx, Wx, Lx))
 #define KS(n, size)        KN(n, OP_L0, ARG(K, size), ARG(KR, size), Iub)
 #define KSHIFT(n, a, m, b) P66(BY_W(KS(n, a), KS(m, b)))
@@ -776,22 +777,12 @@ const struct opcode emu_map_0f3a[256] = {
     [0x04] = PAV(OP_W0 | ED | EALL, "permilps", Vx, Wx, Iub),
     [0x05] = PAV(OP_W0 | EQ | EALL, "permilpd", Vx, Wx, Iub),
     [0x06] = PAV(OP_L1 | OP_W0, "perm2f128", Vqq, Hx, Wqq, Iub),
-    [0x08] = P66(BY_EVEX(SF(SSE41, V2, "roundps", Vx, Wx, Iub),
-                         EV("rndscaleps", ED | ESAE, Vx, Wx, Iub))),
-    [0x09] = P66(BY_EVEX(SF(SSE41, V2, "roundpd", Vx, Wx, Iub),
-                         EV("rndscalepd", EQ | ESAE, Vx, Wx, Iub))),
-    [0x0a] = P66(BY_EVEX(SF(SSE41, V3, "roundss", Vdq, Wd, Iub),
-                         EV("rndscaless", EXS | E0 | ESAE, Vdq, Hdq, Wd, Iub))),
-    [0x0b] = P66(BY_EVEX(SF(SSE41, V3, "roundsd", Vdq, Wq, Iub),
-                         EV("rndscalesd", EXS | E1 | ESAE, Vdq, Hdq, Wq, Iub))),
+    [0x08] = ROUNDP("ps", ED), ROUNDP("pd", EQ), ROUNDS("ss", E0, Wd), ROUNDS("sd", E1, Wq),
     [0x0c] = P41(V3, "blendps", Vx, Wx, Iub), P41(V3, "blendpd", Vx, Wx, Iub),
     [0x0e] = P41(VI3, "pblendw", Vx, Wx, Iub),
     [0x0f] = BY_PREFIX(SF(SSSE3, OP_FPU, "palignr", Pq, Qq, Iub),
                        SF(SSSE3, VI3 | EB | EALL, "palignr", Vx, Wx, Iub)),
-    [0x14] = BY_MOD(P41(V2 | OP_L0 | EB | ENM, "pextrb", Mb, Vdq, Iub),
-                    P41(V2 | OP_L0 | EB | ENM, "pextrb", Rd, Vdq, Iub)),
-    [0x15] = BY_MOD(P41(V2 | OP_L0 | EW | ENM, "pextrw", Mw, Vdq, Iub),
-                    P41(V2 | OP_L0 | EW | ENM, "pextrw", Rd, Vdq, Iub)),
+    [0x14] = PEXTR("pextrb", EB, Mb), PEXTR("pextrw", EW, Mw),
     [0x16] = BY_W64(P41(V2 | OP_L0 | OP_W0 | EVEX(DQ) | ENM, "pextrd", Ey, Vdq, Iub),
                   P41(V2 | OP_L0 | EVEX(DQ) | ENM, "pextrq", Ey, Vdq, Iub)),
     [0x17] = P41(V2 | OP_L0 | EL, "extractps", Ed, Vdq, Iub), INSERT_EXTRACT("f", PAV),

@@ -26,23 +26,20 @@ static struct elements by_sign(const u8 *mask, unsigned bytes, unsigned size)
 static enum emu_status move_active(struct emu *e, const struct insn *i, u64 ea,
                                    const struct elements *v, enum emu_access access, u8 *buf)
 {
-    enum emu_status st = EMU_DONE;
     bool wraps = i->vex != 2 || (i->op->flags & OP_VSIB);
     u64 mask = mask_bytes(wraps ? i->addrsize : 8);
     enum emu_access units = i->vex == 2 ? 0 : EMU_BYTES; /* to #AC */
 
-    for (u64 left = v->active; left != 0 && st == EMU_DONE; left &= left - 1) {
+    for (u64 left = v->active; left != 0; left &= left - 1) {
         unsigned at = (unsigned)__builtin_ctzll(left) * v->size;
         struct emu_span span;
-        st = emu_map_seg(e, (enum seg)i->seg, (ea + at) & mask, v->size, access | units, &span);
-        if (st != EMU_DONE || buf == NULL)
-            continue;
-        if (access == EMU_WRITE)
+        TRY(emu_map_seg(e, (enum seg)i->seg, (ea + at) & mask, v->size, access | units, &span));
+        if (buf != NULL && access == EMU_WRITE)
             emu_span_write(e, &span, buf + at);
-        else
+        else if (buf != NULL)
             emu_span_read(e, &span, buf + at);
     }
-    return st;
+    return EMU_DONE;
 }
 
 /* The instruction moves between its register and a buffer, this between the buffer and memory. */
@@ -51,25 +48,29 @@ static enum emu_status move_masked(struct emu *e, const struct insn *i, const st
 {
     _Alignas(64) u8 buf[64] = {0};
     enum emu_access access = store ? EMU_WRITE : EMU_READ;
-    enum emu_status st = move_active(e, i, emu_ea(e, i), v, access, NULL);
 
-    if (st == EMU_DONE && !store)
-        st = move_active(e, i, emu_ea(e, i), v, access, buf);
-    if (st == EMU_DONE)
-        st = emu_native_simple(e, emu_native_encode(i), buf);
-    return st == EMU_DONE && store ? move_active(e, i, emu_ea(e, i), v, access, buf) : st;
+    TRY(move_active(e, i, emu_ea(e, i), v, access, NULL));
+    if (!store)
+        TRY(move_active(e, i, emu_ea(e, i), v, access, buf));
+    TRY(emu_native_simple(e, emu_native_encode(i), buf));
+    return store ? move_active(e, i, emu_ea(e, i), v, access, buf) : EMU_DONE;
 }
 
 /* VMASKMOVPS, VPMASKMOVD …: the mask is in VEX.vvvv; op->sub: element size. */
 enum emu_status op_vmaskmov(struct emu *e, const struct insn *i)
 {
     _Alignas(64) u8 mask[64];
-    enum emu_status st = emu_vector_get(e, i->vvvv, mask);
 
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_vector_get(e, i->vvvv, mask));
     struct elements v = by_sign(mask, 16u << i->vlen, i->op->sub);
     return move_masked(e, i, &v, ARG_LETTER(i->op->arg[0]) == ARG_M);
+}
+
+static enum emu_status get_register(struct emu *e, bool mmx, unsigned n, u8 value[64])
+{
+    u64 movq = 0xc3077f0f; /* movq [rdi], mm0; ret */
+
+    return mmx ? emu_native_simple(e, movq | (n & 7u) << 19, value) : emu_vector_get(e, n, value);
 }
 
 /* MASKMOVQ and MASKMOVDQU: bytes of ModRM.reg to DS:rDI by the mask in ModRM.rm.  The whole operand
@@ -78,23 +79,17 @@ enum emu_status op_maskmov(struct emu *e, const struct insn *i)
 {
     _Alignas(64) u8 data[64], mask[64];
     bool mmx = ARG_LETTER(i->op->arg[0]) == ARG_P;
-    u64 movq = 0xc3077f0f; /* movq [rdi], mm0; ret */
     u64 at = e->state->gpr[RDI] & mask_bytes(i->addrsize);
     struct emu_span span;
 
-    enum emu_status st = mmx ? emu_native_wait(e) : EMU_DONE;
-    if (st == EMU_DONE)
-        st = mmx ? emu_native_simple(e, movq | (i->reg & 7u) << 19, data)
-                 : emu_vector_get(e, i->reg, data);
-    if (st == EMU_DONE)
-        st = mmx ? emu_native_simple(e, movq | (i->rm & 7u) << 19, mask)
-                 : emu_vector_get(e, i->rm, mask);
-    if (st != EMU_DONE)
-        return st;
+    if (mmx)
+        TRY(emu_native_wait(e));
+    TRY(get_register(e, mmx, i->reg, data));
+    TRY(get_register(e, mmx, i->rm, mask));
     struct elements v = by_sign(mask, mmx ? 8 : 16, 1);
-    for (unsigned n = 0; n < (mmx ? 8 : 16) && st == EMU_DONE; n += 8) /* to #AC: quadwords */
-        st = emu_map_seg(e, (enum seg)i->seg, at + n, 8, EMU_WRITE, &span);
-    return st == EMU_DONE ? move_active(e, i, at, &v, EMU_WRITE, data) : st;
+    for (unsigned n = 0; n < (mmx ? 8 : 16); n += 8) /* to #AC: quadwords */
+        TRY(emu_map_seg(e, (enum seg)i->seg, at + n, 8, EMU_WRITE, &span));
+    return move_active(e, i, at, &v, EMU_WRITE, data);
 }
 
 /* KMOV between memory and an opmask register; without AVX512BW none has more than 16 bits. */
@@ -136,17 +131,18 @@ enum emu_status emu_under_opmask(struct emu *e, const struct insn *i)
     unsigned k = i->evex & INSN_OPMASK;
     struct emu_span span;
 
-    enum emu_status st = k == 0 ? EMU_DONE : move_opmask(e, k, 0x91, &mask);
-    if (k == 0)
+    if (k != 0)
+        TRY(move_opmask(e, k, 0x91, &mask));
+    else
         mask = ~mask;
     struct elements v = by_opmask(i, mask);
 
-    if (st == EMU_DONE && v.active != 0 && (i->op->sub & NATIVE_ALIGNED) &&
+    if (v.active != 0 && (i->op->sub & NATIVE_ALIGNED) &&
         !is_aligned(emu_segment_base(e, i) + emu_ea(e, i), i->operand))
         return emu_gp(e, 0);
-    if (st == EMU_DONE && (i->op->flags & EVEX_WHOLE)) /* VEXTRACTF32X4 and its like */
-        st = emu_vector_map(e, i, i->operand, EMU_WRITE, &span);
-    return st == EMU_DONE ? move_masked(e, i, &v, i->stores) : st;
+    if (i->op->flags & EVEX_WHOLE) /* VEXTRACTF32X4 and its like */
+        TRY(emu_vector_map(e, i, i->operand, EMU_WRITE, &span));
+    return move_masked(e, i, &v, i->stores);
 }
 
 /*
@@ -161,13 +157,12 @@ enum emu_status op_gather(struct emu *e, const struct insn *i)
     unsigned isize = i->op->sub, size = i->rex & 8 ? 8 : 4;
     unsigned count = (16u << i->vlen) / (isize > size ? isize : size);
     bool store = ARG_LETTER(i->op->arg[0]) == ARG_M, evex = i->vex == 2;
-    enum emu_status st = emu_vector_get(e, i->reg, data);
+    enum emu_status st = EMU_DONE;
 
-    if (st == EMU_DONE)
-        st = emu_vector_get(e, i->index | (evex ? i->vvvv & 16u : 0), index);
-    if (st == EMU_DONE)
-        st = evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x91, &active)
-                  : emu_vector_get(e, i->vvvv, mask);
+    TRY(emu_vector_get(e, i->reg, data));
+    TRY(emu_vector_get(e, i->index | (evex ? i->vvvv & 16u : 0), index));
+    TRY(evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x91, &active)
+             : emu_vector_get(e, i->vvvv, mask));
     if (!evex)
         active = by_sign(mask, count * size, size).active;
     u64 base = i->disp + e->state->reg[i->base];
@@ -188,27 +183,23 @@ enum emu_status op_gather(struct emu *e, const struct insn *i)
         memset(mask, 0, sizeof(mask));
         memset(data + count * size, 0, sizeof(data) - count * size);
     }
-    enum emu_status kept = store ? EMU_DONE : emu_vector_set(e, i->reg, data);
-    if (kept == EMU_DONE)
-        kept = evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x90, &active)
-                    : emu_vector_set(e, i->vvvv, mask);
-    return kept != EMU_DONE ? kept : st;
+    if (!store)
+        TRY(emu_vector_set(e, i->reg, data));
+    TRY(evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x90, &active)
+             : emu_vector_set(e, i->vvvv, mask));
+    return st;
 }
 
 /* Outside 64-bit mode VZEROUPPER and VZEROALL leave registers 8 to 15 alone. */
 enum emu_status op_vzero(struct emu *e, const struct insn *i)
 {
-    enum emu_status st = EMU_DONE;
-
     if (i->mode == EMU_MODE_64)
         return op_native(e, i);
-    for (unsigned n = 0; n < 8 && st == EMU_DONE; n++) {
+    for (unsigned n = 0; n < 8; n++) {
         u64 modrm = 0xc0 | n << 3 | n; /* VMOVAPS or VXORPS of XMMn, which clear the rest */
-        u64 vvvv = i->vlen ? (~n & 15) << 3 : 0x78;
-        st = emu_native_simple(e,
-                               0xc5 | (0x80 | vvvv) << 8 | (i->vlen ? 0x57ull : 0x28ull) << 16 |
-                                   modrm << 24 | 0xc3ull << 32,
-                               NULL);
+        u64 vvvv = i->vlen ? (~n & 15) << 3 : 0x78, opcode = i->vlen ? 0x57 : 0x28;
+        u64 code = 0xc5 | (0x80 | vvvv) << 8 | opcode << 16 | modrm << 24 | 0xc3ull << 32;
+        TRY(emu_native_simple(e, code, NULL));
     }
-    return st;
+    return EMU_DONE;
 }
