@@ -375,6 +375,7 @@ static const struct opcode group9[2] = {
 /* Vector shifts by an immediate: memory operands exist with EVEX only. */
 #define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), SX(VI3, n, Ux, Iub))
 #define VSHIFT1(n) P66(SX(VI3, n, Ux, Iub))
+#define VSHIFTS(t) UD, UD, VSHIFT("psrl" t), UD, VSHIFT("psra" t), UD, VSHIFT("psll" t)
 #define ESHIFT(n, e) EV(n, e, Hx, Wx, Iub)
 
 #define STORE_SELECTOR(s, n)                                                                       \
@@ -453,12 +454,10 @@ const struct opcode emu_map_0f[256] = {
     [0x70] = BY_PREFIX(MM("pshufw", Pq, Qq, Iub), SX(VI2 | ED | EALL, "pshufd", Vx, Wx, Iub),
                        SX(VI2 | EW | EALL, "pshufhw", Vx, Wx, Iub),
                        SX(VI2 | EW | EALL, "pshuflw", Vx, Wx, Iub)),
-    [0x71] = BY_EVEX(BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlw"), UD, VSHIFT("psraw"), UD,
-                                       VSHIFT("psllw"))),
+    [0x71] = BY_EVEX(BY_MOD(UD, BY_REG(VSHIFTS("w"))),
                      P66(BY_REG(UD, UD, ESHIFT("psrlw", EW), UD, ESHIFT("psraw", EW), UD,
                                 ESHIFT("psllw", EW)))),
-    [0x72] = BY_EVEX(BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrld"), UD, VSHIFT("psrad"), UD,
-                                       VSHIFT("pslld"))),
+    [0x72] = BY_EVEX(BY_MOD(UD, BY_REG(VSHIFTS("d"))),
                      P66(BY_REG(ESHIFT("pror#", EX), ESHIFT("prol#", EX), ESHIFT("psrld", ED), UD,
                                 ESHIFT("psra#", EX), UD, ESHIFT("pslld", ED)))),
     [0x73] = BY_EVEX(BY_MOD(UD, BY_REG(UD, UD, VSHIFT("psrlq"), VSHIFT1("psrldq"), UD, UD,
@@ -513,10 +512,9 @@ const struct opcode emu_map_0f[256] = {
                        MS(bitscan, SCAN_BSR, "bsr", 0, Gv, Ev)),
     [0xbe] = M(movsx, "movsx", 0, Gv, Eb), M(movsx, "movsx", 0, Gv, Ew),
     [0xc0] = M(xadd, "xadd", OP_LOCK, Eb, Gb), M(xadd, "xadd", OP_LOCK, Ev, Gv),
-    [0xc2] = BY_EVEX(BY_PREFIX(S3("cmpps", Vx, Wx, Iub), S3("cmppd", Vx, Wx, Iub),
-                               S3("cmpss", Vdq, Wd, Iub), S3("cmpsd", Vdq, Wq, Iub)),
-                     BY_PREFIX(EV("cmpps", EP | ESAE, Kx, Hx, Wx, Iub),
-                               EV("cmppd", EP | ESAE, Kx, Hx, Wx, Iub),
+    [0xc2] = BY_EVEX(BY_PREFIX(PSPD(S3, "cmp", Vx, Wx, Iub), S3("cmpss", Vdq, Wd, Iub),
+                               S3("cmpsd", Vdq, Wq, Iub)),
+                     BY_PREFIX(PSPD(EV, "cmp", EP | ESAE, Kx, Hx, Wx, Iub),
                                EV("cmpss", ES | ESAE, Kx, Hdq, Wd, Iub),
                                EV("cmpsd", ES | ESAE, Kx, Hdq, Wq, Iub))),
     [0xc3] = BY_PREFIX(M(mov_store, "movnti", 0, My, Gy)),
