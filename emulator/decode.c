@@ -223,11 +223,7 @@ static inline bool is_undefined(const struct opcode *op)
 /* The first defined entry below a group, for its length; the form of the map when there is none. */
 static const struct opcode *undefined_form(const struct insn *i, const struct opcode *group)
 {
-    static const u8 entries[] = {
-        [GROUP_NONE] = 0, [GROUP_REG] = 8, [GROUP_MOD] = 2, [GROUP_RM] = 8,   [GROUP_PREFIX] = 4,
-        [GROUP_W] = 2,    [GROUP_W64] = 2, [GROUP_VEX] = 3, [GROUP_EVEX] = 2, [GROUP_MODE64] = 2};
-
-    for (unsigned n = 0; n < entries[group->group]; n++) {
+    for (unsigned n = 0; group->group != GROUP_NONE && n < group->sub; n++) {
         const struct opcode *op = &group->next[n];
         if (op->group != GROUP_NONE)
             return undefined_form(i, op);

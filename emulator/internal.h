@@ -101,7 +101,7 @@ struct opcode {
     const char *name;
     u16 arg[4];
     u64 flags;  /* OP_*, EVEX_* */
-    u8 sub;     /* for the handler: which of its operations */
+    u8 sub;     /* for the handler: which of its operations; group: entries in `next` */
     u8 group;   /* enum opcode_group */
     u8 feature; /* EMU_HAS_* + 1, or 0 */
 };

@@ -44,11 +44,11 @@ enum {
 
 /* Ways on: the next table is looked up by what the name says. */
 #define NEXT(kind, n, f, ...)                                                                      \
-    {{.next = (const struct opcode[n]){__VA_ARGS__}}, NULL, {0}, f, 0, GROUP_##kind, 0}
+    {{.next = (const struct opcode[n]){__VA_ARGS__}}, NULL, {0}, f, n, GROUP_##kind, 0}
 #define BY_REG(...)    NEXT(REG, 8, OP_MODRM, __VA_ARGS__)
 #define BY_RM(...)     NEXT(RM, 8, OP_MODRM, __VA_ARGS__)
 #define BY_MOD(...)    NEXT(MOD, 2, OP_MODRM, __VA_ARGS__)
-#define TABLE(kind, t) {{.next = t}, NULL, {0}, OP_MODRM, 0, GROUP_##kind, 0}
+#define TABLE(kind, t) {{.next = t}, NULL, {0}, OP_MODRM, ARRAY_SIZE(t), GROUP_##kind, 0}
 #define BY_PREFIX(...) NEXT(PREFIX, 4, 0, __VA_ARGS__)
 #define BY_MODE(a, b)  NEXT(MODE64, 2, 0, a, b)
 #define BY_W(a, b)     NEXT(W, 2, 0, a, b)
