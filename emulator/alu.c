@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Integer arithmetic: each operation is carried out by the same instruction of the host, on the
- * guest's register or RAM itself, locked where the guest's is; its flags are the real ALU's.
+ * Integer arithmetic, but for what op_integer() does (native.c): each operation is carried out by
+ * the same instruction of the host, on the guest's register or RAM itself, locked where the guest's
+ * is; its flags are the real ALU's.
  */
 #include "emulator/flags.h"
 #include "emulator/internal.h"
@@ -91,180 +92,6 @@ enum emu_status op_alu_reg(struct emu *e, const struct insn *i)
     return modify_reg(e, i, i->rm, 0);
 }
 
-#define SHIFT_DOUBLE(op, suffix, reg)                                                  \
-    __asm__ volatile(FLAGS_LOAD op suffix " %%cl, %" reg "[s], %" reg "[v]" FLAGS_SAVE \
-                     : "+a"(ax), [v] "+r"(value)                                       \
-                     : [s] "r"(source), "c"(count)                                     \
-                     : "cc")
-
-static u32 shift_double(bool right, unsigned size, u64 *v, u64 source, unsigned count, u32 ax)
-{
-    u64 value = *v;
-
-    if (right)
-        FLAGS_REG_WIDE(SHIFT_DOUBLE, "shrd")
-    else
-        FLAGS_REG_WIDE(SHIFT_DOUBLE, "shld")
-    *v = value;
-    return ax;
-}
-
-static enum emu_status shiftd(struct emu *e, const struct insn *i, unsigned count)
-{
-    struct operand o;
-    enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
-
-    if (st != EMU_DONE)
-        return st;
-    u64 value = emu_operand_load(e, &o);
-    u64 rflags = e->state->rflags;
-    u32 ax =
-        shift_double(i->op->sub, i->size, &value, e->state->gpr[i->reg], count, flags_pack(rflags));
-    emu_operand_store(e, &o, value);
-    emu_set_rflags(e, flags_unpack(rflags, ax));
-    return st;
-}
-
-enum emu_status op_shiftd_imm(struct emu *e, const struct insn *i)
-{
-    return shiftd(e, i, (unsigned)i->imm);
-}
-
-enum emu_status op_shiftd_cl(struct emu *e, const struct insn *i)
-{
-    return shiftd(e, i, (unsigned)e->state->gpr[RCX] & 0xff);
-}
-
-/* ---- multiplication and division ------------------------------------------------------------ */
-
-#define MULTIPLY(op, suffix, reg)                                             \
-    __asm__ volatile(op suffix " %" reg "[s]\n\tmovq %%rax, %[lo]" FLAGS_SAVE \
-                     : "=a"(ax), "+d"(hi), [lo] "=&r"(lo)                     \
-                     : "0"(acc), [s] "r"(source)                              \
-                     : "cc")
-
-/* acc * source, as MUL or IMUL: the product's halves (a byte product whole in *low). */
-static u32 multiply(bool is_signed, unsigned size, u64 acc, u64 source, u64 *low, u64 *high)
-{
-    u64 lo = 0, hi = 0, ax = 0;
-
-    if (is_signed) {
-        FLAGS_REG(MULTIPLY, "imul")
-    } else {
-        FLAGS_REG(MULTIPLY, "mul")
-    }
-    *low = lo;
-    *high = hi;
-    return (u32)ax;
-}
-
-/* (high:low) / divisor, all unsigned; high is below divisor. */
-static void divide_128(u64 high, u64 low, u64 divisor, u64 *quotient, u64 *remainder)
-{
-    __asm__("divq %[d]"
-            : "=a"(*quotient), "=d"(*remainder)
-            : "0"(low), "1"(high), [d] "r"(divisor)
-            : "cc");
-}
-
-static s64 sign_extend(u64 v, unsigned size)
-{
-    return (s64)(v << (64 - 8 * size)) >> (64 - 8 * size);
-}
-
-/* The dividend is high:low of `size` bytes each; false: #DE. */
-static bool divide(bool is_signed, unsigned size, u64 high, u64 low, u64 divisor, u64 *quotient,
-                   u64 *remainder)
-{
-    unsigned bits = 8 * size;
-    u64 sign_bit = BIT64(bits - 1);
-    bool negative = false, divisor_negative = false;
-    u128 n = (u128)high << bits | low;
-
-    if (is_signed) {
-        negative = high & sign_bit;
-        divisor_negative = divisor & sign_bit;
-        if (negative)
-            n = -n;
-        if (divisor_negative)
-            divisor = -divisor;
-        n &= ~(u128)0 >> (128 - 2 * bits);
-        divisor &= mask_bytes(size);
-    }
-    if ((u64)(n >> bits) >= divisor)
-        return false;
-    divide_128((u64)(n >> 64), (u64)n, divisor, quotient, remainder);
-    if (is_signed) {
-        bool minus = negative != divisor_negative;
-        if (*quotient > sign_bit - !minus)
-            return false;
-        *quotient = minus ? -*quotient : *quotient;
-        *remainder = negative ? -*remainder : *remainder;
-    }
-    return true;
-}
-
-/* Into AX, or (E|R)DX:(E|R)AX. */
-static void set_pair(struct emu *e, unsigned size, u64 low, u64 high)
-{
-    if (size == 1) {
-        emu_set_gpr(e, RAX, 2, (low & 0xff) | high << 8);
-        return;
-    }
-    emu_set_gpr(e, RAX, size, low);
-    emu_set_gpr(e, RDX, size, high);
-}
-
-enum emu_status op_muldiv(struct emu *e, const struct insn *i)
-{
-    const u64 *gpr = e->state->gpr;
-    unsigned size = i->size;
-    u64 source, low, high;
-    bool is_signed = i->op->sub == MULDIV_IMUL || i->op->sub == MULDIV_IDIV;
-    enum emu_status st = emu_read_rm(e, i, size, &source);
-
-    if (st != EMU_DONE)
-        return st;
-    if (i->op->sub <= MULDIV_IMUL) {
-        u32 ax = multiply(is_signed, size, gpr[RAX], source, &low, &high);
-        set_pair(e, size, low, size == 1 ? low >> 8 & 0xff : high);
-        emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
-        return EMU_DONE;
-    }
-    u64 dividend_low = gpr[RAX] & mask_bytes(size);
-    u64 dividend_high = (size == 1 ? gpr[RAX] >> 8 : gpr[RDX]) & mask_bytes(size);
-    if (!divide(is_signed, size, dividend_high, dividend_low, source, &low, &high))
-        return emu_raise(e, VECTOR_DE, false, 0);
-    set_pair(e, size, low, high & mask_bytes(size));
-    return EMU_DONE;
-}
-
-static enum emu_status imul_to_reg(struct emu *e, const struct insn *i, u64 a, u64 b)
-{
-    u64 low, high;
-    u32 ax = multiply(true, i->size, a, b, &low, &high);
-
-    emu_set_gpr(e, i->reg, i->size, low);
-    emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
-    return EMU_DONE;
-}
-
-enum emu_status op_imul_reg_rm(struct emu *e, const struct insn *i)
-{
-    u64 source;
-    enum emu_status st = emu_read_rm(e, i, i->size, &source);
-
-    return st != EMU_DONE ? st : imul_to_reg(e, i, e->state->gpr[i->reg], source);
-}
-
-enum emu_status op_imul_imm(struct emu *e, const struct insn *i)
-{
-    u64 source;
-    enum emu_status st = emu_read_rm(e, i, i->size, &source);
-
-    return st != EMU_DONE ? st : imul_to_reg(e, i, source, i->imm);
-}
-
 /* ---- decimal arithmetic --------------------------------------------------------------------- */
 
 /* SF, ZF and PF of a byte, CF and AF as given; OF as it was. */
@@ -346,6 +173,11 @@ enum emu_status op_aad(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
+static s64 sign_extend(u64 v, unsigned size)
+{
+    return (s64)(v << (64 - 8 * size)) >> (64 - 8 * size);
+}
+
 /* CBW, CWDE, CDQE: AL, AX or EAX into twice as much. */
 enum emu_status op_cbw(struct emu *e, const struct insn *i)
 {
@@ -362,86 +194,7 @@ enum emu_status op_cwd(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-/* ---- exchange and add, compare and exchange -------------------------------------------------- */
-
-#define XADD_ASM(op, suffix, reg)                                           \
-    __asm__ volatile(FLAGS_LOAD op suffix " %" reg "[s], (%[d])" FLAGS_SAVE \
-                     : "+a"(ax), [s] "+r"(value)                            \
-                     : [d] "r"(d)                                           \
-                     : "cc", "memory")
-
-/* Always locked: an operand that is not shared does not mind. */
-static u32 xadd(unsigned size, void *d, u64 *source, u32 ax)
-{
-    u64 value = *source;
-
-    FLAGS_REG(XADD_ASM, "lock xadd")
-    *source = value;
-    return ax;
-}
-
-enum emu_status op_xadd(struct emu *e, const struct insn *i)
-{
-    struct operand o;
-    u64 source = emu_get_reg(e, i, i->reg, i->size);
-    u64 rflags = e->state->rflags;
-    u32 ax = flags_pack(rflags);
-    enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
-
-    if (st != EMU_DONE)
-        return st;
-    if (!o.is_reg && o.host != NULL) {
-        ax = xadd(i->size, o.host, &source, ax);
-        emu_set_reg(e, i, i->reg, i->size, source);
-    } else {
-        u64 value = emu_operand_load(e, &o);
-        ax = xadd(i->size, &value, &source, ax);
-        emu_set_reg(e, i, i->reg, i->size, source);
-        emu_operand_store(e, &o, value); /* the sum wins when both are the same register */
-    }
-    emu_set_rflags(e, flags_unpack(rflags, ax));
-    return EMU_DONE;
-}
-
-#define CMPXCHG_ASM(op, suffix, reg)                                                 \
-    __asm__ volatile(op suffix " %" reg "[s], (%[d])\n\tmovq %%rax, %[o]" FLAGS_SAVE \
-                     : "+a"(ax), [o] "=&r"(old)                                      \
-                     : [s] "r"(source), [d] "r"(d)                                   \
-                     : "cc", "memory")
-
-/* Compare *accumulator with *d; *accumulator becomes what *d was. */
-static u32 cmpxchg(unsigned size, void *d, u64 *accumulator, u64 source)
-{
-    u64 ax = *accumulator, old = 0;
-
-    FLAGS_REG(CMPXCHG_ASM, "lock cmpxchg")
-    *accumulator = old;
-    return (u32)ax;
-}
-
-enum emu_status op_cmpxchg(struct emu *e, const struct insn *i)
-{
-    struct operand o;
-    u64 acc = e->state->gpr[RAX], source = emu_get_reg(e, i, i->reg, i->size);
-    u32 ax;
-    enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
-
-    if (st != EMU_DONE)
-        return st;
-    if (!o.is_reg && o.host != NULL) {
-        ax = cmpxchg(i->size, o.host, &acc, source);
-    } else {
-        u64 value = emu_operand_load(e, &o);
-        ax = cmpxchg(i->size, &value, &acc, source);
-        /* Memory is always written; a register only when the comparison succeeded. */
-        if (!o.is_reg || (ax >> 8 & RFLAGS_ZF))
-            emu_operand_store(e, &o, value);
-    }
-    if (!(ax >> 8 & RFLAGS_ZF))
-        emu_set_gpr(e, RAX, i->size, acc);
-    emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
-    return EMU_DONE;
-}
+/* ---- compare and exchange pairs ------------------------------------------------------------ */
 
 /* Compare DX:AX with *d and store CX:BX; true when equal, else *low and *high are what is there. */
 static bool cmpxchg_pair(unsigned size, void *d, u64 *low, u64 *high, u64 new_low, u64 new_high)

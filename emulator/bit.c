@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bits and bytes within words: bit tests, scans and counts, byte swaps, CRC32, BMI, ADX, random
- * numbers.  Where the host has the instruction it does the work.
+ * Bits and bytes within words: bit tests, byte swaps, BMI, ADX; and which scan or count it is.
  */
 #include "emulator/flags.h"
 #include "emulator/internal.h"
@@ -42,54 +41,17 @@ enum emu_status op_bt_imm(struct emu *e, const struct insn *i)
     return emu_modify(e, i, bt_fns[i->op->sub], i->imm & (8u * i->size - 1), i->op->sub != BT_TEST);
 }
 
-/* A register-to-register instruction of the host on the whole of *d. */
-#define TO_REG(op, suffix, reg)                                                  \
-    __asm__ volatile(FLAGS_LOAD op suffix " %" reg "[s], %" reg "[d]" FLAGS_SAVE \
-                     : "+a"(ax), [d] "+r"(value)                                 \
-                     : [s] "r"(source)                                           \
-                     : "cc")
-#define TO_REG_FN(fn, op)                                    \
-    static u32 fn(unsigned size, u64 *d, u64 source, u32 ax) \
-    {                                                        \
-        u64 value = *d;                                      \
-        FLAGS_REG_WIDE(TO_REG, op)                           \
-        *d = value;                                          \
-        return ax;                                           \
-    }
-TO_REG_FN(do_bsf, "bsf")
-TO_REG_FN(do_bsr, "bsr")
-TO_REG_FN(do_tzcnt, "tzcnt")
-TO_REG_FN(do_lzcnt, "lzcnt")
-TO_REG_FN(do_popcnt, "popcnt")
-
-static enum emu_status to_reg(struct emu *e, const struct insn *i,
-                              u32 (*fn)(unsigned size, u64 *d, u64 source, u32 ax))
+/* TZCNT and LZCNT: a guest without BMI1 or LZCNT gets their elders from the same bytes. */
+enum emu_status op_bitcount(struct emu *e, const struct insn *i)
 {
-    u64 source;
-    u64 rflags = e->state->rflags;
-    enum emu_status st = emu_read_rm(e, i, i->size, &source);
+    struct insn elder = *i;
 
-    if (st != EMU_DONE)
-        return st;
-    u64 value = e->state->gpr[i->reg];
-    u32 ax = fn(i->size, &value, source, flags_pack(rflags));
-    emu_set_gpr(e, i->reg, 8, value);
-    emu_set_rflags(e, flags_unpack(rflags, ax));
-    return EMU_DONE;
+    if (emu_has(e, i->opcode == 0xbc ? EMU_HAS_BMI1 : EMU_HAS_LZCNT))
+        return op_integer(e, i);
+    elder.rep = 0;
+    emu_native_prepare(&elder);
+    return op_integer(e, &elder);
 }
-
-/* A guest without BMI1 or LZCNT gets their elders from the same bytes. */
-enum emu_status op_bitscan(struct emu *e, const struct insn *i)
-{
-    switch (i->op->sub) {
-    case SCAN_TZCNT: return to_reg(e, i, emu_has(e, EMU_HAS_BMI1) ? do_tzcnt : do_bsf);
-    case SCAN_LZCNT: return to_reg(e, i, emu_has(e, EMU_HAS_LZCNT) ? do_lzcnt : do_bsr);
-    case SCAN_BSF: return to_reg(e, i, do_bsf);
-    default: return to_reg(e, i, do_bsr);
-    }
-}
-
-enum emu_status op_popcnt(struct emu *e, const struct insn *i) { return to_reg(e, i, do_popcnt); }
 
 /* The low `size` bytes in opposite order.  Of two, BSWAP makes zero; MOVBE swaps them. */
 static u64 swap_bytes(u64 v, unsigned size) { return __builtin_bswap64(v) >> (64 - 8 * size); }
@@ -115,41 +77,6 @@ enum emu_status op_movbe_load(struct emu *e, const struct insn *i)
 enum emu_status op_movbe_store(struct emu *e, const struct insn *i)
 {
     return emu_write_rm(e, i, i->size, swap_bytes(e->state->gpr[i->reg], i->size));
-}
-
-enum emu_status op_crc32(struct emu *e, const struct insn *i)
-{
-    unsigned size = emu_arg_bytes(i, i->op->arg[1]);
-    u64 source, crc = (u32)e->state->gpr[i->reg];
-    enum emu_status st = emu_read_rm(e, i, size, &source);
-
-    if (st != EMU_DONE)
-        return st;
-    if (size == 1)
-        __asm__("crc32b %b1, %k0" : "+r"(crc) : "r"(source));
-    else if (size == 2)
-        __asm__("crc32w %w1, %k0" : "+r"(crc) : "r"(source));
-    else if (size == 4)
-        __asm__("crc32l %k1, %k0" : "+r"(crc) : "r"(source));
-    else
-        __asm__("crc32q %q1, %q0" : "+r"(crc) : "r"(source));
-    emu_set_gpr(e, i->reg, 8, (u32)crc);
-    return EMU_DONE;
-}
-
-/* RDRAND and RDSEED: the host's.  CF says whether there was a number; the other flags clear. */
-enum emu_status op_random(struct emu *e, const struct insn *i)
-{
-    u64 v;
-    bool ok;
-
-    if (i->op->sub == 0)
-        __asm__ volatile("rdrand %0" : "=r"(v), "=@ccc"(ok));
-    else
-        __asm__ volatile("rdseed %0" : "=r"(v), "=@ccc"(ok));
-    emu_set_gpr(e, i->rm, i->size, ok ? v : 0);
-    emu_set_rflags(e, (e->state->rflags & ~FLAGS_ARITH) | (ok ? RFLAGS_CF : 0));
-    return EMU_DONE;
 }
 
 /* ---- BMI1 and BMI2, SDM vol. 2 --------------------------------------------------------------- */

@@ -73,15 +73,15 @@ struct emu_event {
 struct emu;
 
 /*
- * One x87, MMX, SSE, AVX … instruction for ops->run_native(): at most 8 bytes of 64-bit code, RET
- * included, in memory order.  Its memory operand, if any, is at RDI, an explicit general register
+ * One x87, MMX, SSE, AVX or integer instruction for ops->run_native(): at most 8 bytes of 64-bit
+ * code, RET included, in memory order.  Its memory operand, if any, is at RDI, an explicit general register
  * of the guest in RSI.  Not to change on return: RDI and all registers not named here.
  */
 struct emu_native {
     u64 code;
     u64 rax, rcx, rdx, rsi; /* in and out */
     u64 flags;              /* EMU_ARITH_FLAGS, in and out */
-    void *memory;           /* in RDI; 64-byte aligned */
+    void *memory;           /* in RDI; 64-byte aligned for vectors */
     u64 at;                 /* out: the address the code ran at */
 };
 #define EMU_ARITH_FLAGS (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)

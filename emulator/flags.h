@@ -57,19 +57,6 @@ static inline u64 flags_unpack(u64 rflags, u32 ax)
     default: FLAGS_ASM(op "q " q);       \
     }
 
-/* ASM(op, suffix, operand modifier) for registers of `size` bytes; without a byte form. */
-#define FLAGS_REG_WIDE(ASM, op)        \
-    switch (size) {                    \
-    case 2: ASM(op, "w", "w"); break;  \
-    case 4: ASM(op, "l", "k"); break;  \
-    default: ASM(op, "q", "q"); break; \
-    }
-#define FLAGS_REG(ASM, op) \
-    if (size == 1)         \
-        ASM(op, "b", "b"); \
-    else                   \
-        FLAGS_REG_WIDE(ASM, op)
-
 /* Definitions of type emu_rmw (internal.h).  `lock` is taken only where the operand is memory:
  * decode has seen to it. */
 #define FLAGS_FN(fn, locks, LOCKED, PLAIN)                                           \

@@ -200,6 +200,7 @@ struct insn {
     bool stores;     /* ... and it is written */
     u8 gpr;          /* native.c: the explicit general register, or GPR_NONE */
     bool gpr_written;
+    u8 gpr_turn; /* rotated right so far it has the operand in its low bits: 8 for AH..BH */
     bool lock;
     bool opsize16; /* a 66 prefix is there */
     bool checked;  /* emulator.c, check(), has something to say to it */
@@ -589,7 +590,7 @@ static inline void emu_pop_commit(struct emu *e, const struct insn *i, u64 bytes
 /* ---- native.c: may x87, MMX, SSE, AVX state be used by this instruction?  Else #UD or #NM. --- */
 enum emu_status emu_check_vector(struct emu *e, const struct insn *i);
 
-/* For the decoder: what op_native() wants to know of the instruction. */
+/* For the decoder: what op_native() and op_integer() want to know of the instruction. */
 void emu_native_prepare(struct insn *i);
 
 /* ---- branch.c: check a near target in CS (limit, canonical), then state.rip = it. ----------- */
@@ -658,11 +659,10 @@ emu_handler op_special, op_probe, op_syscall, op_sysret, op_sysenter, op_sysexit
 emu_handler op_ud, op_nop;
 /* alu.c */
 emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_acc_imm, op_alu_rm_imm, op_alu_rm_cl, op_alu_reg,
-    op_shiftd_imm, op_shiftd_cl, op_muldiv, op_imul_reg_rm, op_imul_imm, op_bcd, op_aam, op_aad,
-    op_cbw, op_cwd, op_xadd, op_cmpxchg, op_cmpxchg8b;
+    op_bcd, op_aam, op_aad, op_cbw, op_cwd, op_cmpxchg8b;
 /* bit.c */
-emu_handler op_bt_reg, op_bt_imm, op_bitscan, op_popcnt, op_bswap, op_crc32, op_movbe_load,
-    op_movbe_store, op_bmi, op_adx, op_random;
+emu_handler op_bt_reg, op_bt_imm, op_bitcount, op_bswap, op_movbe_load, op_movbe_store, op_bmi,
+    op_adx;
 /* move.c */
 emu_handler op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sreg, op_movzx, op_movsx, op_cmov,
     op_set, op_lea, op_xchg_rm, op_xchg_acc, op_xlat, op_lahf, op_sahf, op_salc, op_flag, op_cli,
@@ -675,8 +675,8 @@ emu_handler op_jcc, op_jmp, op_jmp_rm, op_call, op_call_rm, op_ret, op_loop, op_
 /* string.c */
 emu_handler op_movs, op_cmps, op_stos, op_lods, op_scas, op_ins, op_outs, op_in, op_out;
 /* native.c, vector.c, fpu.c */
-emu_handler op_native, op_vmaskmov, op_maskmov, op_gather, op_vzero, op_fwait, op_fpu_env,
-    op_fxsave, op_xsave, op_xrstor;
+emu_handler op_native, op_integer, op_vmaskmov, op_maskmov, op_gather, op_vzero, op_fwait,
+    op_fpu_env, op_fxsave, op_xsave, op_xrstor;
 /* clang-format off */
 
 /* op->sub of the handlers that cover several instructions.  From ALU_CMP on only flags change. */
@@ -690,17 +690,17 @@ enum bmi_op {
 };
 /* clang-format on */
 
-enum muldiv_op { MULDIV_MUL, MULDIV_IMUL, MULDIV_DIV, MULDIV_IDIV };
 enum bcd_op { BCD_DAA, BCD_DAS, BCD_AAA, BCD_AAS };
 enum bt_op { BT_TEST, BT_SET, BT_RESET, BT_COMPLEMENT };
-enum scan_op { SCAN_BSF, SCAN_BSR, SCAN_TZCNT, SCAN_LZCNT };
 enum flag_op { FLAG_CMC, FLAG_CLC, FLAG_STC, FLAG_CLD, FLAG_STD };
 enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothing else is said */
                    NATIVE_ALIGNED = 1, /* also with VEX, also of other sizes */
                    NATIVE_UNALIGNED = 2,
-                   NATIVE_LOAD = 4,   /* the first operand is memory, yet a source */
-                   NATIVE_STORE = 8,  /* x87: the memory operand is written */
-                   NATIVE_NOWAIT = 16 /* x87: a pending exception does not matter */
+                   NATIVE_LOAD = 4,    /* the first operand is memory, yet a source */
+                   NATIVE_STORE = 8,   /* x87, integers: the memory operand is written */
+                   NATIVE_NOWAIT = 16, /* x87: a pending exception does not matter */
+                   NATIVE_XADD = 32,   /* locked; the second operand is written too */
+                   NATIVE_CMPXCHG = 64 /* locked; a register is written only when ZF says equal */
 };
 enum table_op { TABLE_GDT, TABLE_IDT };
 enum probe_op { PROBE_LAR, PROBE_LSL, PROBE_VERR, PROBE_VERW };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * x87, MMX, SSE and AVX instructions are not computed here: the CPU does them.  The memory operand
+ * x87, MMX, SSE and AVX instructions, and integer ones like MUL and CMPXCHG (op_integer), are not
+ * computed here: the CPU does them.  The memory operand
  * goes through a buffer, the instruction is encoded anew to address that buffer, and
  * ops->run_native() executes it with the guest's registers in the CPU.  docs/emulator.md.
  */
@@ -124,6 +125,13 @@ enum emu_status emu_vector_set(struct emu *e, unsigned reg, const void *buf)
 
 /* ---- encoding --------------------------------------------------------------------------- */
 
+/* Is the ModRM.rm operand at RDI?  One of op_integer() always, even if the guest's is a register.
+ */
+static bool operand_in_memory(const struct insn *i)
+{
+    return insn_is_memory(i) || !(i->op->flags & OP_VECTOR);
+}
+
 /* Which ModRM field names a general register: it becomes RSI.  `args` is op->arg. */
 enum gpr_field { GPR_FIELD_NONE, GPR_FIELD_REG, GPR_FIELD_RM };
 
@@ -134,7 +142,7 @@ static enum gpr_field gpr_field(const struct insn *i, bool *dest)
         *dest = n == 0;
         if (l == ARG_G)
             return GPR_FIELD_REG;
-        if (i->mod == 3 && (l == ARG_E || l == ARG_R))
+        if (l == ARG_R || (l == ARG_E && !operand_in_memory(i)))
             return GPR_FIELD_RM;
     }
     *dest = false;
@@ -162,6 +170,23 @@ static void emit(struct encoder *c, unsigned byte)
     c->n += 8;
 }
 
+/* Prefixes of op_integer().  A REX prefix makes register 6 SIL where operands are bytes. */
+static void emit_integer(struct encoder *c, const struct insn *i)
+{
+    if (i->op->sub & (NATIVE_XADD | NATIVE_CMPXCHG))
+        emit(c, 0xf0);
+    else if (i->map != 0 && i->rep != 0)
+        emit(c, i->rep);
+    if (i->opsize == 2)
+        emit(c, 0x66);
+    if (i->size == 1 || i->opsize == 8)
+        emit(c, i->opsize == 8 ? 0x48 : 0x40);
+    if (i->map != 0)
+        emit(c, 0x0f);
+    if (i->map == 2)
+        emit(c, 0x38);
+}
+
 /* Prefixes and opcode; reg, rm, vvvv with their high bits. */
 static void emit_opcode(struct encoder *c, const struct insn *i, unsigned reg, unsigned rm)
 {
@@ -169,7 +194,9 @@ static void emit_opcode(struct encoder *c, const struct insn *i, unsigned reg, u
     u8 pp = i->rep != 0 ? i->rep : i->opsize16 ? 0x66 : 0;
     unsigned code = pp == 0x66 ? 1 : pp == 0xf3 ? 2 : pp == 0xf2 ? 3 : 0;
 
-    if (i->vex == 1) {
+    if (!(i->op->flags & OP_VECTOR)) {
+        emit_integer(c, i);
+    } else if (i->vex == 1) {
         emit(c, 0xc4);
         emit(c, (r ^ 1) << 7 | 0x40 | (b ^ 1) << 5 | i->map);
         emit(c, w << 7 | (~i->vvvv & 15u) << 3 | (unsigned)i->vlen << 2 | code);
@@ -196,15 +223,18 @@ u64 emu_native_encode(const struct insn *i)
     bool dest;
     enum gpr_field gpr = gpr_field(i, &dest);
     unsigned reg = gpr == GPR_FIELD_REG ? RSI : i->reg;
-    unsigned rm = insn_is_memory(i) ? RDI : gpr == GPR_FIELD_RM ? RSI : i->rm;
+    bool memory = operand_in_memory(i) && gpr != GPR_FIELD_RM;
+    unsigned rm = memory ? RDI : gpr == GPR_FIELD_RM ? RSI : i->rm;
 
     emit_opcode(&c, i, reg, rm);
     if (i->op->flags & OP_MODRM)
-        emit(&c, (insn_is_memory(i) ? 0 : 0xc0u) | (reg & 7) << 3 | (rm & 7));
+        emit(&c, (memory ? 0 : 0xc0u) | (reg & 7) << 3 | (rm & 7));
     for (unsigned n = 1; n < ARRAY_SIZE(i->op->arg); n++) {
-        if (ARG_LETTER(i->op->arg[n]) == ARG_IU)
-            emit(&c, (unsigned)i->imm);
-        else if (ARG_LETTER(i->op->arg[n]) == ARG_L)
+        enum arg_letter l = ARG_LETTER(i->op->arg[n]);
+        for (unsigned k = 0; (l == ARG_I || l == ARG_IU) && k < emu_arg_bytes(i, i->op->arg[n]);
+             k++)
+            emit(&c, (unsigned)(i->imm >> (8 * k)));
+        if (l == ARG_L)
             emit(&c, (unsigned)i->imm << 4);
     }
     emit(&c, 0xc3);
@@ -220,7 +250,12 @@ void emu_native_prepare(struct insn *i)
     i->operand = (u8)size;
     i->stores = size != 0 && (at == 0 && i->map != 0 ? !(i->op->sub & NATIVE_LOAD)
                                                      : (i->op->sub & NATIVE_STORE) != 0);
+    i->gpr_written |= (i->op->sub & NATIVE_XADD) != 0;
     i->gpr = gpr == GPR_FIELD_NONE ? GPR_NONE : gpr == GPR_FIELD_REG ? i->reg : i->rm & 15;
+    if (gpr == GPR_FIELD_REG && i->size == 1 && i->rex == 0 && i->reg >= 4) { /* AH..BH */
+        i->gpr &= 3;
+        i->gpr_turn = 8;
+    }
 }
 
 /* ---- the generic instruction ------------------------------------------------------------ */
@@ -251,6 +286,8 @@ enum emu_status emu_vector_map(struct emu *e, const struct insn *i, unsigned siz
     return emu_map_seg(e, (enum seg)i->seg, ea, size, access, span);
 }
 
+static u64 rotate_right(u64 v, int n) { return v >> (n & 63) | v << (-n & 63); }
+
 static enum emu_status run_with_registers(struct emu *e, const struct insn *i, struct emu_native *n)
 {
     struct x86_state *s = e->state;
@@ -259,15 +296,16 @@ static enum emu_status run_with_registers(struct emu *e, const struct insn *i, s
     n->rax = s->gpr[RAX];
     n->rcx = s->gpr[RCX];
     n->rdx = s->gpr[RDX];
-    n->rsi = s->reg[i->gpr];
+    n->rsi = rotate_right(s->reg[i->gpr], i->gpr_turn);
     n->flags = s->rflags & EMU_ARITH_FLAGS;
     enum emu_status st = emu_native_run(e, n);
     if (st != EMU_DONE)
         return st;
     s->gpr[RAX] = n->rax; /* FNSTSW AX */
     s->gpr[RCX] = n->rcx; /* PCMPESTRI */
+    s->gpr[RDX] = n->rdx; /* MUL */
     if (i->gpr_written)
-        emu_set_gpr(e, i->gpr, 8, n->rsi);
+        emu_set_gpr(e, i->gpr, 8, rotate_right(n->rsi, -i->gpr_turn));
     if (n->flags != (s->rflags & EMU_ARITH_FLAGS))
         emu_set_rflags(e, (s->rflags & ~(u64)EMU_ARITH_FLAGS) | n->flags);
     return EMU_DONE;
@@ -299,4 +337,29 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
     if (st == EMU_DONE && store)
         emu_span_write(e, &span, buf);
     return st;
+}
+
+/*
+ * Instructions on general registers that need nothing but the CPU: the operand is a copy, or RAM
+ * itself, so that LOCK holds.
+ */
+enum emu_status op_integer(struct emu *e, const struct insn *i)
+{
+    unsigned size = emu_arg_bytes(i, i->op->arg[ARG_LETTER(i->op->arg[0]) == ARG_G]);
+    bool store = i->op->sub & NATIVE_STORE;
+    struct emu_native n;
+    struct operand o;
+    u64 copy;
+
+    TRY(emu_operand_rm(e, i, size, store ? EMU_WRITE : EMU_READ, &o));
+    bool direct = !o.is_reg && o.host != NULL;
+    if (!direct)
+        copy = emu_operand_load(e, &o);
+    n.memory = direct ? (void *)o.host : &copy;
+    TRY(run_with_registers(e, i, &n));
+    if (o.is_reg && (i->op->sub & NATIVE_CMPXCHG) && !(e->state->rflags & RFLAGS_ZF))
+        return EMU_DONE;
+    if (store && !direct)
+        emu_operand_store(e, &o, copy);
+    return EMU_DONE;
 }
