@@ -333,6 +333,7 @@ int main(int argc, char **argv)
 {
     static struct sst t;
     const char *path = getenv("VITRINE_SST286");
+    hostnative_catch(); /* DIV's #DE */
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--verbose") == 0)
             t.verbose = true;
