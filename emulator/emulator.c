@@ -27,13 +27,6 @@ enum emu_mode emu_mode(const struct x86_state *s)
     return cs & SEG_DB ? EMU_MODE_32 : EMU_MODE_16;
 }
 
-enum emu_status emu_raise(struct emu *e, u8 vector, bool has_error, u32 error)
-{
-    e->event = (struct emu_event){
-        .vector = vector, .type = EMU_EVENT_HARD_EXCEPTION, .has_error = has_error, .error = error};
-    return EMU_FAULT;
-}
-
 /* ---- the cache ------------------------------------------------------------------------------ */
 
 #define CACHE_INSNS 512u

@@ -74,8 +74,8 @@ struct emu;
 
 /*
  * One x87, MMX, SSE, AVX or integer instruction for ops->run_native(): at most 8 bytes of 64-bit
- * code, RET included, in memory order.  Its memory operand, if any, is at RDI, an explicit general register
- * of the guest in RSI.  Not to change on return: RDI and all registers not named here.
+ * code, RET included, in memory order.  Its memory operand, if any, is at RDI, an explicit general
+ * register of the guest in RSI.  Not to change on return: RDI and all registers not named here.
  */
 struct emu_native {
     u64 code;
@@ -239,7 +239,12 @@ struct emu {
 };
 
 /* Give emu->event a fault; returns EMU_FAULT for `return emu_raise(…)`. */
-enum emu_status emu_raise(struct emu *e, u8 vector, bool has_error, u32 error);
+static inline enum emu_status emu_raise(struct emu *e, u8 vector, bool has_error, u32 error)
+{
+    e->event = (struct emu_event){
+        .vector = vector, .type = EMU_EVENT_HARD_EXCEPTION, .has_error = has_error, .error = error};
+    return EMU_FAULT;
+}
 
 /* Execute the instruction at CS:RIP.  STATE_BASE must be valid. */
 enum emu_status emu_step(struct emu *e);

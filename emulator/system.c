@@ -306,8 +306,8 @@ enum emu_status op_mov_dr(struct emu *e, const struct insn *i)
 {
     struct x86_state *s = e->state;
     bool alias = i->reg == 4 || i->reg == 5;
-    unsigned dr = alias ? i->reg + 2u : i->reg;
-    u64 *reg = dr == 7 ? &s->dr7 : dr == 6 ? &s->dr6 : &s->dr[dr];
+    unsigned dr = i->reg + (alias ? 2u : 0);
+    u64 *reg = dr == 7 ? &s->dr7 : dr == 6 ? &s->dr6 : &s->dr[dr & 3];
     u64 value = s->gpr[i->rm] & mask_bytes(i->size);
 
     if (alias && (s->cr4 & CR4_DE))

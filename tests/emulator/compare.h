@@ -270,7 +270,7 @@ static bool order_is_open(const struct guest *g, const struct testcase *c,
     if ((emu == VECTOR_GP && latitude_unaligned(s)) ||
         (emu == VECTOR_UD &&
          (latitude_vex_w(s, c->bytes) || latitude_evex(s, c->bytes, c->mode == 64))) ||
-        (cpu == VECTOR_PF && emu == VECTOR_AC && latitude_scatter(s)))
+        (cpu == VECTOR_PF && emu == VECTOR_AC && (latitude_scatter(s) || latitude_gather(s))))
         return true;
     if (cpu == VECTOR_DB) /* AMD lets the second part wrap in its 64 KiB */
         return (latitude_order(s) || latitude_pieces(s)) && s->addrsize != (c->mode == 16) &&
