@@ -104,7 +104,9 @@ static inline void code_scan(const u8 *b, bool mode64, struct code_scan *s)
             s->lock = true;
         else if (p == 0xf2 || p == 0xf3)
             s->rep = p;
-        else if ((p & 0xe7) == 0x26 || p == 0x64 || p == 0x65)
+        else if ((p & 0xe7) == 0x26)
+            s->seg = mode64 ? s->seg : p; /* 64-bit mode ignores these four */
+        else if (p == 0x64 || p == 0x65)
             s->seg = p;
         else
             break;
