@@ -283,7 +283,7 @@ static inline const struct cache_entry *known(const struct emu *e)
 /* ---- checks before execution ------------------------------------------------------------------
  */
 
-static __attribute__((noinline)) enum emu_status check(struct emu *e, const struct insn *i)
+static NOINLINE enum emu_status check(struct emu *e, const struct insn *i)
 {
     const struct opcode *op = i->op;
 
@@ -298,7 +298,7 @@ static __attribute__((noinline)) enum emu_status check(struct emu *e, const stru
  */
 
 /* There is more to do than to go on. */
-static __attribute__((noinline)) void retire_special(struct emu *e)
+static NOINLINE void retire_special(struct emu *e)
 {
     struct x86_state *s = e->state;
     const union emu_retiring *r = &e->step;
@@ -371,7 +371,7 @@ static inline enum emu_status step_cached(struct emu *e, const struct cache_entr
     return execute(e, &t->insn, mode64);
 }
 
-static __attribute__((noinline)) enum emu_status step_unknown(struct emu *e)
+static NOINLINE enum emu_status step_unknown(struct emu *e)
 {
     const struct x86_state *s = e->state;
     const struct cache_entry *t =

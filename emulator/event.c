@@ -13,16 +13,15 @@
 /* Serial benign faults after which delivery is given up: a CPU would go on for ever. */
 #define MAX_SERIAL_FAULTS 8
 
-static bool event_is_software(const struct emu_event *event)
-{
-    return event->type == EMU_EVENT_SOFT_INT || event->type == EMU_EVENT_SOFT_EXCEPTION ||
-           event->type == EMU_EVENT_PRIV_SOFT_EXCEPTION;
-}
-
 /* INT n, INT3 and INTO are the program's own: they obey the gate's DPL and report no EXT. */
 static bool event_is_program(const struct emu_event *event)
 {
     return event->type == EMU_EVENT_SOFT_INT || event->type == EMU_EVENT_SOFT_EXCEPTION;
+}
+
+static bool event_is_software(const struct emu_event *event)
+{
+    return event_is_program(event) || event->type == EMU_EVENT_PRIV_SOFT_EXCEPTION;
 }
 
 /* RF is 1 for faults, but #DB, and 0 for software events (SDM vol. 3B, 17.3.1.1). */
@@ -49,7 +48,7 @@ static enum emu_status deliver_8086(struct emu *e, gva_t entry, u64 rip, u64 fla
     emu_frame_push(e, &f, flags);
     emu_frame_push_selector(e, &f, SEG_CS);
     emu_frame_push(e, &f, rip);
-    struct segment cs = emu_real_code(e, to[1]);
+    struct segment cs = emu_segment_8086(e, SEG_CS, to[1]);
     return emu_transfer(e, &f, &cs, emu_cpl(e), to[0], clear);
 }
 
@@ -269,22 +268,6 @@ static enum emu_status software_event(struct emu *e, u8 vector, enum emu_event_t
     return st;
 }
 
-/* INT n in virtual-8086 mode with CR4.VME: is it the 8086 program's own, by the TSS's redirection
- * bitmap in the 32 bytes below the I/O bitmap (SDM vol. 3B, 20.3.3)? */
-static enum emu_status vme_redirects(struct emu *e, u8 vector, bool *own)
-{
-    u16 io_map;
-    u8 bits;
-
-    emu_need(e, STATE_SEG(SEG_TR));
-    if (!(e->state->seg[SEG_TR].access & 8))
-        return emu_gp(e, 0);
-    TRY(emu_read_tss(e, 102, &io_map, sizeof(io_map), VECTOR_GP));
-    TRY(emu_read_tss(e, io_map - 32u + vector / 8u, &bits, 1, VECTOR_GP));
-    *own = !(bits & BIT(vector & 7));
-    return EMU_DONE;
-}
-
 /* The 8086 program's INT n: below IOPL 3 VIF is its IF. */
 static enum emu_status vme_interrupt(struct emu *e, u8 vector)
 {
@@ -301,12 +284,13 @@ static enum emu_status vme_interrupt(struct emu *e, u8 vector)
 enum emu_status op_int(struct emu *e, const struct insn *i)
 {
     u8 vector = (u8)i->imm;
-    bool own = false;
+    u8 monitors = 0xff;
 
     if (i->mode == EMU_MODE_VM86) {
+        /* The redirection bitmap is the 32 bytes below the I/O bitmap, SDM vol. 3B, 20.3.3. */
         if (e->state->cr4 & CR4_VME)
-            TRY(vme_redirects(e, vector, &own));
-        if (own)
+            TRY(emu_read_io_map(e, vector / 8u - 32u, &monitors, 1));
+        if (!(monitors & BIT(vector & 7)))
             return vme_interrupt(e, vector);
         if (emu_iopl(e) < 3)
             return emu_gp(e, 0);

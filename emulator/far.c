@@ -123,7 +123,7 @@ static enum emu_status far_branch(struct emu *e, const struct insn *i, bool call
     if (i->opcode == 0xff)
         TRY(emu_read_far(e, i, &offset, &selector));
     if (!emu_in_protected(e->state)) {
-        cs = emu_real_code(e, selector);
+        cs = emu_segment_8086(e, SEG_CS, selector);
     } else {
         if (selector_is_null(selector))
             return emu_gp(e, 0);
@@ -171,7 +171,7 @@ void emu_return_flags(struct emu *e, const struct far_return *r)
 /* In real and virtual-8086 mode. */
 static enum emu_status return_8086(struct emu *e, struct far_return *r)
 {
-    struct segment cs = emu_real_code(e, r->cs);
+    struct segment cs = emu_segment_8086(e, SEG_CS, r->cs);
 
     if (!emu_code_holds(e, &cs, r->rip))
         return emu_gp(e, 0);

@@ -206,9 +206,7 @@ walk_down(struct emu *e, struct emu_walk *w, u32 *cause, const bool wide)
         table = entry & PTE_ADDR;
         if (likely((entry & usual) == PTE_P && shift != 12))
             continue;
-        enum status st = examine(e, w, entry, shift, cause, &page);
-        if (unlikely(st != STATUS_OK))
-            return st;
+        TRY(examine(e, w, entry, shift, cause, &page));
         if (page != 0) {
             w->all = all;
             w->any = any;
@@ -430,10 +428,8 @@ static void note_data(struct emu *e, u32 gva, enum emu_access access, u8 *host)
     p->host = host - (gva & PAGE_MASK);
 }
 
-static __attribute__((noinline)) enum emu_status map_seg_anew(struct emu *e, enum seg seg,
-                                                              u64 offset, unsigned size,
-                                                              enum emu_access access,
-                                                              struct emu_span *span)
+static NOINLINE enum emu_status map_seg_anew(struct emu *e, enum seg seg, u64 offset, unsigned size,
+                                             enum emu_access access, struct emu_span *span)
 {
     gva_t gva;
 

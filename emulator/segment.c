@@ -6,6 +6,7 @@
 #include "emulator/system.h"
 
 #define REAL_ACCESS (SEG_P | SEG_S | TYPE_WRITABLE | TYPE_ACCESSED)
+#define TSS_IO_MAP  102u /* offset of the I/O map base, SDM vol. 3A, 7.2.1 */
 #define VM86_ACCESS (REAL_ACCESS | 3u << SEG_DPL_SHIFT)
 
 /* ---- descriptors ------------------------------------------------------------------------ */
@@ -194,13 +195,12 @@ bool emu_code_holds(const struct emu *e, const struct segment *cs, u64 rip)
     return rip <= cs->limit;
 }
 
-/* A real-mode load changes the base alone: the limit and rights stay as they were ("unreal mode"),
- * unless a null selector had left none. */
-static struct segment real_segment(struct emu *e, enum seg seg, u16 selector)
+struct segment emu_segment_8086(struct emu *e, enum seg seg, u16 selector)
 {
+    if (e->state->cr0 & CR0_PE)
+        return emu_segment_vm86(selector);
     emu_need(e, STATE_SEG(seg));
     struct segment g = e->state->seg[seg];
-
     if (g.access & SEG_UNUSABLE) {
         g.access = REAL_ACCESS;
         g.limit = 0xffff;
@@ -208,11 +208,6 @@ static struct segment real_segment(struct emu *e, enum seg seg, u16 selector)
     g.selector = selector;
     g.base = (u32)selector << 4;
     return g;
-}
-
-struct segment emu_real_code(struct emu *e, u16 selector)
-{
-    return e->state->cr0 & CR0_PE ? emu_segment_vm86(selector) : real_segment(e, SEG_CS, selector);
 }
 
 /* ---- loading a segment register ----------------------------------------------------------- */
@@ -227,7 +222,7 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector)
         enum segment_use use = seg == SEG_SS ? stack : USE_DATA;
         TRY(emu_take_segment(e, selector, use, emu_cpl(e), VECTOR_GP, &g));
     } else {
-        g = s->cr0 & CR0_PE ? emu_segment_vm86(selector) : real_segment(e, seg, selector);
+        g = emu_segment_8086(e, seg, selector);
     }
     emu_set_segment(e, seg, &g);
     return EMU_DONE;
@@ -286,10 +281,8 @@ void emu_stack_current(const struct emu *e, unsigned size, struct emu_stack *k)
     k->sp = e->state->gpr[RSP] & mask_bytes(k->width);
 }
 
-static __attribute__((noinline)) enum emu_status other_stack_map(struct emu *e,
-                                                                 const struct emu_stack *k,
-                                                                 enum emu_access access,
-                                                                 struct emu_span *span)
+static NOINLINE enum emu_status other_stack_map(struct emu *e, const struct emu_stack *k,
+                                                enum emu_access access, struct emu_span *span)
 {
     gva_t gva;
 
@@ -364,6 +357,17 @@ enum emu_status emu_read_tss(struct emu *e, u32 at, void *buf, unsigned size, en
     if (at + size - 1 > tr->limit)
         return emu_raise_selector(e, vector, vector == VECTOR_TS ? tr->selector : 0);
     return emu_read_linear(e, table_address(e->state, tr->base + at), buf, size, EMU_IMPLICIT);
+}
+
+enum emu_status emu_read_io_map(struct emu *e, u32 at, void *buf, unsigned size)
+{
+    u16 map;
+
+    emu_need(e, STATE_SEG(SEG_TR));
+    if (!(e->state->seg[SEG_TR].access & 8)) /* a 16-bit TSS */
+        return emu_gp(e, 0);
+    TRY(emu_read_tss(e, TSS_IO_MAP, &map, sizeof(map), VECTOR_GP));
+    return emu_read_tss(e, map + at, buf, size, VECTOR_GP);
 }
 
 /* SS and the stack pointer for level dpl out of a 16- or 32-bit TSS. */

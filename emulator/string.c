@@ -5,7 +5,7 @@
  * is all that lies in the page, done by the host's own string instruction or one device call.
  */
 #include "emulator/flags.h"
-#include "emulator/internal.h"
+#include "emulator/system.h"
 
 /* A piece: n elements (1 at least), of which `from` and `to` are the first ones. */
 struct piece {
@@ -220,16 +220,11 @@ enum emu_status op_scas(struct emu *e, const struct insn *i)
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
-#define TSS_IO_MAP    102u /* offset of the I/O map base, SDM vol. 3A, 7.2.1 */
-#define TSS_TYPE_BUSY 0x0bu
-#define TSS_TYPE_FREE 0x09u
-
 /* SDM vol. 1, 19.5.2 */
 enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size)
 {
     const struct x86_state *s = e->state;
-    const struct segment *tr = &s->seg[SEG_TR];
-    u16 base, bits;
+    u16 bits;
 
     if (e->watch) /* told of when the access is allowed, and done */
         e->hits |= (u8)emu_breakpoints(s, port, size, EMU_BREAK_IO);
@@ -237,15 +232,7 @@ enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size)
         return EMU_DONE;
     if (e->vmware_ports && (port == 0x5658 || port == 0x5659))
         return EMU_DONE;
-    emu_need(e, STATE_SEG(SEG_TR));
-    unsigned type = tr->access & SEG_TYPE;
-    if ((type != TSS_TYPE_BUSY && type != TSS_TYPE_FREE) || tr->limit < TSS_IO_MAP + 1)
-        return emu_gp(e, 0);
-    TRY(emu_read_linear(e, GVA(tr->base + TSS_IO_MAP), &base, 2, EMU_IMPLICIT));
-    u32 at = base + port / 8u;
-    if (at + 1 > tr->limit)
-        return emu_gp(e, 0);
-    TRY(emu_read_linear(e, GVA(tr->base + at), &bits, 2, EMU_IMPLICIT));
+    TRY(emu_read_io_map(e, port / 8u, &bits, 2));
     return (u32)bits >> (port & 7) & (BIT(size) - 1) ? emu_gp(e, 0) : EMU_DONE;
 }
 

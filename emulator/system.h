@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What memory.c, segment.c, stack.c, far.c, event.c, task.c and system.c share: descriptors, stack
- * frames, the ways into another code segment, level or task.  Nobody else includes this.
+ * What memory.c, segment.c, stack.c, string.c, far.c, event.c, task.c and system.c share:
+ * descriptors, stack frames, the ways into another code segment, level or task.  Nobody else
+ * includes this.
  */
 #ifndef EMULATOR_SYSTEM_H
 #define EMULATOR_SYSTEM_H
@@ -143,11 +144,15 @@ void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip
 /* Is `rip` within this code segment's limit, or canonical when it is a 64-bit one? */
 bool emu_code_holds(const struct emu *e, const struct segment *cs, u64 rip);
 
-/* Real mode: CS for `selector`, the hidden rest kept. */
-struct segment emu_real_code(struct emu *e, u16 selector);
+/* The same in real mode, too.  There a load changes the base alone: the limit and rights stay as
+ * they were ("unreal mode"), unless a null selector had left none. */
+struct segment emu_segment_8086(struct emu *e, enum seg seg, u16 selector);
 
 /* Bytes at `at` in the TSS; beyond its limit #TS (its selector), or #GP(0) if that is `vector`. */
 enum emu_status emu_read_tss(struct emu *e, u32 at, void *buf, unsigned size, enum vector vector);
+
+/* The same, `at` counted from its I/O bitmap (modulo 2^32), or #GP(0); a 16-bit TSS has none. */
+enum emu_status emu_read_io_map(struct emu *e, u32 at, void *buf, unsigned size);
 
 /* A stack that is popped from, or prepared for pushes, before it is committed. */
 struct emu_stack {
