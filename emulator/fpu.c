@@ -5,12 +5,6 @@
  */
 #include "emulator/native.h"
 
-/* Code for emu_native_simple(), operand at RDI, RET at its end. */
-#define CODE_FXSAVE    0xc307ae0full
-#define CODE_FXSAVE64  0xc307ae0f48ull
-#define CODE_FXRSTOR   0xc30fae0full
-#define CODE_FXRSTOR64 0xc30fae0f48ull
-
 /* FXSAVE image, SDM vol. 1, 10.5.1. */
 #define FX_FCW        0
 #define FX_FSW        2
@@ -23,7 +17,6 @@
 #define FX_XMM        160
 #define FX_XMM8       (FX_XMM + 128)
 #define FX_XMM_END    (FX_XMM + 256)
-#define FX_SIZE       512
 
 /* ---- one x87 instruction ---------------------------------------------------------------- */
 

@@ -311,6 +311,27 @@ static enum emu_status run_with_registers(struct emu *e, const struct insn *i, s
     return EMU_DONE;
 }
 
+/* Memory refuses an x87 instruction's store.  Intel's CPUs come to it last: if an unmasked
+ * exception forbids the store, nothing is refused. */
+static NOINLINE enum emu_status refused_store(struct emu *e, const struct insn *i,
+                                              struct emu_native *n)
+{
+    const struct emu_event fault = e->event;
+    _Alignas(64) u8 before[FX_SIZE];
+    bool store = true;
+
+    TRY(emu_native_simple(e, CODE_FXSAVE64, before));
+    TRY(run_with_registers(e, i, n));
+    TRY(emu_x87_after(e, i, n, &store));
+    if (!store) {
+        e->event.vector = VECTOR_NONE;
+        return EMU_DONE;
+    }
+    TRY(emu_native_simple(e, CODE_FXRSTOR64, before));
+    e->event = fault;
+    return EMU_FAULT;
+}
+
 enum emu_status op_native(struct emu *e, const struct insn *i)
 {
     _Alignas(64) u8 buf[64];
@@ -327,6 +348,8 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
         st = waits(i) ? emu_native_wait(e) : EMU_DONE;
         if (st == EMU_DONE)
             st = emu_vector_map(e, i, size, store ? EMU_WRITE : EMU_READ, &span);
+        if (unlikely(st == EMU_FAULT) && store && i->map == 0)
+            return refused_store(e, i, &n);
         if (st == EMU_DONE && !store)
             emu_span_read(e, &span, buf);
     }

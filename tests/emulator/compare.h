@@ -263,6 +263,8 @@ static bool order_is_open(const struct guest *g, const struct testcase *c,
     if (o->status == EMU_DONE && cpu == VECTOR_PF && s->map == MAP_0F && s->opcode == 0xae &&
         (s->modrm >> 3 & 7) == 5)
         return true;
+    if (o->status == EMU_DONE && cpu >= VECTOR_SS && latitude_x87_store(s))
+        return true;
     if (o->status != EMU_FAULT)
         return false;
     if (c->mode != 64 && emu == VECTOR_AC && (cpu == VECTOR_GP || cpu == VECTOR_SS))
@@ -301,7 +303,7 @@ static void take_latitude(struct guest *g, const struct testcase *c, const struc
     if (fault && c->mode != 64 && latitude_popped(s))
         for (unsigned i = 0; i < 8; i++)
             g->state.gpr[i] = (u32)o->cpu.regs.gpr[i];
-    if (fault && latitude_pieces(s))
+    if (fault && (latitude_pieces(s) || latitude_mmx_store(s)))
         memcpy(g->xsave, o->cpu.xsave, sizeof(g->xsave));
     if (fault && (latitude_pushed(s) || latitude_pieces(s)))
         for (size_t i = 0; i < CASE_PAGES; i++)

@@ -110,6 +110,15 @@ static inline bool undefined_result(const struct code_scan *s, bool mode16, u8 c
     return (s->opcode & 0xf8) == 0xc8;
 }
 
+/* Whose CPU is the judge?  AMD's differ where their manual is another. */
+static inline bool host_is_amd(void)
+{
+    static int amd = -1; /* CPUID is slow where it is virtual */
+    if (amd < 0)
+        amd = !__builtin_cpu_is("intel");
+    return amd;
+}
+
 /* ---- what the host is not asked ---- */
 
 static inline bool excluded_system_call(const struct code_scan *s)
@@ -225,15 +234,33 @@ static inline bool latitude_push_sreg(const struct code_scan *s)
 }
 
 /* Operands that AMD writes and reads in pieces of its own order: which byte of which page faults is
- * open.  FLDENV FNSTENV FRSTOR FNSAVE, FXSAVE and XSAVE families, and ten bytes of x87. */
+ * open.  FLDENV FNSTENV FRSTOR FNSAVE, FXSAVE and XSAVE families, ten bytes of x87, MASKMOVQ. */
 static inline bool latitude_pieces(const struct code_scan *s)
 {
     unsigned reg = s->modrm >> 3 & 7;
+    if ((s->map == MAP_0F || s->map == MAP_VEX) && s->opcode == 0xf7)
+        return host_is_amd();
     if (s->map == MAP_ONE)
         return ((s->opcode & 0xfb) == 0xd9 && (reg == 4 || reg == 6)) ||
                (s->opcode == 0xdb && (reg == 5 || reg == 7)) ||
                (s->opcode == 0xdf && (reg == 4 || reg == 6));
     return s->map == MAP_0F && (s->opcode == 0xae || s->opcode == 0xc7);
+}
+
+/* FST, FIST, FISTTP, FBSTP of which AMD looks at the memory before an unmasked exception. */
+static inline bool latitude_x87_store(const struct code_scan *s)
+{
+    unsigned reg = s->modrm >> 3 & 7;
+    return host_is_amd() && s->map == MAP_ONE && (s->opcode & 0xf9) == 0xd9 &&
+           (reg == 1 || reg == 2 || reg == 3 || (reg >= 6 && s->opcode != 0xd9));
+}
+
+/* A store of an MMX register that faults leaves TOP 0 on Intel, though a fault should leave all as
+ * it was (SDM vol. 3A, 6.5). */
+static inline bool latitude_mmx_store(const struct code_scan *s)
+{
+    return !host_is_amd() && s->map == MAP_0F &&
+           (s->opcode == 0x7e || s->opcode == 0x7f || s->opcode == 0xe7);
 }
 
 /* VPERMQ and VPERMPD with VEX.W of 0, which the SDM has not: AMD looks at the operand first. */

@@ -122,6 +122,16 @@ static void x87_store(void **state)
     memcpy(&at, fx_xsave + XSAVE_FIP + 8, 8);
     assert_int_equal(at, FX_MMIO);
     assert_int_equal(fx_xsave[XSAVE_FOP] | fx_xsave[XSAVE_FOP + 1] << 8, 0x117);
+    f->s.gpr[RDI] = 0x7fff0000; /* no page there, and the exception comes first */
+    memset(fx_xsave + XSAVE_FSW, 0, 2);
+    FX_DONE(FX_RUN(f, 0xd9, 0x1f)); /* fstp dword [rdi] */
+    assert_int_equal(fx_xsave[XSAVE_FSW], 0x88);
+    assert_int_equal(fx_xsave[XSAVE_FTW], 1);
+    memset(fx_xsave + XSAVE_FSW, 0, 2);
+    fx_xsave[XSAVE_FCW] = 0x7f;
+    FX_FAULT(FX_RUN(f, 0xd9, 0x1f), VECTOR_PF, 2);
+    assert_int_equal(fx_xsave[XSAVE_FSW] | fx_xsave[XSAVE_FSW + 1], 0);
+    assert_int_equal(fx_xsave[XSAVE_FTW], 1);
     fx_free(f);
 }
 
