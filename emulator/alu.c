@@ -64,9 +64,9 @@ enum emu_status op_alu_rm_reg(struct emu *e, const struct insn *i)
 enum emu_status op_alu_reg_rm(struct emu *e, const struct insn *i)
 {
     u64 source;
-    enum emu_status st = emu_read_rm(e, i, i->size, &source);
 
-    return st != EMU_DONE ? st : modify_reg(e, i, i->reg, source);
+    TRY(emu_read_rm(e, i, i->size, &source));
+    return modify_reg(e, i, i->reg, source);
 }
 
 enum emu_status op_alu_acc_imm(struct emu *e, const struct insn *i)
@@ -173,73 +173,58 @@ enum emu_status op_aad(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-static s64 sign_extend(u64 v, unsigned size)
+/* ---- bits and bytes ------------------------------------------------------------------------- */
+
+/* A bit offset in a register reaches beyond the operand when that is memory: whole operands on.
+ * What is left of it is an immediate's. */
+enum emu_status op_bt(struct emu *e, const struct insn *i)
 {
-    return (s64)(v << (64 - 8 * size)) >> (64 - 8 * size);
+    struct insn by_imm = *i;
+    unsigned shift = 64 - 8u * i->size;
+    s64 bit = (s64)(e->state->gpr[i->reg] << shift) >> shift;
+
+    by_imm.disp += (u64)(bit >> 3) & ~(u64)(i->size - 1);
+    by_imm.imm = (u64)bit & (8u * i->size - 1);
+    by_imm.reg = i->opcode >> 3 & 7;
+    by_imm.opcode = 0xba;
+    by_imm.op = &emu_map_0f[0xba].next[by_imm.reg];
+    emu_native_prepare(&by_imm);
+    return op_integer(e, &by_imm);
 }
 
-/* CBW, CWDE, CDQE: AL, AX or EAX into twice as much. */
-enum emu_status op_cbw(struct emu *e, const struct insn *i)
+/* TZCNT and LZCNT: a guest without BMI1 or LZCNT gets their elders from the same bytes. */
+enum emu_status op_bitcount(struct emu *e, const struct insn *i)
 {
-    emu_set_gpr(e, RAX, i->opsize, (u64)sign_extend(e->state->gpr[RAX], i->opsize / 2u));
+    struct insn elder = *i;
+
+    if (emu_has(e, i->opcode == 0xbc ? EMU_HAS_BMI1 : EMU_HAS_LZCNT))
+        return op_integer(e, i);
+    elder.rep = 0;
+    emu_native_prepare(&elder);
+    return op_integer(e, &elder);
+}
+
+/* The low `size` bytes in opposite order.  Of two, BSWAP makes zero; MOVBE swaps them. */
+static u64 swap_bytes(u64 v, unsigned size) { return __builtin_bswap64(v) >> (64 - 8 * size); }
+
+enum emu_status op_bswap(struct emu *e, const struct insn *i)
+{
+    u64 v = i->opsize == 2 ? 0 : swap_bytes(e->state->gpr[i->rm], i->opsize);
+
+    emu_set_gpr(e, i->rm, i->opsize, v);
     return EMU_DONE;
 }
 
-/* CWD, CDQ, CQO */
-enum emu_status op_cwd(struct emu *e, const struct insn *i)
+enum emu_status op_movbe_load(struct emu *e, const struct insn *i)
 {
-    s64 v = sign_extend(e->state->gpr[RAX], i->opsize);
+    u64 v;
 
-    emu_set_gpr(e, RDX, i->opsize, v < 0 ? ~0ull : 0);
+    TRY(emu_read_rm(e, i, i->size, &v));
+    emu_set_gpr(e, i->reg, i->size, swap_bytes(v, i->size));
     return EMU_DONE;
 }
 
-/* ---- compare and exchange pairs ------------------------------------------------------------ */
-
-/* Compare DX:AX with *d and store CX:BX; true when equal, else *low and *high are what is there. */
-static bool cmpxchg_pair(unsigned size, void *d, u64 *low, u64 *high, u64 new_low, u64 new_high)
+enum emu_status op_movbe_store(struct emu *e, const struct insn *i)
 {
-    bool equal;
-
-    if (size == 8)
-        __asm__ volatile("lock cmpxchg8b (%[d])"
-                         : "=@ccz"(equal), "+a"(*low), "+d"(*high)
-                         : [d] "r"(d), "b"(new_low), "c"(new_high)
-                         : "memory");
-    else
-        __asm__ volatile("lock cmpxchg16b (%[d])"
-                         : "=@ccz"(equal), "+a"(*low), "+d"(*high)
-                         : [d] "r"(d), "b"(new_low), "c"(new_high)
-                         : "memory");
-    return equal;
-}
-
-/* CMPXCHG8B and CMPXCHG16B */
-enum emu_status op_cmpxchg8b(struct emu *e, const struct insn *i)
-{
-    const u64 *gpr = e->state->gpr;
-    struct operand o;
-    unsigned half = i->size / 2u;
-    u64 low = gpr[RAX] & mask_bytes(half), high = gpr[RDX] & mask_bytes(half);
-    _Alignas(16) u64 local[2];
-
-    if (half == 8 && !is_aligned(emu_segment_base(e, i) + emu_ea(e, i), 16))
-        return emu_gp(e, 0);
-    enum emu_status st = emu_operand_rm(e, i, i->size, EMU_WRITE, &o);
-    if (st != EMU_DONE)
-        return st;
-    void *d = o.host;
-    if (d == NULL) {
-        emu_span_read(e, &o.span, local);
-        d = local;
-    }
-    bool equal = cmpxchg_pair(i->size, d, &low, &high, gpr[RBX], gpr[RCX]);
-    if (d == local)
-        emu_span_write(e, &o.span, local);
-    if (!equal) {
-        emu_set_gpr(e, RAX, half, low);
-        emu_set_gpr(e, RDX, half, high);
-    }
-    emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (equal ? RFLAGS_ZF : 0));
-    return EMU_DONE;
+    return emu_write_rm(e, i, i->size, swap_bytes(e->state->gpr[i->reg], i->size));
 }

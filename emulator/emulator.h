@@ -79,10 +79,11 @@ struct emu;
  */
 struct emu_native {
     u64 code;
-    u64 rax, rcx, rdx, rsi; /* in and out */
-    u64 flags;              /* EMU_ARITH_FLAGS, in and out */
-    void *memory;           /* in RDI; 64-byte aligned for vectors */
-    u64 at;                 /* out: the address the code ran at */
+    u64 gpr[4];   /* RAX, RCX, RDX, RBX, in and out */
+    u64 rsi;      /* in and out */
+    void *memory; /* in RDI; 64-byte aligned for vectors */
+    u64 flags;    /* EMU_ARITH_FLAGS, in and out */
+    u64 at;       /* out: the address the code ran at */
 };
 #define EMU_ARITH_FLAGS (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 

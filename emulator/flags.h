@@ -47,15 +47,6 @@ static inline u64 flags_unpack(u64 rflags, u32 ax)
 #define FLAGS_COUNT  "%%cl, (%[d])", "%%cl, (%[d])", "%%cl, (%[d])", "%%cl, (%[d])"
 /* One level of expansion, so that the lists above become four arguments. */
 #define FLAGS_SIZED(...) FLAGS_BY_SIZE(__VA_ARGS__)
-#define FLAGS_WIDE(...)  FLAGS_NO_BYTE(__VA_ARGS__)
-
-/* The same without a byte form. */
-#define FLAGS_NO_BYTE(op, w, l, q)       \
-    switch (size) {                      \
-    case 2: FLAGS_ASM(op "w " w); break; \
-    case 4: FLAGS_ASM(op "l " l); break; \
-    default: FLAGS_ASM(op "q " q);       \
-    }
 
 /* Definitions of type emu_rmw (internal.h).  `lock` is taken only where the operand is memory:
  * decode has seen to it. */

@@ -260,8 +260,7 @@ static struct emu_native xsave_code(const struct emu *e, const struct insn *i, v
 {
     return (struct emu_native){.code = emu_native_encode(i),
                                .memory = area,
-                               .rax = e->state->gpr[RAX],
-                               .rdx = e->state->gpr[RDX]};
+                               .gpr = {[RAX] = e->state->gpr[RAX], [RDX] = e->state->gpr[RDX]}};
 }
 
 /* op->sub: the compacted form (XSAVEC, XSAVES). */

@@ -134,6 +134,7 @@ enum opcode_group {
 #define OP_VEX3    BIT(14) /* also with VEX: and VEX.vvvv as second operand */
 #define OP_MOVCR   BIT(15) /* ModRM.mod ignored, rm is a register */
 #define OP_GPRVEX  BIT(16) /* VEX only, on general registers (BMI): no "v" */
+#define OP_LOCKED  BIT(17) /* locked whatever the prefix when it is memory */
 #define OP_L0      BIT(18) /* VEX.L must be 0 */
 #define OP_L1      BIT(19) /* VEX.L must be 1 */
 #define OP_W0      BIT(20) /* VEX.W must be 0 */
@@ -200,6 +201,7 @@ struct insn {
     bool stores;     /* ... and it is written */
     u8 gpr;          /* native.c: the explicit general register, or GPR_NONE */
     bool gpr_written;
+    u8 gpr2;     /* ... another one of VEX.vvvv, or RBX: in RBX */
     u8 gpr_turn; /* rotated right so far it has the operand in its low bits: 8 for AH..BH */
     bool lock;
     bool opsize16; /* a 66 prefix is there */
@@ -363,12 +365,18 @@ static inline void emu_device_write(struct emu *e, gpa_t gpa, unsigned size, u64
     e->ops->mmio_write(e->ctx, gpa, size, value);
 }
 
+/* Is it RAM at consecutive host addresses? */
+static inline bool emu_span_is_ram(const struct emu_span *span)
+{
+    return span->host[0] != NULL && span->first == span->size;
+}
+
 /* A span of 1, 2, 4 or 8 bytes as a zero-extended value. */
 static inline u64 emu_span_load(struct emu *e, const struct emu_span *span)
 {
     u64 value = 0;
 
-    if (likely(span->host[0] != NULL && span->first == span->size))
+    if (likely(emu_span_is_ram(span)))
         return host_load(span->host[0], span->size);
     emu_span_read(e, span, &value);
     return value;
@@ -376,7 +384,7 @@ static inline u64 emu_span_load(struct emu *e, const struct emu_span *span)
 
 static inline void emu_span_store(struct emu *e, const struct emu_span *span, u64 value)
 {
-    if (likely(span->host[0] != NULL && span->first == span->size))
+    if (likely(emu_span_is_ram(span)))
         host_store(span->host[0], span->size, value);
     else
         emu_span_write(e, span, &value);
@@ -469,14 +477,6 @@ static inline bool emu_canonical(const struct emu *e, u64 value)
 
 /* ---- operand.c: operands by ModRM -------------------------------------------------------- */
 
-/* A register or memory operand of 1, 2, 4 or 8 bytes, ready to be accessed. */
-struct operand {
-    u8 *host; /* register or RAM at consecutive host addresses: here; else NULL: see span */
-    u8 size;
-    bool is_reg;
-    struct emu_span span; /* when !is_reg */
-};
-
 /* Offset of the memory operand within its segment, truncated to the address size.  RIP is the next
  * instruction's already. */
 static inline u64 emu_ea(const struct emu *e, const struct insn *i)
@@ -509,18 +509,10 @@ static inline void emu_set_reg(struct emu *e, const struct insn *i, unsigned reg
     }
 }
 
-/*
- * Resolve ModRM.rm as a register or memory of `size` bytes for `access`; or memory at seg:offset.
- * With a LOCK prefix, RAM that straddles two pages gets consecutive host addresses.
- */
-enum emu_status emu_operand_rm(struct emu *e, const struct insn *i, unsigned size,
-                               enum emu_access access, struct operand *o);
-enum emu_status emu_operand_at(struct emu *e, enum seg seg, u64 offset, unsigned size,
-                               enum emu_access access, bool locked, struct operand *o);
-
-/* Value, zero-extended; store (a 4-byte register write clears the upper half). */
-u64 emu_operand_load(struct emu *e, const struct operand *o);
-void emu_operand_store(struct emu *e, const struct operand *o, u64 value);
+/* Resolve the memory operand by ModRM for `access`.  Where it is locked, RAM that straddles two
+ * pages gets consecutive host addresses. */
+enum emu_status emu_map_operand(struct emu *e, const struct insn *i, unsigned size,
+                                enum emu_access access, struct emu_span *span);
 
 /* Memory of 1, 2, 4 or 8 bytes at offset ea in the segment of the memory operand. */
 enum emu_status emu_read_memory(struct emu *e, const struct insn *i, u64 ea, unsigned size,
@@ -548,15 +540,12 @@ static inline enum emu_status emu_write_rm(struct emu *e, const struct insn *i, 
 }
 
 /*
- * Read, modify and write ModRM.rm (i->size bytes) by one function on host memory, which returns
- * EMU_DONE; `writes` false: only read (CMP, TEST, BT).
+ * Read, modify and write the memory operand (i->size bytes) by one function on host memory, which
+ * returns EMU_DONE; `writes` false: only read (CMP, TEST).
  */
 typedef enum emu_status (*emu_rmw)(unsigned size, bool lock, void *d, u64 s, u64 *rflags);
 enum emu_status emu_modify(struct emu *e, const struct insn *i, emu_rmw fn, u64 source,
                            bool writes);
-/* The same on an operand already resolved. */
-void emu_modify_operand(struct emu *e, const struct insn *i, struct operand *o, emu_rmw fn,
-                        u64 source, bool writes);
 
 /* The far pointer in memory: offset of the operand size, then selector. */
 enum emu_status emu_read_far(struct emu *e, const struct insn *i, u64 *offset, u16 *selector);
@@ -659,14 +648,11 @@ emu_handler op_special, op_probe, op_syscall, op_sysret, op_sysenter, op_sysexit
 emu_handler op_ud, op_nop;
 /* alu.c */
 emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_acc_imm, op_alu_rm_imm, op_alu_rm_cl, op_alu_reg,
-    op_bcd, op_aam, op_aad, op_cbw, op_cwd, op_cmpxchg8b;
-/* bit.c */
-emu_handler op_bt_reg, op_bt_imm, op_bitcount, op_bswap, op_movbe_load, op_movbe_store, op_bmi,
-    op_adx;
+    op_bcd, op_aam, op_aad, op_bt, op_bitcount, op_bswap, op_movbe_load, op_movbe_store;
 /* move.c */
 emu_handler op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sreg, op_movzx, op_movsx, op_cmov,
-    op_set, op_lea, op_xchg_rm, op_xchg_acc, op_xlat, op_lahf, op_sahf, op_salc, op_flag, op_cli,
-    op_sti, op_bound, op_arpl, op_pause, op_clflush, op_fence;
+    op_set, op_lea, op_xchg_acc, op_xlat, op_salc, op_flag, op_cli, op_sti, op_bound, op_arpl,
+    op_pause, op_clflush, op_fence;
 /* stack.c */
 emu_handler op_push_reg, op_push_rm, op_push_imm, op_push_sreg, op_pop_reg, op_pop_rm, op_pusha,
     op_popa, op_pushf, op_popf, op_enter, op_leave;
@@ -684,14 +670,9 @@ enum alu_op {
     ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_INC, ALU_DEC, ALU_NOT,
     ALU_NEG, ALU_ROL, ALU_ROR, ALU_RCL, ALU_RCR, ALU_SHL, ALU_SHR, ALU_SAR, ALU_CMP, ALU_TEST
 };
-enum bmi_op {
-    BMI_ANDN, BMI_BEXTR, BMI_BLSR, BMI_BLSMSK, BMI_BLSI, BMI_BZHI, BMI_PDEP, BMI_PEXT, BMI_MULX,
-    BMI_RORX, BMI_SARX, BMI_SHLX, BMI_SHRX
-};
 /* clang-format on */
 
 enum bcd_op { BCD_DAA, BCD_DAS, BCD_AAA, BCD_AAS };
-enum bt_op { BT_TEST, BT_SET, BT_RESET, BT_COMPLEMENT };
 enum flag_op { FLAG_CMC, FLAG_CLC, FLAG_STC, FLAG_CLD, FLAG_STD };
 enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothing else is said */
                    NATIVE_ALIGNED = 1, /* also with VEX, also of other sizes */
@@ -699,8 +680,8 @@ enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothi
                    NATIVE_LOAD = 4,    /* the first operand is memory, yet a source */
                    NATIVE_STORE = 8,   /* x87, integers: the memory operand is written */
                    NATIVE_NOWAIT = 16, /* x87: a pending exception does not matter */
-                   NATIVE_XADD = 32,   /* locked; the second operand is written too */
-                   NATIVE_CMPXCHG = 64 /* locked; a register is written only when ZF says equal */
+                   NATIVE_BOTH = 32,   /* integers: the second operand is written too */
+                   NATIVE_CMPXCHG = 64 /* ... a register is written only when ZF says equal */
 };
 enum table_op { TABLE_GDT, TABLE_IDT };
 enum probe_op { PROBE_LAR, PROBE_LSL, PROBE_VERR, PROBE_VERW };

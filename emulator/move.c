@@ -4,18 +4,9 @@
  */
 #include "emulator/internal.h"
 
-enum emu_status op_ud(struct emu *e, const struct insn *i)
-{
-    (void)i;
-    return emu_ud(e);
-}
+enum emu_status op_ud(struct emu *e, const struct insn *) { return emu_ud(e); }
 
-enum emu_status op_nop(struct emu *e, const struct insn *i)
-{
-    (void)e;
-    (void)i;
-    return EMU_DONE;
-}
+enum emu_status op_nop(struct emu *, const struct insn *) { return EMU_DONE; }
 
 enum emu_status op_mov_store(struct emu *e, const struct insn *i)
 {
@@ -87,40 +78,6 @@ enum emu_status op_lea(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-/* XCHG with memory locks the bus, prefix or not. */
-static u64 host_exchange(void *p, unsigned size, u64 v)
-{
-    switch (size) {
-    case 1: __asm__ volatile("xchgb %b0, (%1)" : "+r"(v) : "r"(p) : "memory"); break;
-    case 2: __asm__ volatile("xchgw %w0, (%1)" : "+r"(v) : "r"(p) : "memory"); break;
-    case 4: __asm__ volatile("xchgl %k0, (%1)" : "+r"(v) : "r"(p) : "memory"); break;
-    default: __asm__ volatile("xchgq %0, (%1)" : "+r"(v) : "r"(p) : "memory");
-    }
-    return v;
-}
-
-enum emu_status op_xchg_rm(struct emu *e, const struct insn *i)
-{
-    u64 mine = emu_get_reg(e, i, i->reg, i->size), theirs;
-    struct operand o;
-
-    if (!insn_is_memory(i)) {
-        theirs = emu_get_reg(e, i, i->rm, i->size);
-        emu_set_reg(e, i, i->rm, i->size, mine);
-        emu_set_reg(e, i, i->reg, i->size, theirs);
-        return EMU_DONE;
-    }
-    TRY(emu_operand_at(e, (enum seg)i->seg, emu_ea(e, i), i->size, EMU_WRITE, true, &o));
-    if (o.host != NULL) {
-        theirs = host_exchange(o.host, i->size, mine);
-    } else {
-        theirs = emu_span_load(e, &o.span);
-        emu_span_store(e, &o.span, mine);
-    }
-    emu_set_reg(e, i, i->reg, i->size, theirs);
-    return EMU_DONE;
-}
-
 /* 90..97; 90 without REX.B is NOP: it does not even widen EAX. */
 enum emu_status op_xchg_acc(struct emu *e, const struct insn *i)
 {
@@ -145,29 +102,8 @@ enum emu_status op_xlat(struct emu *e, const struct insn *i)
 
 /* ---- flags ----------------------------------------------------------------------------------- */
 
-#define FLAGS_LOW ((u64)(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF))
-
-enum emu_status op_lahf(struct emu *e, const struct insn *i)
+enum emu_status op_salc(struct emu *e, const struct insn *)
 {
-    if (i->mode == EMU_MODE_64 && !emu_has(e, EMU_HAS_LAHF64))
-        return emu_ud(e);
-    u64 ah = (e->state->rflags & FLAGS_LOW) | RFLAGS_FIXED;
-    emu_set_gpr(e, RAX, 2, ah << 8 | (e->state->gpr[RAX] & 0xff));
-    return EMU_DONE;
-}
-
-enum emu_status op_sahf(struct emu *e, const struct insn *i)
-{
-    if (i->mode == EMU_MODE_64 && !emu_has(e, EMU_HAS_LAHF64))
-        return emu_ud(e);
-    u64 ah = e->state->gpr[RAX] >> 8;
-    emu_set_rflags(e, (e->state->rflags & ~FLAGS_LOW) | (ah & FLAGS_LOW));
-    return EMU_DONE;
-}
-
-enum emu_status op_salc(struct emu *e, const struct insn *i)
-{
-    (void)i;
     emu_set_gpr(e, RAX, 1, e->state->rflags & RFLAGS_CF ? 0xff : 0);
     return EMU_DONE;
 }
@@ -266,10 +202,8 @@ enum emu_status op_clflush(struct emu *e, const struct insn *i)
     return emu_map(e, gva, 1, EMU_READ, &span);
 }
 
-enum emu_status op_fence(struct emu *e, const struct insn *i)
+enum emu_status op_fence(struct emu *, const struct insn *)
 {
-    (void)e;
-    (void)i;
     __asm__ volatile("mfence" : : : "memory");
     return EMU_DONE;
 }

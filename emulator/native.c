@@ -125,12 +125,13 @@ enum emu_status emu_vector_set(struct emu *e, unsigned reg, const void *buf)
 
 /* ---- encoding --------------------------------------------------------------------------- */
 
-/* Is the ModRM.rm operand at RDI?  One of op_integer() always, even if the guest's is a register.
- */
-static bool operand_in_memory(const struct insn *i)
+/* One of op_integer()'s: its ModRM.rm operand is at RDI even if the guest's is a register. */
+static bool is_integer(const struct insn *i)
 {
-    return insn_is_memory(i) || !(i->op->flags & OP_VECTOR);
+    return !(i->op->flags & OP_VECTOR) || (i->op->flags & (OP_GPRVEX | OP_OPMASK)) == OP_GPRVEX;
 }
+
+static bool operand_in_memory(const struct insn *i) { return insn_is_memory(i) || is_integer(i); }
 
 /* Which ModRM field names a general register: it becomes RSI.  `args` is op->arg. */
 enum gpr_field { GPR_FIELD_NONE, GPR_FIELD_REG, GPR_FIELD_RM };
@@ -173,11 +174,11 @@ static void emit(struct encoder *c, unsigned byte)
 /* Prefixes of op_integer().  A REX prefix makes register 6 SIL where operands are bytes. */
 static void emit_integer(struct encoder *c, const struct insn *i)
 {
-    if (i->op->sub & (NATIVE_XADD | NATIVE_CMPXCHG))
+    if (i->lock)
         emit(c, 0xf0);
     else if (i->map != 0 && i->rep != 0)
         emit(c, i->rep);
-    if (i->opsize == 2)
+    if (i->opsize == 2 || (i->opsize16 && ARG_SIZE(i->op->arg[1]) == SIZE_y)) /* ADCX */
         emit(c, 0x66);
     if (i->size == 1 || i->opsize == 8)
         emit(c, i->opsize == 8 ? 0x48 : 0x40);
@@ -199,7 +200,8 @@ static void emit_opcode(struct encoder *c, const struct insn *i, unsigned reg, u
     } else if (i->vex == 1) {
         emit(c, 0xc4);
         emit(c, (r ^ 1) << 7 | 0x40 | (b ^ 1) << 5 | i->map);
-        emit(c, w << 7 | (~i->vvvv & 15u) << 3 | (unsigned)i->vlen << 2 | code);
+        unsigned vvvv = is_integer(i) ? RBX : i->vvvv;
+        emit(c, w << 7 | (~vvvv & 15u) << 3 | (unsigned)i->vlen << 2 | code);
     } else if (i->vex == 2) {
         emit(c, 0x62);
         emit(c, (r ^ 1) << 7 | (~rm & 16) << 2 | (b ^ 1) << 5 | (~reg & 16) | i->map);
@@ -250,7 +252,8 @@ void emu_native_prepare(struct insn *i)
     i->operand = (u8)size;
     i->stores = size != 0 && (at == 0 && i->map != 0 ? !(i->op->sub & NATIVE_LOAD)
                                                      : (i->op->sub & NATIVE_STORE) != 0);
-    i->gpr_written |= (i->op->sub & NATIVE_XADD) != 0;
+    i->gpr_written |= is_integer(i) && (i->op->sub & NATIVE_BOTH);
+    i->gpr2 = i->vex != 0 && is_integer(i) ? i->vvvv : RBX;
     i->gpr = gpr == GPR_FIELD_NONE ? GPR_NONE : gpr == GPR_FIELD_REG ? i->reg : i->rm & 15;
     if (gpr == GPR_FIELD_REG && i->size == 1 && i->rex == 0 && i->reg >= 4) { /* AH..BH */
         i->gpr &= 3;
@@ -293,17 +296,15 @@ static enum emu_status run_with_registers(struct emu *e, const struct insn *i, s
     struct x86_state *s = e->state;
 
     n->code = i->imm2;
-    n->rax = s->gpr[RAX];
-    n->rcx = s->gpr[RCX];
-    n->rdx = s->gpr[RDX];
+    memcpy(n->gpr, s->gpr, sizeof(n->gpr));
+    n->gpr[RBX] = s->gpr[i->gpr2];
     n->rsi = rotate_right(s->reg[i->gpr], i->gpr_turn);
     n->flags = s->rflags & EMU_ARITH_FLAGS;
     enum emu_status st = emu_native_run(e, n);
     if (st != EMU_DONE)
         return st;
-    s->gpr[RAX] = n->rax; /* FNSTSW AX */
-    s->gpr[RCX] = n->rcx; /* PCMPESTRI */
-    s->gpr[RDX] = n->rdx; /* MUL */
+    memcpy(s->gpr, n->gpr, 3 * sizeof(n->gpr[0])); /* FNSTSW AX, PCMPESTRI, MUL */
+    emu_set_gpr(e, i->gpr2, 8, n->gpr[RBX]);
     if (i->gpr_written)
         emu_set_gpr(e, i->gpr, 8, rotate_right(n->rsi, -i->gpr_turn));
     if (n->flags != (s->rflags & EMU_ARITH_FLAGS))
@@ -369,20 +370,27 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
 enum emu_status op_integer(struct emu *e, const struct insn *i)
 {
     unsigned size = emu_arg_bytes(i, i->op->arg[ARG_LETTER(i->op->arg[0]) == ARG_G]);
-    bool store = i->op->sub & NATIVE_STORE;
-    struct emu_native n;
-    struct operand o;
-    u64 copy;
+    bool store = i->op->sub & NATIVE_STORE, memory = insn_is_memory(i);
+    _Alignas(16) u64 copy[2];
+    struct emu_native n = {.memory = copy};
+    struct emu_span span;
 
-    TRY(emu_operand_rm(e, i, size, store ? EMU_WRITE : EMU_READ, &o));
-    bool direct = !o.is_reg && o.host != NULL;
-    if (!direct)
-        copy = emu_operand_load(e, &o);
-    n.memory = direct ? (void *)o.host : &copy;
+    if (size == 16 && !is_aligned(emu_segment_base(e, i) + emu_ea(e, i), 16)) /* CMPXCHG16B */
+        return emu_gp(e, 0);
+    if (memory)
+        TRY(emu_map_operand(e, i, size, store ? EMU_WRITE : EMU_READ, &span));
+    if (!memory)
+        copy[0] = emu_get_reg(e, i, i->rm, size);
+    else if (emu_span_is_ram(&span))
+        n.memory = span.host[0];
+    else
+        emu_span_read(e, &span, copy);
     TRY(run_with_registers(e, i, &n));
-    if (o.is_reg && (i->op->sub & NATIVE_CMPXCHG) && !(e->state->rflags & RFLAGS_ZF))
+    if (!store || ((i->op->sub & NATIVE_CMPXCHG) && !memory && !(e->state->rflags & RFLAGS_ZF)))
         return EMU_DONE;
-    if (store && !direct)
-        emu_operand_store(e, &o, copy);
+    if (!memory)
+        emu_set_reg(e, i, i->rm, size, copy[0]);
+    else if (n.memory == copy)
+        emu_span_write(e, &span, copy);
     return EMU_DONE;
 }

@@ -47,13 +47,14 @@ enum emu_status op_push_reg(struct emu *e, const struct insn *i)
 
 enum emu_status op_push_rm(struct emu *e, const struct insn *i)
 {
-    struct operand source;
-    struct emu_span stack;
+    struct emu_span source, stack;
     u64 sp = e->state->gpr[RSP] - i->opsize;
 
-    TRY(emu_operand_rm(e, i, i->opsize, EMU_READ, &source));
+    if (!insn_is_memory(i))
+        return op_push_reg(e, i);
+    TRY(emu_map_operand(e, i, i->opsize, EMU_READ, &source));
     TRY(map_stack(e, i, sp, i->opsize, EMU_WRITE, &stack));
-    emu_span_store(e, &stack, emu_operand_load(e, &source));
+    emu_span_store(e, &stack, emu_span_load(e, &source));
     emu_set_sp(e, emu_stack_size(e, i), sp);
     return EMU_DONE;
 }

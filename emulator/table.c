@@ -36,6 +36,7 @@ enum {
 /* I: no ModRM; M: with one; the S forms name op->sub; F forms name a feature. */
 #define I(h, n, f, ...)      {{op_##h}, n, {__VA_ARGS__}, f, 0, 0, 0}
 #define IS(h, s, n, f, ...)  {{op_##h}, n, {__VA_ARGS__}, f, s, 0, 0}
+#define IF(h, n, f, feat, ...) {{op_##h}, n, {__VA_ARGS__}, f, 0, 0, EMU_HAS_##feat + 1}
 #define M(h, n, f, ...)      {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, 0, 0, 0}
 #define MS(h, s, n, f, ...)  {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, s, 0, 0}
 #define MF(h, s, n, f, feat, ...)                                                                  \
@@ -161,8 +162,10 @@ enum {
            MS(alu_rm_imm, ALU_NOT, "not", OP_LOCK, E), MS(alu_rm_imm, ALU_NEG, "neg", OP_LOCK, E), \
            M(integer, "mul", 0, E), M(integer, "imul", 0, E),                                      \
            M(integer, "div", 0, E), M(integer, "idiv", 0, E))
+#define XCHG(...) MS(integer, NATIVE_STORE | NATIVE_BOTH, "xchg", OP_LOCK | OP_LOCKED, __VA_ARGS__)
 #define JCC(n)  I(jcc, n, OP_FORCE64, Jb)
 #define JCCZ(n) I(jcc, n, OP_FORCE64, Jz)
+#define AH(n)   BY_MODE(I(integer, n, 0, 0), IF(integer, n, 0, LAHF64, 0))
 #define CMOV(n) M(cmov, n, 0, Gv, Ev)
 #define SET(n)  M(set, n, 0, Eb)
 #define CC16(X, p)                                                                                 \
@@ -201,7 +204,7 @@ const struct opcode emu_map_1byte[256] = {
     [0x80] = GROUP1(0, Eb, Ib), GROUP1(0, Ev, Iz), GROUP1(OP_NO64, Eb, Ib), GROUP1(0, Ev, Ib),
     [0x84] = MS(alu_rm_reg, ALU_TEST, "test", 0, Eb, Gb),
     [0x85] = MS(alu_rm_reg, ALU_TEST, "test", 0, Ev, Gv),
-    [0x86] = M(xchg_rm, "xchg", OP_LOCK, Eb, Gb), M(xchg_rm, "xchg", OP_LOCK, Ev, Gv),
+    [0x86] = XCHG(Eb, Gb), XCHG(Ev, Gv),
     [0x88] = M(mov_store, "mov", 0, Eb, Gb), M(mov_store, "mov", 0, Ev, Gv),
     [0x8a] = M(mov_load, "mov", 0, Gb, Eb), M(mov_load, "mov", 0, Gv, Ev),
     [0x8c] = BY_MOD(M(mov_from_sreg, "mov", 0, Ew, Sw), M(mov_from_sreg, "mov", 0, Ev, Sw)),
@@ -212,10 +215,10 @@ const struct opcode emu_map_1byte[256] = {
     [0x91] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
     [0x93] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
     [0x95] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
-    [0x97] = I(xchg_acc, "xchg", 0, Zv, rAX), I(cbw, "cbw|cwde|cdqe", 0, 0),
-    [0x99] = I(cwd, "cwd|cdq|cqo", 0, 0), I(call_far, "call far", OP_NO64, Ap),
+    [0x97] = I(xchg_acc, "xchg", 0, Zv, rAX), I(integer, "cbw|cwde|cdqe", 0, 0),
+    [0x99] = I(integer, "cwd|cdq|cqo", 0, 0), I(call_far, "call far", OP_NO64, Ap),
     [0x9b] = I(fwait, "fwait", 0, 0), I(pushf, "pushf|pushfd|pushfq", OP_DEF64, 0),
-    [0x9d] = I(popf, "popf|popfd|popfq", OP_DEF64, 0), I(sahf, "sahf", 0, 0), I(lahf, "lahf", 0, 0),
+    [0x9d] = I(popf, "popf|popfd|popfq", OP_DEF64, 0), AH("sahf"), AH("lahf"),
     [0xa0] = I(mov_load, "mov", 0, ALb, Ob), I(mov_load, "mov", 0, rAX, Ov),
     [0xa2] = I(mov_store, "mov", 0, Ob, ALb), I(mov_store, "mov", 0, Ov, rAX),
     [0xa4] = I(movs, "movsb", OP_REP, Yb, Xb), I(movs, "movsw|movsd|movsq", OP_REP, Yv, Xv),
@@ -342,8 +345,8 @@ static const struct opcode group15[2] = {
 };
 
 static const struct opcode group9[2] = {
-    BY_REG(UD, BY_W(M(cmpxchg8b, "cmpxchg8b", OP_LOCK, Mq),
-                    MF(cmpxchg8b, 0, "cmpxchg16b", OP_LOCK, CX16, Mdq)),
+    BY_REG(UD, BY_W(MS(integer, NATIVE_STORE, "cmpxchg8b", OP_LOCK, Mq),
+                    MF(integer, NATIVE_STORE, "cmpxchg16b", OP_LOCK, CX16, Mdq)),
            UD, XAREA(xrstor, 0, "xrstors", OP_CPL0, XSAVES), XAREA(xsave, 1, "xsavec", 0, XSAVEC),
            XAREA(xsave, 1, "xsaves", OP_CPL0, XSAVES),
            BY_PREFIX(M(ud, "vmptrld", 0, Mq), M(ud, "vmclear", 0, Mq), M(ud, "vmxon", 0, Mq)),
@@ -486,35 +489,35 @@ const struct opcode emu_map_0f[256] = {
                        BY_W(EV("movdqu8", EB, Wx, Vx), EV("movdqu16", EW, Wx, Vx))),
     [0x80] = CC16(JCCZ, "j"), CC16(SET, "set"),
     [0xa0] = PUSH_FSGS(SEG_FS), POP_FSGS(SEG_FS), I(cpuid, "cpuid", 0, 0),
-    [0xa3] = MS(bt_reg, BT_TEST, "bt", 0, Ev, Gv),
+    [0xa3] = M(bt, "bt", 0, Ev, Gv),
     [0xa4] = MS(integer, NATIVE_STORE, "shld", 0, Ev, Gv, Iub),
     [0xa5] = MS(integer, NATIVE_STORE, "shld", 0, Ev, Gv, CLb),
     [0xa8] = PUSH_FSGS(SEG_GS), POP_FSGS(SEG_GS), I(ud, "rsm", 0, 0),
-    [0xab] = MS(bt_reg, BT_SET, "bts", OP_LOCK, Ev, Gv),
+    [0xab] = M(bt, "bts", OP_LOCK, Ev, Gv),
     [0xac] = MS(integer, NATIVE_STORE, "shrd", 0, Ev, Gv, Iub),
     [0xad] = MS(integer, NATIVE_STORE, "shrd", 0, Ev, Gv, CLb), TABLE(MOD, group15),
     [0xaf] = M(integer, "imul", 0, Gv, Ev),
     [0xb0] = MS(integer, NATIVE_STORE | NATIVE_CMPXCHG, "cmpxchg", OP_LOCK, Eb, Gb),
     [0xb1] = MS(integer, NATIVE_STORE | NATIVE_CMPXCHG, "cmpxchg", OP_LOCK, Ev, Gv),
     [0xb2] = MS(load_far_pointer, SEG_SS, "lss", 0, Gv, Mp),
-    [0xb3] = MS(bt_reg, BT_RESET, "btr", OP_LOCK, Ev, Gv),
+    [0xb3] = M(bt, "btr", OP_LOCK, Ev, Gv),
     [0xb4] = MS(load_far_pointer, SEG_FS, "lfs", 0, Gv, Mp),
     [0xb5] = MS(load_far_pointer, SEG_GS, "lgs", 0, Gv, Mp), M(movzx, "movzx", 0, Gv, Eb),
     [0xb7] = M(movzx, "movzx", 0, Gv, Ew),
     [0xb8] = BY_PREFIX(UD, UD, MF(integer, 0, "popcnt", 0, POPCNT, Gv, Ev)),
     [0xb9] = M(ud, "ud1", 0, Gv, Ev),
-    [0xba] = BY_REG(UD, UD, UD, UD, MS(bt_imm, BT_TEST, "bt", 0, Ev, Iub),
-                    MS(bt_imm, BT_SET, "bts", OP_LOCK, Ev, Iub),
-                    MS(bt_imm, BT_RESET, "btr", OP_LOCK, Ev, Iub),
-                    MS(bt_imm, BT_COMPLEMENT, "btc", OP_LOCK, Ev, Iub)),
-    [0xbb] = MS(bt_reg, BT_COMPLEMENT, "btc", OP_LOCK, Ev, Gv),
+    [0xba] = BY_REG(UD, UD, UD, UD, M(integer, "bt", 0, Ev, Iub),
+                    MS(integer, NATIVE_STORE, "bts", OP_LOCK, Ev, Iub),
+                    MS(integer, NATIVE_STORE, "btr", OP_LOCK, Ev, Iub),
+                    MS(integer, NATIVE_STORE, "btc", OP_LOCK, Ev, Iub)),
+    [0xbb] = M(bt, "btc", OP_LOCK, Ev, Gv),
     [0xbc] = BY_PREFIX(M(integer, "bsf", 0, Gv, Ev), M(integer, "bsf", 0, Gv, Ev),
                        M(bitcount, "tzcnt", 0, Gv, Ev), M(integer, "bsf", 0, Gv, Ev)),
     [0xbd] = BY_PREFIX(M(integer, "bsr", 0, Gv, Ev), M(integer, "bsr", 0, Gv, Ev),
                        M(bitcount, "lzcnt", 0, Gv, Ev), M(integer, "bsr", 0, Gv, Ev)),
     [0xbe] = M(movsx, "movsx", 0, Gv, Eb), M(movsx, "movsx", 0, Gv, Ew),
-    [0xc0] = MS(integer, NATIVE_STORE | NATIVE_XADD, "xadd", OP_LOCK, Eb, Gb),
-    [0xc1] = MS(integer, NATIVE_STORE | NATIVE_XADD, "xadd", OP_LOCK, Ev, Gv),
+    [0xc0] = MS(integer, NATIVE_STORE | NATIVE_BOTH, "xadd", OP_LOCK, Eb, Gb),
+    [0xc1] = MS(integer, NATIVE_STORE | NATIVE_BOTH, "xadd", OP_LOCK, Ev, Gv),
     [0xc2] = BY_EVEX(BY_PREFIX(PSPD(S3, "cmp", Vx, Wx, Iub), S3("cmpss", Vdq, Wd, Iub),
                                S3("cmpsd", Vdq, Wq, Iub)),
                      BY_PREFIX(PSPD(EV, "cmp", EP | ESAE, Kx, Hx, Wx, Iub),
@@ -557,7 +560,7 @@ const struct opcode emu_map_0f[256] = {
     [0xfc] = MMX3("paddb", EB), MMX3("paddw", EW), MMX3("paddd", ED), M(ud, "ud0", 0, Gv, Ev),
 };
 
-#define BMI(sub, n, feat, ...) MF(bmi, BMI_##sub, n, OP_GPRVEX | OP_L0, feat, __VA_ARGS__)
+#define BMI(n, feat, ...) MF(integer, 0, n, OP_GPRVEX | OP_L0, feat, __VA_ARGS__)
 #define FMA2(n)                                                                                    \
     P66(SF(FMA, OP_AVX | EX | ER, n "p$", Vx, Hx, Wx)),                                            \
         P66(SF(FMA, OP_AVX | EXS | ER, n "s$", Vdq, Hdq, Wel))
@@ -714,16 +717,16 @@ const struct opcode emu_map_0f38[256] = {
     [0xf1] = BY_PREFIX(MF(movbe_store, 0, "movbe", 0, MOVBE, Mv, Gv),
                        MF(movbe_store, 0, "movbe", 0, MOVBE, Mv, Gv), UD,
                        MF(integer, 0, "crc32", 0, CRC32, Gy, Ev)),
-    [0xf2] = BY_PREFIX(BMI(ANDN, "andn", BMI1, Gy, Bd, Ey)),
-    [0xf3] = BY_REG(UD, BY_PREFIX(BMI(BLSR, "blsr", BMI1, Bd, Ey)),
-                    BY_PREFIX(BMI(BLSMSK, "blsmsk", BMI1, Bd, Ey)),
-                    BY_PREFIX(BMI(BLSI, "blsi", BMI1, Bd, Ey))),
-    [0xf5] = BY_PREFIX(BMI(BZHI, "bzhi", BMI2, Gy, Ey, Bd), UD,
-                       BMI(PEXT, "pext", BMI2, Gy, Bd, Ey), BMI(PDEP, "pdep", BMI2, Gy, Bd, Ey)),
-    [0xf6] = BY_PREFIX(UD, MF(adx, 0, "adcx", 0, ADX, Gy, Ey), MF(adx, 1, "adox", 0, ADX, Gy, Ey),
-                       BMI(MULX, "mulx", BMI2, Gy, Bd, Ey)),
-    [0xf7] = BY_PREFIX(BMI(BEXTR, "bextr", BMI1, Gy, Ey, Bd), BMI(SHLX, "shlx", BMI2, Gy, Ey, Bd),
-                       BMI(SARX, "sarx", BMI2, Gy, Ey, Bd), BMI(SHRX, "shrx", BMI2, Gy, Ey, Bd)),
+    [0xf2] = BY_PREFIX(BMI("andn", BMI1, Gy, Bd, Ey)),
+    [0xf3] = BY_REG(UD, BY_PREFIX(BMI("blsr", BMI1, Bd, Ey)),
+                    BY_PREFIX(BMI("blsmsk", BMI1, Bd, Ey)),
+                    BY_PREFIX(BMI("blsi", BMI1, Bd, Ey))),
+    [0xf5] = BY_PREFIX(BMI("bzhi", BMI2, Gy, Ey, Bd), UD,
+                       BMI("pext", BMI2, Gy, Bd, Ey), BMI("pdep", BMI2, Gy, Bd, Ey)),
+    [0xf6] = BY_PREFIX(UD, MF(integer, 0, "adcx", 0, ADX, Gy, Ey), MF(integer, 0, "adox", 0, ADX, Gy, Ey),
+                       BMI("mulx", BMI2, Gy, Bd, Ey)),
+    [0xf7] = BY_PREFIX(BMI("bextr", BMI1, Gy, Ey, Bd), BMI("shlx", BMI2, Gy, Ey, Bd),
+                       BMI("sarx", BMI2, Gy, Ey, Bd), BMI("shrx", BMI2, Gy, Ey, Bd)),
 };
 
 /* Opmask instructions.  The feature is that of the first operand's width. */
@@ -827,5 +830,5 @@ const struct opcode emu_map_0f3a[256] = {
     [0xcc] = SHAFORM("sha1rnds4", Iub),
     [0xce] = AFFINE("gf2p8affineqb"), AFFINE("gf2p8affineinvqb"),
     [0xdf] = P66(SF(AES, V2 | OP_L0, "aeskeygenassist", Vdq, Wdq, Iub)),
-    [0xf0] = BY_PREFIX(UD, UD, UD, BMI(RORX, "rorx", BMI2, Gy, Ey, Iub)),
+    [0xf0] = BY_PREFIX(UD, UD, UD, BMI("rorx", BMI2, Gy, Ey, Iub)),
 };

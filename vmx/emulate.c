@@ -10,6 +10,7 @@
 #include "arch/x86/msr.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/stub.h"
+#include "lib/string.h"
 #include "vmx/cr.h"
 #include "vmx/debug_points.h"
 #include "vmx/hypercall.h"
@@ -216,13 +217,12 @@ static enum emu_status op_special(void *ctx, unsigned op, u64 operand, u64 opera
 
 static u8 op_run_native(void *ctx, struct emu_native *n)
 {
-    struct stub_regs r = {n->rax, n->rcx, n->rdx, n->rsi, (u64)(uintptr_t)n->memory, n->flags};
-    u8 vector = stub_run(n->code, &r, &n->at);
+    struct stub_regs r = {.rsi = n->rsi, .rdi = (u64)(uintptr_t)n->memory, .flags = n->flags};
 
     (void)ctx;
-    n->rax = r.rax;
-    n->rcx = r.rcx;
-    n->rdx = r.rdx;
+    memcpy(r.gpr, n->gpr, sizeof(r.gpr));
+    u8 vector = stub_run(n->code, &r, &n->at);
+    memcpy(n->gpr, r.gpr, sizeof(r.gpr));
     n->rsi = r.rsi;
     n->flags = r.flags;
     return vector;

@@ -45,8 +45,8 @@ u8 stub_run(u64 code, struct stub_regs *r, u64 *at)
                      "call *%[stub]\n\t"
                      "pushfq\n\t"
                      "pop %[flags]"
-                     : "+a"(r->rax), "+c"(r->rcx), "+d"(r->rdx), "+S"(r->rsi), "+D"(r->rdi),
-                       "+r"(vector), [flags] "+r"(flags)
+                     : "+a"(r->gpr[0]), "+c"(r->gpr[1]), "+d"(r->gpr[2]), "+b"(r->gpr[3]),
+                       "+S"(r->rsi), "+D"(r->rdi), "+r"(vector), [flags] "+r"(flags)
                      : [stub] "r"(stub)
                      : "memory", "cc");
     p->stub_at = 0;

@@ -8,7 +8,8 @@
 #include "arch/x86/percpu.h"
 
 struct stub_regs {
-    u64 rax, rcx, rdx, rsi, rdi;
+    u64 gpr[4]; /* RAX, RCX, RDX, RBX */
+    u64 rsi, rdi;
     u64 flags; /* STUB_FLAGS */
 };
 #define STUB_FLAGS 0x8d5u /* CF PF AF ZF SF OF */

@@ -66,18 +66,19 @@ u8 hostnative_enter(struct emu_native *n, const void *code, void *guest, void *h
 __asm__(".text\n"
         "hostnative_enter:\n"
         "   push %rbx; push %r12; push %r13; push %r14; push %rbp\n"
-        "   mov %rdi, %rbx; mov %rsi, %r12; mov %rdx, %r13; mov %rcx, %r14\n"
+        "   mov %rdi, %rbp; mov %rsi, %r12; mov %rdx, %r13; mov %rcx, %r14\n"
         "   test %r13, %r13; jz 1f\n"
         "   mov $0xe7, %eax; xor %edx, %edx\n"
         "   xsave64 (%r14)\n"
         "   xrstor64 (%r13)\n"
-        "1: pushfq; pop %rax; and $~0x8d5, %rax; or 40(%rbx), %rax; push %rax; popfq\n"
-        "   mov 8(%rbx), %rax; mov 16(%rbx), %rcx; mov 24(%rbx), %rdx; mov 32(%rbx), %rsi\n"
-        "   mov 48(%rbx), %rdi\n"
+        "1: pushfq; pop %rax; and $~0x8d5, %rax; or 56(%rbp), %rax; push %rax; popfq\n"
+        "   mov 8(%rbp), %rax; mov 16(%rbp), %rcx; mov 24(%rbp), %rdx; mov 32(%rbp), %rbx\n"
+        "   mov 40(%rbp), %rsi; mov 48(%rbp), %rdi\n"
         "   mov $0xff, %r8d\n"
         "   call *%r12\n"
-        "   mov %rax, 8(%rbx); mov %rcx, 16(%rbx); mov %rdx, 24(%rbx); mov %rsi, 32(%rbx)\n"
-        "   pushfq; pop %rax; and $0x8d5, %eax; mov %rax, 40(%rbx)\n"
+        "   mov %rax, 8(%rbp); mov %rcx, 16(%rbp); mov %rdx, 24(%rbp); mov %rbx, 32(%rbp)\n"
+        "   mov %rsi, 40(%rbp)\n"
+        "   pushfq; pop %rax; and $0x8d5, %eax; mov %rax, 56(%rbp)\n"
         "   test %r13, %r13; jz 2f\n"
         "   mov $0xe7, %eax; xor %edx, %edx\n"
         "   xsave64 (%r13)\n"
@@ -85,7 +86,9 @@ __asm__(".text\n"
         "2: mov %r8d, %eax\n"
         "   pop %rbp; pop %r14; pop %r13; pop %r12; pop %rbx\n"
         "   ret\n");
-_Static_assert(offsetof(struct emu_native, memory) == 48, "as the assembly has it");
+_Static_assert(offsetof(struct emu_native, memory) == 48 &&
+                   offsetof(struct emu_native, flags) == 56,
+               "as the assembly has it");
 
 static inline void hostnative_init(void)
 {
