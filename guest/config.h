@@ -29,7 +29,7 @@
  *                                    (auto: native if unrestricted, else vm86)
  *   ud=guest|forced|emulate          undefined opcodes: the guest's own #UD; but what the prefix
  *                                    UD2 "kvm" stands before is emulated; and so is what the CPU
- *                                    lacks and the emulator has (MOVBE, BMI2, ADX, RDPID)
+ *                                    lacks and the emulator has (MOVBE, RDPID)
  *   vmware-ports=off|on              IN and OUT at 0x5658 and 0x5659 need no privilege
  *   mode=auto|16|32|64               flat: the CPU mode at entry (auto: 16);
  *                                    linux: which entry point (auto: 64 if kernel and VM have it)
