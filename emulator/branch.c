@@ -4,19 +4,15 @@
  */
 #include "emulator/internal.h"
 
-/* Truncate a near target to the operand size; #GP(0) outside the code segment. */
-static enum emu_status check_target(struct emu *e, const struct insn *i, u64 *target)
-{
-    if (i->mode == EMU_MODE_64)
-        return emu_canonical(e, *target) ? EMU_DONE : emu_gp(e, 0);
-    *target &= mask_bytes(i->opsize);
-    emu_need(e, STATE_SEG(SEG_CS));
-    return *target <= e->state->seg[SEG_CS].limit ? EMU_DONE : emu_gp(e, 0);
-}
-
 enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target)
 {
-    TRY(check_target(e, i, &target));
+    bool mode64 = i->mode == EMU_MODE_64;
+
+    target &= mask_bytes(i->opsize);
+    if (!mode64)
+        emu_need(e, STATE_SEG(SEG_CS));
+    if (mode64 ? !emu_canonical(e, target) : target > e->state->seg[SEG_CS].limit)
+        return emu_gp(e, 0);
     e->state->rip = target;
     return EMU_DONE;
 }
@@ -40,12 +36,16 @@ enum emu_status op_jmp_rm(struct emu *e, const struct insn *i)
     return emu_jump(e, i, target);
 }
 
+/* What is pushed is in memory already when the target turns out to be none, as CPUs have it. */
 static enum emu_status call(struct emu *e, const struct insn *i, u64 target)
 {
-    TRY(check_target(e, i, &target));
+    u64 sp = e->state->gpr[RSP];
+
     TRY(emu_push(e, i, i->opsize, e->state->rip));
-    e->state->rip = target;
-    return EMU_DONE;
+    enum emu_status st = emu_jump(e, i, target);
+    if (st != EMU_DONE)
+        e->state->gpr[RSP] = sp;
+    return st;
 }
 
 enum emu_status op_call(struct emu *e, const struct insn *i)

@@ -263,6 +263,11 @@ struct emu_walk {
 enum emu_status emu_map_page(struct emu *e, gva_t gva, enum emu_access access, struct emu_walk *w,
                              u8 **host);
 
+/* #AC where CPL 3 has asked for it and an operand of this size is misaligned (EMU_WORDS and its
+ * like: where it is a row of these). */
+enum emu_status emu_check_alignment(struct emu *e, gva_t gva, unsigned size,
+                                    enum emu_access access);
+
 /*
  * Resolve [gva, gva + size) wholly, both pages, before anything is touched: EMU_DONE, or EMU_FAULT
  * with #PF (or #AC for a misaligned power-of-two size at CPL 3).  For read-modify-write map with
@@ -675,13 +680,13 @@ enum alu_op {
 enum bcd_op { BCD_DAA, BCD_DAS, BCD_AAA, BCD_AAS };
 enum flag_op { FLAG_CMC, FLAG_CLC, FLAG_STC, FLAG_CLD, FLAG_STD };
 enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothing else is said */
-                   NATIVE_ALIGNED = 1, /* also with VEX, also of other sizes */
-                   NATIVE_UNALIGNED = 2,
-                   NATIVE_LOAD = 4,    /* the first operand is memory, yet a source */
-                   NATIVE_STORE = 8,   /* x87, integers: the memory operand is written */
-                   NATIVE_NOWAIT = 16, /* x87: a pending exception does not matter */
-                   NATIVE_BOTH = 32,   /* integers: the second operand is written too */
-                   NATIVE_CMPXCHG = 64 /* ... a register is written only when ZF says equal */
+                   NATIVE_ALIGNED = 1,   /* also with VEX, also of other sizes */
+                   NATIVE_UNALIGNED = 2, /* nor does #AC ask for it */
+                   NATIVE_LOAD = 4,      /* the first operand is memory, yet a source */
+                   NATIVE_STORE = 8,     /* x87, integers: the memory operand is written */
+                   NATIVE_NOWAIT = 16,   /* x87: a pending exception does not matter */
+                   NATIVE_BOTH = 32,     /* integers: the second operand is written too */
+                   NATIVE_CMPXCHG = 64   /* ... a register is written only when ZF says equal */
 };
 enum table_op { TABLE_GDT, TABLE_IDT };
 enum probe_op { PROBE_LAR, PROBE_LSL, PROBE_VERR, PROBE_VERW };

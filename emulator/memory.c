@@ -383,13 +383,23 @@ enum emu_status emu_map_as(struct emu *e, gva_t gva, unsigned size, enum emu_acc
     return EMU_DONE;
 }
 
-/* What #AC asks for, SDM vol. 3A, table 6-7.  Vectors: 16, whole areas of state: nothing, as CPUs
- * do where vol. 2A, 2.4 leaves it open. */
+/* What #AC asks for, SDM vol. 3A, table 6-7; of vectors of 16 bytes and more nothing (vol. 1,
+ * 14.9). */
 static unsigned natural_alignment(unsigned size, enum emu_access access)
 {
     if (access & (EMU_BYTES | EMU_WORDS | EMU_DWORDS))
         return access & EMU_BYTES ? 1 : access & EMU_WORDS ? 2 : 4;
-    return size == 6 ? 4 : size == 10 ? 8 : size <= 16 ? size : size <= 64 ? 16 : 1;
+    return size == 6 ? 4 : size == 10 ? 8 : size <= 8 ? size : 1;
+}
+
+enum emu_status emu_check_alignment(struct emu *e, gva_t gva, unsigned size, enum emu_access access)
+{
+    const struct x86_state *s = e->state;
+
+    if (likely(!(s->rflags & RFLAGS_AC)) || !(s->cr0 & CR0_AM) || emu_cpl(e) != 3 ||
+        (access & (EMU_IMPLICIT | EMU_FETCH)) || is_aligned(gva.v, natural_alignment(size, access)))
+        return EMU_DONE;
+    return emu_raise(e, VECTOR_AC, true, 0);
 }
 
 enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access access,
@@ -397,12 +407,9 @@ enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access
 {
     const struct x86_state *s = e->state;
 
-    if (!(access & EMU_IMPLICIT) && emu_cpl(e) == 3) {
-        if (unlikely(s->rflags & RFLAGS_AC) && (s->cr0 & CR0_AM) && !(access & EMU_FETCH) &&
-            !is_aligned(gva.v, natural_alignment(size, access)))
-            return emu_raise(e, VECTOR_AC, true, 0);
+    TRY(emu_check_alignment(e, gva, size, access));
+    if (!(access & EMU_IMPLICIT) && emu_cpl(e) == 3)
         access |= EMU_USER;
-    }
     if (unlikely(e->watch) && !(access & (EMU_FETCH | EMU_IMPLICIT)))
         e->hits |= (u8)emu_breakpoints(s, gva.v, size,
                                        access & EMU_WRITE ? EMU_BREAK_WRITE : EMU_BREAK_READ);

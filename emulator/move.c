@@ -184,11 +184,10 @@ enum emu_status op_arpl(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-/* F3 90; with REX.B it is still XCHG. */
+/* F3 90, also with REX.B. */
 enum emu_status op_pause(struct emu *e, const struct insn *i)
 {
-    if (i->rm != RAX)
-        return op_xchg_acc(e, i);
+    (void)i;
     return e->ops->special == NULL ? EMU_DONE : e->ops->special(e->ctx, EMU_OP_PAUSE, 0, 0);
 }
 

@@ -286,6 +286,7 @@ enum emu_status emu_vector_map(struct emu *e, const struct insn *i, unsigned siz
 
     if (aligned && !is_aligned(emu_segment_base(e, i) + ea, size))
         return emu_gp(e, 0);
+    access |= i->op->sub & NATIVE_UNALIGNED ? EMU_BYTES : 0;
     return emu_map_seg(e, (enum seg)i->seg, ea, size, access, span);
 }
 

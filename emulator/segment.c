@@ -251,7 +251,7 @@ enum emu_status op_pop_sreg(struct emu *e, const struct insn *i)
     unsigned width = emu_stack_size(e, i);
     u64 selector;
 
-    TRY(emu_peek(e, i, 0, i->opsize, &selector));
+    TRY(emu_peek(e, i, 0, 2, &selector)); /* as CPUs have it */
     TRY(load_with_shadow(e, (enum seg)i->op->sub, selector));
     emu_set_sp(e, width, e->state->gpr[RSP] + i->opsize);
     return EMU_DONE;

@@ -17,10 +17,9 @@ static inline enum emu_status push_slot(struct emu *e, const struct insn *i, uns
 {
     unsigned width = emu_stack_size(e, i);
     u64 sp = e->state->gpr[RSP] - slot;
-    enum emu_access access = EMU_WRITE | (slot == 4 ? EMU_DWORDS : 0);
     struct emu_span span;
 
-    TRY(emu_map_seg(e, SEG_SS, sp & mask_bytes(width), size, access, &span));
+    TRY(emu_map_seg(e, SEG_SS, sp & mask_bytes(width), size, EMU_WRITE, &span));
     emu_span_store(e, &span, value);
     emu_set_sp(e, width, sp);
     return EMU_DONE;

@@ -50,8 +50,8 @@ static void advance(struct emu *e, const struct insn *i, const struct piece *p, 
 }
 
 /* Repeat, or do once, what `act` does with a piece, of which it may leave less in p->n. */
-static enum emu_status repeat(struct emu *e, const struct insn *i, unsigned size, unsigned ends,
-                              void (*act)(struct emu *e, const struct insn *i, struct piece *p))
+static enum emu_status iterate(struct emu *e, const struct insn *i, unsigned size, unsigned ends,
+                               void (*act)(struct emu *e, const struct insn *i, struct piece *p))
 {
     struct x86_state *s = e->state;
     bool traps = (e->step.before & RFLAGS_TF) || e->watch;
@@ -91,6 +91,29 @@ static enum emu_status repeat(struct emu *e, const struct insn *i, unsigned size
         if (e->ops->interrupted != NULL && e->ops->interrupted(e->ctx))
             return EMU_RETRY;
     }
+}
+
+static enum emu_status repeat(struct emu *e, const struct insn *i, unsigned size, unsigned ends,
+                              void (*act)(struct emu *e, const struct insn *i, struct piece *p))
+{
+    const struct piece none = {0};
+    u64 flags = e->state->rflags;
+
+    if (i->rep != 0) { /* not so in the others, as CPUs have it: the upper halves */
+        emu_set_gpr(e, RCX, i->addrsize, e->state->gpr[RCX]);
+        if (ends & TO_WRITTEN)
+            advance(e, i, &none, RDI);
+        if (ends == (FROM | TO_WRITTEN))
+            advance(e, i, &none, RSI);
+    }
+    enum emu_status st = iterate(e, i, size, ends, act);
+    if (st == EMU_DONE && e->state->rip != e->record.rip)
+        return st;
+    /* Not at its end yet: the flags are those before it; RF, if it has begun (SDM vol. 2B, REP;
+     * vol. 3B, 17.3.1.1). */
+    e->step.keep_rf = st != EMU_FAULT && e->record.iterations != 0;
+    emu_set_rflags(e, flags | (e->step.keep_rf ? RFLAGS_RF : 0));
+    return st;
 }
 
 /* The host's own instruction on *n elements of RAM; *n is then how many were done.  Returns the

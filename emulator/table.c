@@ -123,6 +123,8 @@ enum {
 #define P41(f, n, ...) P66(SF(SSE41, f, n, __VA_ARGS__))
 #define P42(f, n, ...) P66(SF(SSE42, f, n, __VA_ARGS__))
 #define AV(f, n, ...)  SF(AVX, OP_AVX | (f), n, __VA_ARGS__)
+#define F16(n, ...)                                                                                \
+    MF(native, NATIVE_UNALIGNED, n, OP_AVX | OP_W0 | EVEX(F) | E0 | EVEX_WORDS | ESAE, F16C, __VA_ARGS__)
 #define A2(f, n, ...)  SF(AVX2, OP_AVX | (f), n, __VA_ARGS__)
 #define PAV(f, n, ...) P66(AV(f, n, __VA_ARGS__))
 #define PA2(f, n, ...) P66(A2(f, n, __VA_ARGS__))
@@ -610,7 +612,7 @@ const struct opcode emu_map_0f38[256] = {
                      NARROW(EV("psrlvw", EW | E1, Vx, Hx, Wx), "wb", EB, Wh)),
     [0x11] = NARROW(EV("psravw", EW | E1, Vx, Hx, Wx), "db", EVEX(F) | EVEX_BYTES, Wf),
     [0x12] = NARROW(EV("psllvw", EW | E1, Vx, Hx, Wx), "qb", EVEX(F) | EVEX_BYTES, We),
-    [0x13] = NARROW(SF(F16C, OP_AVX | OP_W0 | EVEX(F) | E0 | EVEX_WORDS | ESAE, "cvtph2ps", Vx, Wh),
+    [0x13] = NARROW(F16("cvtph2ps", Vx, Wh),
                     "dw", EVEX(F) | EVEX_WORDS, Wh),
     [0x14] = BY_EVEX(P41(OP_SSE, "blendvps", Vdq, Wdq),
                      NARROW(EV("prorv#", EX, Vx, Hx, Wx), "qw", EVEX(F) | EVEX_WORDS, Wf)),
@@ -790,7 +792,7 @@ const struct opcode emu_map_0f3a[256] = {
     [0x16] = BY_W64(P41(V2 | OP_L0 | OP_W0 | EVEX(DQ) | ENM, "pextrd", Ey, Vdq, Iub),
                   P41(V2 | OP_L0 | EVEX(DQ) | ENM, "pextrq", Ey, Vdq, Iub)),
     [0x17] = P41(V2 | OP_L0 | EL, "extractps", Ed, Vdq, Iub), INSERT_EXTRACT("f", PAV),
-    [0x1d] = P66(SF(F16C, OP_AVX | OP_W0 | EVEX(F) | E0 | EVEX_WORDS | ESAE, "cvtps2ph", Wh, Vx, Iub)),
+    [0x1d] = P66(F16("cvtps2ph", Wh, Vx, Iub)),
     [0x1e] = P66E("pcmpu#", EX, Kx, Hx, Wx, Iub), P66E("pcmp#", EX, Kx, Hx, Wx, Iub),
     [0x20] = BY_MOD(P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Mb, Iub),
                     P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Rd, Iub)),

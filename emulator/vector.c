@@ -28,12 +28,11 @@ static enum emu_status move_active(struct emu *e, const struct insn *i, u64 ea,
 {
     bool wraps = i->vex != 2 || (i->op->flags & OP_VSIB);
     u64 mask = mask_bytes(wraps ? i->addrsize : 8);
-    enum emu_access units = i->vex == 2 ? 0 : EMU_BYTES; /* to #AC */
 
     for (u64 left = v->active; left != 0; left &= left - 1) {
         unsigned at = (unsigned)__builtin_ctzll(left) * v->size;
         struct emu_span span;
-        TRY(emu_map_seg(e, (enum seg)i->seg, (ea + at) & mask, v->size, access | units, &span));
+        TRY(emu_map_seg(e, (enum seg)i->seg, (ea + at) & mask, v->size, access | EMU_BYTES, &span));
         if (buf != NULL && access == EMU_WRITE)
             emu_span_write(e, &span, buf + at);
         else if (buf != NULL)
@@ -136,10 +135,13 @@ enum emu_status emu_under_opmask(struct emu *e, const struct insn *i)
     else
         mask = ~mask;
     struct elements v = by_opmask(i, mask);
+    gva_t at;
+    bool reached = emu_reaches(e, (enum seg)i->seg, emu_ea(e, i), i->operand, EMU_READ, &at);
 
-    if (v.active != 0 && (i->op->sub & NATIVE_ALIGNED) &&
-        !is_aligned(emu_segment_base(e, i) + emu_ea(e, i), i->operand))
+    if (v.active != 0 && (i->op->sub & NATIVE_ALIGNED) && !is_aligned(at.v, i->operand))
         return emu_gp(e, 0);
+    if (v.active != 0 && !(i->op->sub & NATIVE_UNALIGNED) && reached)
+        TRY(emu_check_alignment(e, at, i->operand, 0));
     if (i->op->flags & EVEX_WHOLE) /* VEXTRACTF32X4 and its like */
         TRY(emu_vector_map(e, i, i->operand, EMU_WRITE, &span));
     return move_masked(e, i, &v, i->stores);

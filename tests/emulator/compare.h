@@ -123,7 +123,7 @@ static bool compare_flags(const struct oracle *all, const struct testcase *c,
                           const struct code_scan *s, const struct x86_state *e, struct outcome *o)
 {
     /* RF: set in the image of a fault, not by the instruction */
-    u64 mask = 0x3fffff & ~(u64)RFLAGS_RF;
+    u64 mask = 0x3fffff & ~(u64)(o->cpu.vector == VECTOR_DB && !host_is_amd() ? 0 : RFLAGS_RF);
     unsigned length = all->guest.emu.record.code->length;
     u8 imm8 = length > 0 && length <= 15 ? c->bytes[length - 1] : 0;
     if (o->cpu.vector == VECTOR_DB && !all->opt.undefined)
@@ -257,7 +257,9 @@ static bool order_is_open(const struct guest *g, const struct testcase *c,
                           const struct code_scan *s, const struct outcome *o)
 {
     u8 cpu = o->cpu.vector, emu = g->emu.event.vector;
-    if (o->status == EMU_DONE && cpu == VECTOR_SS && c->mode != 64 && latitude_push_sreg(s))
+    if ((cpu == VECTOR_AC || emu == VECTOR_AC) && latitude_alignment(s))
+        return true;
+    if (cpu >= VECTOR_SS && latitude_sreg(s))
         return true;
     /* XRSTOR may touch all it is asked for, or of that what XSTATE_BV has (SDM vol. 1, 13.13). */
     if (o->status == EMU_DONE && cpu == VECTOR_PF && s->map == MAP_0F && s->opcode == 0xae &&
@@ -303,6 +305,14 @@ static void take_latitude(struct guest *g, const struct testcase *c, const struc
     if (fault && c->mode != 64 && latitude_popped(s))
         for (unsigned i = 0; i < 8; i++)
             g->state.gpr[i] = (u32)o->cpu.regs.gpr[i];
+    if (latitude_repeat(s)) {
+        bool ended = !fault && o->cpu.regs.rip != c->in.rip;
+        for (unsigned i = RCX; s->addrsize && c->mode == 64 && i <= RDI; i++)
+            if (i == RCX || i >= RSI)
+                g->state.gpr[i] = (u32)g->state.gpr[i] | o->cpu.regs.gpr[i] >> 32 << 32;
+        if (!ended && (s->opcode & 0xf6) == 0xa6)
+            g->state.rflags = (g->state.rflags & ~(u64)F_ALL) | (o->cpu.regs.rflags & F_ALL);
+    }
     if (fault && (latitude_pieces(s) || latitude_mmx_store(s)))
         memcpy(g->xsave, o->cpu.xsave, sizeof(g->xsave));
     if (fault && (latitude_pushed(s) || latitude_pieces(s)))

@@ -177,6 +177,7 @@ static inline bool excluded_amd(const struct code_scan *s, bool mode64)
         return excluded_opmask(s, mode64);
     if (s->map == MAP_ONE) /* LOOPcc with F2/F3; m16:64 */
         return (s->rep != 0 && (s->opcode & 0xfc) == 0xe0) ||
+               (s->opcode == 0x90 && s->rep == 0xf3 && (s->rex & 1)) || /* XCHG, not PAUSE */
                (s->opcode == 0xff && (s->rex & 8) && (reg == 3 || reg == 5)) ||
                (s->opcode == 0x63 && mode64 && s->opsize && !(s->rex & 8)); /* MOVSXD r16, m32 */
     if (s->map != MAP_0F)
@@ -217,8 +218,8 @@ static inline bool latitude_order(const struct code_scan *s)
 /* When it faults half-way AMD has pushed or popped some already: PUSHA ENTER CALL, POPA. */
 static inline bool latitude_pushed(const struct code_scan *s)
 {
-    return s->map == MAP_ONE &&
-           (s->opcode == 0x60 || s->opcode == 0xc8 || s->opcode == 0x9a || s->opcode == 0xff);
+    return s->map == MAP_ONE && (s->opcode == 0x60 || s->opcode == 0xc8 || s->opcode == 0x9a ||
+                                 s->opcode == 0xe8 || s->opcode == 0xff);
 }
 
 static inline bool latitude_popped(const struct code_scan *s)
@@ -231,6 +232,28 @@ static inline bool latitude_push_sreg(const struct code_scan *s)
 {
     return s->map == MAP_ONE ? (s->opcode & 0xe7) == 0x06
                              : s->map == MAP_0F && (s->opcode & 0xf7) == 0xa0;
+}
+
+/* PUSH and POP of a segment register: AMD accesses as many bytes as the stack pointer moves by. */
+static inline bool latitude_sreg(const struct code_scan *s)
+{
+    return host_is_amd() && (s->map == MAP_ONE ? (s->opcode & 0xe6) == 0x06
+                                               : s->map == MAP_0F && (s->opcode & 0xf6) == 0xa0);
+}
+
+/* Alignment is asked for on AMD also of vectors, and of each element under an opmask. */
+static inline bool latitude_alignment(const struct code_scan *s)
+{
+    return host_is_amd() && (s->map != MAP_ONE || latitude_sreg(s));
+}
+
+/* Repeated string instructions: AMD leaves the flags of the last comparison when they are not done
+ * yet, and upper halves as they are where ECX counts none. */
+static inline bool latitude_repeat(const struct code_scan *s)
+{
+    if (!host_is_amd() || s->map != MAP_ONE || s->rep == 0)
+        return false;
+    return (s->opcode & 0xfc) == 0xa4 || (s->opcode & 0xfe) == 0xaa || (s->opcode & 0xfc) == 0xac;
 }
 
 /* Operands that AMD writes and reads in pieces of its own order: which byte of which page faults is

@@ -34,6 +34,52 @@ static void stores_are_whole(void **state)
     fx_free(f);
 }
 
+/* PUSH of a segment register writes two bytes of four, POP reads two of four or eight: what #AC and
+ * #PF are asked for. */
+static void segment_registers(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new_long(3);
+
+    f->s.cr0 |= CR0_AM;
+    f->s.rflags |= RFLAGS_AC;
+    fx_unmap(f, 0xd000);
+    f->s.gpr[RSP] = 0xcffe;
+    FX_DONE(FX_RUN(f, 0x0f, 0xa1)); /* pop fs */
+    assert_int_equal(f->s.gpr[RSP], 0xd006);
+    f->s.gpr[RSP] = 0xcffc;
+    FX_FAULT(FX_RUN(f, 0x0f, 0xa0), VECTOR_AC, 0); /* push fs: a quadword */
+    fx_free(f);
+
+    f = fx_new();
+    fx_protected(f, 3);
+    f->s.cr0 |= CR0_AM;
+    f->s.rflags |= RFLAGS_AC;
+    f->s.gpr[RSP] = 0xcffe;
+    FX_DONE(FX_RUN(f, 0x06)); /* push es */
+    assert_int_equal(f->s.gpr[RSP], 0xcffa);
+    FX_DONE(FX_RUN(f, 0x07));
+    f->s.gpr[RSP] = 0xcfff;
+    FX_FAULT(FX_RUN(f, 0x06), VECTOR_AC, 0);
+    fx_free(f);
+}
+
+/* A near CALL has pushed when its target turns out to be none; rSP stays. */
+static void call_to_nowhere(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new_long(0);
+
+    fx_poke(f, FX_STACK - 8, 8, ~0ull);
+    f->s.gpr[RAX] = BIT64(63);
+    FX_FAULT(FX_RUN(f, 0xff, 0xd0), VECTOR_GP, 0); /* call rax */
+    assert_int_equal(f->s.gpr[RSP], FX_STACK);
+    assert_int_equal(fx_peek(f, FX_STACK - 8, 8), f->s.rip + 2);
+    fx_unmap(f, FX_STACK - 0x1000);
+    FX_FAULT(FX_RUN(f, 0xff, 0xd0), VECTOR_PF, 2); /* and the stack comes first */
+    fx_free(f);
+}
+
 /* ---- RAM that is remembered -------------------------------------------------------------------
  */
 
@@ -293,6 +339,72 @@ static void rep_commits(void **state)
     fx_free(f);
 }
 
+/* The flags are those of before until a comparison ends: SDM vol. 2B, REP.  RF is set between. */
+static void rep_flags(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new_long(0);
+    const u64 before = RFLAGS_FIXED | RFLAGS_CF | RFLAGS_OF | RFLAGS_PF;
+    u64 rip = f->s.rip;
+
+    fx_unmap(f, 0x11000);
+    memset(f->ram + 0x10ffd, 0x5a, 3);
+    f->s.rflags = before;
+    f->s.gpr[RAX] = 0x5a;
+    f->s.gpr[RDI] = 0x10ffd;
+    f->s.gpr[RCX] = 10;
+    FX_FAULT(FX_RUN(f, 0xf3, 0xae), VECTOR_PF, 0); /* repe scasb: the fourth is not there */
+    assert_int_equal(f->s.gpr[RCX], 7);
+    assert_int_equal(f->s.rflags, before);
+
+    f->s.rflags = before | RFLAGS_TF;
+    f->s.gpr[RDI] = 0x10ffd;
+    f->s.gpr[RCX] = 2;
+    FX_DONE(FX_RUN(f, 0xf3, 0xae));
+    assert_int_equal(f->e.event.vector, VECTOR_DB);
+    assert_int_equal(f->s.rip, rip);
+    assert_int_equal(f->s.rflags, before | RFLAGS_TF | RFLAGS_RF);
+    FX_DONE(FX_RUN(f, 0xf3, 0xae));
+    assert_int_equal(f->e.event.vector, VECTOR_DB);
+    assert_int_equal(f->s.rip, rip + 2);
+    assert_int_equal(f->s.rflags, RFLAGS_FIXED | RFLAGS_ZF | RFLAGS_PF | RFLAGS_TF);
+
+    f->interrupt = true; /* likewise where an interrupt comes between */
+    f->s.rflags = before;
+    f->s.gpr[RDI] = 0x10ffe;
+    f->s.gpr[RCX] = 3;
+    fx_map(f, 0x11000, 0x11000, 7);
+    assert_int_equal(FX_RUN(f, 0xf3, 0xae), EMU_RETRY);
+    assert_int_equal(f->s.gpr[RCX], 1);
+    assert_int_equal(f->s.rflags, before | RFLAGS_RF);
+    fx_free(f);
+}
+
+/* ECX counts: RCX is 32 bits then even when nothing is done, and so are the pointers that are
+ * written through, as Intel's CPUs have it. */
+static void rep_upper_halves(void **state)
+{
+    (void)state;
+    static const struct {
+        u8 opcode;
+        bool rsi, rdi; /* lose theirs */
+    } cases[] = {{0xa4, true, true},   {0xa5, true, true},   {0xaa, false, true},
+                 {0xac, false, false}, {0xa6, false, false}, {0xae, false, false}};
+    struct fixture *f = fx_new_long(0);
+    const u64 high = 0xabcd00000000;
+
+    for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
+        f->s.gpr[RCX] = high;
+        f->s.gpr[RSI] = high + 0xc000;
+        f->s.gpr[RDI] = high + 0xd000;
+        FX_DONE(FX_RUN(f, 0x67, 0xf3, cases[n].opcode));
+        assert_int_equal(f->s.gpr[RCX], 0);
+        assert_int_equal(f->s.gpr[RSI], (cases[n].rsi ? 0 : high) + 0xc000);
+        assert_int_equal(f->s.gpr[RDI], (cases[n].rdi ? 0 : high) + 0xd000);
+    }
+    fx_free(f);
+}
+
 /* To a device's page: each element one access, and events are looked at every 64. */
 static void rep_device(void **state)
 {
@@ -450,7 +562,10 @@ static void exchanges(void **state)
     FX_DONE(FX_RUN(f, 0x0f, 0xc1, 0xc0)); /* xadd eax, eax: the sum stays */
     assert_int_equal(f->s.gpr[RAX], 6);
     f->s.gpr[R8] = 0x3333333344444444;
-    FX_DONE(FX_RUN(f, 0xf3, 0x41, 0x90)); /* pause with REX.B: xchg r8d, eax */
+    FX_DONE(FX_RUN(f, 0xf3, 0x41, 0x90)); /* pause, also with REX.B, which AMD heeds */
+    assert_int_equal(f->special_op, EMU_OP_PAUSE);
+    assert_int_equal(f->s.gpr[RAX], 6);
+    FX_DONE(FX_RUN(f, 0x41, 0x90)); /* xchg r8d, eax */
     assert_int_equal(f->s.gpr[RAX], 0x44444444);
     assert_int_equal(f->s.gpr[R8], 6);
     f->s.gpr[RBX] = 0xc008; /* cmpxchg16b wants 16-byte alignment */
@@ -477,12 +592,22 @@ static void exchanges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stores_are_whole),     cmocka_unit_test(known_pages),
-        cmocka_unit_test(string_in_known_page), cmocka_unit_test(device_accesses),
-        cmocka_unit_test(one_call_each),        cmocka_unit_test(port_rights),
-        cmocka_unit_test(port_strings),         cmocka_unit_test(rep_commits),
-        cmocka_unit_test(rep_device),           cmocka_unit_test(string_shapes),
-        cmocka_unit_test(straddling_lock),      cmocka_unit_test(exchanges),
+        cmocka_unit_test(stores_are_whole),
+        cmocka_unit_test(known_pages),
+        cmocka_unit_test(string_in_known_page),
+        cmocka_unit_test(device_accesses),
+        cmocka_unit_test(one_call_each),
+        cmocka_unit_test(port_rights),
+        cmocka_unit_test(port_strings),
+        cmocka_unit_test(rep_commits),
+        cmocka_unit_test(rep_device),
+        cmocka_unit_test(string_shapes),
+        cmocka_unit_test(straddling_lock),
+        cmocka_unit_test(exchanges),
+        cmocka_unit_test(segment_registers),
+        cmocka_unit_test(call_to_nowhere),
+        cmocka_unit_test(rep_flags),
+        cmocka_unit_test(rep_upper_halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,10 +6,10 @@
 #include "tests/unit/emu_fixture.h"
 
 /* 64-bit mode with AVX on; DS:RSI at FX_DATA, RDI at the device. */
-static struct fixture *machine(void)
+static struct fixture *machine_at(unsigned cpl)
 {
     struct fixture *f = fx_new();
-    fx_long(f, 0);
+    fx_long(f, cpl);
     f->s.cr0 |= CR0_NE | CR0_MP;
     f->s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
     f->s.xcr0 = 7;
@@ -18,6 +18,8 @@ static struct fixture *machine(void)
     fx_xsave[XSAVE_BV] = XSTATE_X87 | XSTATE_SSE | XSTATE_AVX;
     return f;
 }
+
+static struct fixture *machine(void) { return machine_at(0); }
 
 static void set_u32(u8 *at, u32 v) { memcpy(at, &v, 4); }
 
@@ -352,6 +354,73 @@ static void vector_moves(void **state)
     fx_free(f);
 }
 
+/* CPL 3 with CR0.AM and RFLAGS.AC: which operands that are off by one must be aligned. */
+static void alignment_check(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        u8 code[8], length;
+        u8 vector; /* VECTOR_NONE: it need not */
+    } cases[] = {
+        {"movss", {0xf3, 0x0f, 0x10, 0x06}, 4, VECTOR_AC},
+        {"movhps", {0x0f, 0x16, 0x06}, 3, VECTOR_AC},
+        {"movups", {0x0f, 0x10, 0x06}, 3, VECTOR_NONE},
+        {"movups store", {0x0f, 0x11, 0x06}, 3, VECTOR_NONE},
+        {"addps", {0x0f, 0x58, 0x06}, 3, VECTOR_GP},
+        {"pcmpistri", {0x66, 0x0f, 0x3a, 0x63, 0x06}, 6, VECTOR_NONE},
+        {"vaddsd", {0xc5, 0xfb, 0x58, 0x06}, 4, VECTOR_AC},
+        {"vaddps xmm", {0xc5, 0xf8, 0x58, 0x06}, 4, VECTOR_NONE},
+        {"vaddps ymm", {0xc5, 0xfc, 0x58, 0x06}, 4, VECTOR_NONE},
+        {"vmovaps ymm", {0xc5, 0xfc, 0x28, 0x06}, 4, VECTOR_GP},
+        {"vcvtph2ps xmm", {0xc4, 0xe2, 0x79, 0x13, 0x06}, 5, VECTOR_NONE},
+        {"vcvtps2ph xmm", {0xc4, 0xe3, 0x79, 0x1d, 0x06}, 6, VECTOR_NONE},
+        {"vmaskmovps", {0xc4, 0xe2, 0x71, 0x2c, 0x06}, 5, VECTOR_NONE},
+        {"maskmovdqu", {0x66, 0x0f, 0xf7, 0xc1}, 4, VECTOR_AC},
+        {"fld m80", {0xdb, 0x2e}, 2, VECTOR_AC},
+    };
+    struct fixture *f = machine_at(3);
+
+    f->s.cr0 |= CR0_AM;
+    f->s.rflags |= RFLAGS_AC;
+    f->s.gpr[RSI] = f->s.gpr[RDI] = FX_DATA + 1;
+    memset(xmm(1), 0xff, 16);
+    for (size_t n = 0; n < ARRAY_SIZE(cases); n++) {
+        enum emu_status st = fx_run(f, cases[n].code, cases[n].length);
+        if (f->e.event.vector != cases[n].vector)
+            print_error("%s: vector %u\n", cases[n].text, f->e.event.vector);
+        assert_int_equal(f->e.event.vector, cases[n].vector);
+        assert_int_equal(st, cases[n].vector == VECTOR_NONE ? EMU_DONE : EMU_FAULT);
+    }
+    fx_free(f);
+}
+
+/* Under an opmask the whole operand, of up to 8 bytes, where any unit of it is accessed. */
+static void opmask_alignment(void **state)
+{
+    (void)state;
+    static const u8 widen[] = {0x62, 0xf1, 0x7c, 0x0b, 0x5a, 0x06}; /* vcvtps2pd xmm0{k3}, [rsi] */
+    struct fixture *f = machine_at(3);
+    struct emu_ops ops = *f->e.ops;
+
+    ops.run_native = fake_run;
+    f->e.ops = &ops;
+    f->s.xcr0 = 0xe7;
+    f->s.cr0 |= CR0_AM;
+    f->s.rflags |= RFLAGS_AC;
+    f->s.gpr[RSI] = FX_DATA + 4;
+    fake.mask = 2; /* the unit is aligned, the operand is not */
+    FX_FAULT(fx_run(f, widen, sizeof(widen)), VECTOR_AC, 0);
+    fake.mask = 4; /* there are two */
+    FX_DONE(fx_run(f, widen, sizeof(widen)));
+    fake.mask = 2;
+    f->s.gpr[RSI] = FX_DATA + 1;
+    FX_DONE(FX_RUN(f, 0x62, 0xf1, 0x7c, 0x4b, 0x10, 0x06)); /* vmovups zmm0{k3}, [rsi] */
+    f->s.gpr[RSI] = FX_DATA + 8;
+    FX_DONE(fx_run(f, widen, sizeof(widen)));
+    fx_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +434,8 @@ int main(void)
         cmocka_unit_test(gather),
         cmocka_unit_test(supervisor_states),
         cmocka_unit_test(opmask_moves),
+        cmocka_unit_test(alignment_check),
+        cmocka_unit_test(opmask_alignment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
