@@ -86,12 +86,6 @@ enum emu_status op_alu_rm_cl(struct emu *e, const struct insn *i)
     return modify_rm(e, i, e->state->gpr[RCX] & 0xff);
 }
 
-/* INC and DEC 40..4F */
-enum emu_status op_alu_reg(struct emu *e, const struct insn *i)
-{
-    return modify_reg(e, i, i->rm, 0);
-}
-
 /* ---- decimal arithmetic --------------------------------------------------------------------- */
 
 /* SF, ZF and PF of a byte, CF and AF as given; OF as it was. */
@@ -140,12 +134,10 @@ static void ascii_adjust(struct emu *e, bool subtract)
     set_bcd_flags(e, (u8)ax, adjust, adjust);
 }
 
+/* DAA DAS AAA AAS: 27 2F 37 3F */
 enum emu_status op_bcd(struct emu *e, const struct insn *i)
 {
-    if (i->op->sub <= BCD_DAS)
-        decimal_adjust(e, i->op->sub == BCD_DAS);
-    else
-        ascii_adjust(e, i->op->sub == BCD_AAS);
+    (i->opcode & 0x10 ? ascii_adjust : decimal_adjust)(e, i->opcode & 8);
     return EMU_DONE;
 }
 

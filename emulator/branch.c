@@ -41,7 +41,7 @@ static enum emu_status call(struct emu *e, const struct insn *i, u64 target)
 {
     u64 sp = e->state->gpr[RSP];
 
-    TRY(emu_push(e, i, i->opsize, e->state->rip));
+    TRY(emu_push(e, i->opsize, e->state->rip));
     enum emu_status st = emu_jump(e, i, target);
     if (st != EMU_DONE)
         e->state->gpr[RSP] = sp;
@@ -64,9 +64,9 @@ enum emu_status op_call_rm(struct emu *e, const struct insn *i)
 enum emu_status op_ret(struct emu *e, const struct insn *i)
 {
     u64 target;
-    TRY(emu_peek(e, i, 0, i->opsize, &target));
+    TRY(emu_peek(e, 0, i->opsize, &target));
     TRY(emu_jump(e, i, target));
-    emu_pop_commit(e, i, i->opsize + i->imm);
+    emu_pop_commit(e, i->opsize + i->imm);
     return EMU_DONE;
 }
 

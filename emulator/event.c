@@ -331,7 +331,7 @@ static enum emu_status iret_to_vm86(struct emu *e, struct far_return *r)
         struct segment g = emu_segment_vm86(selector[k]);
         emu_set_segment(e, order[k], &g);
     }
-    emu_set_sp(e, 4, sp);
+    emu_set_gpr(e, RSP, 4, sp);
     return EMU_DONE;
 }
 

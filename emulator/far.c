@@ -175,7 +175,7 @@ static enum emu_status return_8086(struct emu *e, struct far_return *r)
 
     if (!emu_code_holds(e, &cs, r->rip))
         return emu_gp(e, 0);
-    emu_set_sp(e, r->stack.width, r->stack.sp + r->release);
+    emu_set_gpr(e, RSP, r->stack.width, r->stack.sp + r->release);
     emu_return_flags(e, r);
     emu_set_code(e, &cs, 0, r->rip);
     return EMU_DONE;
@@ -209,9 +209,9 @@ enum emu_status emu_far_return(struct emu *e, struct far_return *r)
     emu_set_code(e, &cs, rpl, r->rip);
     if (take_stack) {
         emu_set_segment(e, SEG_SS, &ss);
-        emu_set_sp(e, emu_stack_width(e), sp + r->release);
+        emu_set_gpr(e, RSP, emu_stack_width(e), sp + r->release);
     } else {
-        emu_set_sp(e, r->stack.width, r->stack.sp);
+        emu_set_gpr(e, RSP, r->stack.width, r->stack.sp);
     }
     if (outer)
         emu_null_segments(e, rpl);

@@ -151,14 +151,10 @@ enum opcode_group {
  * be; the units of its memory operand that opmask bits stand for (default: 4 bytes, with W 8).
  * OP_L0 and OP_L1 then mean 16 bytes, or more than 16.
  */
-#define EVEX_FEATURE(flags) ((unsigned)((flags) >> 32) & 15) /* 0: no EVEX form */
-/* clang-format off */
-enum evex_feature {
-    EVEX_NONE, EVEX_F, EVEX_BW, EVEX_DQ, EVEX_CD, EVEX_VBMI, EVEX_VBMI2, EVEX_VNNI, EVEX_BITALG,
-    EVEX_POPCNTDQ, EVEX_IFMA, EVEX_BF16
-};
-/* clang-format on */
-#define EVEX(feature) ((u64)EVEX_##feature << 32)
+#define EVEX_FEATURE(flags)                                              \
+    ((unsigned)((flags) >> 32) & 15) /* from AVX512F on; 0: no EVEX form \
+                                      */
+#define EVEX(feature) ((u64)(EMU_HAS_AVX512##feature - EMU_HAS_AVX512F + 1) << 32)
 #define EVEX_W0       BIT64(36)
 #define EVEX_W1       BIT64(37)
 #define EVEX_WPP      BIT64(38) /* 1 with 66 or F2 */
@@ -423,10 +419,15 @@ static inline unsigned emu_iopl(const struct emu *e)
     return (unsigned)(e->state->rflags >> 12) & 3;
 }
 
-/* Bytes of the stack pointer: 2, 4 or 8. */
-static inline unsigned emu_stack_size(const struct emu *e, const struct insn *i)
+static inline bool emu_in_64bit(const struct x86_state *s)
 {
-    if (i->mode == EMU_MODE_64)
+    return (s->efer & EFER_LMA) && (s->seg[SEG_CS].access & SEG_L);
+}
+
+/* Bytes of the stack pointer, by CS and SS: 2, 4 or 8. */
+static inline unsigned emu_stack_width(const struct emu *e)
+{
+    if (emu_in_64bit(e->state))
         return 8;
     emu_need(e, STATE_SEG(SEG_SS));
     return e->state->seg[SEG_SS].access & SEG_DB ? 4 : 2;
@@ -443,12 +444,6 @@ static inline void emu_set_gpr(struct emu *e, unsigned reg, unsigned size, u64 v
         *r = (*r & ~mask_bytes(size)) | (value & mask_bytes(size));
     if (unlikely(reg == RSP))
         e->state->dirty |= STATE_RSP;
-}
-
-/* SP, ESP or RSP, leaving the upper bits of the register alone except that ESP clears them. */
-static inline void emu_set_sp(struct emu *e, unsigned stack_size, u64 value)
-{
-    emu_set_gpr(e, RSP, stack_size, value);
 }
 
 static inline void emu_set_rflags(struct emu *e, u64 value)
@@ -569,16 +564,16 @@ static inline bool emu_condition(u64 rflags, unsigned cc)
 /* ---- stack.c ------------------------------------------------------------------------------ */
 
 /* Push one value of 2, 4 or 8 bytes, whole or not at all. */
-enum emu_status emu_push(struct emu *e, const struct insn *i, unsigned size, u64 value);
+enum emu_status emu_push(struct emu *e, unsigned size, u64 value);
 
 /*
  * Read the value `skip` bytes above the stack pointer without popping it; commit with
  * emu_pop_commit, which adds `bytes` to the stack pointer.
  */
-enum emu_status emu_peek(struct emu *e, const struct insn *i, u64 skip, unsigned size, u64 *value);
-static inline void emu_pop_commit(struct emu *e, const struct insn *i, u64 bytes)
+enum emu_status emu_peek(struct emu *e, u64 skip, unsigned size, u64 *value);
+static inline void emu_pop_commit(struct emu *e, u64 bytes)
 {
-    emu_set_sp(e, emu_stack_size(e, i), e->state->gpr[RSP] + bytes);
+    emu_set_gpr(e, RSP, emu_stack_width(e), e->state->gpr[RSP] + bytes);
 }
 
 /* ---- native.c: may x87, MMX, SSE, AVX state be used by this instruction?  Else #UD or #NM. --- */
@@ -643,8 +638,7 @@ emu_handler op_jmp_far, op_call_far, op_ret_far, op_mov_to_sreg, op_pop_sreg, op
 emu_handler op_int, op_trap, op_iret;
 /* system.c: 0F 00, 0F 01 */
 emu_handler op_store_selector, op_load_system, op_store_table, op_load_table, op_smsw, op_lmsw,
-    op_invlpg, op_swapgs, op_monitor, op_mwait, op_set_ac, op_xgetbv, op_xsetbv, op_rdpkru,
-    op_wrpkru;
+    op_invlpg, op_swapgs, op_monitor, op_mwait, op_set_ac, op_read_extended, op_xsetbv, op_wrpkru;
 /* system.c: the rest of 0F, and F4 */
 emu_handler op_special, op_probe, op_syscall, op_sysret, op_sysenter, op_sysexit, op_clts,
     op_mov_from_cr, op_mov_to_cr, op_mov_dr, op_rdmsr, op_wrmsr, op_rdtsc, op_rdpmc, op_cpuid,
@@ -652,8 +646,8 @@ emu_handler op_special, op_probe, op_syscall, op_sysret, op_sysenter, op_sysexit
 /* emulator.c */
 emu_handler op_ud, op_nop;
 /* alu.c */
-emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_acc_imm, op_alu_rm_imm, op_alu_rm_cl, op_alu_reg,
-    op_bcd, op_aam, op_aad, op_bt, op_bitcount, op_bswap, op_movbe_load, op_movbe_store;
+emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_acc_imm, op_alu_rm_imm, op_alu_rm_cl, op_bcd,
+    op_aam, op_aad, op_bt, op_bitcount, op_bswap, op_movbe_load, op_movbe_store;
 /* move.c */
 emu_handler op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sreg, op_movzx, op_movsx, op_cmov,
     op_set, op_lea, op_xchg_acc, op_xlat, op_salc, op_flag, op_cli, op_sti, op_bound, op_arpl,
@@ -677,8 +671,6 @@ enum alu_op {
 };
 /* clang-format on */
 
-enum bcd_op { BCD_DAA, BCD_DAS, BCD_AAA, BCD_AAS };
-enum flag_op { FLAG_CMC, FLAG_CLC, FLAG_STC, FLAG_CLD, FLAG_STD };
 enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothing else is said */
                    NATIVE_ALIGNED = 1,   /* also with VEX, also of other sizes */
                    NATIVE_UNALIGNED = 2, /* nor does #AC ask for it */
@@ -688,7 +680,6 @@ enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothi
                    NATIVE_BOTH = 32,     /* integers: the second operand is written too */
                    NATIVE_CMPXCHG = 64   /* ... a register is written only when ZF says equal */
 };
-enum table_op { TABLE_GDT, TABLE_IDT };
 enum probe_op { PROBE_LAR, PROBE_LSL, PROBE_VERR, PROBE_VERW };
 enum loop_op { LOOP_NE, LOOP_E, LOOP_ALWAYS };
 

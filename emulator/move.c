@@ -108,18 +108,13 @@ enum emu_status op_salc(struct emu *e, const struct insn *)
     return EMU_DONE;
 }
 
+/* CMC CLC STC CLD STD: F5 F8 F9 FC FD */
 enum emu_status op_flag(struct emu *e, const struct insn *i)
 {
-    static const struct {
-        u32 clear, flip;
-    } act[] = {[FLAG_CMC] = {0, RFLAGS_CF},
-               [FLAG_CLC] = {RFLAGS_CF, 0},
-               [FLAG_STC] = {RFLAGS_CF, RFLAGS_CF},
-               [FLAG_CLD] = {RFLAGS_DF, 0},
-               [FLAG_STD] = {RFLAGS_DF, RFLAGS_DF}};
-    unsigned n = i->op->sub;
+    u64 flag = i->opcode >= 0xfc ? RFLAGS_DF : RFLAGS_CF, old = e->state->rflags;
+    bool set = i->opcode == 0xf5 ? !(old & flag) : i->opcode & 1;
 
-    emu_set_rflags(e, (e->state->rflags & ~(u64)act[n].clear) ^ act[n].flip);
+    emu_set_rflags(e, (old & ~flag) | (set ? flag : 0));
     return EMU_DONE;
 }
 
@@ -147,8 +142,7 @@ enum emu_status op_cli(struct emu *e, const struct insn *i)
 
 enum emu_status op_sti(struct emu *e, const struct insn *i)
 {
-    u64 flag = interrupt_flag(e, i);
-    u64 rflags = e->state->rflags;
+    u64 flag = interrupt_flag(e, i), rflags = e->state->rflags;
 
     if (flag == 0 || (flag == RFLAGS_VIF && (rflags & RFLAGS_VIP)))
         return emu_gp(e, 0);

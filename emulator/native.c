@@ -9,18 +9,6 @@
 
 /* ---- may it be executed? ---------------------------------------------------------------- */
 
-static const u8 evex_features[] = {[EVEX_F] = EMU_HAS_AVX512F,
-                                   [EVEX_BW] = EMU_HAS_AVX512BW,
-                                   [EVEX_DQ] = EMU_HAS_AVX512DQ,
-                                   [EVEX_CD] = EMU_HAS_AVX512CD,
-                                   [EVEX_VBMI] = EMU_HAS_AVX512VBMI,
-                                   [EVEX_VBMI2] = EMU_HAS_AVX512VBMI2,
-                                   [EVEX_VNNI] = EMU_HAS_AVX512VNNI,
-                                   [EVEX_BITALG] = EMU_HAS_AVX512BITALG,
-                                   [EVEX_POPCNTDQ] = EMU_HAS_AVX512POPCNTDQ,
-                                   [EVEX_IFMA] = EMU_HAS_AVX512IFMA,
-                                   [EVEX_BF16] = EMU_HAS_AVX512BF16};
-
 /* The feature of a VEX or EVEX instruction beside op->feature. */
 static enum emu_feature vex_feature(const struct insn *i)
 {
@@ -35,7 +23,7 @@ static enum emu_feature vex_feature(const struct insn *i)
     if (i->op->feature == EMU_HAS_PCLMUL + 1 && (wide || i->vex == 2))
         return EMU_HAS_VPCLMUL;
     if (i->vex == 2)
-        return (enum emu_feature)evex_features[EVEX_FEATURE(i->op->flags)];
+        return EMU_HAS_AVX512F - 1 + EVEX_FEATURE(i->op->flags);
     return wide ? EMU_HAS_AVX2 : EMU_HAS_AVX;
 }
 

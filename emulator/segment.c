@@ -248,12 +248,12 @@ enum emu_status op_mov_to_sreg(struct emu *e, const struct insn *i)
 /* POP Sreg.  The stack pointer moves by the width it had before SS changed. */
 enum emu_status op_pop_sreg(struct emu *e, const struct insn *i)
 {
-    unsigned width = emu_stack_size(e, i);
+    unsigned width = emu_stack_width(e);
     u64 selector;
 
-    TRY(emu_peek(e, i, 0, 2, &selector)); /* as CPUs have it */
+    TRY(emu_peek(e, 0, 2, &selector)); /* as CPUs have it */
     TRY(load_with_shadow(e, (enum seg)i->op->sub, selector));
-    emu_set_sp(e, width, e->state->gpr[RSP] + i->opsize);
+    emu_set_gpr(e, RSP, width, e->state->gpr[RSP] + i->opsize);
     return EMU_DONE;
 }
 
@@ -345,7 +345,7 @@ enum emu_status emu_frame_commit(struct emu *e, const struct emu_frame *f)
     TRY(f->stack.status);
     for (unsigned i = 0; i < f->count; i++)
         emu_span_store(e, &f->span[i], f->value[i]);
-    emu_set_sp(e, f->stack.width, f->stack.sp);
+    emu_set_gpr(e, RSP, f->stack.width, f->stack.sp);
     return EMU_DONE;
 }
 

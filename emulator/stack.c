@@ -4,44 +4,42 @@
  */
 #include "emulator/system.h"
 
-static inline enum emu_status map_stack(struct emu *e, const struct insn *i, u64 offset,
-                                        unsigned size, enum emu_access access,
-                                        struct emu_span *span)
+static inline enum emu_status map_stack(struct emu *e, u64 offset, unsigned size,
+                                        enum emu_access access, struct emu_span *span)
 {
-    return emu_map_seg(e, SEG_SS, offset & mask_bytes(emu_stack_size(e, i)), size, access, span);
+    return emu_map_seg(e, SEG_SS, offset & mask_bytes(emu_stack_width(e)), size, access, span);
 }
 
 /* Push into a slot of `slot` bytes of which `size` are written. */
-static inline enum emu_status push_slot(struct emu *e, const struct insn *i, unsigned slot,
-                                        unsigned size, u64 value)
+static inline enum emu_status push_slot(struct emu *e, unsigned slot, unsigned size, u64 value)
 {
-    unsigned width = emu_stack_size(e, i);
+    unsigned width = emu_stack_width(e);
     u64 sp = e->state->gpr[RSP] - slot;
     struct emu_span span;
 
     TRY(emu_map_seg(e, SEG_SS, sp & mask_bytes(width), size, EMU_WRITE, &span));
     emu_span_store(e, &span, value);
-    emu_set_sp(e, width, sp);
+    emu_set_gpr(e, RSP, width, sp);
     return EMU_DONE;
 }
 
-enum emu_status emu_push(struct emu *e, const struct insn *i, unsigned size, u64 value)
+enum emu_status emu_push(struct emu *e, unsigned size, u64 value)
 {
-    return push_slot(e, i, size, size, value);
+    return push_slot(e, size, size, value);
 }
 
-enum emu_status emu_peek(struct emu *e, const struct insn *i, u64 skip, unsigned size, u64 *value)
+enum emu_status emu_peek(struct emu *e, u64 skip, unsigned size, u64 *value)
 {
     struct emu_span span;
 
-    TRY(map_stack(e, i, e->state->gpr[RSP] + skip, size, EMU_READ, &span));
+    TRY(map_stack(e, e->state->gpr[RSP] + skip, size, EMU_READ, &span));
     *value = emu_span_load(e, &span);
     return EMU_DONE;
 }
 
 enum emu_status op_push_reg(struct emu *e, const struct insn *i)
 {
-    return emu_push(e, i, i->opsize, e->state->gpr[i->rm]);
+    return emu_push(e, i->opsize, e->state->gpr[i->rm]);
 }
 
 enum emu_status op_push_rm(struct emu *e, const struct insn *i)
@@ -52,15 +50,15 @@ enum emu_status op_push_rm(struct emu *e, const struct insn *i)
     if (!insn_is_memory(i))
         return op_push_reg(e, i);
     TRY(emu_map_operand(e, i, i->opsize, EMU_READ, &source));
-    TRY(map_stack(e, i, sp, i->opsize, EMU_WRITE, &stack));
+    TRY(map_stack(e, sp, i->opsize, EMU_WRITE, &stack));
     emu_span_store(e, &stack, emu_span_load(e, &source));
-    emu_set_sp(e, emu_stack_size(e, i), sp);
+    emu_set_gpr(e, RSP, emu_stack_width(e), sp);
     return EMU_DONE;
 }
 
 enum emu_status op_push_imm(struct emu *e, const struct insn *i)
 {
-    return emu_push(e, i, i->opsize, i->imm);
+    return emu_push(e, i->opsize, i->imm);
 }
 
 /* With 32-bit operand size only two of the four bytes are written: SDM vol. 2B, PUSH. */
@@ -69,15 +67,15 @@ enum emu_status op_push_sreg(struct emu *e, const struct insn *i)
     unsigned seg = i->op->sub;
 
     emu_need(e, STATE_SEG(seg));
-    return push_slot(e, i, i->opsize, i->opsize == 4 ? 2 : i->opsize, e->state->seg[seg].selector);
+    return push_slot(e, i->opsize, i->opsize == 4 ? 2 : i->opsize, e->state->seg[seg].selector);
 }
 
 enum emu_status op_pop_reg(struct emu *e, const struct insn *i)
 {
     u64 v;
 
-    TRY(emu_peek(e, i, 0, i->opsize, &v));
-    emu_pop_commit(e, i, i->opsize);
+    TRY(emu_peek(e, 0, i->opsize, &v));
+    emu_pop_commit(e, i->opsize);
     emu_set_gpr(e, i->rm, i->opsize, v);
     return EMU_DONE;
 }
@@ -87,8 +85,8 @@ enum emu_status op_pop_rm(struct emu *e, const struct insn *i)
 {
     u64 v, old = e->state->gpr[RSP];
 
-    TRY(emu_peek(e, i, 0, i->opsize, &v));
-    emu_pop_commit(e, i, i->opsize);
+    TRY(emu_peek(e, 0, i->opsize, &v));
+    emu_pop_commit(e, i->opsize);
     enum emu_status st = emu_write_rm(e, i, i->opsize, v);
     if (st != EMU_DONE)
         e->state->gpr[RSP] = old;
@@ -97,16 +95,12 @@ enum emu_status op_pop_rm(struct emu *e, const struct insn *i)
 
 enum emu_status op_pusha(struct emu *e, const struct insn *i)
 {
-    u64 *gpr = e->state->gpr;
-    unsigned size = i->opsize;
-    struct emu_span span[8];
+    struct emu_frame f;
 
+    emu_frame_begin(e, i->opsize, &f);
     for (unsigned n = 0; n < 8; n++)
-        TRY(map_stack(e, i, gpr[RSP] - (n + 1) * size, size, EMU_WRITE, &span[n]));
-    for (unsigned n = 0; n < 8; n++)
-        emu_span_store(e, &span[n], gpr[n]);
-    emu_set_sp(e, emu_stack_size(e, i), gpr[RSP] - 8 * size);
-    return EMU_DONE;
+        emu_frame_push(e, &f, e->state->gpr[n]);
+    return emu_frame_commit(e, &f);
 }
 
 enum emu_status op_popa(struct emu *e, const struct insn *i)
@@ -115,12 +109,12 @@ enum emu_status op_popa(struct emu *e, const struct insn *i)
     u64 value[8];
 
     for (unsigned n = 0; n < 8; n++)
-        TRY(emu_peek(e, i, n * size, size, &value[n]));
+        TRY(emu_peek(e, n * size, size, &value[n]));
     for (unsigned n = 0; n < 8; n++) {
         if (RDI - n != RSP)
             emu_set_gpr(e, RDI - n, size, value[n]);
     }
-    emu_pop_commit(e, i, 8 * size);
+    emu_pop_commit(e, 8 * size);
     return EMU_DONE;
 }
 
@@ -163,7 +157,7 @@ enum emu_status op_pushf(struct emu *e, const struct insn *i)
         TRY(emu_vme_check(e, i));
         v = emu_vme_image(v);
     }
-    return emu_push(e, i, i->opsize, v);
+    return emu_push(e, i->opsize, v);
 }
 
 enum emu_status op_popf(struct emu *e, const struct insn *i)
@@ -173,7 +167,7 @@ enum emu_status op_popf(struct emu *e, const struct insn *i)
 
     if (virtual)
         TRY(emu_vme_check(e, i));
-    TRY(emu_peek(e, i, 0, i->opsize, &v));
+    TRY(emu_peek(e, 0, i->opsize, &v));
     u64 change = emu_loadable_flags(e);
     if (i->opsize == 2)
         change &= 0xffff;
@@ -181,7 +175,7 @@ enum emu_status op_popf(struct emu *e, const struct insn *i)
         TRY(emu_vme_load(e, &v));
         change |= RFLAGS_VIF;
     }
-    emu_pop_commit(e, i, i->opsize);
+    emu_pop_commit(e, i->opsize);
     emu_set_rflags(e, (e->state->rflags & ~(change | RFLAGS_RF)) | (v & change));
     return EMU_DONE;
 }
@@ -203,12 +197,12 @@ static enum emu_status enter_display(struct emu *e, const struct insn *i, unsign
         u64 v = frame;
         if (n < level) {
             bp -= size;
-            TRY(map_stack(e, i, bp, size, EMU_READ, &from));
+            TRY(map_stack(e, bp, size, EMU_READ, &from));
             if (commit)
                 v = emu_span_load(e, &from);
         }
         sp -= size;
-        TRY(map_stack(e, i, sp, size, EMU_WRITE, &to));
+        TRY(map_stack(e, sp, size, EMU_WRITE, &to));
         if (commit)
             emu_span_store(e, &to, v);
     }
@@ -219,18 +213,18 @@ enum emu_status op_enter(struct emu *e, const struct insn *i)
 {
     unsigned size = i->opsize, level = i->imm2 & 31;
     u64 *gpr = e->state->gpr;
-    u64 mask = mask_bytes(emu_stack_size(e, i));
+    u64 mask = mask_bytes(emu_stack_width(e));
     u64 frame = (gpr[RSP] & ~mask) | ((gpr[RSP] - size) & mask);
     u64 sp = frame - (u64)level * size - i->imm;
     struct emu_span first, last;
 
-    TRY(map_stack(e, i, frame, size, EMU_WRITE, &first));
+    TRY(map_stack(e, frame, size, EMU_WRITE, &first));
     TRY(enter_display(e, i, level, frame, false));
-    TRY(map_stack(e, i, sp, size, EMU_WRITE, &last)); /* the new top must be writable too */
+    TRY(map_stack(e, sp, size, EMU_WRITE, &last)); /* the new top must be writable too */
     emu_span_store(e, &first, gpr[RBP]);
     (void)enter_display(e, i, level, frame, true);
     emu_set_gpr(e, RBP, size, frame);
-    emu_set_sp(e, emu_stack_size(e, i), sp);
+    emu_set_gpr(e, RSP, emu_stack_width(e), sp);
     return EMU_DONE;
 }
 
@@ -239,8 +233,8 @@ enum emu_status op_leave(struct emu *e, const struct insn *i)
     struct emu_span span;
     u64 bp = e->state->gpr[RBP];
 
-    TRY(map_stack(e, i, bp, i->opsize, EMU_READ, &span));
-    emu_set_sp(e, emu_stack_size(e, i), bp + i->opsize);
+    TRY(map_stack(e, bp, i->opsize, EMU_READ, &span));
+    emu_set_gpr(e, RSP, emu_stack_width(e), bp + i->opsize);
     emu_set_gpr(e, RBP, i->opsize, emu_span_load(e, &span));
     return EMU_DONE;
 }

@@ -55,27 +55,29 @@ enum emu_status op_special(struct emu *e, const struct insn *i)
 
 /* ---- GDTR, IDTR, LDTR, TR ------------------------------------------------------------------- */
 
-/* The register that op->sub says. */
-static struct table_reg *table_register(struct emu *e, const struct insn *i)
+/* The register that ModRM.reg says: brought in, or said to be loaded. */
+static struct table_reg *table_register(struct emu *e, const struct insn *i, bool load)
 {
-    return i->op->sub == TABLE_GDT ? &e->state->gdtr : &e->state->idtr;
-}
+    bool idt = i->reg & 1;
+    u32 group = idt ? STATE_IDTR : STATE_GDTR;
 
-static u32 table_group(const struct insn *i)
-{
-    return i->op->sub == TABLE_GDT ? STATE_GDTR : STATE_IDTR;
+    if (load) {
+        e->state->valid |= group;
+        e->state->dirty |= group;
+    }
+    emu_need(e, group);
+    return idt ? &e->state->idtr : &e->state->gdtr;
 }
 
 /* SGDT, SIDT: the whole base whatever the operand size. */
 enum emu_status op_store_table(struct emu *e, const struct insn *i)
 {
-    const struct table_reg *t = table_register(e, i);
+    const struct table_reg *t = table_register(e, i, false);
     struct emu_span span;
     u8 image[10];
 
     if (umip_forbids(e))
         return emu_gp(e, 0);
-    emu_need(e, table_group(i));
     TRY(emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), i->size, EMU_WRITE, &span));
     host_store(image, 2, t->limit);
     host_store(image + 2, 8, t->base);
@@ -94,9 +96,7 @@ enum emu_status op_load_table(struct emu *e, const struct insn *i)
         base &= 0xffffff;
     if (!emu_canonical(e, base))
         return emu_gp(e, 0);
-    *table_register(e, i) = (struct table_reg){.base = base, .limit = (u32)host_load(image, 2)};
-    e->state->valid |= table_group(i);
-    e->state->dirty |= table_group(i);
+    *table_register(e, i, true) = (struct table_reg){base, (u32)host_load(image, 2)};
     return EMU_DONE;
 }
 
@@ -412,23 +412,17 @@ enum emu_status op_cpuid(struct emu *e, const struct insn *)
     return EMU_DONE;
 }
 
-enum emu_status op_xgetbv(struct emu *e, const struct insn *)
-{
-    TRY(demand(e, CR4_OSXSAVE, low(e, RCX) == 0));
-    set_edx_eax(e, e->state->xcr0);
-    return EMU_DONE;
-}
-
 enum emu_status op_xsetbv(struct emu *e, const struct insn *)
 {
     TRY(demand(e, CR4_OSXSAVE, emu_cpl(e) == 0));
     return special(e, EMU_OP_XSETBV, low(e, RCX), edx_eax(e));
 }
 
-enum emu_status op_rdpkru(struct emu *e, const struct insn *)
+/* XGETBV; RDPKRU has op->sub. */
+enum emu_status op_read_extended(struct emu *e, const struct insn *i)
 {
-    TRY(demand(e, CR4_PKE, low(e, RCX) == 0));
-    set_edx_eax(e, e->state->pkru);
+    TRY(demand(e, i->op->sub ? CR4_PKE : CR4_OSXSAVE, low(e, RCX) == 0));
+    set_edx_eax(e, i->op->sub ? e->state->pkru : e->state->xcr0);
     return EMU_DONE;
 }
 

@@ -13,11 +13,6 @@
 
 static inline bool emu_long_mode(const struct x86_state *s) { return s->efer & EFER_LMA; }
 
-static inline bool emu_in_64bit(const struct x86_state *s)
-{
-    return emu_long_mode(s) && (s->seg[SEG_CS].access & SEG_L);
-}
-
 static inline bool emu_in_protected(const struct x86_state *s)
 {
     return (s->cr0 & CR0_PE) && !(s->rflags & RFLAGS_VM);
@@ -171,12 +166,6 @@ struct emu_stack {
 void emu_stack_current(const struct emu *e, unsigned size, struct emu_stack *k);
 u64 emu_stack_pop(struct emu *e, struct emu_stack *k);
 void emu_stack_skip(struct emu_stack *k, u64 bytes);
-
-/* Bytes of the stack pointer, by CS and SS. */
-static inline unsigned emu_stack_width(const struct emu *e)
-{
-    return emu_in_64bit(e->state) ? 8 : e->state->seg[SEG_SS].access & SEG_DB ? 4 : 2;
-}
 
 /*
  * Make it the empty stack for level dpl that the TSS names (SDM vol. 3A, 5.8.5); ist is 0 or, in

@@ -188,12 +188,12 @@ const struct opcode emu_map_1byte[256] = {
     [0x08] = ALU(ALU_OR, "or"), PUSH_SEG(SEG_CS), UD,
     [0x10] = ALU(ALU_ADC, "adc"), PUSH_SEG(SEG_SS), POP_SEG(SEG_SS),
     [0x18] = ALU(ALU_SBB, "sbb"), PUSH_SEG(SEG_DS), POP_SEG(SEG_DS),
-    [0x20] = ALU(ALU_AND, "and"), UD, IS(bcd, BCD_DAA, "daa", OP_NO64, 0),
-    [0x28] = ALU(ALU_SUB, "sub"), UD, IS(bcd, BCD_DAS, "das", OP_NO64, 0),
-    [0x30] = ALU(ALU_XOR, "xor"), UD, IS(bcd, BCD_AAA, "aaa", OP_NO64, 0),
-    [0x38] = ALU(ALU_CMP, "cmp"), UD, IS(bcd, BCD_AAS, "aas", OP_NO64, 0),
-    [0x40] = EIGHT(IS(alu_reg, ALU_INC, "inc", OP_NO64, Zv)), /* REX in 64-bit mode */
-    [0x48] = EIGHT(IS(alu_reg, ALU_DEC, "dec", OP_NO64, Zv)),
+    [0x20] = ALU(ALU_AND, "and"), UD, I(bcd, "daa", OP_NO64, 0),
+    [0x28] = ALU(ALU_SUB, "sub"), UD, I(bcd, "das", OP_NO64, 0),
+    [0x30] = ALU(ALU_XOR, "xor"), UD, I(bcd, "aaa", OP_NO64, 0),
+    [0x38] = ALU(ALU_CMP, "cmp"), UD, I(bcd, "aas", OP_NO64, 0),
+    [0x40] = EIGHT(IS(alu_rm_imm, ALU_INC, "inc", OP_NO64, Zv)), /* REX in 64-bit mode */
+    [0x48] = EIGHT(IS(alu_rm_imm, ALU_DEC, "dec", OP_NO64, Zv)),
     [0x50] = EIGHT(I(push_reg, "push", OP_DEF64, Zv)), EIGHT(I(pop_reg, "pop", OP_DEF64, Zv)),
     [0x60] = I(pusha, "pusha|pushad", OP_NO64, 0), I(popa, "popa|popad", OP_NO64, 0),
     [0x62] = M(bound, "bound", OP_NO64, Gv, Ma),
@@ -292,10 +292,10 @@ const struct opcode emu_map_1byte[256] = {
     [0xec] = I(in, "in", 0, ALb, DXw), I(in, "in", 0, eAX, DXw), I(out, "out", 0, DXw, ALb),
     [0xef] = I(out, "out", 0, DXw, eAX),
     [0xf1] = IS(trap, VECTOR_DB, "int1", 0, 0),
-    [0xf4] = I(hlt, "hlt", OP_CPL0, 0), IS(flag, FLAG_CMC, "cmc", 0, 0), GROUP3(Eb, Ib),
-    [0xf7] = GROUP3(Ev, Iz), IS(flag, FLAG_CLC, "clc", 0, 0), IS(flag, FLAG_STC, "stc", 0, 0),
-    [0xfa] = I(cli, "cli", 0, 0), I(sti, "sti", 0, 0), IS(flag, FLAG_CLD, "cld", 0, 0),
-    [0xfd] = IS(flag, FLAG_STD, "std", 0, 0),
+    [0xf4] = I(hlt, "hlt", OP_CPL0, 0), I(flag, "cmc", 0, 0), GROUP3(Eb, Ib),
+    [0xf7] = GROUP3(Ev, Iz), I(flag, "clc", 0, 0), I(flag, "stc", 0, 0),
+    [0xfa] = I(cli, "cli", 0, 0), I(sti, "sti", 0, 0), I(flag, "cld", 0, 0),
+    [0xfd] = I(flag, "std", 0, 0),
     [0xfe] = BY_REG(MS(alu_rm_imm, ALU_INC, "inc", OP_LOCK, Eb),
                     MS(alu_rm_imm, ALU_DEC, "dec", OP_LOCK, Eb)),
     [0xff] = BY_REG(MS(alu_rm_imm, ALU_INC, "inc", OP_LOCK, Ev),
@@ -309,8 +309,8 @@ const struct opcode emu_map_1byte[256] = {
 #define PREFETCH(n) M(nop, n, 0, Mb)
 
 static const struct opcode group7_memory[8] = {
-    MS(store_table, TABLE_GDT, "sgdt", 0, Ms), MS(store_table, TABLE_IDT, "sidt", 0, Ms),
-    MS(load_table, TABLE_GDT, "lgdt", OP_CPL0, Ms), MS(load_table, TABLE_IDT, "lidt", OP_CPL0, Ms),
+    M(store_table, "sgdt", 0, Ms), M(store_table, "sidt", 0, Ms),
+    M(load_table, "lgdt", OP_CPL0, Ms), M(load_table, "lidt", OP_CPL0, Ms),
     M(smsw, "smsw", 0, Mw), UD, M(lmsw, "lmsw", OP_CPL0, Ew), M(invlpg, "invlpg", OP_CPL0, Mb),
 };
 
@@ -322,10 +322,10 @@ static const struct opcode group7_register[8] = {
              M(ud, "vmresume", 0, 0), M(ud, "vmxoff", 0, 0))),
     NP(BY_RM(MF(monitor, 0, "monitor", 0, MONITOR, 0), MF(mwait, 0, "mwait", 0, MONITOR, 0),
              MF(set_ac, 0, "clac", 0, SMAP, 0), MF(set_ac, 1, "stac", 0, SMAP, 0))),
-    NP(BY_RM(M(xgetbv, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD, M(ud, "vmfunc", 0, 0),
+    NP(BY_RM(M(read_extended, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD, M(ud, "vmfunc", 0, 0),
              M(ud, "xend", 0, 0), M(ud, "xtest", 0, 0))),
     UD, M(smsw, "smsw", 0, Rv),
-    NP(BY_RM(UD, UD, UD, UD, UD, UD, MF(rdpkru, 0, "rdpkru", 0, PKU, 0),
+    NP(BY_RM(UD, UD, UD, UD, UD, UD, MF(read_extended, 1, "rdpkru", 0, PKU, 0),
              MF(wrpkru, 0, "wrpkru", 0, PKU, 0))),
     M(lmsw, "lmsw", OP_CPL0, Ew),
     BY_RM(M(swapgs, "swapgs", OP_ONLY64 | OP_CPL0, 0), MF(rdtsc, 1, "rdtscp", 0, RDTSCP, 0)),

@@ -121,7 +121,7 @@ static void add_basic(struct builder *b)
         r.ecx &= ~BIT(22);
     else if (b->emulates_ud)
         r.ecx |= BIT(22); /* RDPID */
-    r.ebx |= BIT(1); /* IA32_TSC_ADJUST is ours */
+    r.ebx |= BIT(1);      /* IA32_TSC_ADJUST is ours */
     add(b, 7, 0, r);
     for (u32 i = 0; i < 3; i++)
         add(b, 0xb, i, (struct cpuid_regs){0})->dynamic = true;
