@@ -114,6 +114,18 @@ static void from_real(const u8 *in, bool wide, struct environment *v)
                               .dp = (word[5] & 0xffff) | (word[6] & 0xffff000) << 4};
 }
 
+/* In which order an area's bytes are looked at is open (SDM vol. 3A, 8.1.1); Intel's CPUs begin
+ * with the last. */
+static enum emu_status map_area(struct emu *e, const struct insn *i, unsigned size,
+                                enum emu_access access, struct emu_span *span)
+{
+    u64 ea = emu_ea(e, i), last = (ea + size - 1) & mask_bytes(i->addrsize);
+
+    access |= EMU_BYTES; /* to #AC */
+    TRY(emu_map_seg(e, (enum seg)i->seg, last, 1, access, span));
+    return emu_map_seg(e, (enum seg)i->seg, ea, size, access, span);
+}
+
 /* op->sub: NATIVE_STORE for the two that store; DD is the whole state, D9 the environment. */
 enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
 {
@@ -125,13 +137,14 @@ enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
     bool real = i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86, wide = i->opsize != 2;
     bool store = i->op->sub & NATIVE_STORE;
     unsigned header = wide ? 28 : 14, rest = i->opcode == 0xdd ? REGISTER_BYTES : 0;
-    enum emu_access access = (store ? EMU_WRITE : EMU_READ) | (wide ? EMU_DWORDS : EMU_WORDS);
+    enum emu_access access = store ? EMU_WRITE : EMU_READ;
     u64 code = emu_native_encode(i);
     struct emu_span span;
 
     if (!store)
         TRY(emu_native_wait(e));
-    TRY(emu_vector_map(e, i, header + rest, access, &span));
+    TRY(emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), wide ? 4 : 2, access, &span));
+    TRY(map_area(e, i, header + rest, access, &span));
     if (!store)
         emu_span_read(e, &span, guest);
     if (real && !store) {
@@ -167,14 +180,15 @@ static void cut(struct emu_span *span, unsigned size)
     span->first = span->first < span->size ? span->first : span->size;
 }
 
-static enum emu_status map_area(struct emu *e, const struct insn *i, unsigned align, unsigned size,
-                                enum emu_access access, struct emu_span *span)
+/* Misaligned is #GP, or #AC of doublewords: whether and of what SDM vol. 2A, FXSAVE, leaves open.
+ */
+static enum emu_status check_area(struct emu *e, const struct insn *i, unsigned align)
 {
-    u64 ea = emu_ea(e, i);
+    gva_t gva;
 
-    if (!is_aligned(emu_segment_base(e, i) + ea, align))
-        return emu_gp(e, 0);
-    return emu_map_seg(e, (enum seg)i->seg, ea, size, access, span);
+    TRY(emu_linear(e, (enum seg)i->seg, emu_ea(e, i), 4, EMU_READ, &gva));
+    TRY(emu_check_alignment(e, gva, 4, EMU_READ));
+    return is_aligned(gva.v, align) ? EMU_DONE : emu_gp(e, 0);
 }
 
 enum emu_status op_fxsave(struct emu *e, const struct insn *i)
@@ -183,7 +197,8 @@ enum emu_status op_fxsave(struct emu *e, const struct insn *i)
     bool store = i->op->sub & NATIVE_STORE, wide = i->rex & 8;
     struct emu_span span;
 
-    TRY(map_area(e, i, 16, FX_SIZE, store ? EMU_WRITE : EMU_READ, &span));
+    TRY(check_area(e, i, 16));
+    TRY(map_area(e, i, FX_SIZE, store ? EMU_WRITE : EMU_READ, &span));
     TRY(emu_native_simple(e, store && wide ? CODE_FXSAVE64 : CODE_FXSAVE, image));
     cut(&span, fx_bytes(i));
     if (!store) {
@@ -200,28 +215,25 @@ enum emu_status op_fxsave(struct emu *e, const struct insn *i)
 #define XSAVE_COMP    520
 #define XSAVE_HEADER  576 /* with the legacy region before it */
 #define XSAVE_MAX     4096u
-#define XSAVE_PARTS   8 /* up to ZMM16 to ZMM31 */
+#define XSAVE_PARTS   10                       /* up to PKRU: more no guest's XCR0 has */
+#define XSAVE_NATIVE  (XCR0_AVX512 | BIT64(0)) /* what run_native() has */
 #define XSAVE_HIGH    (128 + 128 + 256 + 1024)
 #define XCOMP_COMPACT BIT64(63)
 
-/* Bytes of an area with these components (bits 62:2), in the compacted form or not, and where
- * those before XSAVE_PARTS are (0: absent): CPUID 0DH. */
+/* Bytes of an area with these components, in the compacted form or not, and where those from 2 on
+ * are (0: absent): CPUID 0DH. */
 static unsigned area_size(struct emu *e, u64 components, bool compact, unsigned part[XSAVE_PARTS])
 {
     unsigned size = XSAVE_HEADER;
     u32 r[4];
 
     memset(part, 0, XSAVE_PARTS * sizeof(*part));
-    for (unsigned n = 2; n < 63; n++) {
+    for (unsigned n = 2; n < XSAVE_PARTS; n++) {
         if (!(components >> n & 1))
             continue;
         e->ops->cpuid(e->ctx, 0xd, n, r);
-        unsigned at = !compact ? r[1] : r[2] & 2 ? (unsigned)align_up(size, 64) : size;
-        if (r[0] > XSAVE_MAX || at > XSAVE_MAX)
-            return XSAVE_MAX + 1;
-        if (n < XSAVE_PARTS)
-            part[n] = at;
-        size = at + r[0] > size ? at + r[0] : size;
+        part[n] = !compact ? r[1] : r[2] & 2 ? (unsigned)align_up(size, 64) : size;
+        size = part[n] + r[0] > size ? part[n] + r[0] : size;
     }
     return size;
 }
@@ -250,17 +262,28 @@ static enum emu_status keep_registers(struct emu *e, u8 kept[24][64], bool save)
     return EMU_DONE;
 }
 
-/* In EDX:EAX the components that are asked for; XSAVES and XRSTORS also know IA32_XSS. */
+/* The components that are asked for; IA32_XSS, which XSAVES and XRSTORS also know, is 0. */
 static u64 requested(const struct emu *e)
 {
-    return (u32)e->state->gpr[RAX] | e->state->gpr[RDX] << 32;
+    return ((u32)e->state->gpr[RAX] | e->state->gpr[RDX] << 32) & e->state->xcr0;
 }
 
 static struct emu_native xsave_code(const struct emu *e, const struct insn *i, void *area)
 {
-    return (struct emu_native){.code = emu_native_encode(i),
-                               .memory = area,
-                               .gpr = {[RAX] = e->state->gpr[RAX], [RDX] = e->state->gpr[RDX]}};
+    return (struct emu_native){
+        .code = emu_native_encode(i), .memory = area, .gpr = {[RAX] = requested(e) & XSAVE_NATIVE}};
+}
+
+/* PKRU is not in the CPU but in state.pkru.  What is 0 is in its initial state. */
+static void save_pkru(const struct emu *e, u8 *area, unsigned at, bool compact)
+{
+    u32 pkru = e->state->pkru;
+
+    area[XSAVE_BV + 1] = (u8)((area[XSAVE_BV + 1] & ~2u) | (pkru != 0 ? 2 : 0));
+    if (compact)
+        area[XSAVE_COMP + 1] |= 2;
+    if (pkru != 0 || !compact)
+        host_store(area + at, 8, pkru);
 }
 
 /* op->sub: the compacted form (XSAVEC, XSAVES). */
@@ -272,17 +295,21 @@ enum emu_status op_xsave(struct emu *e, const struct insn *i)
     u8 *area = room + 64, kept[XSAVE_HIGH];
     unsigned part[XSAVE_PARTS];
     struct emu_span span;
-    unsigned size = area_size(e, requested(e) & e->state->xcr0, i->op->sub, part);
+    unsigned size = area_size(e, requested(e), i->op->sub, part);
 
-    if (size > XSAVE_MAX)
-        return EMU_UNIMPLEMENTED;
-    TRY(map_area(e, i, 64, size, EMU_WRITE, &span));
+    TRY(check_area(e, i, 64));
+    TRY(map_area(e, i, size, EMU_WRITE, &span));
     emu_span_read(e, &span, area);
     keep_places(area, part, kept, true);
     struct emu_native n = xsave_code(e, i, area);
     TRY(emu_native_run(e, &n));
-    if (i->mode != EMU_MODE_64)
+    if (part[9] != 0)
+        save_pkru(e, area, part[9], i->op->sub);
+    if (i->mode != EMU_MODE_64) {
         keep_places(area, part, kept, false);
+        if (part[7] != 0) /* ZMM16 to ZMM31 are initial there, 13.6 */
+            area[XSAVE_BV] &= 0x7f;
+    }
     emu_span_write(e, &span, area);
     return EMU_DONE;
 }
@@ -294,27 +321,23 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
     unsigned part[XSAVE_PARTS];
     bool wide = i->mode == EMU_MODE_64;
     struct emu_span span;
+    u64 layout;
 
-    memset(area, 0, sizeof(area));
-    TRY(map_area(e, i, 64, XSAVE_HEADER, EMU_READ, &span));
-    emu_span_read(e, &span, area);
-    struct emu_native check = {.code = emu_native_encode(i), .memory = area};
-    TRY(emu_native_run(e, &check)); /* with nothing asked for: is the header sound? */
-    if (requested(e) & e->state->xcr0 & XCR0_PKRU) /* state.pkru would not follow */
-        return EMU_UNIMPLEMENTED;
-    u64 layout = host_load(area + XSAVE_COMP, 8);
+    TRY(check_area(e, i, 64));
+    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i) + XSAVE_COMP, &layout, 8, EMU_BYTES));
     bool compact = layout & XCOMP_COMPACT;
-    /* Of the plain form CPUs touch all up to AVX that is asked for, and of the rest what is there
-     * (SDM vol. 1, 13.13 leaves it open). */
-    u64 asked = requested(e) & e->state->xcr0 & (host_load(area + XSAVE_BV, 8) | XCR0_AVX);
-    unsigned size = area_size(e, compact ? layout : asked, compact, part);
-    if (size > XSAVE_MAX)
-        return EMU_UNIMPLEMENTED;
-    TRY(map_area(e, i, 64, size, EMU_READ, &span));
+    if (compact && (layout & ~(e->state->xcr0 | XCOMP_COMPACT)))
+        return emu_gp(e, 0);
+    /* In the plain form Intel's CPUs look at all that is asked for (SDM vol. 1, 13.13). */
+    unsigned size = area_size(e, compact ? layout : requested(e), compact, part);
+    TRY(map_area(e, i, size, EMU_READ, &span));
+    memset(area, 0, sizeof(area));
     emu_span_read(e, &span, area);
     if (!wide)
         TRY(keep_registers(e, high, true));
     struct emu_native n = xsave_code(e, i, area);
     TRY(emu_native_run(e, &n));
+    if (requested(e) & XCR0_PKRU)
+        e->state->pkru = area[XSAVE_BV + 1] & 2 ? (u32)host_load(area + part[9], 4) : 0;
     return wide ? EMU_DONE : keep_registers(e, high, false);
 }

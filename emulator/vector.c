@@ -87,7 +87,8 @@ enum emu_status op_maskmov(struct emu *e, const struct insn *i)
     TRY(get_register(e, mmx, i->rm, mask));
     struct elements v = by_sign(mask, mmx ? 8 : 16, 1);
     for (unsigned n = mmx ? 8 : 16; n != 0; n -= 8) /* to #AC: quadwords; Intel's order */
-        TRY(emu_map_seg(e, (enum seg)i->seg, at + n - 8, 8, EMU_WRITE, &span));
+        TRY(emu_map_seg(e, (enum seg)i->seg, (at + n - 8) & mask_bytes(i->addrsize), 8, EMU_WRITE,
+                        &span));
     return move_active(e, i, at, &v, EMU_WRITE, data);
 }
 

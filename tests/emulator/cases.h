@@ -375,7 +375,7 @@ static inline void case_draw_state(struct rng *r, struct testcase *c)
         c->in.gpr[rng_below(r, 8)] = case_selector(r);
 }
 
-/* XSAVE and XRSTOR: no PKRU (the tests' own would be lost), and often an area that is sound. */
+/* XSAVE and XRSTOR: nothing a guest is not given (PKRU, AMX), and often an area that is sound. */
 static inline void case_settle(struct rng *r, struct testcase *c)
 {
     static const u8 bases16[8] = {0, 0, 0, 0, RSI, RDI, 0, RBX};
@@ -386,14 +386,13 @@ static inline void case_settle(struct rng *r, struct testcase *c)
     bool word = (c->mode == 16) != s.addrsize;
     if (s.map != MAP_0F || s.modrm >= 0xc0 || !(ae || c7))
         return;
-    c->in.gpr[RAX] &= ~(u64)BIT(9);
+    c->in.gpr[RAX] &= ~(u64)XSTATE_OTHERS;
     if (s.modrm >= 0x40 || (word ? bases16[rm] == 0 : rm == 4 || rm == 5) || rng_chance(r, 30))
         return;
     u64 *base = &c->in.gpr[word ? bases16[rm] : rm | (s.rex & 1) << 3];
     *base &= ~63ull;
     c->area = (word ? (u16)*base : *base) + (c->mode == 16 ? CASE_BASE : 0);
     c->in.gpr[RAX] |= rng_below(r, 256);
-    c->in.gpr[RAX] &= ~(u64)BIT(9);
 }
 
 /* Any case. */

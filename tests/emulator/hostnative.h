@@ -38,7 +38,8 @@
 #define XSTATE_SSE    BIT64(1)
 #define XSTATE_AVX    BIT64(2)
 #define XSTATE_AVX512 0xe0u
-#define XSTATE_TESTED 0xe7u /* x87, SSE, AVX, AVX-512 */
+#define XSTATE_TESTED 0xe7u    /* x87, SSE, AVX, AVX-512 */
+#define XSTATE_OTHERS 0x60200u /* PKRU, AMX */
 
 /* Where the CPU puts component n (AVX and later) of the plain form; 0: it has none such. */
 static inline unsigned xsave_at(unsigned n)

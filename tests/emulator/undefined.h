@@ -262,12 +262,19 @@ static inline bool latitude_pieces(const struct code_scan *s)
 {
     unsigned reg = s->modrm >> 3 & 7;
     if ((s->map == MAP_0F || s->map == MAP_VEX) && s->opcode == 0xf7)
-        return host_is_amd();
+        return true;
     if (s->map == MAP_ONE)
         return ((s->opcode & 0xfb) == 0xd9 && (reg == 4 || reg == 6)) ||
                (s->opcode == 0xdb && (reg == 5 || reg == 7)) ||
                (s->opcode == 0xdf && (reg == 4 || reg == 6));
     return s->map == MAP_0F && (s->opcode == 0xae || s->opcode == 0xc7);
+}
+
+/* FSTP and FBSTP of ten bytes: eight may be written when the others fault (SDM vol. 3A, 8.1.1). */
+static inline bool latitude_half(const struct code_scan *s)
+{
+    return s->map == MAP_ONE && ((s->opcode == 0xdb && (s->modrm >> 3 & 7) == 7) ||
+                                 (s->opcode == 0xdf && (s->modrm >> 3 & 7) == 6));
 }
 
 /* FST, FIST, FISTTP, FBSTP of which AMD looks at the memory before an unmasked exception. */

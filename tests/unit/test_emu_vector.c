@@ -137,6 +137,35 @@ static void x87_store(void **state)
     fx_free(f);
 }
 
+/* Whole areas of state: what is looked at first. */
+static void area_order(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+
+    f->s.gpr[RAX] = 3;
+    f->s.gpr[RDX] = 0;
+    f->s.gpr[RDI] = 0x7fff0000;                    /* no page there */
+    FX_FAULT(FX_RUN(f, 0xdd, 0x37), VECTOR_PF, 2); /* fnsave */
+    assert_int_equal(f->e.event.payload, 0x7fff0000);
+    FX_FAULT(FX_RUN(f, 0x0f, 0xae, 0x07), VECTOR_PF, 2); /* fxsave */
+    assert_int_equal(f->e.event.payload, 0x7fff01ff);
+    FX_FAULT(FX_RUN(f, 0x0f, 0xae, 0x27), VECTOR_PF, 2); /* xsave */
+    assert_int_equal(f->e.event.payload, 0x7fff023f);
+    FX_FAULT(FX_RUN(f, 0x0f, 0xae, 0x2f), VECTOR_PF, 0); /* xrstor: XCOMP_BV */
+    assert_int_equal(f->e.event.payload, 0x7fff0208);
+    f->s.gpr[RDI] += 8;
+    FX_FAULT(FX_RUN(f, 0x0f, 0xae, 0x07), VECTOR_GP, 0);
+    f->s.cr0 |= CR0_AM;
+    f->s.rflags |= RFLAGS_AC;
+    f->s.seg[SEG_SS].access |= FX_DPL(3);
+    FX_FAULT(FX_RUN(f, 0x0f, 0xae, 0x07), VECTOR_GP, 0);
+    f->s.gpr[RDI] += 2;
+    FX_FAULT(FX_RUN(f, 0x0f, 0xae, 0x07), VECTOR_AC, 0);
+    FX_FAULT(FX_RUN(f, 0x66, 0xdd, 0x37), VECTOR_PF, 6); /* words */
+    fx_free(f);
+}
+
 /* SDM vol. 1, figures 8-10 and 8-12: linear addresses and the opcode. */
 static void real_mode_environment(void **state)
 {
@@ -313,6 +342,53 @@ static void supervisor_states(void **state)
     fx_free(f);
 }
 
+static void pkru_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
+{
+    (void)ctx;
+    assert_int_equal(leaf, 0xd);
+    assert_int_equal(subleaf, 9);
+    memcpy(out, (const u32[4]){8, 0xa80, 0, 0}, 16);
+}
+
+/* PKRU goes from and to state.pkru, in both forms of an area; the CPU has no part in it. */
+static void saved_pkru(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+    struct emu_ops ops = *f->e.ops;
+
+    ops.run_native = fake_run;
+    ops.cpuid = pkru_cpuid;
+    f->e.ops = &ops;
+    f->s.xcr0 = 0x203;
+    f->s.gpr[RAX] = 0x201;
+    f->s.gpr[RDX] = 0;
+    f->s.pkru = 0x55;
+    FX_DONE(FX_RUN(f, 0x0f, 0xae, 0x26)); /* xsave [rsi] */
+    assert_int_equal(fx_peek(f, FX_DATA + XSAVE_BV, 8), 0x200);
+    assert_int_equal(fx_peek(f, FX_DATA + 0xa80, 8), 0x55);
+    f->s.pkru = 0;
+    FX_DONE(FX_RUN(f, 0x0f, 0xae, 0x2e)); /* xrstor [rsi] */
+    assert_int_equal(f->s.pkru, 0x55);
+    f->s.gpr[RAX] = 1;
+    f->s.pkru = 1;
+    FX_DONE(FX_RUN(f, 0x0f, 0xae, 0x2e)); /* not asked for */
+    assert_int_equal(f->s.pkru, 1);
+    f->s.gpr[RAX] = 0x200;
+    f->s.pkru = 0x66;
+    FX_DONE(FX_RUN(f, 0x0f, 0xc7, 0x26)); /* xsavec [rsi]: right behind the header */
+    assert_int_equal(fx_peek(f, FX_DATA + XSAVE_BV + 8, 8), 0x200);
+    assert_int_equal(fx_peek(f, FX_DATA + XSAVE_YMM, 8), 0x66);
+    fx_poke(f, FX_DATA + XSAVE_BV, 8, 0);
+    FX_DONE(FX_RUN(f, 0x0f, 0xae, 0x2e)); /* absent: 0 */
+    assert_int_equal(f->s.pkru, 0);
+    f->s.gpr[RAX] = 0x200;
+    FX_DONE(FX_RUN(f, 0x0f, 0xc7, 0x26)); /* xsavec: what is initial is not written */
+    assert_int_equal(fx_peek(f, FX_DATA + XSAVE_BV, 8), 0);
+    assert_int_equal(fx_peek(f, FX_DATA + XSAVE_YMM, 8), 0x66);
+    fx_free(f);
+}
+
 static void vector_moves(void **state)
 {
     (void)state;
@@ -429,6 +505,8 @@ int main(void)
         cmocka_unit_test(refused_by_feature),
         cmocka_unit_test(numeric_errors),
         cmocka_unit_test(x87_store),
+        cmocka_unit_test(area_order),
+        cmocka_unit_test(saved_pkru),
         cmocka_unit_test(masked_moves),
         cmocka_unit_test(real_mode_environment),
         cmocka_unit_test(gather),
