@@ -455,7 +455,7 @@ bool emu_at_port_access(struct emu *e)
     if (fetch(e, &local, &i) != EMU_DONE)
         return false;
     emu_handler *h = i->op->handler;
-    return h == op_in || h == op_out || h == op_ins || h == op_outs;
+    return h == op_in || h == op_out || (h == op_string && i->op->sub >= STRING_INS);
 }
 
 const char *emu_reason_text(enum emu_reason r)

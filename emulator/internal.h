@@ -658,7 +658,7 @@ emu_handler op_push_reg, op_push_rm, op_push_imm, op_push_sreg, op_pop_reg, op_p
 /* branch.c */
 emu_handler op_jcc, op_jmp, op_jmp_rm, op_call, op_call_rm, op_ret, op_loop, op_jcxz;
 /* string.c */
-emu_handler op_movs, op_cmps, op_stos, op_lods, op_scas, op_ins, op_outs, op_in, op_out;
+emu_handler op_string, op_in, op_out;
 /* native.c, vector.c, fpu.c */
 emu_handler op_native, op_integer, op_vmaskmov, op_maskmov, op_gather, op_vzero, op_fwait,
     op_fpu_env, op_fxsave, op_xsave, op_xrstor;
@@ -681,6 +681,15 @@ enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothi
                    NATIVE_CMPXCHG = 64   /* ... a register is written only when ZF says equal */
 };
 enum probe_op { PROBE_LAR, PROBE_LSL, PROBE_VERR, PROBE_VERW };
+enum string_op {
+    STRING_MOVS,
+    STRING_STOS,
+    STRING_LODS,
+    STRING_CMPS,
+    STRING_SCAS,
+    STRING_INS,
+    STRING_OUTS
+};
 enum loop_op { LOOP_NE, LOOP_E, LOOP_ALWAYS };
 
 #endif

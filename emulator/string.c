@@ -127,20 +127,19 @@ static enum emu_status repeat(struct emu *e, const struct insn *i, unsigned size
     case 4: HOST(text "l"); break; \
     default: HOST(text "q");       \
     }
-enum host_op { HOST_MOVS, HOST_STOS, HOST_CMPS, HOST_SCAS };
-static inline __attribute__((always_inline)) u32 host_string(const enum host_op op, bool repe,
+static inline __attribute__((always_inline)) u32 host_string(const enum string_op op, bool repe,
                                                              unsigned size, u64 ax,
                                                              const void *from, void *to, u64 *n)
 {
     u64 left = *n;
 
-    if (op == HOST_MOVS)
+    if (op == STRING_MOVS)
         HOST_BY_SIZE("rep movs")
-    else if (op == HOST_STOS)
+    else if (op == STRING_STOS)
         HOST_BY_SIZE("rep stos")
-    else if (op == HOST_CMPS && repe)
+    else if (op == STRING_CMPS && repe)
         HOST_BY_SIZE("repe cmps")
-    else if (op == HOST_CMPS)
+    else if (op == STRING_CMPS)
         HOST_BY_SIZE("repne cmps")
     else if (repe)
         HOST_BY_SIZE("repe scas")
@@ -158,25 +157,23 @@ static void next(struct emu_span *span)
         span->host[0] += span->size;
 }
 
-static void movs(struct emu *e, const struct insn *i, struct piece *p)
+static void movs(struct emu *e, const struct insn *, struct piece *p)
 {
-    (void)i;
     if (p->n > 1 && p->from.host[0] != NULL && p->to.host[0] != NULL) {
         u64 n = p->n;
-        (void)host_string(HOST_MOVS, false, p->size, 0, p->from.host[0], p->to.host[0], &n);
+        (void)host_string(STRING_MOVS, false, p->size, 0, p->from.host[0], p->to.host[0], &n);
         return;
     }
     for (u64 n = 0; n < p->n; n++, next(&p->from), next(&p->to))
         emu_span_store(e, &p->to, emu_span_load(e, &p->from));
 }
 
-static void stos(struct emu *e, const struct insn *i, struct piece *p)
+static void stos(struct emu *e, const struct insn *, struct piece *p)
 {
     u64 ax = e->state->gpr[RAX], n = p->n;
 
-    (void)i;
     if (n > 1 && p->to.host[0] != NULL)
-        (void)host_string(HOST_STOS, false, p->size, ax, NULL, p->to.host[0], &n);
+        (void)host_string(STRING_STOS, false, p->size, ax, NULL, p->to.host[0], &n);
     else
         for (; n-- > 0; next(&p->to))
             emu_span_store(e, &p->to, ax);
@@ -198,47 +195,19 @@ static void *elements(struct emu *e, const struct emu_span *span, u64 *n, u64 *v
     return value;
 }
 
-static void cmps(struct emu *e, const struct insn *i, struct piece *p)
+static void compare(struct emu *e, const struct insn *i, struct piece *p)
 {
-    u64 a, b;
-    void *to = elements(e, &p->to, &p->n, &b), *from = elements(e, &p->from, &p->n, &a);
-    u32 ax = host_string(HOST_CMPS, i->rep == 0xf3, p->size, 0, from, to, &p->n);
-
-    emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
-}
-
-static void scas(struct emu *e, const struct insn *i, struct piece *p)
-{
-    u64 b, al = e->state->gpr[RAX];
+    u64 a, b, ax = e->state->gpr[RAX];
     void *to = elements(e, &p->to, &p->n, &b);
-    u32 ax = host_string(HOST_SCAS, i->rep == 0xf3, p->size, al, NULL, to, &p->n);
+    bool repe = i->rep == 0xf3;
 
-    emu_set_rflags(e, flags_unpack(e->state->rflags, ax));
-}
-
-enum emu_status op_movs(struct emu *e, const struct insn *i)
-{
-    return repeat(e, i, i->size, FROM | TO_WRITTEN, movs);
-}
-
-enum emu_status op_stos(struct emu *e, const struct insn *i)
-{
-    return repeat(e, i, i->size, TO_WRITTEN, stos);
-}
-
-enum emu_status op_lods(struct emu *e, const struct insn *i)
-{
-    return repeat(e, i, i->size, FROM, lods);
-}
-
-enum emu_status op_cmps(struct emu *e, const struct insn *i)
-{
-    return repeat(e, i, i->size, TO_READ | FROM, cmps);
-}
-
-enum emu_status op_scas(struct emu *e, const struct insn *i)
-{
-    return repeat(e, i, i->size, TO_READ, scas);
+    if (i->op->sub == STRING_SCAS) {
+        ax = host_string(STRING_SCAS, repe, p->size, ax, NULL, to, &p->n);
+    } else {
+        void *from = elements(e, &p->from, &p->n, &a);
+        ax = host_string(STRING_CMPS, repe, p->size, 0, from, to, &p->n);
+    }
+    emu_set_rflags(e, flags_unpack(e->state->rflags, (u32)ax));
 }
 
 /* ---- ports ----------------------------------------------------------------------------------- */
@@ -286,13 +255,12 @@ enum emu_status op_out(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-static void ins(struct emu *e, const struct insn *i, struct piece *p)
+static void ins(struct emu *e, const struct insn *, struct piece *p)
 {
     bool direct = p->to.host[0] != NULL && p->to.first == p->size;
     u64 v = 0;
     void *data = direct ? p->to.host[0] : (u8 *)&v;
 
-    (void)i;
     if (!direct)
         p->n = 1;
     e->ops->port_in(e->ctx, (u16)e->state->gpr[RDX], p->size, data, &p->n);
@@ -301,26 +269,30 @@ static void ins(struct emu *e, const struct insn *i, struct piece *p)
     emu_record_io(e, EMU_IO_IN, (u16)e->state->gpr[RDX], p->size, host_load(data, p->size));
 }
 
-static void outs(struct emu *e, const struct insn *i, struct piece *p)
+static void outs(struct emu *e, const struct insn *, struct piece *p)
 {
     u64 v;
     const void *data = elements(e, &p->from, &p->n, &v);
 
-    (void)i;
     emu_record_io(e, EMU_IO_OUT, (u16)e->state->gpr[RDX], p->size, host_load(data, p->size));
     e->ops->port_out(e->ctx, (u16)e->state->gpr[RDX], p->size, data, &p->n);
 }
 
-enum emu_status op_ins(struct emu *e, const struct insn *i)
+enum emu_status op_string(struct emu *e, const struct insn *i)
 {
-    TRY(emu_check_io(e, (u16)e->state->gpr[RDX], i->size));
-    return repeat(e, i, i->size, TO_WRITTEN, ins);
-}
+    static const struct {
+        void (*act)(struct emu *e, const struct insn *i, struct piece *p);
+        unsigned ends;
+    } strings[] = {[STRING_MOVS] = {movs, FROM | TO_WRITTEN},
+                   [STRING_STOS] = {stos, TO_WRITTEN},
+                   [STRING_LODS] = {lods, FROM},
+                   [STRING_CMPS] = {compare, TO_READ | FROM},
+                   [STRING_SCAS] = {compare, TO_READ},
+                   [STRING_INS] = {ins, TO_WRITTEN},
+                   [STRING_OUTS] = {outs, FROM}};
+    unsigned op = i->op->sub, size = emu_arg_bytes(i, i->op->arg[op == STRING_OUTS]);
 
-enum emu_status op_outs(struct emu *e, const struct insn *i)
-{
-    unsigned size = emu_arg_bytes(i, i->op->arg[1]);
-
-    TRY(emu_check_io(e, (u16)e->state->gpr[RDX], size));
-    return repeat(e, i, size, FROM, outs);
+    if (op >= STRING_INS)
+        TRY(emu_check_io(e, (u16)e->state->gpr[RDX], size));
+    return repeat(e, i, size, strings[op].ends, strings[op].act);
 }

@@ -143,6 +143,7 @@ enum {
 #define POP_SEG(s)   IS(pop_sreg, s, "pop", OP_NO64 | OP_DEF64, SREG)
 #define PUSH_FSGS(s) IS(push_sreg, s, "push", OP_DEF64, SREG)
 #define POP_FSGS(s)  IS(pop_sreg, s, "pop", OP_DEF64, SREG)
+#define STR(s, n, f, ...) IS(string, STRING_##s, n, OP_REP | (f), __VA_ARGS__)
 #define EIGHT(x)     x, x, x, x, x, x, x, x
 
 #define GROUP1(f, E, i)                                                                            \
@@ -200,8 +201,8 @@ const struct opcode emu_map_1byte[256] = {
     [0x63] = BY_MODE(M(arpl, "arpl", OP_PROT, Ew, Gw), M(movsx, "movsxd", 0, Gv, ARG(E, z))),
     [0x68] = I(push_imm, "push", OP_DEF64, Iz), M(integer, "imul", 0, Gv, Ev, Iz),
     [0x6a] = I(push_imm, "push", OP_DEF64, Ib), M(integer, "imul", 0, Gv, Ev, Ib),
-    [0x6c] = I(ins, "insb", OP_REP, Yb, DXw), I(ins, "insw|insd|insd", OP_REP, Yz, DXw),
-    [0x6e] = I(outs, "outsb", OP_REP, DXw, Xb), I(outs, "outsw|outsd|outsd", OP_REP, DXw, Xz),
+    [0x6c] = STR(INS, "insb", 0, Yb, DXw), STR(INS, "insw|insd|insd", 0, Yz, DXw),
+    [0x6e] = STR(OUTS, "outsb", 0, DXw, Xb), STR(OUTS, "outsw|outsd|outsd", 0, DXw, Xz),
     [0x70] = CC16(JCC, "j"),
     [0x80] = GROUP1(0, Eb, Ib), GROUP1(0, Ev, Iz), GROUP1(OP_NO64, Eb, Ib), GROUP1(0, Ev, Ib),
     [0x84] = MS(alu_rm_reg, ALU_TEST, "test", 0, Eb, Gb),
@@ -223,15 +224,15 @@ const struct opcode emu_map_1byte[256] = {
     [0x9d] = I(popf, "popf|popfd|popfq", OP_DEF64, 0), AH("sahf"), AH("lahf"),
     [0xa0] = I(mov_load, "mov", 0, ALb, Ob), I(mov_load, "mov", 0, rAX, Ov),
     [0xa2] = I(mov_store, "mov", 0, Ob, ALb), I(mov_store, "mov", 0, Ov, rAX),
-    [0xa4] = I(movs, "movsb", OP_REP, Yb, Xb), I(movs, "movsw|movsd|movsq", OP_REP, Yv, Xv),
-    [0xa6] = I(cmps, "cmpsb", OP_REP | OP_REPCC, Xb, Yb),
-    [0xa7] = I(cmps, "cmpsw|cmpsd|cmpsq", OP_REP | OP_REPCC, Xv, Yv),
+    [0xa4] = STR(MOVS, "movsb", 0, Yb, Xb), STR(MOVS, "movsw|movsd|movsq", 0, Yv, Xv),
+    [0xa6] = STR(CMPS, "cmpsb", OP_REPCC, Xb, Yb),
+    [0xa7] = STR(CMPS, "cmpsw|cmpsd|cmpsq", OP_REPCC, Xv, Yv),
     [0xa8] = IS(alu_acc_imm, ALU_TEST, "test", 0, ALb, Ib),
     [0xa9] = IS(alu_acc_imm, ALU_TEST, "test", 0, rAX, Iz),
-    [0xaa] = I(stos, "stosb", OP_REP, Yb, ALb), I(stos, "stosw|stosd|stosq", OP_REP, Yv, rAX),
-    [0xac] = I(lods, "lodsb", OP_REP, ALb, Xb), I(lods, "lodsw|lodsd|lodsq", OP_REP, rAX, Xv),
-    [0xae] = I(scas, "scasb", OP_REP | OP_REPCC, ALb, Yb),
-    [0xaf] = I(scas, "scasw|scasd|scasq", OP_REP | OP_REPCC, rAX, Yv),
+    [0xaa] = STR(STOS, "stosb", 0, Yb, ALb), STR(STOS, "stosw|stosd|stosq", 0, Yv, rAX),
+    [0xac] = STR(LODS, "lodsb", 0, ALb, Xb), STR(LODS, "lodsw|lodsd|lodsq", 0, rAX, Xv),
+    [0xae] = STR(SCAS, "scasb", OP_REPCC, ALb, Yb),
+    [0xaf] = STR(SCAS, "scasw|scasd|scasq", OP_REPCC, rAX, Yv),
     [0xb0] = EIGHT(I(mov_imm, "mov", 0, Zb, Ib)), EIGHT(I(mov_imm, "mov", 0, Zv, Iv)),
     [0xc0] = GROUP2(alu_rm_imm, Eb, Iub), GROUP2(alu_rm_imm, Ev, Iub),
     [0xc2] = I(ret, "ret", OP_FORCE64, Iw), I(ret, "ret", OP_FORCE64, 0),
