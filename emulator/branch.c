@@ -24,40 +24,30 @@ enum emu_status op_jcc(struct emu *e, const struct insn *i)
     return emu_jump(e, i, e->state->rip + i->imm);
 }
 
-enum emu_status op_jmp(struct emu *e, const struct insn *i)
+/* Of JMP and CALL: relative, or what ModRM.rm holds. */
+static enum emu_status target_of(struct emu *e, const struct insn *i, u64 *target)
 {
-    return emu_jump(e, i, e->state->rip + i->imm);
+    *target = e->state->rip + i->imm;
+    return i->op->flags & OP_MODRM ? emu_read_rm(e, i, i->opsize, target) : EMU_DONE;
 }
 
-enum emu_status op_jmp_rm(struct emu *e, const struct insn *i)
+enum emu_status op_jmp(struct emu *e, const struct insn *i)
 {
     u64 target;
-    TRY(emu_read_rm(e, i, i->opsize, &target));
+    TRY(target_of(e, i, &target));
     return emu_jump(e, i, target);
 }
 
 /* What is pushed is in memory already when the target turns out to be none, as CPUs have it. */
-static enum emu_status call(struct emu *e, const struct insn *i, u64 target)
+enum emu_status op_call(struct emu *e, const struct insn *i)
 {
-    u64 sp = e->state->gpr[RSP];
-
+    u64 target, sp = e->state->gpr[RSP];
+    TRY(target_of(e, i, &target));
     TRY(emu_push(e, i->opsize, e->state->rip));
     enum emu_status st = emu_jump(e, i, target);
     if (st != EMU_DONE)
         e->state->gpr[RSP] = sp;
     return st;
-}
-
-enum emu_status op_call(struct emu *e, const struct insn *i)
-{
-    return call(e, i, e->state->rip + i->imm);
-}
-
-enum emu_status op_call_rm(struct emu *e, const struct insn *i)
-{
-    u64 target;
-    TRY(emu_read_rm(e, i, i->opsize, &target));
-    return call(e, i, target);
 }
 
 /* C3, and C2 with bytes to release in imm. */

@@ -32,8 +32,8 @@ u64 emu_breakpoints(const struct x86_state *s, u64 at, unsigned size, enum emu_b
 static bool is_branch(const struct emu *e)
 {
     static emu_handler *const always[] = {
-        op_jmp,  op_jmp_rm, op_call, op_call_rm, op_ret,    op_jmp_far,  op_call_far, op_ret_far,
-        op_iret, op_int,    op_trap, op_syscall, op_sysret, op_sysenter, op_sysexit,
+        op_jmp, op_call, op_ret,     op_jmp_far, op_call_far, op_ret_far, op_iret,
+        op_int, op_trap, op_syscall, op_sysret,  op_sysenter, op_sysexit,
     };
     const struct emu_code *c = e->record.code;
     struct insn i;

@@ -13,7 +13,6 @@
 #define FX_FCS        12
 #define FX_FDP        16
 #define FX_FDS        20
-#define FX_MXCSR_MASK 28
 #define FX_XMM        160
 #define FX_XMM8       (FX_XMM + 128)
 #define FX_XMM_END    (FX_XMM + 256)

@@ -649,14 +649,14 @@ emu_handler op_ud, op_nop;
 emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_acc_imm, op_alu_rm_imm, op_alu_rm_cl, op_bcd,
     op_aam, op_aad, op_bt, op_bitcount, op_bswap, op_movbe_load, op_movbe_store;
 /* move.c */
-emu_handler op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sreg, op_movzx, op_movsx, op_cmov,
-    op_set, op_lea, op_xchg_acc, op_xlat, op_salc, op_flag, op_cli, op_sti, op_bound, op_arpl,
-    op_pause, op_clflush, op_fence;
+emu_handler op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sreg, op_extend, op_cmov, op_set,
+    op_lea, op_xchg_acc, op_xlat, op_salc, op_flag, op_cli, op_sti, op_bound, op_arpl, op_pause,
+    op_clflush, op_fence;
 /* stack.c */
-emu_handler op_push_reg, op_push_rm, op_push_imm, op_push_sreg, op_pop_reg, op_pop_rm, op_pusha,
-    op_popa, op_pushf, op_popf, op_enter, op_leave;
+emu_handler op_push_reg, op_push_rm, op_push_imm, op_push_sreg, op_pop, op_pusha, op_popa, op_pushf,
+    op_popf, op_enter, op_leave;
 /* branch.c */
-emu_handler op_jcc, op_jmp, op_jmp_rm, op_call, op_call_rm, op_ret, op_loop, op_jcxz;
+emu_handler op_jcc, op_jmp, op_call, op_ret, op_loop, op_jcxz;
 /* string.c */
 emu_handler op_string, op_in, op_out;
 /* native.c, vector.c, fpu.c */

@@ -34,23 +34,15 @@ enum emu_status op_mov_from_sreg(struct emu *e, const struct insn *i)
     return emu_write_rm(e, i, i->size, e->state->seg[seg].selector);
 }
 
-enum emu_status op_movzx(struct emu *e, const struct insn *i)
-{
-    u64 v;
-    TRY(emu_read_rm(e, i, emu_arg_bytes(i, i->op->arg[1]), &v));
-    emu_set_gpr(e, i->reg, i->size, v);
-    return EMU_DONE;
-}
-
-/* MOVSX, and MOVSXD, which with a 16-bit operand reads only 16 bits. */
-enum emu_status op_movsx(struct emu *e, const struct insn *i)
+/* MOVZX; MOVSX and MOVSXD, which with a 16-bit operand reads only 16 bits, have op->sub. */
+enum emu_status op_extend(struct emu *e, const struct insn *i)
 {
     unsigned size = emu_arg_bytes(i, i->op->arg[1]);
     u64 v;
 
     if (size > i->size)
         size = i->size;
-    unsigned shift = 64 - 8 * size;
+    unsigned shift = i->op->sub ? 64 - 8 * size : 0;
     TRY(emu_read_rm(e, i, size, &v));
     emu_set_gpr(e, i->reg, i->size, (u64)((s64)(v << shift) >> shift));
     return EMU_DONE;

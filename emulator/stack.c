@@ -70,18 +70,8 @@ enum emu_status op_push_sreg(struct emu *e, const struct insn *i)
     return push_slot(e, i->opsize, i->opsize == 4 ? 2 : i->opsize, e->state->seg[seg].selector);
 }
 
-enum emu_status op_pop_reg(struct emu *e, const struct insn *i)
-{
-    u64 v;
-
-    TRY(emu_peek(e, 0, i->opsize, &v));
-    emu_pop_commit(e, i->opsize);
-    emu_set_gpr(e, i->rm, i->opsize, v);
-    return EMU_DONE;
-}
-
 /* An address by rSP is computed after the increment: SDM vol. 2B, POP. */
-enum emu_status op_pop_rm(struct emu *e, const struct insn *i)
+enum emu_status op_pop(struct emu *e, const struct insn *i)
 {
     u64 v, old = e->state->gpr[RSP];
 

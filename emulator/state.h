@@ -34,7 +34,6 @@ struct segment {
 #define SEG_S           BIT(4) /* code or data, not system */
 #define SEG_DPL_SHIFT   5      /* bits 6:5 */
 #define SEG_P           BIT(7)
-#define SEG_AVL         BIT(12)
 #define SEG_L           BIT(13) /* 64-bit code */
 #define SEG_DB          BIT(14) /* 32-bit default operand or stack size */
 #define SEG_G           BIT(15)
@@ -80,7 +79,6 @@ enum activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_
 /* Interruptibility, SDM vol. 3C, table 24-3. */
 #define BLOCKED_BY_STI    BIT(0)
 #define BLOCKED_BY_MOV_SS BIT(1)
-#define BLOCKED_BY_SMI    BIT(2)
 #define BLOCKED_BY_NMI    BIT(3)
 
 struct x86_state {

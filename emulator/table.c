@@ -13,24 +13,23 @@
 /* Operands: an addressing letter and a size letter, as the SDM has them. */
 enum {
     Ap = ARG(A, p), Bd = ARG(B, y), Cr = ARG(C, nat), Dr = ARG(D, nat), Eb = ARG(E, b),
-    Ew = ARG(E, w), Ed = ARG(E, d), Eq = ARG(E, q), Ev = ARG(E, v), Ey = ARG(E, y), Gb = ARG(G, b),
-    Gw = ARG(G, w), Gd = ARG(G, d), Gv = ARG(G, v), Gy = ARG(G, y), Gz = ARG(G, z), Ib = ARG(I, b),
-    Iw = ARG(IU, w), Iv = ARG(I, v), Iz = ARG(I, z), Iub = ARG(IU, b), Jb = ARG(J, b),
-    Jz = ARG(J, z), Kk = ARG(K, k), Kx = ARG(K, none), KRx = ARG(KR, none), KHk = ARG(KH, k),
-    KRk = ARG(KR, k), Lx = ARG(L, x), Ma = ARG(M, a), Mb = ARG(M, b), Mw = ARG(M, w),
-    Md = ARG(M, d), Mq = ARG(M, q), My = ARG(M, y), Mv = ARG(M, v), Mp = ARG(M, p),
-    Ms = ARG(M, desc), Mx = ARG(M, x), Mh = ARG(M, h), Mt = ARG(M, t), Mdq = ARG(M, dq),
-    Mqq = ARG(M, qq), Mbig = ARG(M, big), Mel = ARG(M, el), Mea = ARG(M, none), Nq = ARG(N, q),
-    Ob = ARG(O, b), Ov = ARG(O, v), Pq = ARG(P, q), Qd = ARG(Q, d), Qq = ARG(Q, q), Rv = ARG(R, v),
-    Rd = ARG(R, d), Rw = ARG(R, w), Ry = ARG(R, y), Rr = ARG(R, nat), Sw = ARG(S, w),
+    Ew = ARG(E, w), Ed = ARG(E, d), Ev = ARG(E, v), Ey = ARG(E, y), Gb = ARG(G, b), Gw = ARG(G, w),
+    Gd = ARG(G, d), Gv = ARG(G, v), Gy = ARG(G, y), Ib = ARG(I, b), Iw = ARG(IU, w), Iv = ARG(I, v),
+    Iz = ARG(I, z), Iub = ARG(IU, b), Jb = ARG(J, b), Jz = ARG(J, z), Kk = ARG(K, k),
+    Kx = ARG(K, none), KRx = ARG(KR, none), KHk = ARG(KH, k), KRk = ARG(KR, k), Lx = ARG(L, x),
+    Ma = ARG(M, a), Mb = ARG(M, b), Mw = ARG(M, w), Md = ARG(M, d), Mq = ARG(M, q), My = ARG(M, y),
+    Mv = ARG(M, v), Mp = ARG(M, p), Ms = ARG(M, desc), Mx = ARG(M, x), Mt = ARG(M, t),
+    Mdq = ARG(M, dq), Mqq = ARG(M, qq), Mbig = ARG(M, big), Mel = ARG(M, el), Mea = ARG(M, none),
+    Nq = ARG(N, q), Ob = ARG(O, b), Ov = ARG(O, v), Pq = ARG(P, q), Qd = ARG(Q, d), Qq = ARG(Q, q),
+    Rv = ARG(R, v), Rd = ARG(R, d), Ry = ARG(R, y), Rr = ARG(R, nat), Sw = ARG(S, w),
     Ux = ARG(U, x), Uq = ARG(U, q), Udq = ARG(U, dq), Vx = ARG(V, x), Vdq = ARG(V, dq),
-    Vqq = ARG(V, qq), Vd = ARG(V, d), Vq = ARG(V, q), Hx = ARG(H, x), Hdq = ARG(H, dq),
-    Wx = ARG(W, x), Wh = ARG(W, h), Wf = ARG(W, f), We = ARG(W, e), Vh = ARG(V, h), Hh = ARG(H, h),
-    Wb = ARG(W, b), Ww = ARG(W, w), Wd = ARG(W, d), Wq = ARG(W, q), Wdq = ARG(W, dq),
-    Wel = ARG(W, el), Wqq = ARG(W, qq), Xb = ARG(X, b), Xv = ARG(X, v), Xz = ARG(X, z),
-    Yb = ARG(Y, b), Yv = ARG(Y, v), Yz = ARG(Y, z), Zb = ARG(Z, b), Zv = ARG(Z, v),
-    ALb = ARG(ACC, b), rAX = ARG(ACC, v), eAX = ARG(ACC, z), CLb = ARG(CL, b), DXw = ARG(DX, w),
-    One = ARG(ONE, b), SREG = ARG(SEG, w), ST0 = ARG(ST0, none), STi = ARG(STI, none)
+    Vqq = ARG(V, qq), Hx = ARG(H, x), Hdq = ARG(H, dq), Wx = ARG(W, x), Wh = ARG(W, h),
+    Wf = ARG(W, f), We = ARG(W, e), Vh = ARG(V, h), Hh = ARG(H, h), Wb = ARG(W, b), Ww = ARG(W, w),
+    Wd = ARG(W, d), Wq = ARG(W, q), Wdq = ARG(W, dq), Wel = ARG(W, el), Wqq = ARG(W, qq),
+    Xb = ARG(X, b), Xv = ARG(X, v), Xz = ARG(X, z), Yb = ARG(Y, b), Yv = ARG(Y, v), Yz = ARG(Y, z),
+    Zb = ARG(Z, b), Zv = ARG(Z, v), ALb = ARG(ACC, b), rAX = ARG(ACC, v), eAX = ARG(ACC, z),
+    CLb = ARG(CL, b), DXw = ARG(DX, w), One = ARG(ONE, b), SREG = ARG(SEG, w), ST0 = ARG(ST0, none),
+    STi = ARG(STI, none)
 };
 
 /* I: no ModRM; M: with one; the S forms name op->sub; F forms name a feature. */
@@ -121,7 +120,6 @@ enum {
 /* With 66 only. */
 #define P66(...)       BY_PREFIX(UD, __VA_ARGS__)
 #define P41(f, n, ...) P66(SF(SSE41, f, n, __VA_ARGS__))
-#define P42(f, n, ...) P66(SF(SSE42, f, n, __VA_ARGS__))
 #define AV(f, n, ...)  SF(AVX, OP_AVX | (f), n, __VA_ARGS__)
 #define F16(n, ...)                                                                                \
     MF(native, NATIVE_UNALIGNED, n, OP_AVX | OP_W0 | EVEX(F) | E0 | EVEX_WORDS | ESAE, F16C, __VA_ARGS__)
@@ -195,10 +193,10 @@ const struct opcode emu_map_1byte[256] = {
     [0x38] = ALU(ALU_CMP, "cmp"), UD, I(bcd, "aas", OP_NO64, 0),
     [0x40] = EIGHT(IS(alu_rm_imm, ALU_INC, "inc", OP_NO64, Zv)), /* REX in 64-bit mode */
     [0x48] = EIGHT(IS(alu_rm_imm, ALU_DEC, "dec", OP_NO64, Zv)),
-    [0x50] = EIGHT(I(push_reg, "push", OP_DEF64, Zv)), EIGHT(I(pop_reg, "pop", OP_DEF64, Zv)),
+    [0x50] = EIGHT(I(push_reg, "push", OP_DEF64, Zv)), EIGHT(I(pop, "pop", OP_DEF64, Zv)),
     [0x60] = I(pusha, "pusha|pushad", OP_NO64, 0), I(popa, "popa|popad", OP_NO64, 0),
     [0x62] = M(bound, "bound", OP_NO64, Gv, Ma),
-    [0x63] = BY_MODE(M(arpl, "arpl", OP_PROT, Ew, Gw), M(movsx, "movsxd", 0, Gv, ARG(E, z))),
+    [0x63] = BY_MODE(M(arpl, "arpl", OP_PROT, Ew, Gw), MS(extend, 1, "movsxd", 0, Gv, ARG(E, z))),
     [0x68] = I(push_imm, "push", OP_DEF64, Iz), M(integer, "imul", 0, Gv, Ev, Iz),
     [0x6a] = I(push_imm, "push", OP_DEF64, Ib), M(integer, "imul", 0, Gv, Ev, Ib),
     [0x6c] = STR(INS, "insb", 0, Yb, DXw), STR(INS, "insw|insd|insd", 0, Yz, DXw),
@@ -212,7 +210,7 @@ const struct opcode emu_map_1byte[256] = {
     [0x8a] = M(mov_load, "mov", 0, Gb, Eb), M(mov_load, "mov", 0, Gv, Ev),
     [0x8c] = BY_MOD(M(mov_from_sreg, "mov", 0, Ew, Sw), M(mov_from_sreg, "mov", 0, Ev, Sw)),
     [0x8d] = M(lea, "lea", 0, Gv, Mea), M(mov_to_sreg, "mov", 0, Sw, Ew),
-    [0x8f] = BY_REG(M(pop_rm, "pop", OP_DEF64, Ev)),
+    [0x8f] = BY_REG(M(pop, "pop", OP_DEF64, Ev)),
     [0x90] = BY_PREFIX(I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
                        IS(pause, 0, "pause", 0, 0), I(xchg_acc, "xchg", 0, Zv, rAX)),
     [0x91] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
@@ -301,8 +299,8 @@ const struct opcode emu_map_1byte[256] = {
                     MS(alu_rm_imm, ALU_DEC, "dec", OP_LOCK, Eb)),
     [0xff] = BY_REG(MS(alu_rm_imm, ALU_INC, "inc", OP_LOCK, Ev),
                     MS(alu_rm_imm, ALU_DEC, "dec", OP_LOCK, Ev),
-                    M(call_rm, "call", OP_FORCE64, Ev), M(call_far, "call far", 0, Mp),
-                    M(jmp_rm, "jmp", OP_FORCE64, Ev), M(jmp_far, "jmp far", 0, Mp),
+                    M(call, "call", OP_FORCE64, Ev), M(call_far, "call far", 0, Mp),
+                    M(jmp, "jmp", OP_FORCE64, Ev), M(jmp_far, "jmp far", 0, Mp),
                     M(push_rm, "push", OP_DEF64, Ev)),
 };
 
@@ -505,8 +503,8 @@ const struct opcode emu_map_0f[256] = {
     [0xb2] = MS(load_far_pointer, SEG_SS, "lss", 0, Gv, Mp),
     [0xb3] = M(bt, "btr", OP_LOCK, Ev, Gv),
     [0xb4] = MS(load_far_pointer, SEG_FS, "lfs", 0, Gv, Mp),
-    [0xb5] = MS(load_far_pointer, SEG_GS, "lgs", 0, Gv, Mp), M(movzx, "movzx", 0, Gv, Eb),
-    [0xb7] = M(movzx, "movzx", 0, Gv, Ew),
+    [0xb5] = MS(load_far_pointer, SEG_GS, "lgs", 0, Gv, Mp), M(extend, "movzx", 0, Gv, Eb),
+    [0xb7] = M(extend, "movzx", 0, Gv, Ew),
     [0xb8] = BY_PREFIX(UD, UD, MF(integer, 0, "popcnt", 0, POPCNT, Gv, Ev)),
     [0xb9] = M(ud, "ud1", 0, Gv, Ev),
     [0xba] = BY_REG(UD, UD, UD, UD, M(integer, "bt", 0, Ev, Iub),
@@ -518,7 +516,7 @@ const struct opcode emu_map_0f[256] = {
                        M(bitcount, "tzcnt", 0, Gv, Ev), M(integer, "bsf", 0, Gv, Ev)),
     [0xbd] = BY_PREFIX(M(integer, "bsr", 0, Gv, Ev), M(integer, "bsr", 0, Gv, Ev),
                        M(bitcount, "lzcnt", 0, Gv, Ev), M(integer, "bsr", 0, Gv, Ev)),
-    [0xbe] = M(movsx, "movsx", 0, Gv, Eb), M(movsx, "movsx", 0, Gv, Ew),
+    [0xbe] = MS(extend, 1, "movsx", 0, Gv, Eb), MS(extend, 1, "movsx", 0, Gv, Ew),
     [0xc0] = MS(integer, NATIVE_STORE | NATIVE_BOTH, "xadd", OP_LOCK, Eb, Gb),
     [0xc1] = MS(integer, NATIVE_STORE | NATIVE_BOTH, "xadd", OP_LOCK, Ev, Gv),
     [0xc2] = BY_EVEX(BY_PREFIX(PSPD(S3, "cmp", Vx, Wx, Iub), S3("cmpss", Vdq, Wd, Iub),
