@@ -25,13 +25,14 @@ static inline u8 take(struct cursor *c)
 /* A little-endian, sign-extended number of 1, 2, 4 or 8 bytes (of none: 0). */
 static u64 take_signed(struct cursor *c, unsigned size)
 {
+    unsigned left = c->avail - c->pos, shift = 64 - 8 * size;
     u64 v = 0;
 
     if (size == 0)
         return 0;
-    for (unsigned n = 0; n < size; n++)
-        v |= (u64)take(c) << (8 * n);
-    unsigned shift = 64 - 8 * size;
+    c->over |= size > left;
+    memcpy(&v, c->bytes + c->pos, size < left ? size : left);
+    c->pos += size < left ? size : left;
     return (u64)((s64)(v << shift) >> shift);
 }
 

@@ -6,16 +6,16 @@
 #include "emulator/native.h"
 
 /* FXSAVE image, SDM vol. 1, 10.5.1. */
-#define FX_FCW        0
-#define FX_FSW        2
-#define FX_FOP        6
-#define FX_FIP        8 /* without REX.W 4 bytes, then FCS */
-#define FX_FCS        12
-#define FX_FDP        16
-#define FX_FDS        20
-#define FX_XMM        160
-#define FX_XMM8       (FX_XMM + 128)
-#define FX_XMM_END    (FX_XMM + 256)
+#define FX_FCW     0
+#define FX_FSW     2
+#define FX_FOP     6
+#define FX_FIP     8 /* without REX.W 4 bytes, then FCS */
+#define FX_FCS     12
+#define FX_FDP     16
+#define FX_FDS     20
+#define FX_XMM     160
+#define FX_XMM8    (FX_XMM + 128)
+#define FX_XMM_END (FX_XMM + 256)
 
 /* ---- one x87 instruction ---------------------------------------------------------------- */
 

@@ -142,30 +142,30 @@ enum {
 #define PUSH_FSGS(s) IS(push_sreg, s, "push", OP_DEF64, SREG)
 #define POP_FSGS(s)  IS(pop_sreg, s, "pop", OP_DEF64, SREG)
 #define STR(s, n, f, ...) IS(string, STRING_##s, n, OP_REP | (f), __VA_ARGS__)
+#define TWICE(...) __VA_ARGS__, __VA_ARGS__
 #define EIGHT(x)     x, x, x, x, x, x, x, x
 
-#define GROUP1(f, E, i)                                                                            \
-    BY_REG(MS(alu_rm_imm, ALU_ADD, "add", OP_LOCK | (f), E, i),                                    \
-           MS(alu_rm_imm, ALU_OR, "or", OP_LOCK | (f), E, i),                                      \
-           MS(alu_rm_imm, ALU_ADC, "adc", OP_LOCK | (f), E, i),                                    \
-           MS(alu_rm_imm, ALU_SBB, "sbb", OP_LOCK | (f), E, i),                                    \
-           MS(alu_rm_imm, ALU_AND, "and", OP_LOCK | (f), E, i),                                    \
-           MS(alu_rm_imm, ALU_SUB, "sub", OP_LOCK | (f), E, i),                                    \
-           MS(alu_rm_imm, ALU_XOR, "xor", OP_LOCK | (f), E, i),                                    \
-           MS(alu_rm_imm, ALU_CMP, "cmp", (f), E, i))
+#define RMI(op, n, f, ...) MS(alu_rm_imm, ALU_##op, n, f, __VA_ARGS__)
+#define GROUP1(f, ...)                                                                             \
+    BY_REG(RMI(ADD, "add", OP_LOCK | (f), __VA_ARGS__), RMI(OR, "or", OP_LOCK | (f), __VA_ARGS__), \
+           RMI(ADC, "adc", OP_LOCK | (f), __VA_ARGS__), RMI(SBB, "sbb", OP_LOCK | (f), __VA_ARGS__), \
+           RMI(AND, "and", OP_LOCK | (f), __VA_ARGS__), RMI(SUB, "sub", OP_LOCK | (f), __VA_ARGS__), \
+           RMI(XOR, "xor", OP_LOCK | (f), __VA_ARGS__), RMI(CMP, "cmp", f, __VA_ARGS__))
 #define GROUP2(h, E, by)                                                                           \
     BY_REG(MS(h, ALU_ROL, "rol", 0, E, by), MS(h, ALU_ROR, "ror", 0, E, by),                       \
            MS(h, ALU_RCL, "rcl", 0, E, by), MS(h, ALU_RCR, "rcr", 0, E, by),                       \
            MS(h, ALU_SHL, "shl", 0, E, by), MS(h, ALU_SHR, "shr", 0, E, by),                       \
            MS(h, ALU_SHL, "shl", 0, E, by), MS(h, ALU_SAR, "sar", 0, E, by))
 #define GROUP3(E, i)                                                                               \
-    BY_REG(MS(alu_rm_imm, ALU_TEST, "test", 0, E, i), MS(alu_rm_imm, ALU_TEST, "test", 0, E, i),   \
-           MS(alu_rm_imm, ALU_NOT, "not", OP_LOCK, E), MS(alu_rm_imm, ALU_NEG, "neg", OP_LOCK, E), \
-           M(integer, "mul", 0, E), M(integer, "imul", 0, E),                                      \
+    BY_REG(RMI(TEST, "test", 0, E, i), RMI(TEST, "test", 0, E, i), RMI(NOT, "not", OP_LOCK, E),    \
+           RMI(NEG, "neg", OP_LOCK, E), M(integer, "mul", 0, E), M(integer, "imul", 0, E),         \
            M(integer, "div", 0, E), M(integer, "idiv", 0, E))
 #define XCHG(...) MS(integer, NATIVE_STORE | NATIVE_BOTH, "xchg", OP_LOCK | OP_LOCKED, __VA_ARGS__)
 #define JCC(n)  I(jcc, n, OP_FORCE64, Jb)
 #define JCCZ(n) I(jcc, n, OP_FORCE64, Jz)
+#define SCAN(n, count)                                                                             \
+    BY_PREFIX(TWICE(M(integer, n, 0, Gv, Ev)), M(bitcount, count, 0, Gv, Ev), M(integer, n, 0, Gv, Ev))
+#define XA      I(xchg_acc, "xchg", 0, Zv, rAX)
 #define AH(n)   BY_MODE(I(integer, n, 0, 0), IF(integer, n, 0, LAHF64, 0))
 #define CMOV(n) M(cmov, n, 0, Gv, Ev)
 #define SET(n)  M(set, n, 0, Eb)
@@ -211,15 +211,11 @@ const struct opcode emu_map_1byte[256] = {
     [0x8c] = BY_MOD(M(mov_from_sreg, "mov", 0, Ew, Sw), M(mov_from_sreg, "mov", 0, Ev, Sw)),
     [0x8d] = M(lea, "lea", 0, Gv, Mea), M(mov_to_sreg, "mov", 0, Sw, Ew),
     [0x8f] = BY_REG(M(pop, "pop", OP_DEF64, Ev)),
-    [0x90] = BY_PREFIX(I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
-                       IS(pause, 0, "pause", 0, 0), I(xchg_acc, "xchg", 0, Zv, rAX)),
-    [0x91] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
-    [0x93] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
-    [0x95] = I(xchg_acc, "xchg", 0, Zv, rAX), I(xchg_acc, "xchg", 0, Zv, rAX),
-    [0x97] = I(xchg_acc, "xchg", 0, Zv, rAX), I(integer, "cbw|cwde|cdqe", 0, 0),
-    [0x99] = I(integer, "cwd|cdq|cqo", 0, 0), I(call_far, "call far", OP_NO64, Ap),
-    [0x9b] = I(fwait, "fwait", 0, 0), I(pushf, "pushf|pushfd|pushfq", OP_DEF64, 0),
-    [0x9d] = I(popf, "popf|popfd|popfq", OP_DEF64, 0), AH("sahf"), AH("lahf"),
+    [0x90] = BY_PREFIX(XA, XA, IS(pause, 0, "pause", 0, 0), XA), XA, XA, XA, XA, XA, XA, XA,
+    [0x98] = I(integer, "cbw|cwde|cdqe", 0, 0), I(integer, "cwd|cdq|cqo", 0, 0),
+    [0x9a] = I(call_far, "call far", OP_NO64, Ap), I(fwait, "fwait", 0, 0),
+    [0x9c] = I(pushf, "pushf|pushfd|pushfq", OP_DEF64, 0), I(popf, "popf|popfd|popfq", OP_DEF64, 0),
+    [0x9e] = AH("sahf"), AH("lahf"),
     [0xa0] = I(mov_load, "mov", 0, ALb, Ob), I(mov_load, "mov", 0, rAX, Ov),
     [0xa2] = I(mov_store, "mov", 0, Ob, ALb), I(mov_store, "mov", 0, Ov, rAX),
     [0xa4] = STR(MOVS, "movsb", 0, Yb, Xb), STR(MOVS, "movsw|movsd|movsq", 0, Yv, Xv),
@@ -295,10 +291,8 @@ const struct opcode emu_map_1byte[256] = {
     [0xf7] = GROUP3(Ev, Iz), I(flag, "clc", 0, 0), I(flag, "stc", 0, 0),
     [0xfa] = I(cli, "cli", 0, 0), I(sti, "sti", 0, 0), I(flag, "cld", 0, 0),
     [0xfd] = I(flag, "std", 0, 0),
-    [0xfe] = BY_REG(MS(alu_rm_imm, ALU_INC, "inc", OP_LOCK, Eb),
-                    MS(alu_rm_imm, ALU_DEC, "dec", OP_LOCK, Eb)),
-    [0xff] = BY_REG(MS(alu_rm_imm, ALU_INC, "inc", OP_LOCK, Ev),
-                    MS(alu_rm_imm, ALU_DEC, "dec", OP_LOCK, Ev),
+    [0xfe] = BY_REG(RMI(INC, "inc", OP_LOCK, Eb), RMI(DEC, "dec", OP_LOCK, Eb)),
+    [0xff] = BY_REG(RMI(INC, "inc", OP_LOCK, Ev), RMI(DEC, "dec", OP_LOCK, Ev),
                     M(call, "call", OP_FORCE64, Ev), M(call_far, "call far", 0, Mp),
                     M(jmp, "jmp", OP_FORCE64, Ev), M(jmp_far, "jmp far", 0, Mp),
                     M(push_rm, "push", OP_DEF64, Ev)),
@@ -353,10 +347,9 @@ static const struct opcode group9[2] = {
            BY_PREFIX(M(ud, "vmptrld", 0, Mq), M(ud, "vmclear", 0, Mq), M(ud, "vmxon", 0, Mq)),
            BY_PREFIX(M(ud, "vmptrst", 0, Mq))),
     BY_REG(UD, UD, UD, UD, UD, UD,
-           BY_PREFIX(MF(integer, 0, "rdrand", 0, RDRAND, Rv),
-                     MF(integer, 0, "rdrand", 0, RDRAND, Rv)),
-           BY_PREFIX(MF(integer, 0, "rdseed", 0, RDSEED, Rv),
-                     MF(integer, 0, "rdseed", 0, RDSEED, Rv), MF(rdpid, 0, "rdpid", 0, RDPID, Rr))),
+           BY_PREFIX(TWICE(MF(integer, 0, "rdrand", 0, RDRAND, Rv))),
+           BY_PREFIX(TWICE(MF(integer, 0, "rdseed", 0, RDSEED, Rv)),
+                     MF(rdpid, 0, "rdpid", 0, RDPID, Rr))),
 };
 
 /* Between memory, or the other half, and half a register. */
@@ -512,10 +505,7 @@ const struct opcode emu_map_0f[256] = {
                     MS(integer, NATIVE_STORE, "btr", OP_LOCK, Ev, Iub),
                     MS(integer, NATIVE_STORE, "btc", OP_LOCK, Ev, Iub)),
     [0xbb] = M(bt, "btc", OP_LOCK, Ev, Gv),
-    [0xbc] = BY_PREFIX(M(integer, "bsf", 0, Gv, Ev), M(integer, "bsf", 0, Gv, Ev),
-                       M(bitcount, "tzcnt", 0, Gv, Ev), M(integer, "bsf", 0, Gv, Ev)),
-    [0xbd] = BY_PREFIX(M(integer, "bsr", 0, Gv, Ev), M(integer, "bsr", 0, Gv, Ev),
-                       M(bitcount, "lzcnt", 0, Gv, Ev), M(integer, "bsr", 0, Gv, Ev)),
+    [0xbc] = SCAN("bsf", "tzcnt"), SCAN("bsr", "lzcnt"),
     [0xbe] = MS(extend, 1, "movsx", 0, Gv, Eb), MS(extend, 1, "movsx", 0, Gv, Ew),
     [0xc0] = MS(integer, NATIVE_STORE | NATIVE_BOTH, "xadd", OP_LOCK, Eb, Gb),
     [0xc1] = MS(integer, NATIVE_STORE | NATIVE_BOTH, "xadd", OP_LOCK, Ev, Gv),
@@ -712,11 +702,9 @@ const struct opcode emu_map_0f38[256] = {
     [0xcf] = P66(SF(GFNI, V3 | OP_W0 | EVEX(F) | E0 | EVEX_BYTES, "gf2p8mulb", Vx, Wx)),
     [0xdb] = P66(SF(AES, V2 | OP_L0, "aesimc", Vdq, Wdq)),
     [0xdc] = AESFORM("aesenc"), AESFORM("aesenclast"), AESFORM("aesdec"), AESFORM("aesdeclast"),
-    [0xf0] = BY_PREFIX(MF(movbe_load, 0, "movbe", 0, MOVBE, Gv, Mv),
-                       MF(movbe_load, 0, "movbe", 0, MOVBE, Gv, Mv), UD,
+    [0xf0] = BY_PREFIX(TWICE(MF(movbe_load, 0, "movbe", 0, MOVBE, Gv, Mv)), UD,
                        MF(integer, 0, "crc32", 0, CRC32, Gy, Eb)),
-    [0xf1] = BY_PREFIX(MF(movbe_store, 0, "movbe", 0, MOVBE, Mv, Gv),
-                       MF(movbe_store, 0, "movbe", 0, MOVBE, Mv, Gv), UD,
+    [0xf1] = BY_PREFIX(TWICE(MF(movbe_store, 0, "movbe", 0, MOVBE, Mv, Gv)), UD,
                        MF(integer, 0, "crc32", 0, CRC32, Gy, Ev)),
     [0xf2] = BY_PREFIX(BMI("andn", BMI1, Gy, Bd, Ey)),
     [0xf3] = BY_REG(UD, BY_PREFIX(BMI("blsr", BMI1, Bd, Ey)),
@@ -733,7 +721,7 @@ const struct opcode emu_map_0f38[256] = {
 /* Opmask instructions.  The feature is that of the first operand's width. */
 #define KF(n, f, feature, ...) MF(native, 0, n, OP_OPMASK | OP_GPRVEX | (f), feature, __VA_ARGS__)
 #define KN(n, f, ...)          KF(n, f, AVX512F, __VA_ARGS__)
-#define KNP(...)               BY_PREFIX(__VA_ARGS__, __VA_ARGS__)
+#define KNP(...)               BY_PREFIX(TWICE(__VA_ARGS__))
 #define K2(n)                  KNP(KN(n "%", OP_L0, Kk, KRk))
 #define K3(n, feature)         KNP(KF(n "%", OP_L1, feature, Kk, KHk, KRk))
 #define KUNPCK(n, size)        KN(n, OP_L1, ARG(K, size), ARG(KH, size), ARG(KR, size))
