@@ -4,16 +4,30 @@
  */
 #include "emulator/internal.h"
 
-enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target)
+static enum emu_status jump(struct emu *e, const struct insn *i, u64 target)
 {
     bool mode64 = i->mode == EMU_MODE_64;
 
-    target &= mask_bytes(i->opsize);
     if (!mode64)
         emu_need(e, STATE_SEG(SEG_CS));
     if (mode64 ? !emu_canonical(e, target) : target > e->state->seg[SEG_CS].limit)
         return emu_gp(e, 0);
     e->state->rip = target;
+    return EMU_DONE;
+}
+
+enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target)
+{
+    return jump(e, i, target & mask_bytes(i->opsize));
+}
+
+/* A transaction that aborts at once, for no reason that EAX would name, or because of the trap that
+ * single-stepping means (SDM vol. 1, 16.3.5 and 16.3.8.1). */
+enum emu_status op_xbegin(struct emu *e, const struct insn *i)
+{
+    TRY(jump(e, i, (e->state->rip + i->imm) & mask_bytes(i->mode == EMU_MODE_64 ? 8 : 4)));
+    emu_set_gpr(e, RAX, 4, e->state->rflags & RFLAGS_TF ? BIT(4) : 0);
+    e->step.no_trap = true;
     return EMU_DONE;
 }
 

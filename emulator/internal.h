@@ -85,6 +85,7 @@ enum arg_size {
     SIZE_t,    /* 10 (x87 extended) */
     SIZE_k,    /* of an opmask: 2 or 8 by VEX.W, with 66 1 or 4 */
     SIZE_el,   /* 4, with VEX.W 8: one element */
+    SIZE_addr, /* the address size */
     SIZE_big   /* the instruction's own (FXSAVE, FLDENV …) */
 };
 
@@ -644,19 +645,19 @@ emu_handler op_special, op_probe, op_syscall, op_sysret, op_sysenter, op_sysexit
     op_mov_from_cr, op_mov_to_cr, op_mov_dr, op_rdmsr, op_wrmsr, op_rdtsc, op_rdpmc, op_cpuid,
     op_invpcid, op_rdpid, op_read_base, op_write_base, op_hlt;
 /* emulator.c */
-emu_handler op_ud, op_nop;
+emu_handler op_ud, op_nop, op_xend, op_xtest;
 /* alu.c */
 emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_acc_imm, op_alu_rm_imm, op_alu_rm_cl, op_bcd,
     op_aam, op_aad, op_bt, op_bitcount, op_bswap, op_movbe_load, op_movbe_store;
 /* move.c */
-emu_handler op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sreg, op_extend, op_cmov, op_set,
-    op_lea, op_xchg_acc, op_xlat, op_salc, op_flag, op_cli, op_sti, op_bound, op_arpl, op_pause,
-    op_clflush, op_fence;
+emu_handler op_movdir64b, op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sreg, op_extend,
+    op_cmov, op_set, op_lea, op_xchg_acc, op_xlat, op_salc, op_flag, op_cli, op_sti, op_bound,
+    op_arpl, op_pause, op_clflush, op_fence;
 /* stack.c */
 emu_handler op_push_reg, op_push_rm, op_push_imm, op_push_sreg, op_pop, op_pusha, op_popa, op_pushf,
     op_popf, op_enter, op_leave;
 /* branch.c */
-emu_handler op_jcc, op_jmp, op_call, op_ret, op_loop, op_jcxz;
+emu_handler op_jcc, op_jmp, op_call, op_ret, op_loop, op_jcxz, op_xbegin;
 /* string.c */
 emu_handler op_string, op_in, op_out;
 /* native.c, vector.c, fpu.c */

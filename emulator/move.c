@@ -8,6 +8,33 @@ enum emu_status op_ud(struct emu *e, const struct insn *) { return emu_ud(e); }
 
 enum emu_status op_nop(struct emu *, const struct insn *) { return EMU_DONE; }
 
+/* Never in a transaction: op_xbegin(). */
+enum emu_status op_xend(struct emu *e, const struct insn *) { return emu_gp(e, 0); }
+
+enum emu_status op_xtest(struct emu *e, const struct insn *)
+{
+    emu_set_rflags(e, (e->state->rflags & ~(u64)EMU_ARITH_FLAGS) | RFLAGS_ZF);
+    return EMU_DONE;
+}
+
+/* 64 bytes to an aligned place in ES whose offset is the first operand. */
+enum emu_status op_movdir64b(struct emu *e, const struct insn *i)
+{
+    u64 to = e->state->gpr[i->reg] & mask_bytes(i->addrsize);
+    struct emu_span from, into;
+    u8 buf[64];
+    gva_t gva;
+
+    TRY(emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), sizeof(buf), EMU_READ, &from));
+    TRY(emu_linear(e, SEG_ES, to, sizeof(buf), EMU_WRITE, &gva));
+    if (!is_aligned(gva.v, sizeof(buf)))
+        return emu_gp(e, 0);
+    TRY(emu_map_seg(e, SEG_ES, to, sizeof(buf), EMU_WRITE, &into));
+    emu_span_read(e, &from, buf);
+    emu_span_write(e, &into, buf);
+    return EMU_DONE;
+}
+
 enum emu_status op_mov_store(struct emu *e, const struct insn *i)
 {
     return emu_write_rm(e, i, i->size, emu_get_reg(e, i, i->reg, i->size));

@@ -188,7 +188,7 @@ static void emit_opcode(struct encoder *c, const struct insn *i, unsigned reg, u
     } else if (i->vex == 1) {
         emit(c, 0xc4);
         emit(c, (r ^ 1) << 7 | 0x40 | (b ^ 1) << 5 | i->map);
-        unsigned vvvv = is_integer(i) ? RBX : i->vvvv;
+        unsigned vvvv = is_integer(i) && i->map != 3 ? RBX : i->vvvv; /* RORX: none */
         emit(c, w << 7 | (~vvvv & 15u) << 3 | (unsigned)i->vlen << 2 | code);
     } else if (i->vex == 2) {
         emit(c, 0x62);

@@ -173,6 +173,7 @@ enum {
     X(p "o"), X(p "no"), X(p "b"), X(p "nb"), X(p "z"), X(p "nz"), X(p "be"), X(p "nbe"),          \
     X(p "s"), X(p "ns"), X(p "p"), X(p "np"), X(p "l"), X(p "nl"), X(p "le"), X(p "nle")
 
+#define RTM_F8(...) BY_MOD(UD, BY_RM(__VA_ARGS__))
 /* x87: memory forms, then register forms. */
 #define X87(m, ...) BY_MOD(m, BY_REG(__VA_ARGS__))
 #define FISTTP(m)   MF(native, NATIVE_STORE, "fisttp", OP_FPU, SSE3, m)
@@ -232,7 +233,10 @@ const struct opcode emu_map_1byte[256] = {
     [0xc2] = I(ret, "ret", OP_FORCE64, Iw), I(ret, "ret", OP_FORCE64, 0),
     [0xc4] = MS(load_far_pointer, SEG_ES, "les", OP_NO64, Gv, Mp), /* or VEX */
     [0xc5] = MS(load_far_pointer, SEG_DS, "lds", OP_NO64, Gv, Mp),
-    [0xc6] = BY_REG(M(mov_imm, "mov", 0, Eb, Ib)), BY_REG(M(mov_imm, "mov", 0, Ev, Iz)),
+    [0xc6] = BY_REG(M(mov_imm, "mov", 0, Eb, Ib), UD, UD, UD, UD, UD, UD,
+                    RTM_F8(MF(nop, 0, "xabort", 0, RTM, Iub))),
+    [0xc7] = BY_REG(M(mov_imm, "mov", 0, Ev, Iz), UD, UD, UD, UD, UD, UD,
+                    RTM_F8(MF(xbegin, 0, "xbegin", OP_DEF64, RTM, Jz))),
     [0xc8] = I(enter, "enter", OP_DEF64, Iw, Iub), I(leave, "leave", OP_DEF64, 0),
     [0xca] = I(ret_far, "ret far", 0, Iw), I(ret_far, "ret far", 0, 0),
     [0xcc] = IS(trap, VECTOR_BP, "int3", 0, 0), I(int, "int", 0, Iub),
@@ -316,9 +320,9 @@ static const struct opcode group7_register[8] = {
     NP(BY_RM(MF(monitor, 0, "monitor", 0, MONITOR, 0), MF(mwait, 0, "mwait", 0, MONITOR, 0),
              MF(set_ac, 0, "clac", 0, SMAP, 0), MF(set_ac, 1, "stac", 0, SMAP, 0))),
     NP(BY_RM(M(read_extended, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD, M(ud, "vmfunc", 0, 0),
-             M(ud, "xend", 0, 0), M(ud, "xtest", 0, 0))),
+             MF(xend, 0, "xend", 0, RTM, 0), MF(xtest, 0, "xtest", 0, RTM, 0))),
     UD, M(smsw, "smsw", 0, Rv),
-    NP(BY_RM(UD, UD, UD, UD, UD, UD, MF(read_extended, 1, "rdpkru", 0, PKU, 0),
+    NP(BY_RM(MF(nop, 0, "serialize", 0, SERIALIZE, 0), UD, UD, UD, UD, UD, MF(read_extended, 1, "rdpkru", 0, PKU, 0),
              MF(wrpkru, 0, "wrpkru", 0, PKU, 0))),
     M(lmsw, "lmsw", OP_CPL0, Ew),
     BY_RM(M(swapgs, "swapgs", OP_ONLY64 | OP_CPL0, 0), MF(rdtsc, 1, "rdtscp", 0, RDTSCP, 0)),
@@ -330,13 +334,15 @@ static const struct opcode group7_register[8] = {
 static const struct opcode group15[2] = {
     BY_REG(NP(MS(fxsave, NATIVE_STORE, "fxsave", OP_FPU, Mbig)), NP(M(fxsave, "fxrstor", OP_FPU, Mbig)),
            NP(MS(native, NATIVE_LOAD, "ldmxcsr", V2 | OP_L0, Md)), NP(SX(V2 | OP_L0, "stmxcsr", Md)),
-           XAREA(xsave, 0, "xsave", 0, XSAVE), XAREA(xrstor, 0, "xrstor", 0, XSAVE),
+           BY_PREFIX(MF(xsave, 0, "xsave", OP_XSAVE, XSAVE, Mbig), UD, M(ud, "ptwrite", 0, Ey)), XAREA(xrstor, 0, "xrstor", 0, XSAVE),
            BY_PREFIX(MF(xsave, 0, "xsaveopt", OP_XSAVE, XSAVEOPT, Mbig),
                      MF(clflush, 0, "clwb", 0, CLWB, Mb)),
            BY_PREFIX(M(clflush, "clflush", 0, Mb), MF(clflush, 0, "clflushopt", 0, CLFLUSHOPT, Mb))),
     BY_REG(BASE(read_base, SEG_FS, "rdfsbase"), BASE(read_base, SEG_GS, "rdgsbase"),
-           BASE(write_base, SEG_FS, "wrfsbase"), BASE(write_base, SEG_GS, "wrgsbase"), UD,
-           NP(M(fence, "lfence", 0, 0)), NP(M(fence, "mfence", 0, 0)), NP(M(fence, "sfence", 0, 0))),
+           BASE(write_base, SEG_FS, "wrfsbase"), BASE(write_base, SEG_GS, "wrgsbase"),
+           BY_PREFIX(UD, UD, M(ud, "ptwrite", 0, Ey)), NP(M(fence, "lfence", 0, 0)),
+           BY_PREFIX(M(fence, "mfence", 0, 0), M(ud, "tpause", 0, Rd), M(ud, "umonitor", 0, ARG(R, addr)),
+                     M(ud, "umwait", 0, Rd)), NP(M(fence, "sfence", 0, 0))),
 };
 
 static const struct opcode group9[2] = {
@@ -585,6 +591,8 @@ const struct opcode emu_map_0f[256] = {
         WIDEN(w "bq", n "qb", EVEX(F) | EVEX_BYTES, We),                                           \
         WIDEN(w "wd", n "dw", EVEX(F) | EVEX_WORDS, Wh),                                           \
         WIDEN(w "wq", n "qw", EVEX(F) | EVEX_WORDS, Wf), WIDEN(w "dq", n "qd", EVEX(F) | E0, Wh)
+#define DOT(n)                                                                                     \
+    BY_EVEX(SF(AVXVNNI, OP_AVX | OP_W0, n, Vx, Hx, Wx), EV(n, EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx))
 /* A 66 form and, with F3, what narrows to unsigned elements. */
 #define NARROW(p66, n, e, W) BY_PREFIX(UD, p66, EV("pmovus" n, (e) | E0, W, Vx))
 #define MASKTEST(e, f) BY_PREFIX(UD, EV("ptestm" e, f, Kx, Hx, Wx), EV("ptestnm" e, f, Kx, Hx, Wx))
@@ -648,11 +656,9 @@ const struct opcode emu_map_0f38[256] = {
     [0x47] = PA2(EX, "psllv#", Vx, Hx, Wx),
     [0x4c] = P66E("rcp14p$", EX, Vx, Wx), P66E("rcp14s$", EXS, Vdq, Hdq, Wel),
     [0x4e] = P66E("rsqrt14p$", EX, Vx, Wx), P66E("rsqrt14s$", EXS, Vdq, Hdq, Wel),
-    [0x50] = P66E("pdpbusd", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
-    [0x51] = P66E("pdpbusds", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
-    [0x52] = BY_PREFIX(UD, EV("pdpwssd", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
-                       EV("dpbf16ps", EVEX(BF16) | E0 | EBC, Vx, Hx, Wx)),
-    [0x53] = P66E("pdpwssds", EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx),
+    [0x50] = P66(DOT("pdpbusd")), P66(DOT("pdpbusds")),
+    [0x52] = BY_PREFIX(UD, DOT("pdpwssd"), EV("dpbf16ps", EVEX(BF16) | E0 | EBC, Vx, Hx, Wx)),
+    [0x53] = P66(DOT("pdpwssds")),
     [0x54] = P66E("popcnt&", EVEX(BITALG) | EVEX_BYTES | EVEX_WORDS, Vx, Wx),
     [0x55] = P66E("popcnt#", EVEX(POPCNTDQ) | EBC, Vx, Wx),
     [0x58] = PA2(OP_W0 | EVEX(F) | E0 | EVEX_REPEAT, "pbroadcastd", Vx, Wd),
@@ -716,6 +722,9 @@ const struct opcode emu_map_0f38[256] = {
                        BMI("mulx", BMI2, Gy, Bd, Ey)),
     [0xf7] = BY_PREFIX(BMI("bextr", BMI1, Gy, Ey, Bd), BMI("shlx", BMI2, Gy, Ey, Bd),
                        BMI("sarx", BMI2, Gy, Ey, Bd), BMI("shrx", BMI2, Gy, Ey, Bd)),
+    [0xf8] = BY_PREFIX(UD, MF(movdir64b, 0, "movdir64b", 0, MOVDIR64B, ARG(G, addr), Mbig),
+                       M(ud, "enqcmds", 0, ARG(G, addr), Mbig), M(ud, "enqcmd", 0, ARG(G, addr), Mbig)),
+    [0xf9] = NP(MF(mov_store, 0, "movdiri", 0, MOVDIRI, My, Gy)),
 };
 
 /* Opmask instructions.  The feature is that of the first operand's width. */

@@ -29,18 +29,21 @@ enum { A, B, C, D };
      BIT(24) | BIT(25) | BIT(26))
 /* Leaf 7: FSGSBASE, TSC_ADJUST, BMI1, AVX2, FDP_EXCPTN_ONLY, SMEP, BMI2, ERMS, INVPCID, AVX512*,
  * RDSEED, ADX, SMAP, IFMA, CLFLUSHOPT, CLWB, SHA; UMIP, AVX512_VBMI*, GFNI, VAES, VPCLMULQDQ, VNNI,
- * BITALG, VPOPCNTDQ, RDPID; FSRM. */
+ * BITALG, VPOPCNTDQ, RDPID, CLDEMOTE, MOVDIRI, MOVDIR64B; FSRM, SERIALIZE.  Subleaf 1: AVX_VNNI,
+ * AVX512_BF16. */
 #define LEAF7_EBX                                                                                \
     (BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(13) | \
      BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) |   \
      BIT(29) | BIT(30) | BIT(31))
 #define LEAF7_AVX512 (BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31))
-#define LEAF7_ECX \
-    (BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | BIT(22))
-#define LEAF7_EDX BIT(4)
-#define EXT1_ECX  (BIT(0) | BIT(5) | BIT(8)) /* LAHF64, LZCNT, PREFETCHW */
-#define EXT1_EDX  (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
-#define EXT7_EDX  BIT(8) /* invariant TSC */
+#define LEAF7_ECX                                                                         \
+    (BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | \
+     BIT(22) | BIT(25) | BIT(27) | BIT(28))
+#define LEAF7_EDX   (BIT(4) | BIT(14))
+#define LEAF7_1_EAX (BIT(4) | BIT(5))
+#define EXT1_ECX    (BIT(0) | BIT(5) | BIT(8)) /* LAHF64, LZCNT, PREFETCHW */
+#define EXT1_EDX    (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
+#define EXT7_EDX    BIT(8) /* invariant TSC */
 /* XCR0: x87, SSE, AVX, AVX-512 (three parts). */
 #define XCR0_KNOWN (BIT(0) | BIT(1) | BIT(2) | BIT(5) | BIT(6) | BIT(7))
 
@@ -109,12 +112,15 @@ static void add_basic(struct builder *b)
     add(b, 6, 0, (struct cpuid_regs){.eax = BIT(2)}); /* the APIC timer never stops (ARAT) */
 
     r = host_leaf(b, 7, 0);
-    r.eax = 0;
+    struct cpuid_regs more = {.eax = r.eax >= 1 ? host_leaf(b, 7, 1).eax & LEAF7_1_EAX : 0};
+    r.eax = 1;
     r.ebx &= LEAF7_EBX;
     r.ecx &= LEAF7_ECX;
     r.edx &= LEAF7_EDX;
-    if (!(p->xcr0_allowed & BIT(7)))
+    if (!(p->xcr0_allowed & BIT(7))) {
         r.ebx &= ~(u32)LEAF7_AVX512;
+        more.eax &= ~BIT(5);
+    }
     if (!caps_has(b->caps, CAP_PROC2, PROC2_INVPCID))
         r.ebx &= ~BIT(10);
     if (!caps_has(b->caps, CAP_PROC2, PROC2_RDTSCP))
@@ -123,6 +129,7 @@ static void add_basic(struct builder *b)
         r.ecx |= BIT(22); /* RDPID */
     r.ebx |= BIT(1);      /* IA32_TSC_ADJUST is ours */
     add(b, 7, 0, r);
+    add(b, 7, 1, more);
     for (u32 i = 0; i < 3; i++)
         add(b, 0xb, i, (struct cpuid_regs){0})->dynamic = true;
 }
@@ -246,6 +253,11 @@ static const struct {
     {EMU_HAS_AVX512VNNI, C, 11, 7, 0},
     {EMU_HAS_AVX512BITALG, C, 12, 7, 0},
     {EMU_HAS_AVX512POPCNTDQ, C, 14, 7, 0},
+    {EMU_HAS_AVX512BF16, A, 5, 7, 1},
+    {EMU_HAS_AVXVNNI, A, 4, 7, 1},
+    {EMU_HAS_MOVDIRI, C, 27, 7, 0},
+    {EMU_HAS_MOVDIR64B, C, 28, 7, 0},
+    {EMU_HAS_SERIALIZE, D, 14, 7, 0},
     {EMU_HAS_GFNI, C, 8, 7, 0},
     {EMU_HAS_VAES, C, 9, 7, 0},
     {EMU_HAS_VPCLMUL, C, 10, 7, 0},

@@ -278,6 +278,7 @@ static bool order_is_open(const struct guest *g, const struct testcase *c,
     if (c->mode != 64 && emu == VECTOR_AC && (cpu == VECTOR_GP || cpu == VECTOR_SS))
         return true; /* misaligned, and over 4 GiB: wrapping around or past the limit */
     if ((emu == VECTOR_GP && latitude_unaligned(s)) ||
+        (cpu == VECTOR_XM && latitude_numeric_store(s)) ||
         (emu == VECTOR_UD &&
          (latitude_vex_w(s, c->bytes) || latitude_evex(s, c->bytes, c->mode == 64))) ||
         (cpu == VECTOR_PF && emu == VECTOR_AC && (latitude_scatter(s) || latitude_gather(s))))
@@ -334,6 +335,8 @@ static void take_latitude(struct guest *g, const struct testcase *c, const struc
         if (!ended && (s->opcode & 0xf6) == 0xa6)
             g->state.rflags = (g->state.rflags & ~(u64)F_ALL) | (o->cpu.regs.rflags & F_ALL);
     }
+    if (fault && latitude_numeric_store(s))
+        memcpy(g->xsave + XSAVE_MXCSR, o->cpu.xsave + XSAVE_MXCSR, 4);
     bool pieces = fault && pieces_open(g, c, s);
     if (pieces || (fault && latitude_mmx_store(s)))
         memcpy(g->xsave, o->cpu.xsave, sizeof(g->xsave));

@@ -134,8 +134,11 @@ static inline bool excluded_system_call(const struct code_scan *s)
         return reg <= 1;
     if (s->opcode != 0x01)
         return false;
-    if (s->modrm >= 0xc0) /* VMCALL VMMCALL …; only XGETBV and RDTSCP are harmless */
-        return s->modrm != 0xd0 && s->modrm != 0xf9 && reg != 6;
+    if (s->modrm >= 0xc0) { /* VMCALL VMMCALL …; harmless: XGETBV XEND XTEST SERIALIZE RDTSCP */
+        static const u8 harmless[] = {0xd0, 0xd5, 0xd6, 0xe8, 0xf9};
+        return reg != 6 && (memchr(harmless, s->modrm, sizeof(harmless)) == NULL ||
+                            (s->modrm == 0xe8 && s->rep != 0)); /* XSUSLDTRK */
+    }
     return reg <= 1 || reg == 4; /* SGDT SIDT SMSW */
 }
 
@@ -317,6 +320,13 @@ static inline bool latitude_scatter(const struct code_scan *s)
            ((s->opcode & 0xfc) == 0xa0 || (s->opcode & 0xfe) == 0x8a || s->opcode == 0x63);
 }
 
+/* VCVTPS2PH to memory: which of two faults comes first is open (SDM vol. 3A, 6.9), and of numeric
+ * exceptions MXCSR may tell already when memory faults. */
+static inline bool latitude_numeric_store(const struct code_scan *s)
+{
+    return s->map == MAP_VEX && s->opcode == 0x1d;
+}
+
 /* A gather may stop between two elements when a trap is due (SDM vol. 2C, VGATHERDPS). */
 static inline bool latitude_gather(const struct code_scan *s)
 {
@@ -330,9 +340,27 @@ static inline bool latitude_unaligned(const struct code_scan *s)
            (s->map == MAP_0F3A && s->opcode == 0xcc);
 }
 
+/* What no guest is told of, and a CPU does all the same: PTWRITE, WAITPKG, ENQCMD, HRESET, AMX; and
+ * XBEGIN, after which no trap comes before the next instruction. */
+static inline bool excluded_untold(const struct code_scan *s)
+{
+    unsigned reg = s->modrm >> 3 & 7;
+    if (s->map == MAP_ONE)
+        return s->opcode == 0xc7 && s->modrm == 0xf8;
+    if (s->map == MAP_0F38)
+        return s->opcode == 0xf8 && s->rep != 0;
+    if (s->map == MAP_0F3A)
+        return s->opcode == 0xf0 && s->rep == 0xf3;
+    if (s->map == MAP_0F)
+        return s->opcode == 0xae &&
+               ((reg == 4 && s->rep == 0xf3) || (reg == 6 && s->modrm >= 0xc0));
+    return s->map == MAP_VEX && s->opcount == 4 && (s->vex & 31) == 2 &&
+           ((s->opcode & 0xfd) == 0x49 || (s->opcode & 0xfd) == 0x5c);
+}
+
 static inline bool excluded(const struct code_scan *s, bool mode64)
 {
-    return excluded_system_call(s) || excluded_amd(s, mode64);
+    return excluded_untold(s) || excluded_system_call(s) || excluded_amd(s, mode64);
 }
 
 #endif

@@ -214,23 +214,22 @@ static bool same_operands(const char *a, const char *b)
 
 /* Instructions of extensions no guest is told of (not in EMU_FEATURE_LIST): #UD or NOP to us. */
 static const char *const untold[] = {
-    "femms",       "pf",          "pi2f",       "pavgusb",    "pmulhrw",     "pswapd",
-    "movdir",      "enqcmd",      "wrss",       "wruss",      "rdssp",       "incssp",
-    "saveprev",    "rstorssp",    "setssbsy",   "clrssbsy",   "bnd",         "cldemote",
-    "encl",        "enclu",       "encodekey",  "loadiwkey",  "aesdec128kl", "aesdec256kl",
-    "aesenc128kl", "aesenc256kl", "aesdecwide", "aesencwide", "umwait",      "umonitor",
-    "tpause",      "ptwrite",     "xabort",     "xbegin",     "xend",        "xtest",
-    "vp2inter",    "v4f",         "movntss",    "movntsd",    "extrq",       "insertq",
-    "monitorx",    "mwaitx",      "vmmcall",    "vmrun",      "vmload",      "vmsave",
-    "stgi",        "clgi",        "skinit",     "invlpga",    "rdpru",       "clzero",
-    "invlpgb",     "tlbsync",     "psmash",     "pvalidate",  "rmp",         "mcommit",
-    "xstore",      "xcrypt",      "montmul",    "xsha",       "pconfig",     "xsusldtrk",
-    "xresldtrk",   "serialize",   "clui",       "stui",       "testui",      "uiret",
-    "senduipi",    "hreset",      "pbndkb",     "seam",       "tdcall",      "wbnoinvd",
-    "vp4dp",       "vrcp28",      "jkzd",       "jknzd",      "vprefetch",   "vbcstne",
-    "vrsqrt28",    "vexp2",       "vgatherpf",  "vscatterpf", "vsha512",     "vsm3",
-    "vsm4",        "tile",        "kconcat",    "kextract",   "delay",       "spflt",
-    "clevict",     "kmerge",      "sttilecfg",  "ldtilecfg",  "tdp",         "rdfsbase_",
+    "femms",      "pf",         "pi2f",        "pavgusb",     "pmulhrw",     "pswapd",
+    "wrss",       "wruss",      "rdssp",       "incssp",      "saveprev",    "rstorssp",
+    "setssbsy",   "clrssbsy",   "bnd",         "cldemote",    "encl",        "enclu",
+    "encodekey",  "loadiwkey",  "aesdec128kl", "aesdec256kl", "aesenc128kl", "aesenc256kl",
+    "aesdecwide", "aesencwide", "vp2inter",    "v4f",         "movntss",     "movntsd",
+    "extrq",      "insertq",    "monitorx",    "mwaitx",      "vmmcall",     "vmrun",
+    "vmload",     "vmsave",     "stgi",        "clgi",        "skinit",      "invlpga",
+    "rdpru",      "clzero",     "invlpgb",     "tlbsync",     "psmash",      "pvalidate",
+    "rmp",        "mcommit",    "xstore",      "xcrypt",      "montmul",     "xsha",
+    "pconfig",    "xsusldtrk",  "xresldtrk",   "clui",        "stui",        "testui",
+    "uiret",      "senduipi",   "hreset",      "pbndkb",      "seam",        "tdcall",
+    "wbnoinvd",   "vp4dp",      "vrcp28",      "jkzd",        "jknzd",       "vprefetch",
+    "vbcstne",    "vrsqrt28",   "vexp2",       "vgatherpf",   "vscatterpf",  "vsha512",
+    "vsm3",       "vsm4",       "tile",        "kconcat",     "kextract",    "delay",
+    "spflt",      "clevict",    "kmerge",      "sttilecfg",   "ldtilecfg",   "tdp",
+    "rdfsbase_",
 };
 
 /* Encodings that are not Intel's AVX, or that no guest is told of. */
@@ -240,8 +239,7 @@ static bool explained_vex(const struct oracle *o, const struct code_scan *s, con
         return !(vex[2] & 4) || (vex[1] & 7) >= 5 || ((vex[1] & 7) == 3 && (vex[2] & 3) != 1) ||
                (s->opcode | 0x51) == 0x7b;    /* rounding of a conversion that is exact */
     if (vex[0] == 0xc4 && (vex[1] & 31) == 2) /* AVX-VNNI, AVX-IFMA, AVX-NE-CONVERT */
-        return (s->opcode & 0xfc) == 0x50 || s->opcode == 0x72 || (s->opcode & 0xfe) == 0xb0 ||
-               (s->opcode & 0xfe) == 0xb4;
+        return s->opcode == 0x72 || (s->opcode & 0xfe) == 0xb0 || (s->opcode & 0xfe) == 0xb4;
     if (vex[0] != 0xc4 || (vex[1] & 31) != 3)
         return false;
     if (o->mode != 64 && (s->opcode == 0x16 || s->opcode == 0x22)) /* VPEXTRQ, VPINSRQ: #UD there */

@@ -404,6 +404,58 @@ static void vm86_flags(void **state)
     fx_free(f);
 }
 
+/* Transactions abort at once; outside of one the others do what they do there. */
+static void transactions(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new_long(0);
+    u64 rip = f->s.rip;
+
+    f->s.gpr[RAX] = ~0ull;
+    FX_DONE(FX_RUN(f, 0xc7, 0xf8, 0x10, 0, 0, 0)); /* xbegin $ + 16h */
+    assert_int_equal(f->s.rip, rip + 0x16);
+    assert_int_equal(f->s.gpr[RAX], 0);
+    f->s.rip = rip;
+    f->s.rflags |= RFLAGS_TF;
+    FX_DONE(FX_RUN(f, 0x66, 0xc7, 0xf8, 0xfb, 0xff)); /* xbegin $, stepped: the trap aborts it */
+    assert_int_equal(f->s.rip, rip);
+    assert_int_equal(f->s.gpr[RAX], 0x10);
+    assert_int_equal(f->e.event.vector, VECTOR_NONE);
+    f->s.rflags = RFLAGS_FIXED | RFLAGS_CF | RFLAGS_SF;
+    FX_DONE(FX_RUN(f, 0xc6, 0xf8, 0x01)); /* xabort 1 */
+    FX_DONE(FX_RUN(f, 0x0f, 0x01, 0xd6)); /* xtest */
+    assert_int_equal(f->s.rflags, RFLAGS_FIXED | RFLAGS_ZF);
+    FX_FAULT(FX_RUN(f, 0x0f, 0x01, 0xd5), VECTOR_GP, 0); /* xend */
+    f->e.features &= ~BIT64(EMU_HAS_RTM);
+    FX_FAULT(FX_RUN(f, 0x0f, 0x01, 0xd5), VECTOR_UD, ~0u);
+    FX_FAULT(FX_RUN(f, 0xc6, 0xf8, 0x01), VECTOR_UD, ~0u);
+    fx_free(f);
+}
+
+static void direct_stores(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new_long(0);
+
+    for (unsigned n = 0; n < 64; n++)
+        f->ram[FX_DATA + 1 + n] = (u8)n;
+    f->s.gpr[RSI] = FX_DATA + 1;
+    f->s.gpr[RAX] = FX_DATA + 0x80;
+    FX_DONE(FX_RUN(f, 0x66, 0x0f, 0x38, 0xf8, 0x06)); /* movdir64b rax, [rsi] */
+    assert_memory_equal(f->ram + FX_DATA + 0x80, f->ram + FX_DATA + 1, 64);
+    f->s.gpr[RAX] += 8;
+    FX_FAULT(FX_RUN(f, 0x66, 0x0f, 0x38, 0xf8, 0x06), VECTOR_GP, 0);
+    FX_DONE(FX_RUN(f, 0x48, 0x0f, 0x38, 0xf9, 0x06)); /* movdiri [rsi], rax */
+    assert_int_equal(fx_peek(f, FX_DATA + 1, 8), f->s.gpr[RAX]);
+    FX_DONE(FX_RUN(f, 0x0f, 0x01, 0xe8));                        /* serialize */
+    FX_FAULT(FX_RUN(f, 0xf3, 0x0f, 0xae, 0x26), VECTOR_UD, ~0u); /* ptwrite [rsi] */
+    FX_FAULT(FX_RUN(f, 0xf2, 0x0f, 0xae, 0xf0), VECTOR_UD, ~0u); /* umwait eax */
+    f->e.features = 0;
+    FX_FAULT(FX_RUN(f, 0x48, 0x0f, 0x38, 0xf9, 0x06), VECTOR_UD, ~0u);
+    FX_FAULT(FX_RUN(f, 0x0f, 0x01, 0xe8), VECTOR_UD, ~0u);
+    fx_free(f);
+}
+
 /* What is decoded but not covered is refused, and nothing has happened. */
 static void refused(void **state)
 {
@@ -430,7 +482,8 @@ int main(void)
         cmocka_unit_test(features),        cmocka_unit_test(runs),
         cmocka_unit_test(nested_enter),    cmocka_unit_test(decimal),
         cmocka_unit_test(division),        cmocka_unit_test(vm86_flags),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(refused),         cmocka_unit_test(transactions),
+        cmocka_unit_test(direct_stores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,7 +150,7 @@ static const struct listing {
     {M64, "0f20c8", "(bad)"}, /* CR1 */
     {M64, "8dc0", "(bad)"},   /* LEA of a register */
     {M64, "0fff", "(bad)"},   /* cut short */
-    {M64, "c7f800000000", "(bad)"},
+    {M64, "c7f800000000", "xbegin 0x1006"},
     {REAL, "63c0", "(bad)"}, /* ARPL in real mode */
     {REAL, "0f00c0", "(bad)"},
     {M32, "0f05", "(bad)"}, /* SYSCALL outside 64-bit mode, on Intel */
