@@ -189,13 +189,17 @@ static bool decode_opcode(struct cursor *c, struct insn *i, u8 byte)
     if (byte == 0x0f) {
         i->map = 1;
         i->opcode = take(c);
-        if (i->opcode == 0x38 || i->opcode == 0x3a) {
-            i->map = i->opcode == 0x38 ? 2 : 3;
+        if ((i->opcode & 0xf8) == 0x38) { /* of the eight maps two are filled */
+            bool filled = i->opcode == 0x38 || i->opcode == 0x3a;
+            i->map = i->opcode & 2 ? 3 : 2;
             i->opcode = take(c);
+            return filled;
         }
     }
     if ((byte != 0xc4 && byte != 0xc5 && byte != 0x62) || !is_vex(c, i))
         return true;
+    if (byte != 0xc5 && c->pos < c->avail && (c->bytes[c->pos] & 3) == 0)
+        return false; /* no map: as long as LES and BOUND */
     bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0;
     if (byte == 0x62)
         allowed &= decode_evex(c, i);
@@ -203,9 +207,9 @@ static bool decode_opcode(struct cursor *c, struct insn *i, u8 byte)
         decode_vex(c, i, byte);
     if (i->mode != EMU_MODE_64)
         i->rex &= 0x48;
-    if (i->map == 0)
-        i->map = 0xff;
     i->opcode = take(c);
+    allowed &= i->map <= 3; /* the others look like these, as long as CPUs do not know them */
+    i->map &= 3;
     return allowed;
 }
 
@@ -222,6 +226,12 @@ static inline bool is_undefined(const struct opcode *op)
     return op->group == GROUP_NONE && op->handler == NULL;
 }
 
+/* Opmask instructions have the opcodes that are CMOVcc and SETcc without VEX. */
+static bool is_opmask(const struct insn *i)
+{
+    return i->vex == 1 && i->map == 1 && (i->opcode >> 4 == 4 || i->opcode >> 4 == 9);
+}
+
 /* The first defined entry below a group, for its length; the form of the map when there is none. */
 static const struct opcode *undefined_form(const struct insn *i, const struct opcode *group)
 {
@@ -232,7 +242,8 @@ static const struct opcode *undefined_form(const struct insn *i, const struct op
         if (op->handler != NULL)
             return op;
     }
-    return &undefined_forms[i->map == 3 ? 2 : i->map == 2 || (group->flags & OP_MODRM)];
+    bool modrm = i->map == 2 || is_opmask(i) || (group->flags & OP_MODRM);
+    return &undefined_forms[i->map == 3 ? 2 : modrm];
 }
 
 /* From the map's entry through the groups to the instruction; *valid false: only its form. */
@@ -360,7 +371,7 @@ static void decode_immediates(struct cursor *c, struct insn *i)
             i->disp = take_signed(c, i->addrsize);
             continue;
         case ARG_A:
-            i->imm = take_signed(c, i->opsize) & mask_bytes(i->opsize);
+            i->imm = take_signed(c, i->opsize == 2 ? 2 : 4) & mask_bytes(i->opsize);
             i->imm2 = take_signed(c, 2) & 0xffff;
             continue;
         default: continue;
@@ -460,13 +471,10 @@ static bool check_mode(const struct insn *i)
     return named || (i->vvvv & (flags & OP_VSIB ? 15 : 31)) == 0;
 }
 
-/* The map's entry.  Opmask instructions have the opcodes that are CMOVcc and SETcc without VEX. */
 static const struct opcode *map_entry(const struct insn *i)
 {
-    unsigned row = i->opcode >> 4;
-
-    if (i->vex == 1 && i->map == 1 && (row == 4 || row == 9))
-        return &emu_map_opmask[(row == 9 ? 16 : 0) + (i->opcode & 15)];
+    if (is_opmask(i))
+        return &emu_map_opmask[(i->opcode >> 3 & 16) | (i->opcode & 15)];
     return &maps[i->map][i->opcode];
 }
 
@@ -491,7 +499,7 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
 
     *i = (struct insn){.mode = (u8)mode, .mod = 3, .base = GPR_NONE, .index = GPR_NONE};
     bool valid = decode_opcode(&c, i, decode_prefixes(&c, i, &p));
-    if (c.over || i->map >= ARRAY_SIZE(maps))
+    if (c.over)
         return finish(&c, i, false);
     if (mode == EMU_MODE_64)
         i->addrsize = p.addr ? 4 : 8;

@@ -123,7 +123,7 @@ static enum emu_status deliver_gate(struct emu *e, const struct emu_event *event
     if (long_mode) { /* aligned, and 64 bits wide (SDM vol. 3A, 6.14.2) */
         struct emu_stack *k = &g.frame.stack;
         if (k->kind == STACK_CURRENT)
-            *k = (struct emu_stack){.kind = STACK_WIDE, .sp = s->gpr[RSP], .size = 8, .width = 8};
+            *k = (struct emu_stack){.kind = STACK_TO, .sp = s->gpr[RSP], .size = 8, .width = 8};
         k->sp &= ~15ull;
     }
     push_event(e, event, rip, long_mode || g.level != emu_cpl(e), &g.frame);
@@ -316,11 +316,11 @@ static enum emu_status iret_to_vm86(struct emu *e, struct far_return *r)
 {
     static const enum seg order[] = {SEG_SS, SEG_ES, SEG_DS, SEG_FS, SEG_GS};
     struct segment cs = emu_segment_vm86(r->cs);
-    u64 sp = emu_stack_pop(e, &r->stack);
+    u64 sp = emu_stack_item(e, &r->stack, 0, 4);
     u16 selector[ARRAY_SIZE(order)];
 
     for (unsigned k = 0; k < ARRAY_SIZE(order); k++)
-        selector[k] = (u16)emu_stack_pop(e, &r->stack);
+        selector[k] = (u16)emu_stack_item(e, &r->stack, k + 1, 2);
     TRY(r->stack.status);
     if (!emu_code_holds(e, &cs, r->rip))
         return emu_gp(e, 0);
@@ -356,9 +356,10 @@ static enum emu_status iret_pop(struct emu *e, const struct insn *i, struct far_
         r->change &= 0xffff;
     r->release = 0;
     emu_stack_current(e, i->opsize, &r->stack);
-    r->rip = emu_stack_pop(e, &r->stack);
-    r->cs = (u16)emu_stack_pop(e, &r->stack);
-    r->flags = emu_stack_pop(e, &r->stack);
+    r->flags = emu_stack_item(e, &r->stack, 2, i->opsize); /* in the order that CPUs have */
+    r->cs = (u16)emu_stack_item(e, &r->stack, 1, 2);
+    r->rip = emu_stack_item(e, &r->stack, 0, i->opsize);
+    emu_stack_skip(&r->stack, 3u * i->opsize);
     return r->stack.status;
 }
 

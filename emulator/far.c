@@ -54,12 +54,9 @@ static void copy_parameters(struct emu *e, struct emu_frame *f, unsigned count)
 
     emu_stack_current(e, f->stack.size, &old);
     while (count-- != 0 && f->stack.status == EMU_DONE) {
-        struct emu_stack item = old;
-        emu_stack_skip(&item, (u64)count * item.size);
-        u64 value = emu_stack_pop(e, &item);
-        f->stack.status = item.status;
-        if (item.status == EMU_DONE)
-            emu_frame_push(e, f, value);
+        u64 value = emu_stack_item(e, &old, count, old.size);
+        f->stack.status = old.status;
+        emu_frame_push(e, f, value);
     }
 }
 
@@ -112,6 +109,26 @@ static enum emu_status far_system(struct emu *e, struct descriptor *d, bool call
 
 /* ---- JMP and CALL ----------------------------------------------------------------------- */
 
+/* As CPUs have it (SDM vol. 2A, CALL, not so): on the stack as the code sees it that is called, and
+ * before the target is looked at. */
+static enum emu_status push_return_to(struct emu *e, const struct segment *cs, struct emu_frame *f)
+{
+    const struct segment *ss = &e->state->seg[SEG_SS];
+    bool code64 = emu_long_mode(e->state) && (cs->access & SEG_L);
+    struct emu_stack *k = &f->stack;
+
+    k->kind = STACK_TO;
+    k->ss = *ss;
+    k->ss.base = code64 ? 0 : ss->base;
+    k->width = code64 ? 8 : ss->access & SEG_DB ? 4 : 2;
+    k->sp = e->state->gpr[RSP] & mask_bytes(k->width);
+    k->error = 0;
+    push_return(e, f);
+    TRY(emu_frame_commit(e, f));
+    f->count = 0;
+    return EMU_DONE;
+}
+
 static enum emu_status far_branch(struct emu *e, const struct insn *i, bool call)
 {
     u64 offset = i->imm & mask_bytes(i->opsize);
@@ -132,10 +149,14 @@ static enum emu_status far_branch(struct emu *e, const struct insn *i, bool call
             return far_system(e, &d, call);
         TRY(emu_take_segment(e, selector, USE_BRANCH, emu_cpl(e), VECTOR_GP, &cs));
     }
+    u64 sp = e->state->gpr[RSP];
     emu_frame_begin(e, i->opsize, &f);
     if (call)
-        push_return(e, &f);
-    return emu_transfer(e, &f, &cs, emu_cpl(e), offset, 0);
+        TRY(push_return_to(e, &cs, &f));
+    enum emu_status st = emu_transfer(e, &f, &cs, emu_cpl(e), offset, 0);
+    if (st != EMU_DONE)
+        e->state->gpr[RSP] = sp;
+    return st;
 }
 
 enum emu_status op_jmp_far(struct emu *e, const struct insn *i) { return far_branch(e, i, false); }
@@ -196,8 +217,8 @@ enum emu_status emu_far_return(struct emu *e, struct far_return *r)
     emu_stack_skip(&r->stack, r->release);
     if (take_stack) {
         bool code64 = emu_long_mode(e->state) && (d.access & SEG_L);
-        sp = emu_stack_pop(e, &r->stack);
-        u16 selector = (u16)emu_stack_pop(e, &r->stack);
+        u16 selector = (u16)emu_stack_item(e, &r->stack, 1, 2);
+        sp = emu_stack_item(e, &r->stack, 0, r->stack.size);
         TRY(r->stack.status);
         TRY(emu_take_segment(e, selector, code64 ? USE_STACK64 : USE_STACK, rpl, VECTOR_GP, &ss));
     }
@@ -223,8 +244,9 @@ enum emu_status op_ret_far(struct emu *e, const struct insn *i)
     struct far_return r = {.release = i->opcode == 0xca ? (u16)i->imm : 0};
 
     emu_stack_current(e, i->opsize, &r.stack);
-    r.rip = emu_stack_pop(e, &r.stack);
-    r.cs = (u16)emu_stack_pop(e, &r.stack);
+    r.cs = (u16)emu_stack_item(e, &r.stack, 1, 2);
+    r.rip = emu_stack_item(e, &r.stack, 0, i->opsize);
+    emu_stack_skip(&r.stack, 2u * i->opsize);
     TRY(r.stack.status);
     return emu_far_return(e, &r);
 }

@@ -176,13 +176,16 @@ enum emu_status op_sti(struct emu *e, const struct insn *i)
 enum emu_status op_bound(struct emu *e, const struct insn *i)
 {
     unsigned size = i->opsize, shift = 64 - 8 * size;
-    u64 both = 0;
-    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), &both, 2 * size,
-                     size == 2 ? EMU_WORDS : EMU_DWORDS));
     s64 index = (s64)(e->state->gpr[i->reg] << shift) >> shift;
-    s64 lower = (s64)(both << shift) >> shift;
-    s64 upper = (s64)(both >> (8 * size) << shift) >> shift;
-    return index < lower || index > upper ? emu_raise(e, VECTOR_BR, false, 0) : EMU_DONE;
+
+    for (unsigned n = 0; n < 2; n++) { /* the upper one is not looked at if the lower is met */
+        u64 at = (emu_ea(e, i) + n * size) & mask_bytes(i->addrsize), value;
+        TRY(emu_read_memory(e, i, at, size, &value));
+        s64 bound = (s64)(value << shift) >> shift;
+        if (n == 0 ? index < bound : index > bound)
+            return emu_raise(e, VECTOR_BR, false, 0);
+    }
+    return EMU_DONE;
 }
 
 /* The operand is written, and need be writable, only when its RPL is raised. */

@@ -332,6 +332,8 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
     enum emu_status st = EMU_DONE;
 
     n.memory = buf;
+    if (store && (i->op->flags & EVEX_SAE)) /* VCVTPS2PH: its own exceptions come first */
+        TRY(emu_native_simple(e, i->imm2, buf));
     if (size != 0) {
         if (i->vex == 2 && emu_by_units(i))
             return emu_under_opmask(e, i);

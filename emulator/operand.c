@@ -74,11 +74,11 @@ enum emu_status emu_write_memory(struct emu *e, const struct insn *i, u64 ea, un
 
 enum emu_status emu_read_far(struct emu *e, const struct insn *i, u64 *offset, u16 *selector)
 {
-    u8 pointer[10];
-    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), pointer, i->opsize + 2u,
-                     i->opsize == 2 ? EMU_WORDS : 0));
-    *offset = host_load(pointer, i->opsize);
-    *selector = (u16)host_load(pointer + i->opsize, 2);
+    u64 at = emu_ea(e, i), value;
+
+    TRY(emu_read_memory(e, i, at, i->opsize, offset));
+    TRY(emu_read_memory(e, i, (at + i->opsize) & mask_bytes(i->addrsize), 2, &value));
+    *selector = (u16)value;
     return EMU_DONE;
 }
 

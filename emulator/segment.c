@@ -184,7 +184,7 @@ void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip
     if (emu_in_protected(e->state))
         g.selector = (u16)((cs->selector & 0xfffcu) | cpl);
     emu_set_segment(e, SEG_CS, &g);
-    e->state->rip = rip;
+    e->state->rip = emu_in_64bit(e->state) ? rip : (u32)rip;
     e->state->dirty |= STATE_RIP;
 }
 
@@ -192,7 +192,7 @@ bool emu_code_holds(const struct emu *e, const struct segment *cs, u64 rip)
 {
     if (emu_long_mode(e->state) && (cs->access & SEG_L))
         return emu_canonical(e, rip);
-    return rip <= cs->limit;
+    return (u32)rip <= cs->limit;
 }
 
 struct segment emu_segment_8086(struct emu *e, enum seg seg, u16 selector)
@@ -305,18 +305,16 @@ void emu_stack_skip(struct emu_stack *k, u64 bytes)
     k->sp = (k->sp + bytes) & mask_bytes(k->width);
 }
 
-u64 emu_stack_pop(struct emu *e, struct emu_stack *k)
+u64 emu_stack_item(struct emu *e, struct emu_stack *k, u64 n, unsigned bytes)
 {
+    struct emu_stack item = *k;
     struct emu_span span;
-    u64 value = 0;
 
-    if (k->status != EMU_DONE)
-        return value;
-    k->status = stack_map(e, k, EMU_READ, &span);
+    emu_stack_skip(&item, n * k->size);
+    item.size = (u8)bytes;
     if (k->status == EMU_DONE)
-        value = emu_span_load(e, &span);
-    emu_stack_skip(k, k->size);
-    return value;
+        k->status = stack_map(e, &item, EMU_READ, &span);
+    return k->status == EMU_DONE ? emu_span_load(e, &span) : 0;
 }
 
 void emu_frame_begin(const struct emu *e, unsigned size, struct emu_frame *f)
@@ -331,7 +329,8 @@ void emu_frame_push(struct emu *e, struct emu_frame *f, u64 value)
     if (f->stack.status != EMU_DONE)
         return;
     f->value[f->count] = value;
-    f->stack.status = stack_map(e, &f->stack, EMU_WRITE, &f->span[f->count++]);
+    f->stack.status = stack_map(e, &f->stack, EMU_WRITE, &f->span[f->count]);
+    f->count += f->stack.status == EMU_DONE;
 }
 
 void emu_frame_push_selector(struct emu *e, struct emu_frame *f, enum seg seg)
@@ -342,9 +341,9 @@ void emu_frame_push_selector(struct emu *e, struct emu_frame *f, enum seg seg)
 
 enum emu_status emu_frame_commit(struct emu *e, const struct emu_frame *f)
 {
-    TRY(f->stack.status);
     for (unsigned i = 0; i < f->count; i++)
         emu_span_store(e, &f->span[i], f->value[i]);
+    TRY(f->stack.status);
     emu_set_gpr(e, RSP, f->stack.width, f->stack.sp);
     return EMU_DONE;
 }

@@ -96,13 +96,12 @@ enum emu_status op_pusha(struct emu *e, const struct insn *i)
 enum emu_status op_popa(struct emu *e, const struct insn *i)
 {
     unsigned size = i->opsize;
-    u64 value[8];
+    u64 value;
 
-    for (unsigned n = 0; n < 8; n++)
-        TRY(emu_peek(e, n * size, size, &value[n]));
     for (unsigned n = 0; n < 8; n++) {
+        TRY(emu_peek(e, n * size, size, &value));
         if (RDI - n != RSP)
-            emu_set_gpr(e, RDI - n, size, value[n]);
+            emu_set_gpr(e, RDI - n, size, value);
     }
     emu_pop_commit(e, 8 * size);
     return EMU_DONE;
@@ -172,47 +171,29 @@ enum emu_status op_popf(struct emu *e, const struct insn *i)
 
 /* ---- frames ---------------------------------------------------------------------------------- */
 
-/*
- * ENTER's pushes after rBP's: level - 1 frame pointers copied from the old frame, then the new
- * frame's own.  With `commit` false every access is only checked.  SDM vol. 2A, ENTER.
+/* rBP, level - 1 frame pointers copied from the old frame, then the new frame's own; the new top
+ * must be writable, too.  What is pushed when an access faults is in memory.  SDM vol. 2A, ENTER.
  */
-static enum emu_status enter_display(struct emu *e, const struct insn *i, unsigned level, u64 frame,
-                                     bool commit)
-{
-    unsigned size = i->opsize;
-    u64 bp = e->state->gpr[RBP], sp = frame;
-
-    for (unsigned n = 1; n <= level; n++) {
-        struct emu_span from, to;
-        u64 v = frame;
-        if (n < level) {
-            bp -= size;
-            TRY(map_stack(e, bp, size, EMU_READ, &from));
-            if (commit)
-                v = emu_span_load(e, &from);
-        }
-        sp -= size;
-        TRY(map_stack(e, sp, size, EMU_WRITE, &to));
-        if (commit)
-            emu_span_store(e, &to, v);
-    }
-    return EMU_DONE;
-}
-
 enum emu_status op_enter(struct emu *e, const struct insn *i)
 {
     unsigned size = i->opsize, level = i->imm2 & 31;
-    u64 *gpr = e->state->gpr;
-    u64 mask = mask_bytes(emu_stack_width(e));
-    u64 frame = (gpr[RSP] & ~mask) | ((gpr[RSP] - size) & mask);
-    u64 sp = frame - (u64)level * size - i->imm;
-    struct emu_span first, last;
+    u64 bp = e->state->gpr[RBP], frame = e->state->gpr[RSP] - size, sp = frame, value = bp;
+    struct emu_span span;
 
-    TRY(map_stack(e, frame, size, EMU_WRITE, &first));
-    TRY(enter_display(e, i, level, frame, false));
-    TRY(map_stack(e, sp, size, EMU_WRITE, &last)); /* the new top must be writable too */
-    emu_span_store(e, &first, gpr[RBP]);
-    (void)enter_display(e, i, level, frame, true);
+    for (unsigned n = 0;; n++, sp -= size) {
+        TRY(map_stack(e, sp, size, EMU_WRITE, &span));
+        emu_span_store(e, &span, value);
+        if (n == level)
+            break;
+        value = frame;
+        bp -= size;
+        if (n + 1 < level) {
+            TRY(map_stack(e, bp, size, EMU_READ, &span));
+            value = emu_span_load(e, &span);
+        }
+    }
+    sp -= i->imm;
+    TRY(map_stack(e, sp, size, EMU_WRITE, &span));
     emu_set_gpr(e, RBP, size, frame);
     emu_set_gpr(e, RSP, emu_stack_width(e), sp);
     return EMU_DONE;

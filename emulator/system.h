@@ -136,7 +136,7 @@ void emu_set_segment(struct emu *e, enum seg seg, const struct segment *g);
 /* CS and RIP for running at level cpl, and the retire step's dirty marks. */
 void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip);
 
-/* Is `rip` within this code segment's limit, or canonical when it is a 64-bit one? */
+/* Is `rip` canonical when it is a 64-bit code segment, else its lower half within the limit? */
 bool emu_code_holds(const struct emu *e, const struct segment *cs, u64 rip);
 
 /* The same in real mode, too.  There a load changes the base alone: the limit and rights stay as
@@ -153,7 +153,7 @@ enum emu_status emu_read_io_map(struct emu *e, u32 at, void *buf, unsigned size)
 struct emu_stack {
     enum {
         STACK_CURRENT,
-        STACK_WIDE,   /* the same, 64 bits wide whatever code is left */
+        STACK_TO,     /* the same as the code sees it that is gone to */
         STACK_FOREIGN /* of another level, accessed with supervisor rights */
     } kind;
     enum emu_status status; /* of its accesses; once it is not EMU_DONE there are no more */
@@ -164,7 +164,7 @@ struct emu_stack {
     u16 error;         /* of #SS there: the selector, or 0 */
 };
 void emu_stack_current(const struct emu *e, unsigned size, struct emu_stack *k);
-u64 emu_stack_pop(struct emu *e, struct emu_stack *k);
+u64 emu_stack_item(struct emu *e, struct emu_stack *k, u64 n, unsigned bytes); /* the nth */
 void emu_stack_skip(struct emu_stack *k, u64 bytes);
 
 /*
@@ -173,8 +173,8 @@ void emu_stack_skip(struct emu_stack *k, u64 bytes);
  */
 void emu_stack_of_tss(struct emu *e, unsigned dpl, unsigned ist, struct emu_stack *k);
 
-/* Items to be pushed: each is resolved when added, all are written by emu_frame_commit, which then
- * moves the stack pointer. */
+/* Items to be pushed: each is resolved when added, all that are so are written by emu_frame_commit,
+ * which moves the stack pointer if none has faulted. */
 #define FRAME_MAX 35 /* call gate: SS, ESP, 31 parameters, CS, EIP */
 struct emu_frame {
     struct emu_stack stack;

@@ -21,13 +21,12 @@ static struct elements by_sign(const u8 *mask, unsigned bytes, unsigned size)
     return v;
 }
 
-/* Move the active ones between memory at offset ea and buf; buf NULL: only resolve them.  Without
- * EVEX an element's address wraps around by itself at the address size. */
+/* Move the active ones between memory at offset ea and buf; buf NULL: only resolve them.  An
+ * element of a gather wraps around by itself at the address size. */
 static enum emu_status move_active(struct emu *e, const struct insn *i, u64 ea,
                                    const struct elements *v, enum emu_access access, u8 *buf)
 {
-    bool wraps = i->vex != 2 || (i->op->flags & OP_VSIB);
-    u64 mask = mask_bytes(wraps ? i->addrsize : 8);
+    u64 mask = mask_bytes(i->op->flags & OP_VSIB ? i->addrsize : 8);
 
     for (u64 left = v->active; left != 0; left &= left - 1) {
         unsigned at = (unsigned)__builtin_ctzll(left) * v->size;
@@ -166,8 +165,10 @@ enum emu_status op_gather(struct emu *e, const struct insn *i)
     TRY(emu_vector_get(e, i->index | (evex ? i->vvvv & 16u : 0), index));
     TRY(evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x91, &active)
              : emu_vector_get(e, i->vvvv, mask));
-    if (!evex)
-        active = by_sign(mask, count * size, size).active;
+    for (unsigned n = 0; !evex && n < sizeof(mask) / size; n++) { /* all become masks */
+        active |= (u64)(n * size < 16u << i->vlen && mask[n * size + size - 1] & 0x80) << n;
+        memset(mask + n * size, active >> n & 1 ? 0xff : 0, size);
+    }
     u64 base = i->disp + e->state->reg[i->base];
     for (unsigned n = 0; n < count && st == EMU_DONE; n++) {
         struct elements v = {.size = size, .active = active >> n & 1};

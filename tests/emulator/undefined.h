@@ -221,20 +221,21 @@ static inline bool latitude_order(const struct code_scan *s)
 /* When it faults half-way AMD has pushed or popped some already: PUSHA ENTER CALL, POPA. */
 static inline bool latitude_pushed(const struct code_scan *s)
 {
-    return s->map == MAP_ONE && (s->opcode == 0x60 || s->opcode == 0xc8 || s->opcode == 0x9a ||
-                                 s->opcode == 0xe8 || s->opcode == 0xff);
+    return host_is_amd() && s->map == MAP_ONE &&
+           (s->opcode == 0x60 || s->opcode == 0xc8 || s->opcode == 0x9a || s->opcode == 0xe8 ||
+            s->opcode == 0xff);
 }
 
 static inline bool latitude_popped(const struct code_scan *s)
 {
-    return s->map == MAP_ONE && s->opcode == 0x61;
+    return host_is_amd() && s->map == MAP_ONE && s->opcode == 0x61;
 }
 
 /* PUSH Sreg of 32 bits: Intel writes the lower two bytes (SDM vol. 2B, PUSH), AMD all four. */
 static inline bool latitude_push_sreg(const struct code_scan *s)
 {
-    return s->map == MAP_ONE ? (s->opcode & 0xe7) == 0x06
-                             : s->map == MAP_0F && (s->opcode & 0xf7) == 0xa0;
+    return host_is_amd() && (s->map == MAP_ONE ? (s->opcode & 0xe7) == 0x06
+                                               : s->map == MAP_0F && (s->opcode & 0xf7) == 0xa0);
 }
 
 /* PUSH and POP of a segment register: AMD accesses as many bytes as the stack pointer moves by. */
@@ -320,11 +321,26 @@ static inline bool latitude_scatter(const struct code_scan *s)
            ((s->opcode & 0xfc) == 0xa0 || (s->opcode & 0xfe) == 0x8a || s->opcode == 0x63);
 }
 
-/* VCVTPS2PH to memory: which of two faults comes first is open (SDM vol. 3A, 6.9), and of numeric
- * exceptions MXCSR may tell already when memory faults. */
+/* VCVTPS2PH to memory: Intel converts first, so that numeric exceptions, and what MXCSR tells of
+ * them, come before the fault of its store. */
 static inline bool latitude_numeric_store(const struct code_scan *s)
 {
-    return s->map == MAP_VEX && s->opcode == 0x1d;
+    return host_is_amd() && s->map == MAP_VEX && s->opcode == 0x1d;
+}
+
+/* Which byte of a page CR2 tells, of those that a masked store accesses there, is open: the last
+ * one on Intel if it is not the store's first page.  VMASKMOV, VPMASKMOV; EVEX stores. */
+static inline bool latitude_masked_store(const struct code_scan *s)
+{
+    return s->map == MAP_VEX &&
+           (s->opcount == 5 || (s->opcode & 0xfe) == 0x2e || s->opcode == 0x8e);
+}
+
+/* VMASKMOV, VPMASKMOV: AMD lets each element's address wrap around at the address size. */
+static inline bool latitude_masked_wrap(const struct code_scan *s)
+{
+    return host_is_amd() && s->map == MAP_VEX && s->opcount == 4 && s->addrsize &&
+           ((s->opcode & 0xfc) == 0x2c || (s->opcode & 0xfd) == 0x8c);
 }
 
 /* A gather may stop between two elements when a trap is due (SDM vol. 2C, VGATHERDPS). */
@@ -360,7 +376,8 @@ static inline bool excluded_untold(const struct code_scan *s)
 
 static inline bool excluded(const struct code_scan *s, bool mode64)
 {
-    return excluded_untold(s) || excluded_system_call(s) || excluded_amd(s, mode64);
+    return excluded_untold(s) || excluded_system_call(s) ||
+           (host_is_amd() && excluded_amd(s, mode64));
 }
 
 #endif

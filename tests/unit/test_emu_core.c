@@ -161,6 +161,40 @@ static void fetch_faults(void **state)
     fx_free(f);
 }
 
+/* #UD comes when this many bytes are there, else the fault of the next one. */
+static void undefined_lengths(void **state)
+{
+    (void)state;
+    static const struct {
+        u8 bytes[12], length;
+    } cases[] = {
+        {{0x0f, 0x39, 0x00, 0xc0}, 4}, /* a third map, as 0F 38 */
+        {{0x0f, 0x3b, 0x00, 0xc0}, 5}, /* ... as 0F 3A: with an immediate */
+        {{0x0f, 0xa6, 0xc0}, 3},       /* a group */
+        {{0x0f, 0x04}, 2},             /* none */
+        {{0xc5, 0xf8, 0x04}, 3},       /* with VEX neither */
+        {{0xc5, 0xf8, 0x9e, 0xc0}, 4}, /* no KMOV */
+        {{0xc4, 0x04, 0x24}, 3},       /* VEX without a map: LES */
+        {{0xc4, 0xe0}, 2},             /* ... */
+        {{0x62, 0x88, 0, 0, 0, 0}, 6}, /* EVEX without one: BOUND */
+        {{0xc4, 0xed, 0x79, 0x04}, 4}, /* a map that is not there */
+        {{0x48, 0xea}, 8},             /* JMP far: 32 bits */
+    };
+    for (size_t n = 0; n < ARRAY_SIZE(cases); n++)
+        for (unsigned less = 0; less < 2; less++) {
+            struct fixture *f = fx_new_long(0);
+            unsigned have = cases[n].length - less;
+            fx_unmap(f, 0xd000);
+            f->s.rip = 0xd000 - have;
+            enum emu_status st = fx_run(f, cases[n].bytes, have);
+            if (f->e.event.vector != (less ? VECTOR_PF : VECTOR_UD))
+                print_error("case %zu with %u bytes\n", n, have);
+            assert_int_equal(st, EMU_FAULT);
+            assert_int_equal(f->e.event.vector, less ? VECTOR_PF : VECTOR_UD);
+            fx_free(f);
+        }
+}
+
 static void caches(void **state)
 {
     (void)state;
@@ -483,7 +517,7 @@ int main(void)
         cmocka_unit_test(nested_enter),    cmocka_unit_test(decimal),
         cmocka_unit_test(division),        cmocka_unit_test(vm86_flags),
         cmocka_unit_test(refused),         cmocka_unit_test(transactions),
-        cmocka_unit_test(direct_stores),
+        cmocka_unit_test(direct_stores),   cmocka_unit_test(undefined_lengths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

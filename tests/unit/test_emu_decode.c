@@ -101,6 +101,7 @@ static const struct listing {
     {M64, "c5f571d203", "vpsrlw ymm1, ymm2, 0x3"},
     {M64, "c5f658c1", "vaddss xmm0, xmm1, xmm1"},
     {M64, "0f0b", "ud2"},
+    {M64, "0f0dc8", "nop eax, ecx"}, /* PREFETCHW, to AMD not defined so */
     {M32, "6300", "arpl [eax], ax"},
     {M64, "4863c1", "movsxd rax, ecx"},
     /* opmasks: the width by 66 and W */

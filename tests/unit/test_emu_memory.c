@@ -22,15 +22,68 @@ static void stores_are_whole(void **state)
     FX_FAULT(FX_RUN(f, 0x8f, 0x04, 0x24), VECTOR_PF, 2); /* pop [rsp]: above the popped value */
     assert_int_equal(f->s.gpr[RSP], 0xd000 - 8);
     fx_free(f);
+}
 
-    f = fx_new(); /* PUSHA with its last words past the bottom of an expand-up stack of 8 bytes */
-    fx_protected(f, 0);
+/* What several accesses have done before one of them faults stays, as CPUs have it: PUSHA, POPA and
+ * ENTER; but rSP and rBP. */
+static void done_in_part(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new();
+
+    fx_protected(f, 0); /* a stack of 8 bytes, expand-up */
     fx_set_seg(f, SEG_CS, FX_CS0, 0, 0xffff, FX_CODE16);
     fx_set_seg(f, SEG_SS, FX_DS0, 0xfff8, 0xffff, FX_DATA32);
+    f->s.gpr[RAX] = 0x1111;
+    f->s.gpr[RCX] = 0x2222;
+    f->s.gpr[RDX] = 0x3333;
+    f->s.gpr[RBX] = 0x4444;
     f->s.gpr[RSP] = 8;
     FX_FAULT(FX_RUN(f, 0x60), VECTOR_SS, 0);
-    assert_int_equal(fx_peek(f, 0xfff8, 8), 0);
+    assert_int_equal(fx_peek(f, 0xfff8, 8), 0x1111222233334444);
     assert_int_equal(f->s.gpr[RSP], 8);
+    f->s.gpr[RBP] = 0x5555;
+    f->s.gpr[RSP] = 4;
+    fx_poke(f, 0xfff8 + 0x5553, 2, 0x6666);
+    FX_FAULT(FX_RUN(f, 0xc8, 0, 0, 2), VECTOR_SS, 0); /* enter 0, 2: the third push */
+    assert_int_equal(fx_peek(f, 0xfff8, 4), 0x55556666);
+    assert_int_equal(f->s.gpr[RBP], 0x5555);
+    assert_int_equal(f->s.gpr[RSP], 4);
+    f->s.seg[SEG_SS].limit = 5;
+    f->s.gpr[RSP] = 0;
+    FX_FAULT(FX_RUN(f, 0x61), VECTOR_SS, 0);
+    assert_int_equal(f->s.gpr[RDI], 0x6666);
+    assert_int_equal(f->s.gpr[RSI], 0x5555);
+    assert_int_equal(f->s.gpr[RBP], 0x2222);
+    assert_int_equal(f->s.gpr[RBX], 0x4444);
+    assert_int_equal(f->s.gpr[RSP], 0);
+    fx_free(f);
+
+    f = fx_new(); /* ENTER's frame pointer is not cut to the stack's width */
+    fx_protected(f, 0);
+    fx_set_seg(f, SEG_CS, FX_CS0, 0, 0xffff, FX_CODE16);
+    fx_set_seg(f, SEG_SS, FX_DS0, 0, 0xffff, FX_DATA16);
+    f->s.gpr[RSP] = 0;
+    FX_DONE(FX_RUN(f, 0x66, 0xc8, 0, 0, 0));
+    assert_int_equal(f->s.gpr[RBP], 0xfffffffc);
+    assert_int_equal(f->s.gpr[RSP], 0xfffc);
+    fx_free(f);
+}
+
+/* BOUND reads its upper bound only when the lower one is met. */
+static void bounds(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new();
+
+    fx_protected(f, 0);
+    f->s.seg[SEG_DS].limit = 0xcfff;
+    f->s.gpr[RBX] = 0xcffc;
+    f->s.gpr[RAX] = ~0ull;
+    fx_poke(f, 0xcffc, 4, 0);
+    FX_FAULT(FX_RUN(f, 0x62, 0x03), VECTOR_BR, ~0u); /* bound eax, [ebx] */
+    f->s.gpr[RAX] = 0;
+    FX_FAULT(FX_RUN(f, 0x62, 0x03), VECTOR_GP, 0);
     fx_free(f);
 }
 
@@ -604,6 +657,8 @@ int main(void)
         cmocka_unit_test(string_shapes),
         cmocka_unit_test(straddling_lock),
         cmocka_unit_test(exchanges),
+        cmocka_unit_test(done_in_part),
+        cmocka_unit_test(bounds),
         cmocka_unit_test(segment_registers),
         cmocka_unit_test(call_to_nowhere),
         cmocka_unit_test(rep_flags),

@@ -88,6 +88,62 @@ static void far_pointers(void **state)
     FX_DONE(FX_RUN(f, 0x0f, 0xb2, 0x26, 0x02, 0x05)); /* lss sp, [0x502] */
     assert_int_equal(f->s.seg[SEG_SS].base, 0x12340);
     assert_int_equal(f->s.gpr[RSP], 0xdead);
+    fx_poke(f, 0xfffe, 2, 0xbeef); /* les di, [0xfffe]: the selector wraps around */
+    fx_poke(f, 0, 2, 0x5678);
+    FX_DONE(FX_RUN(f, 0xc4, 0x3e, 0xfe, 0xff));
+    assert_int_equal(f->s.gpr[RDI] & 0xffff, 0xbeef);
+    assert_int_equal(f->s.seg[SEG_ES].selector, 0x5678);
+    fx_free(f);
+}
+
+/* Far returns take CS before rIP, and two bytes of it; IRET RFLAGS before both. */
+static void return_order(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new_long(0);
+
+    fx_unmap(f, 0xd000);
+    f->s.gpr[RSP] = 0xd000 + 0x10;
+    FX_FAULT(FX_RUN(f, 0xcb), VECTOR_PF, 0);
+    assert_int_equal(f->e.event.payload, 0xd014);
+    FX_FAULT(FX_RUN(f, 0x48, 0xcf), VECTOR_PF, 0);
+    assert_int_equal(f->e.event.payload, 0xd020);
+    f->s.gpr[RSP] = 0xd000 - 6;
+    fx_poke(f, 0xd000 - 2, 2, FX_TR);
+    FX_FAULT(FX_RUN(f, 0xcb), VECTOR_GP, FX_TR);
+    fx_free(f);
+}
+
+/* CALL between 64-bit and compatibility mode pushes as the code that is called sees its stack;
+ * it has done so when the target is refused, and rIP is cut to what compatibility mode has. */
+static void call_between_modes(void **state)
+{
+    (void)state;
+    struct fixture *f = fx_new();
+
+    fx_long(f, 0);
+    fx_set_desc(f, FX_FREE, fx_desc(0, 0xffff, FX_CODE16));
+    f->s.gpr[RBX] = FX_DATA;
+    f->s.gpr[RSP] = 0x100000000 + FX_STACK;
+    fx_poke(f, FX_DATA, 8, 0x100008800);
+    fx_poke(f, FX_DATA + 8, 2, FX_FREE);
+    f->s.seg[SEG_SS].access |= SEG_DB;
+    FX_DONE(FX_RUN(f, 0x48, 0xff, 0x1b)); /* call far m16:64 */
+    assert_int_equal(f->s.rip, 0x8800);
+    assert_int_equal(f->s.gpr[RSP], FX_STACK - 16);
+    assert_int_equal(fx_peek(f, FX_STACK - 8, 8), FX_CS0);
+    assert_int_equal(fx_peek(f, FX_STACK - 16, 8), FX_CODE + 3);
+    f->s.seg[SEG_SS].base = 0x100; /* and back, to 64-bit code, which knows no base */
+    f->s.gpr[RSP] = FX_STACK;
+    FX_DONE(FX_RUN(f, 0x9a, 0x00, 0x84, FX_CS0, 0x00));
+    assert_int_equal(f->s.rip, 0x8400);
+    assert_int_equal(f->s.gpr[RSP], FX_STACK - 4);
+    assert_int_equal(fx_peek(f, FX_STACK - 4, 4), FX_FREE << 16 | 0x8805);
+    fx_poke(f, FX_DATA, 8, BIT64(63));
+    fx_poke(f, FX_DATA + 8, 2, FX_CS0);
+    FX_FAULT(FX_RUN(f, 0x48, 0xff, 0x1b), VECTOR_GP, 0);
+    assert_int_equal(f->s.gpr[RSP], FX_STACK - 4);
+    assert_int_equal(fx_peek(f, FX_STACK - 12, 8), FX_CS0);
     fx_free(f);
 }
 
@@ -509,14 +565,24 @@ static void return_outer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(load_real),       cmocka_unit_test(far_real),
-        cmocka_unit_test(far_pointers),    cmocka_unit_test(load_protected),
-        cmocka_unit_test(load_null),       cmocka_unit_test(load_ldt),
-        cmocka_unit_test(shadow),          cmocka_unit_test(far_code),
-        cmocka_unit_test(gate_inner),      cmocka_unit_test(gate_16bit),
-        cmocka_unit_test(gate_same_level), cmocka_unit_test(gate_refused),
-        cmocka_unit_test(gate_stack),      cmocka_unit_test(gate_64bit),
-        cmocka_unit_test(far_64bit),       cmocka_unit_test(return_outer),
+        cmocka_unit_test(load_real),
+        cmocka_unit_test(far_real),
+        cmocka_unit_test(far_pointers),
+        cmocka_unit_test(load_protected),
+        cmocka_unit_test(load_null),
+        cmocka_unit_test(load_ldt),
+        cmocka_unit_test(shadow),
+        cmocka_unit_test(far_code),
+        cmocka_unit_test(gate_inner),
+        cmocka_unit_test(gate_16bit),
+        cmocka_unit_test(gate_same_level),
+        cmocka_unit_test(gate_refused),
+        cmocka_unit_test(gate_stack),
+        cmocka_unit_test(gate_64bit),
+        cmocka_unit_test(far_64bit),
+        cmocka_unit_test(return_order),
+        cmocka_unit_test(call_between_modes),
+        cmocka_unit_test(return_outer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

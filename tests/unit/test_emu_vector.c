@@ -106,6 +106,22 @@ static void numeric_errors(void **state)
     fx_free(f);
 }
 
+/* VCVTPS2PH converts before it stores: what MXCSR notes, and #XM, come before #PF. */
+static void half_store(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+
+    set_u32(xmm(0), 0x3dcccccd); /* 0.1 */
+    f->s.gpr[RSI] = 0xd000;
+    fx_unmap(f, 0xd000);
+    FX_FAULT(FX_RUN(f, 0xc4, 0xe3, 0x79, 0x1d, 0x06, 0), VECTOR_PF, 2); /* [rsi], xmm0, 0 */
+    assert_int_equal(get_u32(fx_xsave + XSAVE_MXCSR), 0x1fa0);
+    set_u32(fx_xsave + XSAVE_MXCSR, 0xf80); /* inexact not masked */
+    FX_FAULT(FX_RUN(f, 0xc4, 0xe3, 0x79, 0x1d, 0x06, 0), VECTOR_XM, ~0u);
+    fx_free(f);
+}
+
 /* An unmasked exception keeps a store from memory; its pointers are the guest's. */
 static void x87_store(void **state)
 {
@@ -237,7 +253,7 @@ static void gather(void **state)
 
     for (unsigned n = 0; n < 4; n++) {
         set_u32(xmm(0) + 4 * n, 0x55);                    /* destination */
-        set_u32(xmm(1) + 4 * n, 0xffffffff);              /* mask */
+        set_u32(xmm(1) + 4 * n, 0x80000000);              /* mask */
         set_u32(xmm(2) + 4 * n, n == 2 ? 0x7fffffff : n); /* indices */
     }
     fx_poke(f, FX_DATA, 8, 0x2222222211111111);
@@ -248,7 +264,8 @@ static void gather(void **state)
     assert_int_equal(get_u32(xmm(0) + 4), 0x22222222);
     assert_int_equal(get_u32(xmm(0) + 8), 0x55);
     assert_int_equal(get_u32(xmm(1) + 4), 0);
-    assert_int_equal(get_u32(xmm(1) + 8), 0xffffffff);
+    assert_int_equal(get_u32(xmm(1) + 8), 0xffffffff); /* made whole */
+    assert_int_equal(get_u32(xmm(1) + 12), 0xffffffff);
     set_u32(xmm(2) + 8, 0);
     FX_DONE(FX_RUN(f, 0xc4, 0xe2, 0x71, 0x90, 0x04, 0x96));
     assert_int_equal(get_u32(xmm(0) + 8), 0x11111111);
@@ -503,6 +520,7 @@ int main(void)
         cmocka_unit_test(vector_moves),
         cmocka_unit_test(refused_by_state),
         cmocka_unit_test(refused_by_feature),
+        cmocka_unit_test(half_store),
         cmocka_unit_test(numeric_errors),
         cmocka_unit_test(x87_store),
         cmocka_unit_test(area_order),
