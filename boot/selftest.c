@@ -6,11 +6,11 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/memory.h"
-#include "arch/x86/msr.h"
 #include "arch/x86/panic.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/tsc.h"
 #include "lib/log.h"
+#include "lib/msr.h"
 #include "lib/string.h"
 
 #define NOINLINE __attribute__((noinline))

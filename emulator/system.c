@@ -8,13 +8,7 @@
  * of the SDM.
  */
 #include "emulator/system.h"
-
-/* SDM vol. 4, table 2-2. */
-#define MSR_STAR           0xc0000081u
-#define MSR_LSTAR          0xc0000082u
-#define MSR_FMASK          0xc0000084u
-#define MSR_KERNEL_GS_BASE 0xc0000102u
-#define MSR_TSC_AUX        0xc0000103u
+#include "lib/msr.h"
 
 static u32 low(const struct emu *e, enum gpr reg) { return (u32)e->state->gpr[reg]; }
 
@@ -378,7 +372,7 @@ enum emu_status op_rdtsc(struct emu *e, const struct insn *i)
     if ((e->state->cr4 & CR4_TSD) && emu_cpl(e) != 0)
         return emu_gp(e, 0);
     if (i->op->sub) {
-        TRY(e->ops->read_msr(e->ctx, MSR_TSC_AUX, &aux));
+        TRY(e->ops->read_msr(e->ctx, MSR_IA32_TSC_AUX, &aux));
         emu_set_gpr(e, RCX, 4, aux);
     }
     set_edx_eax(e, e->ops->read_tsc(e->ctx));
@@ -389,7 +383,7 @@ enum emu_status op_rdpid(struct emu *e, const struct insn *i)
 {
     u64 aux;
 
-    TRY(e->ops->read_msr(e->ctx, MSR_TSC_AUX, &aux));
+    TRY(e->ops->read_msr(e->ctx, MSR_IA32_TSC_AUX, &aux));
     emu_set_gpr(e, i->rm, i->size, (u32)aux);
     return EMU_DONE;
 }
@@ -466,8 +460,8 @@ enum emu_status op_swapgs(struct emu *e, const struct insn *)
     u64 other;
 
     emu_need(e, STATE_SEG(SEG_GS));
-    TRY(e->ops->read_msr(e->ctx, MSR_KERNEL_GS_BASE, &other));
-    TRY(e->ops->write_msr(e->ctx, MSR_KERNEL_GS_BASE, e->state->seg[SEG_GS].base));
+    TRY(e->ops->read_msr(e->ctx, MSR_IA32_KERNEL_GS_BASE, &other));
+    TRY(e->ops->write_msr(e->ctx, MSR_IA32_KERNEL_GS_BASE, e->state->seg[SEG_GS].base));
     set_base(e, SEG_GS, other);
     return EMU_DONE;
 }
@@ -497,9 +491,9 @@ enum emu_status op_syscall(struct emu *e, const struct insn *i)
 
     if (i->mode != EMU_MODE_64 || !(s->efer & EFER_SCE))
         return emu_ud(e);
-    TRY(e->ops->read_msr(e->ctx, MSR_STAR, &star));
-    TRY(e->ops->read_msr(e->ctx, MSR_LSTAR, &target));
-    TRY(e->ops->read_msr(e->ctx, MSR_FMASK, &mask));
+    TRY(e->ops->read_msr(e->ctx, MSR_IA32_STAR, &star));
+    TRY(e->ops->read_msr(e->ctx, MSR_IA32_LSTAR, &target));
+    TRY(e->ops->read_msr(e->ctx, MSR_IA32_FMASK, &mask));
     s->gpr[RCX] = s->rip;
     s->gpr[R11] = s->rflags;
     emu_set_rflags(e, s->rflags & ~(mask | RFLAGS_RF));
@@ -518,7 +512,7 @@ enum emu_status op_sysret(struct emu *e, const struct insn *i)
         return emu_ud(e);
     if (emu_cpl(e) != 0 || (code64 && !emu_canonical(e, s->gpr[RCX])))
         return emu_gp(e, 0);
-    TRY(e->ops->read_msr(e->ctx, MSR_STAR, &star));
+    TRY(e->ops->read_msr(e->ctx, MSR_IA32_STAR, &star));
     u16 base = (u16)(star >> 48);
     emu_set_rflags(e, s->gpr[R11] & 0x3c7fd7);
     enter_flat(e, (u16)(base + (code64 ? 16 : 0)), (u16)(base + 8), 3, code64,

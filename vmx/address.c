@@ -3,7 +3,7 @@
  * The kinds of words (drivers/console/shell.h) that the commands of vmx/ take: symbols and
  * registers in place of addresses, names in place of numbers; and the command `symbols`.
  */
-#include "arch/x86/msr.h"
+#include "lib/msr.h"
 #include "lib/parse.h"
 #include "lib/string.h"
 #include "vmx/commands.h"

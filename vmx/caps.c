@@ -7,9 +7,9 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
-#include "arch/x86/msr.h"
 #include "arch/x86/trap.h"
 #include "lib/log.h"
+#include "lib/msr.h"
 #include "lib/string.h"
 
 enum need { NEED_OFF, NEED_WANT, NEED_MUST };

@@ -7,9 +7,9 @@
 
 #include "arch/x86/cpu.h"
 #include "arch/x86/memory.h"
-#include "arch/x86/msr.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/stub.h"
+#include "lib/msr.h"
 #include "lib/string.h"
 #include "vmx/cr.h"
 #include "vmx/debug_points.h"

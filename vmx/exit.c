@@ -5,7 +5,7 @@
 #include "vmx/exit.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/msr.h"
+#include "lib/msr.h"
 #include "vmx/check.h"
 #include "vmx/emulate.h"
 #include "vmx/life.h"

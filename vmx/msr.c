@@ -5,8 +5,8 @@
 #include "vmx/msr.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/msr.h"
 #include "arch/x86/trap.h"
+#include "lib/msr.h"
 #include "lib/string.h"
 #include "vmx/cr.h"
 #include "vmx/vcpu.h"

@@ -5,7 +5,7 @@
 #include "vmx/symbol.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/msr.h"
+#include "lib/msr.h"
 #include "lib/string.h"
 
 #define ANCHOR "entry_SYSCALL_64"

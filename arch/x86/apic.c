@@ -6,11 +6,11 @@
 #include "arch/x86/apic.h"
 
 #include "arch/x86/fixup.h"
-#include "arch/x86/msr.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/tsc.h"
 #include "arch/x86/vectors.h"
 #include "lib/log.h"
+#include "lib/msr.h"
 
 /* Register offsets, SDM vol. 3A, table 10-1. */
 enum {

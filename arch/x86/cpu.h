@@ -1,45 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
  * The host CPU's instructions that C cannot say, one inline function each, and its features by
- * name.  Nothing here keeps state.  MSR numbers are in arch/x86/msr.h; accesses to MSRs that may
+ * name.  Nothing here keeps state.  MSR numbers are in lib/msr.h; accesses to MSRs that may
  * not exist go through msr_read_safe() in arch/x86/trap.h.
  */
 #pragma once
 
-#include "lib/bits.h"
-
-/* Control register bits, SDM vol. 3A, section 2.5 (spelled as in emulator/state.h). */
-#define CR0_PE BIT64(0)
-#define CR0_MP BIT64(1)
-#define CR0_EM BIT64(2)
-#define CR0_TS BIT64(3)
-#define CR0_ET BIT64(4)
-#define CR0_NE BIT64(5)
-#define CR0_WP BIT64(16)
-#define CR0_AM BIT64(18)
-#define CR0_NW BIT64(29)
-#define CR0_CD BIT64(30)
-#define CR0_PG BIT64(31)
-
-#define CR4_PAE        BIT64(5)
-#define CR4_MCE        BIT64(6)
-#define CR4_PGE        BIT64(7)
-#define CR4_OSFXSR     BIT64(9)
-#define CR4_OSXMMEXCPT BIT64(10)
-#define CR4_UMIP       BIT64(11)
-#define CR4_LA57       BIT64(12)
-#define CR4_VMXE       BIT64(13)
-#define CR4_FSGSBASE   BIT64(16)
-#define CR4_OSXSAVE    BIT64(18)
-#define CR4_SMEP       BIT64(20)
-#define CR4_SMAP       BIT64(21)
-
-#define EFER_SCE BIT64(0)
-#define EFER_LME BIT64(8)
-#define EFER_LMA BIT64(10)
-#define EFER_NXE BIT64(11)
-
-#define RFLAGS_IF BIT(9)
+#include "lib/x86.h"
 
 /* CPUID */
 

@@ -9,7 +9,6 @@
 #include "arch/x86/irq.h"
 #include "arch/x86/machine.h"
 #include "arch/x86/memory.h"
-#include "arch/x86/msr.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/panic.h"
 #include "arch/x86/percpu.h"
@@ -17,6 +16,7 @@
 #include "arch/x86/tsc.h"
 #include "lib/lock.h"
 #include "lib/log.h"
+#include "lib/msr.h"
 #include "lib/string.h"
 
 /* SDM vol. 3A, 8.4.4.1: 10 ms behind INIT, 200 us behind each start-up IPI. */

@@ -6,8 +6,8 @@
 #include "arch/x86/mtrr.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/msr.h"
 #include "lib/log.h"
+#include "lib/msr.h"
 
 #define FIXED_LIMIT MiB
 

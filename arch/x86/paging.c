@@ -7,10 +7,10 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/fixup.h"
 #include "arch/x86/memory.h"
-#include "arch/x86/msr.h"
 #include "arch/x86/percpu.h"
 #include "lib/lock.h"
 #include "lib/log.h"
+#include "lib/msr.h"
 
 extern const u8 image_start[], image_text_start[], image_text_end[], image_rodata_end[],
     image_end[];

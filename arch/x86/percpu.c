@@ -5,8 +5,8 @@
 #include "arch/x86/percpu.h"
 
 #include "arch/x86/cpu.h"
-#include "arch/x86/msr.h"
 #include "arch/x86/mtrr.h"
+#include "lib/msr.h"
 
 /* Flat 64-bit segments, SDM vol. 3A, section 3.4.5; accessed already, so that nothing is written.
  */

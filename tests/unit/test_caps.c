@@ -13,8 +13,8 @@
 
 #include "arch/x86/apic.h"
 #include "arch/x86/cpu.h"
-#include "arch/x86/msr.h"
 #include "arch/x86/trap.h"
+#include "lib/msr.h"
 
 static struct machine {
     u32 features;        /* CPUID.1:ECX */
