@@ -6,8 +6,7 @@
  */
 #include "emulator/internal.h"
 
-#define DB_SINGLE_STEP BIT64(14) /* DR6.BS */
-#define PENDING_HIT    BIT64(12) /* of the pending debug exceptions, SDM vol. 3C, table 24-4 */
+#define PENDING_HIT BIT64(12) /* of the pending debug exceptions, SDM vol. 3C, table 24-4 */
 
 u64 emu_breakpoints(const struct x86_state *s, u64 at, unsigned size, enum emu_breakpoint kind)
 {
@@ -65,7 +64,7 @@ enum emu_status emu_step_watched(struct emu *e, bool btf)
         return st;
     u64 payload = db->vector == VECTOR_DB ? db->payload : 0;
     if (btf && !is_branch(e))
-        payload &= ~DB_SINGLE_STEP;
+        payload &= ~DR6_BS;
     s->pending_debug = 0;
     if ((s->interruptibility & BLOCKED_BY_MOV_SS) && e->hits)
         s->pending_debug = e->hits | PENDING_HIT; /* together with the next instruction's */

@@ -10,9 +10,8 @@
 #include "emulator/emulator.h"
 #include "emulator/internal.h"
 
-#define DB_SINGLE_STEP BIT(14) /* DR6.BS, SDM vol. 3B, 17.2.3 */
-#define SHADOWS        (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)
-#define INSN_MAX       15u
+#define SHADOWS  (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)
+#define INSN_MAX 15u
 
 enum emu_mode emu_mode(const struct x86_state *s)
 {
@@ -311,9 +310,8 @@ static NOINLINE void retire_special(struct emu *e)
         emu_set_rflags(e, s->rflags & ~(u64)RFLAGS_RF);
     if ((r->before & RFLAGS_TF) && !r->no_trap && !(r->shadow & BLOCKED_BY_MOV_SS)) {
         u64 also = e->event.vector == VECTOR_DB ? e->event.payload : 0;
-        e->event = (struct emu_event){.vector = VECTOR_DB,
-                                      .type = EMU_EVENT_HARD_EXCEPTION,
-                                      .payload = also | DB_SINGLE_STEP};
+        e->event = (struct emu_event){
+            .vector = VECTOR_DB, .type = EMU_EVENT_HARD_EXCEPTION, .payload = also | DR6_BS};
     }
 }
 

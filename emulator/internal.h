@@ -219,8 +219,6 @@ static inline bool insn_is_memory(const struct insn *i) { return i->mod != 3; }
 
 /* ---- memory.c --------------------------------------------------------------------------- */
 
-#define PTE_ADDR 0x000ffffffffff000ull /* of a paging-structure entry, and of CR3 */
-
 /* Operand bytes after translation, in one or two pages: parts at consecutive addresses. */
 struct emu_span {
     u8 *host[2]; /* host address of each part, NULL: MMIO at gpa */

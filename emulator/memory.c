@@ -6,23 +6,6 @@
  */
 #include "emulator/system.h"
 
-/* Paging-structure entries, SDM vol. 3A, 4.3 to 4.5. */
-#define PTE_P  BIT64(0)
-#define PTE_W  BIT64(1)
-#define PTE_U  BIT64(2)
-#define PTE_A  BIT64(5)
-#define PTE_D  BIT64(6)
-#define PTE_PS BIT64(7)
-#define PTE_XD BIT64(63)
-
-/* Page-fault error codes, SDM vol. 3A, figure 4-12. */
-#define PF_P    BIT(0)
-#define PF_W    BIT(1)
-#define PF_U    BIT(2)
-#define PF_RSVD BIT(3)
-#define PF_ID   BIT(4)
-#define PF_PK   BIT(5)
-
 /* How often a walk starts over when another CPU changes an entry while its A or D bit is set. */
 #define WALK_TRIES 16
 
@@ -119,23 +102,23 @@ static bool walk_begin(struct emu *e, struct emu_walk *w)
         w->reserved = 0;
         return true;
     }
-    w->reserved = (~0ull << e->phys_bits & PTE_ADDR) | (s->efer & EFER_NXE ? 0 : PTE_XD);
+    w->reserved = (~0ull << e->phys_bits & PTE_ADDRESS) | (s->efer & EFER_NXE ? 0 : PTE_NX);
     if (likely(s->efer & EFER_LMA)) {
         w->top = s->cr4 & CR4_LA57 ? 48 : 39;
-        w->table = s->cr3 & PTE_ADDR;
+        w->table = s->cr3 & PTE_ADDRESS;
         return true;
     }
     emu_need(e, STATE_PDPTE);
     w->top = 21;
     w->reserved |= 0x7ff0000000000000ull;
-    w->table = s->pdpte[w->gva.v >> 30 & 3] & PTE_ADDR;
-    return s->pdpte[w->gva.v >> 30 & 3] & PTE_P;
+    w->table = s->pdpte[w->gva.v >> 30 & 3] & PTE_ADDRESS;
+    return s->pdpte[w->gva.v >> 30 & 3] & PTE_PRESENT;
 }
 
 /* Does an entry with PS map a page?  A 4-byte one only with CR4.PSE. */
 static bool large_page(const struct emu *e, const struct emu_walk *w, u64 entry)
 {
-    return (entry & PTE_PS) && (w->wide || (e->state->cr4 & CR4_PSE));
+    return (entry & PTE_LARGE) && (w->wide || (e->state->cr4 & CR4_PSE));
 }
 
 /* Reserved bits, SDM vol. 3A, tables 4-4 to 4-6, 4-8 to 4-11 and 4-14 to 4-20; shift: of the page
@@ -160,7 +143,7 @@ static bool entry_is_malformed(const struct emu *e, const struct emu_walk *w, u6
 static u64 leaf_address(const struct emu_walk *w, u64 entry, unsigned shift)
 {
     u64 within = BIT64(shift) - 1;
-    u64 base = entry & PTE_ADDR & ~within;
+    u64 base = entry & PTE_ADDRESS & ~within;
 
     if (!w->wide && shift == 22)
         base |= bits_get(entry, 20, 13) << 32;
@@ -174,7 +157,7 @@ static enum status examine(const struct emu *e, const struct emu_walk *w, u64 en
                            u32 *cause, unsigned *page)
 {
     *cause = 0;
-    if (!(entry & PTE_P))
+    if (!(entry & PTE_PRESENT))
         return STATUS_ENOENT;
     *cause = PF_P | PF_RSVD;
     *page = shift == 12 || large_page(e, w, entry) ? shift : 0;
@@ -186,7 +169,8 @@ static inline __attribute__((always_inline)) enum status
 walk_down(struct emu *e, struct emu_walk *w, u32 *cause, const bool wide)
 {
     const unsigned bits = wide ? 9 : 10, entry_shift = wide ? 3 : 2;
-    const u64 usual = w->reserved | PTE_PS | PTE_P; /* of these a reference to a table has only P */
+    const u64 usual =
+        w->reserved | PTE_LARGE | PTE_PRESENT; /* of these a reference to a table has only P */
     u64 table = w->table, all = ~0ull, any = 0;
 
     for (unsigned shift = w->top;; shift -= bits) {
@@ -203,8 +187,8 @@ walk_down(struct emu *e, struct emu_walk *w, u32 *cause, const bool wide)
         w->step[w->count++].entry = entry;
         all &= entry;
         any |= entry;
-        table = entry & PTE_ADDR;
-        if (likely((entry & usual) == PTE_P && shift != 12))
+        table = entry & PTE_ADDRESS;
+        if (likely((entry & usual) == PTE_PRESENT && shift != 12))
             continue;
         TRY(examine(e, w, entry, shift, cause, &page));
         if (page != 0) {
@@ -220,7 +204,7 @@ walk_down(struct emu *e, struct emu_walk *w, u32 *cause, const bool wide)
 /* Protection keys, SDM vol. 3A, 4.6.2: data accesses to user pages with 4- or 5-level paging. */
 static bool key_forbids(const struct x86_state *s, const struct emu_walk *w)
 {
-    if (!(s->cr4 & CR4_PKE) || !(s->efer & EFER_LMA) || !(w->all & PTE_U) ||
+    if (!(s->cr4 & CR4_PKE) || !(s->efer & EFER_LMA) || !(w->all & PTE_USER) ||
         (w->access & EMU_FETCH))
         return false;
     u32 key = s->pkru >> (2 * bits_get(w->leaf, 62, 59));
@@ -233,13 +217,13 @@ static bool rights_forbid(const struct x86_state *s, const struct emu_walk *w)
 {
     bool user = w->access & EMU_USER;
 
-    if ((w->access & EMU_WRITE) && !(w->all & PTE_W) && (user || (s->cr0 & CR0_WP)))
+    if ((w->access & EMU_WRITE) && !(w->all & PTE_WRITE) && (user || (s->cr0 & CR0_WP)))
         return true;
-    if ((w->access & EMU_FETCH) && (w->any & PTE_XD))
+    if ((w->access & EMU_FETCH) && (w->any & PTE_NX))
         return true;
     if (user)
-        return !(w->all & PTE_U);
-    if (!(w->all & PTE_U))
+        return !(w->all & PTE_USER);
+    if (!(w->all & PTE_USER))
         return false;
     if (w->access & EMU_FETCH)
         return s->cr4 & CR4_SMEP;
@@ -252,13 +236,13 @@ static bool rights_forbid(const struct x86_state *s, const struct emu_walk *w)
  */
 static enum status walk_mark(struct emu *e, const struct emu_walk *w)
 {
-    u64 leaf = w->access & EMU_WRITE ? PTE_D : 0;
+    u64 leaf = w->access & EMU_WRITE ? PTE_DIRTY : 0;
 
-    if (likely((w->all & PTE_A) && (w->leaf & leaf) == leaf))
+    if (likely((w->all & PTE_ACCESSED) && (w->leaf & leaf) == leaf))
         return STATUS_OK;
     for (unsigned i = 0; i < w->count; i++) {
         const struct emu_walk_step *s = &w->step[i];
-        u64 want = s->entry | PTE_A | (i + 1 == w->count ? leaf : 0);
+        u64 want = s->entry | PTE_ACCESSED | (i + 1 == w->count ? leaf : 0);
         bool done;
 
         if (want == s->entry)

@@ -26,8 +26,8 @@ void x86_state_reset(struct x86_state *s)
     s->gpr[RDX] = 0x600; /* family 6; the rest of the signature is its user's to say */
     s->cr0 = CR0_CD | CR0_NW | CR0_ET;
     s->xcr0 = 1;
-    s->dr6 = 0xffff0ff0;
-    s->dr7 = 0x400;
+    s->dr6 = DR6_ONES;
+    s->dr7 = DR7_ONES;
     s->gdtr.limit = s->idtr.limit = 0xffff;
     s->activity = ACTIVITY_ACTIVE;
     s->valid = s->dirty = STATE_ALL;

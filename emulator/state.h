@@ -108,8 +108,6 @@ struct x86_state {
     u32 pkru; /* protection keys; must be current while CR4.PKE is 1 */
 };
 
-#define DR7_ENABLED 0xffull /* L0 to G3 */
-
 /* The state of a CPU after power-on or INIT at the reset vector, SDM vol. 3A, table 9-1. */
 void x86_state_reset(struct x86_state *s);
 

@@ -286,14 +286,6 @@ enum emu_status op_lmsw(struct emu *e, const struct insn *i)
     return e->ops->write_cr(e->ctx, 0, (e->state->cr0 & ~loaded) | (value & (loaded | CR0_PE)));
 }
 
-#define DR7_GD BIT64(13)
-#define DR6_BD BIT64(13)
-/* What is fixed in DR6 and DR7, SDM vol. 3B, figure 17-2. */
-#define DR6_WRITABLE 0xe00full
-#define DR6_ONES     0xffff0ff0ull
-#define DR7_WRITABLE 0xffff23ffull
-#define DR7_ONES     0x400ull
-
 /* MOV from (21) and to (23) a debug register: DR4 and DR5 are other names for DR6 and DR7 without
  * CR4.DE. */
 enum emu_status op_mov_dr(struct emu *e, const struct insn *i)

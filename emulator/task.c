@@ -16,7 +16,6 @@ static const struct tss_layout layout16 = {2, 44, 0, 14, 16, 18, 34, 42, 0, 4, 2
 static const struct tss_layout layout32 = {4, 104, 28, 32, 36, 40, 72, 96, 100, 6, 4};
 
 #define TSS_MAX 104
-#define DR6_BT  BIT64(15) /* SDM vol. 3B, 17.2.3 */
 
 static const struct tss_layout *layout_of(u32 access) { return access & 8 ? &layout32 : &layout16; }
 

@@ -9,9 +9,6 @@
 #include "lib/string.h"
 
 /* Page-table entry bits, SDM vol. 3A, 4.5. */
-#define PTE_PRESENT  BIT64(0)
-#define PTE_WRITABLE BIT64(1)
-#define PTE_LARGE    BIT64(7)
 
 #define TABLE_ENTRIES 512u
 #define MAPPED_GIB    4u               /* identity-mapped for 64-bit entry */
@@ -93,13 +90,13 @@ static enum status build_page_tables(struct load *l)
     TRY(load_clear(l, where.v, want.size, &at));
     l->state->cr3 = where.v;
     u64 *table = at;
-    table[0] = (where.v + PAGE_SIZE) | PTE_PRESENT | PTE_WRITABLE;
+    table[0] = (where.v + PAGE_SIZE) | PTE_PRESENT | PTE_WRITE;
     table += TABLE_ENTRIES;
     for (u64 i = 0; i < MAPPED_GIB; i++)
-        table[i] = (where.v + (2 + i) * PAGE_SIZE) | PTE_PRESENT | PTE_WRITABLE;
+        table[i] = (where.v + (2 + i) * PAGE_SIZE) | PTE_PRESENT | PTE_WRITE;
     table += TABLE_ENTRIES;
     for (u64 i = 0; i < MAPPED_GIB * TABLE_ENTRIES; i++)
-        table[i] = i * LARGE_PAGE | PTE_PRESENT | PTE_WRITABLE | PTE_LARGE;
+        table[i] = i * LARGE_PAGE | PTE_PRESENT | PTE_WRITE | PTE_LARGE;
     return STATUS_OK;
 }
 

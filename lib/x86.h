@@ -67,6 +67,38 @@
 #define EFER_LMA BIT64(10)
 #define EFER_NXE BIT64(11)
 
+/* DR6 and DR7, SDM vol. 3B, 17.2. */
+#define DR6_BD        BIT64(13)
+#define DR6_BS        BIT64(14)
+#define DR6_BT        BIT64(15)
+#define DR6_ONES      0xffff0ff0ull
+#define DR6_WRITABLE  0xe00full
+#define DR7_ENABLED   0xffull             /* L0 to G3 */
+#define DR7_ENABLE(n) (3ull << (2 * (n))) /* Ln, Gn */
+#define DR7_GD        BIT64(13)
+#define DR7_ONES      0x400ull
+#define DR7_WRITABLE  0xffff23ffull
+
+/* Paging-structure entries, SDM vol. 3A, 4.3 to 4.5. */
+#define PTE_PRESENT  BIT64(0)
+#define PTE_WRITE    BIT64(1)
+#define PTE_USER     BIT64(2)
+#define PTE_PWT      BIT64(3)
+#define PTE_PCD      BIT64(4)
+#define PTE_ACCESSED BIT64(5)
+#define PTE_DIRTY    BIT64(6)
+#define PTE_LARGE    BIT64(7)
+#define PTE_NX       BIT64(63)
+#define PTE_ADDRESS  0x000ffffffffff000ull /* and of CR3 */
+
+/* Page-fault error codes, SDM vol. 3A, figure 4-12. */
+#define PF_P    BIT(0)
+#define PF_W    BIT(1)
+#define PF_U    BIT(2)
+#define PF_RSVD BIT(3)
+#define PF_ID   BIT(4)
+#define PF_PK   BIT(5)
+
 /* Exception vectors, SDM vol. 3A, table 6-1. */
 /* clang-format off */
 enum vector {

@@ -11,9 +11,6 @@
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"
 
-#define DB_SINGLE_STEP BIT64(14) /* DR6.BS, SDM vol. 3B, 17.2.3 */
-#define DR7_ENABLE(n)  (3ull << (2 * (n)))
-
 /* --- Pages ------------------------------------------------------------------------------------ */
 
 static u64 plain_rights(const struct vm *vm, u64 page)
@@ -312,7 +309,7 @@ bool debug_exception(struct vcpu *v, struct emu_event *event)
         event->payload = q; /* for CR2 */
     if (event->vector != VECTOR_DB || !(d->armed | d->native))
         return false;
-    u64 ours = (q & d->armed) | (d->native && !d->had_tf ? q & DB_SINGLE_STEP : 0);
+    u64 ours = (q & d->armed) | (d->native && !d->had_tf ? q & DR6_BS : 0);
     v->requests |= ours ? REQUEST_DEBUG : 0;
     event->payload &= ~ours;
     return ours && !(event->payload & (debug_enabled(d->guest_dr7) | ~15ull));

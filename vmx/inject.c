@@ -8,7 +8,6 @@
 #include "vmx/life.h"
 #include "vmx/trace.h"
 
-#define DR7_GD     BIT64(13)
 #define INFO_VALID BIT(31)
 #define INFO_ERROR BIT(11)
 

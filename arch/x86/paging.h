@@ -12,17 +12,8 @@
 #pragma once
 
 #include "arch/x86/layout.h"
-#include "lib/bits.h"
 #include "lib/status.h"
-
-/* Page-table entry bits, SDM vol. 3A, section 4.5. */
-#define PTE_PRESENT BIT64(0)
-#define PTE_WRITE   BIT64(1)
-#define PTE_PWT     BIT64(3)
-#define PTE_PCD     BIT64(4)
-#define PTE_LARGE   BIT64(7)
-#define PTE_NX      BIT64(63)
-#define PTE_ADDRESS 0x000ffffffffff000ull
+#include "lib/x86.h"
 
 /* Bytes that one entry at this level (1 = page table, 4 = PML4) covers, and its index; EPT's are
  * the same. */
