@@ -57,7 +57,7 @@ enum emu_status op_call(struct emu *e, const struct insn *i)
 {
     u64 target, sp = e->state->gpr[RSP];
     TRY(target_of(e, i, &target));
-    TRY(emu_push(e, i->opsize, e->state->rip));
+    TRY(emu_push(e, i->opsize, i->opsize, e->state->rip));
     enum emu_status st = emu_jump(e, i, target);
     if (st != EMU_DONE)
         e->state->gpr[RSP] = sp;

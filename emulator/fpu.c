@@ -323,7 +323,7 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
     u64 layout;
 
     TRY(check_area(e, i, 64));
-    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i) + XSAVE_COMP, &layout, 8, EMU_BYTES));
+    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i) + XSAVE_COMP, &layout, 8));
     bool compact = layout & XCOMP_COMPACT;
     if (compact && (layout & ~(e->state->xcr0 | XCOMP_COMPACT)))
         return emu_gp(e, 0);

@@ -212,10 +212,8 @@ struct insn {
 
 static inline bool insn_is_memory(const struct insn *i) { return i->mod != 3; }
 
-/* More of enum emu_access: to #AC these bytes are bytes, words or doublewords. */
-#define EMU_BYTES  BIT(4)
-#define EMU_WORDS  BIT(5)
-#define EMU_DWORDS BIT(6)
+/* More of enum emu_access: these bytes are never #AC. */
+#define EMU_BYTES BIT(4)
 
 /* ---- memory.c --------------------------------------------------------------------------- */
 
@@ -258,8 +256,7 @@ struct emu_walk {
 enum emu_status emu_map_page(struct emu *e, gva_t gva, enum emu_access access, struct emu_walk *w,
                              u8 **host);
 
-/* #AC where CPL 3 has asked for it and an operand of this size is misaligned (EMU_WORDS and its
- * like: where it is a row of these). */
+/* #AC where CPL 3 has asked for it and an operand of this size is misaligned. */
 enum emu_status emu_check_alignment(struct emu *e, gva_t gva, unsigned size,
                                     enum emu_access access);
 
@@ -304,10 +301,8 @@ static inline bool emu_known_data(struct emu *e, enum seg seg, u64 offset, unsig
 enum emu_status emu_map_seg(struct emu *e, enum seg seg, u64 offset, unsigned size,
                             enum emu_access access, struct emu_span *span);
 
-/* Bytes in a segment (units: 0, or what they are to #AC), whole or not at all; likewise at a linear
- * address. */
-enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf, unsigned size,
-                             enum emu_access units);
+/* Bytes in a segment, whole or not at all; likewise at a linear address. */
+enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf, unsigned size);
 enum emu_status emu_read_linear(struct emu *e, gva_t gva, void *buf, unsigned size,
                                 enum emu_access access);
 
@@ -562,8 +557,8 @@ static inline bool emu_condition(u64 rflags, unsigned cc)
 
 /* ---- stack.c ------------------------------------------------------------------------------ */
 
-/* Push one value of 2, 4 or 8 bytes, whole or not at all. */
-enum emu_status emu_push(struct emu *e, unsigned size, u64 value);
+/* Push one value into `slot` bytes, 2, 4 or 8, of which `size` are written. */
+enum emu_status emu_push(struct emu *e, unsigned slot, unsigned size, u64 value);
 
 /*
  * Read the value `skip` bytes above the stack pointer without popping it; commit with
@@ -652,8 +647,8 @@ emu_handler op_movdir64b, op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sre
     op_cmov, op_set, op_lea, op_xchg_acc, op_xlat, op_salc, op_flag, op_cli, op_sti, op_bound,
     op_arpl, op_pause, op_clflush, op_fence;
 /* stack.c */
-emu_handler op_push_reg, op_push_rm, op_push_imm, op_push_sreg, op_pop, op_pusha, op_popa, op_pushf,
-    op_popf, op_enter, op_leave;
+emu_handler op_push_rm, op_push_imm, op_push_sreg, op_pop, op_pusha, op_popa, op_pushf, op_popf,
+    op_enter, op_leave;
 /* branch.c */
 emu_handler op_jcc, op_jmp, op_call, op_ret, op_loop, op_jcxz, op_xbegin;
 /* string.c */

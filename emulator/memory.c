@@ -371,8 +371,8 @@ enum emu_status emu_map_as(struct emu *e, gva_t gva, unsigned size, enum emu_acc
  * 14.9). */
 static unsigned natural_alignment(unsigned size, enum emu_access access)
 {
-    if (access & (EMU_BYTES | EMU_WORDS | EMU_DWORDS))
-        return access & EMU_BYTES ? 1 : access & EMU_WORDS ? 2 : 4;
+    if (access & EMU_BYTES)
+        return 1;
     return size == 6 ? 4 : size == 10 ? 8 : size <= 8 ? size : 1;
 }
 
@@ -504,11 +504,10 @@ void emu_span_write(struct emu *e, const struct emu_span *span, const void *buf)
     span_bytes(e, span, (u8 *)(u64)buf, true);
 }
 
-enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf, unsigned size,
-                             enum emu_access units)
+enum emu_status emu_read_seg(struct emu *e, enum seg seg, u64 offset, void *buf, unsigned size)
 {
     struct emu_span span;
-    TRY(emu_map_seg(e, seg, offset, size, EMU_READ | units, &span));
+    TRY(emu_map_seg(e, seg, offset, size, EMU_READ, &span));
     emu_span_read(e, &span, buf);
     return EMU_DONE;
 }

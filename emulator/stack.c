@@ -10,8 +10,7 @@ static inline enum emu_status map_stack(struct emu *e, u64 offset, unsigned size
     return emu_map_seg(e, SEG_SS, offset & mask_bytes(emu_stack_width(e)), size, access, span);
 }
 
-/* Push into a slot of `slot` bytes of which `size` are written. */
-static inline enum emu_status push_slot(struct emu *e, unsigned slot, unsigned size, u64 value)
+enum emu_status emu_push(struct emu *e, unsigned slot, unsigned size, u64 value)
 {
     unsigned width = emu_stack_width(e);
     u64 sp = e->state->gpr[RSP] - slot;
@@ -23,11 +22,6 @@ static inline enum emu_status push_slot(struct emu *e, unsigned slot, unsigned s
     return EMU_DONE;
 }
 
-enum emu_status emu_push(struct emu *e, unsigned size, u64 value)
-{
-    return push_slot(e, size, size, value);
-}
-
 enum emu_status emu_peek(struct emu *e, u64 skip, unsigned size, u64 *value)
 {
     struct emu_span span;
@@ -37,18 +31,13 @@ enum emu_status emu_peek(struct emu *e, u64 skip, unsigned size, u64 *value)
     return EMU_DONE;
 }
 
-enum emu_status op_push_reg(struct emu *e, const struct insn *i)
-{
-    return emu_push(e, i->opsize, e->state->gpr[i->rm]);
-}
-
 enum emu_status op_push_rm(struct emu *e, const struct insn *i)
 {
     struct emu_span source, stack;
     u64 sp = e->state->gpr[RSP] - i->opsize;
 
     if (!insn_is_memory(i))
-        return op_push_reg(e, i);
+        return emu_push(e, i->opsize, i->opsize, e->state->gpr[i->rm]);
     TRY(emu_map_operand(e, i, i->opsize, EMU_READ, &source));
     TRY(map_stack(e, sp, i->opsize, EMU_WRITE, &stack));
     emu_span_store(e, &stack, emu_span_load(e, &source));
@@ -58,7 +47,7 @@ enum emu_status op_push_rm(struct emu *e, const struct insn *i)
 
 enum emu_status op_push_imm(struct emu *e, const struct insn *i)
 {
-    return emu_push(e, i->opsize, i->imm);
+    return emu_push(e, i->opsize, i->opsize, i->imm);
 }
 
 /* With 32-bit operand size only two of the four bytes are written: SDM vol. 2B, PUSH. */
@@ -67,7 +56,7 @@ enum emu_status op_push_sreg(struct emu *e, const struct insn *i)
     unsigned seg = i->op->sub;
 
     emu_need(e, STATE_SEG(seg));
-    return push_slot(e, i->opsize, i->opsize == 4 ? 2 : i->opsize, e->state->seg[seg].selector);
+    return emu_push(e, i->opsize, i->opsize == 4 ? 2 : i->opsize, e->state->seg[seg].selector);
 }
 
 /* An address by rSP is computed after the increment: SDM vol. 2B, POP. */
@@ -146,7 +135,7 @@ enum emu_status op_pushf(struct emu *e, const struct insn *i)
         TRY(emu_vme_check(e, i));
         v = emu_vme_image(v);
     }
-    return emu_push(e, i->opsize, v);
+    return emu_push(e, i->opsize, i->opsize, v);
 }
 
 enum emu_status op_popf(struct emu *e, const struct insn *i)

@@ -84,7 +84,7 @@ enum emu_status op_load_table(struct emu *e, const struct insn *i)
 {
     u8 image[10] = {0};
 
-    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), image, i->size, 0));
+    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), image, i->size));
     u64 base = host_load(image + 2, 8);
     if (i->mode != EMU_MODE_64 && i->opsize == 2)
         base &= 0xffffff;
@@ -332,7 +332,7 @@ enum emu_status op_invpcid(struct emu *e, const struct insn *i)
     u64 kind = e->state->gpr[i->reg] & mask_bytes(i->size);
     u64 what[2]; /* PCID, address */
 
-    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), what, sizeof(what), 0));
+    TRY(emu_read_seg(e, (enum seg)i->seg, emu_ea(e, i), what, sizeof(what)));
     bool pcid_off = kind <= 1 && what[0] != 0 && !(e->state->cr4 & CR4_PCIDE);
     if (kind > 3 || what[0] >> 12 != 0 || pcid_off || (kind == 0 && !emu_canonical(e, what[1])))
         return emu_gp(e, 0);
