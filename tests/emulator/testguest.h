@@ -40,21 +40,15 @@ static inline u8 *guest_ptr(struct guest *g, u64 gpa)
 
 /* ---- page tables ---- */
 
-#define PTE_P  BIT64(0)
-#define PTE_W  BIT64(1)
-#define PTE_U  BIT64(2)
-#define PTE_A  BIT64(5)
-#define PTE_D  BIT64(6)
-#define PTE_NX BIT64(63)
-
 /* Map one page, 4-level; tables are made as needed below state.cr3. */
 static inline void guest_map(struct guest *g, u64 linear, u64 gpa, u64 bits)
 {
     u64 table = g->state.cr3 & ~PAGE_MASK;
     for (unsigned level = 4; level > 1; level--) {
         u64 *entry = (u64 *)(void *)guest_ptr(g, table + 8 * ((linear >> (9 * level + 3)) & 511));
-        if (!(*entry & PTE_P)) {
-            *entry = g->next_table++ * PAGE_SIZE | PTE_P | PTE_W | PTE_U | PTE_A;
+        if (!(*entry & PTE_PRESENT)) {
+            *entry =
+                g->next_table++ * PAGE_SIZE | PTE_PRESENT | PTE_WRITE | PTE_USER | PTE_ACCESSED;
             if (g->next_table > g->pages) {
                 fputs("testguest: no page left for page tables: enlarge its RAM\n", stderr);
                 exit(2);
@@ -63,7 +57,7 @@ static inline void guest_map(struct guest *g, u64 linear, u64 gpa, u64 bits)
         table = *entry & ~(PAGE_MASK | PTE_NX);
     }
     u64 *pte = (u64 *)(void *)guest_ptr(g, table + 8 * ((linear >> 12) & 511));
-    *pte = gpa | bits | PTE_P | PTE_A | PTE_D;
+    *pte = gpa | bits | PTE_PRESENT | PTE_ACCESSED | PTE_DIRTY;
 }
 
 /* ---- descriptors ---- */

@@ -7,14 +7,8 @@
 #include "emu_fixture.h"
 #include "emulator/internal.h"
 
-#define PF_P    1u
-#define PF_W    2u
-#define PF_U    4u
-#define PF_RSVD 8u
-#define PF_ID   16u
-#define PF_PK   32u
-#define XD      BIT64(63)
-#define OK      0x1000u /* no fault */
+#define XD BIT64(63)
+#define OK 0x1000u /* no fault */
 
 static enum emu_status write_linear(struct fixture *f, gva_t gva, const void *from, unsigned size)
 {
