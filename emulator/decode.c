@@ -129,7 +129,8 @@ static u8 decode_prefixes(struct cursor *c, struct insn *i, struct prefixes *p)
     }
 }
 
-static const struct opcode *const maps[] = {emu_map_1byte, emu_map_0f, emu_map_0f38, emu_map_0f3a};
+static const struct opcode *const maps[] = {emu_map_1byte, emu_map_0f, emu_map_0f38, emu_map_0f3a,
+                                            NULL,          emu_map_5,  emu_map_6};
 
 /* The prefix that VEX.pp stands for. */
 static void set_implied(struct insn *i, unsigned pp)
@@ -208,9 +209,10 @@ static bool decode_opcode(struct cursor *c, struct insn *i, u8 byte)
     if (i->mode != EMU_MODE_64)
         i->rex &= 0x48;
     i->opcode = take(c);
-    allowed &= i->map <= 3; /* the others look like these, as long as CPUs do not know them */
-    i->map &= 3;
-    return allowed;
+    if (i->map <= 3 || (i->vex == 2 && (i->map == 5 || i->map == 6)))
+        return allowed;
+    i->map &= 3; /* the others look like these, as long as CPUs do not know them */
+    return false;
 }
 
 /* Undefined opcodes are as long as the map's defined ones: the CPU fetches them whole before #UD.
@@ -232,17 +234,16 @@ static bool is_opmask(const struct insn *i)
     return i->vex == 1 && i->map == 1 && (i->opcode >> 4 == 4 || i->opcode >> 4 == 9);
 }
 
-/* The first defined entry below a group, for its length; the form of the map when there is none. */
-static const struct opcode *undefined_form(const struct insn *i, const struct opcode *group)
+/* An entry, or the first defined one below it, for its length; the form of the map when there is
+ * none. */
+static const struct opcode *undefined_form(const struct insn *i, const struct opcode *op)
 {
-    for (unsigned n = 0; group->group != GROUP_NONE && n < group->sub; n++) {
-        const struct opcode *op = &group->next[n];
-        if (op->group != GROUP_NONE)
-            return undefined_form(i, op);
-        if (op->handler != NULL)
-            return op;
-    }
-    bool modrm = i->map == 2 || is_opmask(i) || (group->flags & OP_MODRM);
+    if (op->group == GROUP_NONE && op->handler != NULL)
+        return op;
+    for (unsigned n = 0; op->group != GROUP_NONE && n < op->sub; n++)
+        if (op->next[n].handler != NULL) /* or next */
+            return undefined_form(i, &op->next[n]);
+    bool modrm = (i->map & 3) == 2 || is_opmask(i) || (op->flags & OP_MODRM);
     return &undefined_forms[i->map == 3 ? 2 : modrm];
 }
 
@@ -272,8 +273,8 @@ static const struct opcode *walk_tables(const struct insn *i, const struct curso
     }
     if (!is_undefined(op))
         return op;
-    *valid = false;
-    return undefined_form(i, from);
+    *valid = false; /* what maps 5 and 6 have not is as long as in 1 and 2 */
+    return undefined_form(i, i->map > 3 ? &maps[i->map & 3][i->opcode] : from);
 }
 
 static void decode_opsize(struct insn *i, bool code32)
@@ -434,6 +435,10 @@ static bool check_evex(const struct insn *i)
     u64 registers = LETTER(V) | LETTER(H) | (memory ? 0 : LETTER(W));
 
     if (EVEX_FEATURE(flags) == 0 || i->vlen == 3 || (i->mode != EMU_MODE_64 && (i->vvvv & 16)))
+        return false;
+    if (i->map == 6 && (i->opcode & 0x7e) == 0x56 && /* complex numbers: not in place */
+        (((i->reg ^ i->vvvv) & (i->mode == EMU_MODE_64 ? 31 : 7)) == 0 ||
+         (!memory && i->reg == i->rm)))
         return false;
     if ((i->evex & INSN_B) && !(flags & (memory ? EVEX_BCST : EVEX_ROUND | EVEX_SAE)))
         return false;

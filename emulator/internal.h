@@ -594,7 +594,7 @@ static inline struct emu_code emu_code_of(const u8 *bytes, unsigned length, unsi
 /* ---- decode.c, table.c ---------------------------------------------------------------------- */
 
 extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256],
-    emu_map_0f3a[256];
+    emu_map_0f3a[256], emu_map_5[256], emu_map_6[256];
 extern const struct opcode emu_map_opmask[32]; /* with VEX, for 0F 40..4F and 90..9F */
 
 /*

@@ -24,7 +24,7 @@ enum {
     Rv = ARG(R, v), Rd = ARG(R, d), Ry = ARG(R, y), Rr = ARG(R, nat), Sw = ARG(S, w),
     Ux = ARG(U, x), Uq = ARG(U, q), Udq = ARG(U, dq), Vx = ARG(V, x), Vdq = ARG(V, dq),
     Vqq = ARG(V, qq), Hx = ARG(H, x), Hdq = ARG(H, dq), Wx = ARG(W, x), Wh = ARG(W, h),
-    Wf = ARG(W, f), We = ARG(W, e), Vh = ARG(V, h), Hh = ARG(H, h), Wb = ARG(W, b), Ww = ARG(W, w),
+    Vf = ARG(V, f), Wf = ARG(W, f), We = ARG(W, e), Vh = ARG(V, h), Hh = ARG(H, h), Wb = ARG(W, b), Ww = ARG(W, w),
     Wd = ARG(W, d), Wq = ARG(W, q), Wdq = ARG(W, dq), Wel = ARG(W, el), Wqq = ARG(W, qq),
     Xb = ARG(X, b), Xv = ARG(X, v), Xz = ARG(X, z), Yb = ARG(Y, b), Yv = ARG(Y, v), Yz = ARG(Y, z),
     Zb = ARG(Z, b), Zv = ARG(Z, v), ALb = ARG(ACC, b), rAX = ARG(ACC, v), eAX = ARG(ACC, z),
@@ -100,6 +100,12 @@ enum {
 #define BWE(n, b, w, ...)                                                                          \
     P66(BY_W(EV(n "b", EVEX(b) | EVEX_BYTES | EALL, __VA_ARGS__),                                  \
              EV(n "w", EVEX(w) | EVEX_WORDS | EALL, __VA_ARGS__)))
+/* Halves, W 0, packed and scalar; from and to halves. */
+#define FP16            EVEX(FP16)
+#define FP16S           (FP16 | EVEX_SCALAR)
+#define PH(n, f, ...)   EV(n, FP16 | E0 | EVEX_WORDS | EBC | (f), __VA_ARGS__)
+#define SH(n, f, ...)   EV(n, FP16S | E0 | EVEX_WORDS | (f), __VA_ARGS__)
+#define FLOATH(n, e)    BY_PREFIX(PH(n "ph", e, Vx, Hx, Wx), UD, SH(n "sh", e, Vdq, Hdq, Ww))
 /* Four or two, eight or four lanes. */
 #define LANES4(n, f, ...)                                                                          \
     P66(BY_W(EV(n "32x4", EVEX(F) | OP_L1 | (f), __VA_ARGS__),                                     \
@@ -334,7 +340,8 @@ static const struct opcode group7_register[8] = {
 static const struct opcode group15[2] = {
     BY_REG(NP(MS(fxsave, NATIVE_STORE, "fxsave", OP_FPU, Mbig)), NP(M(fxsave, "fxrstor", OP_FPU, Mbig)),
            NP(MS(native, NATIVE_LOAD, "ldmxcsr", V2 | OP_L0, Md)), NP(SX(V2 | OP_L0, "stmxcsr", Md)),
-           BY_PREFIX(MF(xsave, 0, "xsave", OP_XSAVE, XSAVE, Mbig), UD, M(ud, "ptwrite", 0, Ey)), XAREA(xrstor, 0, "xrstor", 0, XSAVE),
+           BY_PREFIX(MF(xsave, 0, "xsave", OP_XSAVE, XSAVE, Mbig), UD, M(ud, "ptwrite", 0, Ey)),
+           XAREA(xrstor, 0, "xrstor", 0, XSAVE),
            BY_PREFIX(MF(xsave, 0, "xsaveopt", OP_XSAVE, XSAVEOPT, Mbig),
                      MF(clflush, 0, "clwb", 0, CLWB, Mb)),
            BY_PREFIX(M(clflush, "clflush", 0, Mb), MF(clflush, 0, "clflushopt", 0, CLFLUSHOPT, Mb))),
@@ -758,10 +765,10 @@ const struct opcode emu_map_opmask[32] = {
         BY_EVEX(P(OP_L1 | OP_W0, "extract" t "128", Wdq, Vqq, Iub),                                \
                 LANES4("extract" t, EALL, Wdq, Vx, Iub)),                                          \
         LANES8("insert" t, EALL, Vx, Hx, Wqq, Iub), LANES8("extract" t, EALL, Wqq, Vx, Iub)
-#define ROUNDP(t, e)                                                                               \
-    P66(BY_EVEX(SF(SSE41, V2, "round" t, Vx, Wx, Iub), EV("rndscale" t, (e) | ESAE, Vx, Wx, Iub)))
-#define ROUNDS(t, e, W)                                                                            \
-    P66(BY_EVEX(SF(SSE41, V3, "round" t, Vdq, W, Iub),                                             \
+#define ROUNDP(t, e, half)                                                                         \
+    BY_PREFIX(half, BY_EVEX(SF(SSE41, V2, "round" t, Vx, Wx, Iub), EV("rndscale" t, (e) | ESAE, Vx, Wx, Iub)))
+#define ROUNDS(t, e, W, half)                                                                      \
+    BY_PREFIX(half, BY_EVEX(SF(SSE41, V3, "round" t, Vdq, W, Iub),                                             \
                 EV("rndscale" t, EXS | (e) | ESAE, Vdq, Hdq, W, Iub)))
 #define PEXTR(n, e, m)                                                                             \
     BY_MOD(P41(V2 | OP_L0 | (e) | ENM, n, m, Vdq, Iub), P41(V2 | OP_L0 | (e) | ENM, n, Rd, Vdq, Iub))
@@ -779,7 +786,8 @@ const struct opcode emu_map_0f3a[256] = {
     [0x04] = PAV(OP_W0 | ED | EALL, "permilps", Vx, Wx, Iub),
     [0x05] = PAV(OP_W0 | EQ | EALL, "permilpd", Vx, Wx, Iub),
     [0x06] = PAV(OP_L1 | OP_W0, "perm2f128", Vqq, Hx, Wqq, Iub),
-    [0x08] = ROUNDP("ps", ED), ROUNDP("pd", EQ), ROUNDS("ss", E0, Wd), ROUNDS("sd", E1, Wq),
+    [0x08] = ROUNDP("ps", ED, PH("rndscaleph", ESAE, Vx, Wx, Iub)), ROUNDP("pd", EQ, UD),
+    [0x0a] = ROUNDS("ss", E0, Wd, SH("rndscalesh", ESAE, Vdq, Hdq, Ww, Iub)), ROUNDS("sd", E1, Wq, UD),
     [0x0c] = P41(V3, "blendps", Vx, Wx, Iub), P41(V3, "blendpd", Vx, Wx, Iub),
     [0x0e] = P41(VI3, "pblendw", Vx, Wx, Iub),
     [0x0f] = BY_PREFIX(SF(SSSE3, OP_FPU, "palignr", Pq, Qq, Iub),
@@ -797,8 +805,10 @@ const struct opcode emu_map_0f3a[256] = {
                   P41(V3 | OP_L0 | EVEX(DQ) | ENM, "pinsrq", Vdq, Ey, Iub)),
     [0x23] = P66(BY_W(EV("shuff32x4", EX | EALL | OP_L1, Vx, Hx, Wx, Iub),
                       EV("shuff64x2", EX | EALL | OP_L1, Vx, Hx, Wx, Iub))),
-    [0x25] = P66E("pternlog#", EX, Vx, Hx, Wx, Iub), P66E("getmantp$", EX | ESAE, Vx, Wx, Iub),
-    [0x27] = P66E("getmants$", EXS | ESAE, Vdq, Hdq, Wel, Iub),
+    [0x25] = P66E("pternlog#", EX, Vx, Hx, Wx, Iub), 
+    [0x26] = BY_PREFIX(PH("getmantph", ESAE, Vx, Wx, Iub), EV("getmantp$", EX | ESAE, Vx, Wx, Iub)),
+    [0x27] = BY_PREFIX(SH("getmantsh", ESAE, Vdq, Hdq, Ww, Iub),
+                       EV("getmants$", EXS | ESAE, Vdq, Hdq, Wel, Iub)),
     [0x30] = KSHIFT("kshiftrb", b, "kshiftrw", w), KSHIFT("kshiftrd", d, "kshiftrq", q),
     [0x32] = KSHIFT("kshiftlb", b, "kshiftlw", w), KSHIFT("kshiftld", d, "kshiftlq", q),
     [0x38] = INSERT_EXTRACT("i", PA2),
@@ -816,17 +826,74 @@ const struct opcode emu_map_0f3a[256] = {
     [0x51] = P66E("ranges$", EVEX(DQ) | EVEX_SCALAR | ESAE, Vdq, Hdq, Wel, Iub),
     [0x54] = P66E("fixupimmp$", EX | ESAE, Vx, Hx, Wx, Iub),
     [0x55] = P66E("fixupimms$", EXS | ESAE, Vdq, Hdq, Wel, Iub),
-    [0x56] = P66E("reducep$", EVEX(DQ) | EBC | ESAE, Vx, Wx, Iub),
-    [0x57] = P66E("reduces$", EVEX(DQ) | EVEX_SCALAR | ESAE, Vdq, Hdq, Wel, Iub),
+    [0x56] = BY_PREFIX(PH("reduceph", ESAE, Vx, Wx, Iub),
+                       EV("reducep$", EVEX(DQ) | EBC | ESAE, Vx, Wx, Iub)),
+    [0x57] = BY_PREFIX(SH("reducesh", ESAE, Vdq, Hdq, Ww, Iub),
+                       EV("reduces$", EVEX(DQ) | EVEX_SCALAR | ESAE, Vdq, Hdq, Wel, Iub)),
     [0x60] = PCMPSTR("estrm"), PCMPSTR("estri"), PCMPSTR("istrm"), PCMPSTR("istri"),
-    [0x66] = P66E("fpclassp$", EVEX(DQ) | EBC, Kx, Wx, Iub),
-    [0x67] = P66E("fpclasss$", EVEX(DQ) | EVEX_SCALAR, Kx, Wel, Iub),
+    [0x66] = BY_PREFIX(PH("fpclassph", 0, Kx, Wx, Iub), EV("fpclassp$", EVEX(DQ) | EBC, Kx, Wx, Iub)),
+    [0x67] = BY_PREFIX(SH("fpclasssh", 0, Kx, Ww, Iub),
+                       EV("fpclasss$", EVEX(DQ) | EVEX_SCALAR, Kx, Wel, Iub)),
     [0x70] = P66E("pshldw", EVEX(VBMI2) | EVEX_WORDS | E1, Vx, Hx, Wx, Iub),
     [0x71] = P66E("pshld#", EVEX(VBMI2) | EBC, Vx, Hx, Wx, Iub),
     [0x72] = P66E("pshrdw", EVEX(VBMI2) | EVEX_WORDS | E1, Vx, Hx, Wx, Iub),
     [0x73] = P66E("pshrd#", EVEX(VBMI2) | EBC, Vx, Hx, Wx, Iub),
+    [0xc2] = BY_PREFIX(PH("cmpph", ESAE, Kx, Hx, Wx, Iub), UD, SH("cmpsh", ESAE, Kx, Hdq, Ww, Iub)),
     [0xcc] = SHAFORM("sha1rnds4", Iub),
     [0xce] = AFFINE("gf2p8affineqb"), AFFINE("gf2p8affineinvqb"),
     [0xdf] = P66(SF(AES, V2 | OP_L0, "aeskeygenassist", Vdq, Wdq, Iub)),
     [0xf0] = BY_PREFIX(UD, UD, UD, BMI("rorx", BMI2, Gy, Ey, Iub)),
+};
+
+/* AVX512-FP16: EVEX only. */
+#define CVTHU(t, r)                                                                                \
+    BY_PREFIX(PH("cvt" t "ph2udq", r, Vx, Wh), PH("cvt" t "ph2uqq", r, Vx, Wf),                    \
+              EV("cvt" t "sh2usi", FP16S | ENM | (r), Gy, Ww))
+
+const struct opcode emu_map_5[256] = {
+    [0x10] = BY_PREFIX(UD, UD, BY_MOD(SH("movsh", 0, Vdq, Ww), SH("movsh", 0, Vdq, Hdq, Ww))),
+    [0x11] = BY_PREFIX(UD, UD, BY_MOD(SH("movsh", 0, Ww, Vdq), SH("movsh", 0, Ww, Hdq, Vdq))),
+    [0x1d] = BY_PREFIX(EV("cvtss2sh", FP16S | E0 | ER, Vdq, Hdq, Wd),
+                       EV("cvtps2phx", FP16 | E0 | EBC | ER, Vh, Wx)),
+    [0x2a] = BY_PREFIX(UD, UD, EV("cvtsi2sh", FP16S | ENM | ER, Vdq, Hdq, Ey)),
+    [0x2c] = BY_PREFIX(UD, UD, EV("cvttsh2si", FP16S | ENM | ESAE, Gy, Ww)),
+    [0x2d] = BY_PREFIX(UD, UD, EV("cvtsh2si", FP16S | ENM | ER, Gy, Ww)),
+    [0x2e] = NP(SH("ucomish", ENM | ESAE, Vdq, Ww)), NP(SH("comish", ENM | ESAE, Vdq, Ww)),
+    [0x51] = BY_PREFIX(PH("sqrtph", ER, Vx, Wx), UD, SH("sqrtsh", ER, Vdq, Hdq, Ww)),
+    [0x58] = FLOATH("add", ER), FLOATH("mul", ER),
+    [0x5a] = BY_PREFIX(PH("cvtph2pd", ESAE, Vx, Wf), EV("cvtpd2ph", FP16 | E1 | EBC | ER, Vf, Wx),
+                       SH("cvtsh2sd", ESAE, Vdq, Hdq, Ww), EV("cvtsd2sh", FP16S | E1 | ER, Vdq, Hdq, Wq)),
+    [0x5b] = BY_PREFIX(CVTW("dq2ph", FP16 | ER, Vh, Wx, "qq2ph", FP16 | ER, Vf, Wx),
+                       PH("cvtph2dq", ER, Vx, Wh), PH("cvttph2dq", ESAE, Vx, Wh)),
+    [0x5c] = FLOATH("sub", ER), FLOATH("min", ESAE), FLOATH("div", ER), FLOATH("max", ESAE),
+    [0x6e] = P66(BY_MOD(EV("movw", FP16 | OP_L0 | ENM, Vdq, Mw), EV("movw", FP16 | OP_L0 | ENM, Vdq, Rd))),
+    [0x78] = CVTHU("t", ESAE), CVTHU("", ER),
+    [0x7a] = BY_PREFIX(UD, PH("cvttph2qq", ESAE, Vx, Wf), UD,
+                       CVTW("udq2ph", FP16 | ER, Vh, Wx, "uqq2ph", FP16 | ER, Vf, Wx)),
+    [0x7b] = BY_PREFIX(UD, PH("cvtph2qq", ER, Vx, Wf), EV("cvtusi2sh", FP16S | ENM | ER, Vdq, Hdq, Ey)),
+    [0x7c] = BY_PREFIX(PH("cvttph2uw", ESAE, Vx, Wx), PH("cvttph2w", ESAE, Vx, Wx)),
+    [0x7d] = BY_PREFIX(PH("cvtph2uw", ER, Vx, Wx), PH("cvtph2w", ER, Vx, Wx), PH("cvtw2ph", ER, Vx, Wx),
+                       PH("cvtuw2ph", ER, Vx, Wx)),
+    [0x7e] = P66(BY_MOD(EV("movw", FP16 | OP_L0 | ENM, Mw, Vdq), EV("movw", FP16 | OP_L0 | ENM, Rd, Vdq))),
+};
+
+#define FMAH(n)     P66(PH(n "ph", ER, Vx, Hx, Wx)), P66(SH(n "sh", ER, Vdq, Hdq, Ww))
+#define FMA10H(o)                                                                                  \
+    P66(PH("fmaddsub" o "ph", ER, Vx, Hx, Wx)), P66(PH("fmsubadd" o "ph", ER, Vx, Hx, Wx)),        \
+        FMAH("fmadd" o), FMAH("fmsub" o), FMAH("fnmadd" o), FMAH("fnmsub" o)
+/* Complex numbers; packed, then scalar. */
+#define COMPLEXP(n) EV(n "cph", FP16 | E0 | EBC | ER, Vx, Hx, Wx)
+#define COMPLEXS(n) EV(n "csh", FP16S | E0 | ER, Vdq, Hdq, Wd)
+#define COMPLEX(n)                                                                                 \
+    BY_PREFIX(UD, UD, COMPLEXP("f" n), COMPLEXP("fc" n)),                                          \
+        BY_PREFIX(UD, UD, COMPLEXS("f" n), COMPLEXS("fc" n))
+
+const struct opcode emu_map_6[256] = {
+    [0x13] = BY_PREFIX(SH("cvtsh2ss", ESAE, Vdq, Hdq, Ww), PH("cvtph2psx", ESAE, Vx, Wh)),
+    [0x2c] = P66(PH("scalefph", ER, Vx, Hx, Wx)), P66(SH("scalefsh", ER, Vdq, Hdq, Ww)),
+    [0x42] = P66(PH("getexpph", ESAE, Vx, Wx)), P66(SH("getexpsh", ESAE, Vdq, Hdq, Ww)),
+    [0x4c] = P66(PH("rcpph", 0, Vx, Wx)), P66(SH("rcpsh", 0, Vdq, Hdq, Ww)),
+    [0x4e] = P66(PH("rsqrtph", 0, Vx, Wx)), P66(SH("rsqrtsh", 0, Vdq, Hdq, Ww)),
+    [0x56] = COMPLEX("madd"), [0x96] = FMA10H("132"), [0xa6] = FMA10H("213"), [0xb6] = FMA10H("231"),
+    [0xd6] = COMPLEX("mul"),
 };

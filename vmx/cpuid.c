@@ -29,8 +29,8 @@ enum { A, B, C, D };
      BIT(24) | BIT(25) | BIT(26))
 /* Leaf 7: FSGSBASE, TSC_ADJUST, BMI1, AVX2, FDP_EXCPTN_ONLY, SMEP, BMI2, ERMS, INVPCID, AVX512*,
  * RDSEED, ADX, SMAP, IFMA, CLFLUSHOPT, CLWB, SHA; UMIP, AVX512_VBMI*, GFNI, VAES, VPCLMULQDQ, VNNI,
- * BITALG, VPOPCNTDQ, RDPID, CLDEMOTE, MOVDIRI, MOVDIR64B; FSRM, SERIALIZE.  Subleaf 1: AVX_VNNI,
- * AVX512_BF16. */
+ * BITALG, VPOPCNTDQ, RDPID, CLDEMOTE, MOVDIRI, MOVDIR64B; FSRM, SERIALIZE, AVX512_FP16.  Subleaf 1:
+ * AVX_VNNI, AVX512_BF16. */
 #define LEAF7_EBX                                                                                \
     (BIT(0) | BIT(1) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(13) | \
      BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) | BIT(28) |   \
@@ -39,7 +39,7 @@ enum { A, B, C, D };
 #define LEAF7_ECX                                                                         \
     (BIT(1) | BIT(2) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | BIT(14) | \
      BIT(22) | BIT(25) | BIT(27) | BIT(28))
-#define LEAF7_EDX   (BIT(4) | BIT(14))
+#define LEAF7_EDX   (BIT(4) | BIT(14) | BIT(23))
 #define LEAF7_1_EAX (BIT(4) | BIT(5))
 #define EXT1_ECX    (BIT(0) | BIT(5) | BIT(8)) /* LAHF64, LZCNT, PREFETCHW */
 #define EXT1_EDX    (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
@@ -119,6 +119,7 @@ static void add_basic(struct builder *b)
     r.edx &= LEAF7_EDX;
     if (!(p->xcr0_allowed & BIT(7))) {
         r.ebx &= ~(u32)LEAF7_AVX512;
+        r.edx &= ~BIT(23);
         more.eax &= ~BIT(5);
     }
     if (!caps_has(b->caps, CAP_PROC2, PROC2_INVPCID))
@@ -254,6 +255,7 @@ static const struct {
     {EMU_HAS_AVX512BITALG, C, 12, 7, 0},
     {EMU_HAS_AVX512POPCNTDQ, C, 14, 7, 0},
     {EMU_HAS_AVX512BF16, A, 5, 7, 1},
+    {EMU_HAS_AVX512FP16, D, 23, 7, 0},
     {EMU_HAS_AVXVNNI, A, 4, 7, 1},
     {EMU_HAS_MOVDIRI, C, 27, 7, 0},
     {EMU_HAS_MOVDIR64B, C, 28, 7, 0},

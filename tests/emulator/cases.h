@@ -435,11 +435,11 @@ static const struct case_prefixes sweep_prefixes[] = {
 /* mod and rm; reg takes all eight values. */
 static const u8 sweep_forms[] = {0x00, 0x03, 0x04, 0x05, 0x06, 0x45, 0x81, 0xc0, 0xc1, 0xc4, 0xc7};
 static const u8 sweep_map_bytes[][4] = {{0}, {1, 0x0f}, {2, 0x0f, 0x38}, {2, 0x0f, 0x3a}};
-/* Behind them VEX: maps 1 to 3 in every pp, L and W, and EVEX: in every pp, W and LL; each with few
- * prefixes. */
+/* Behind them VEX: maps 1 to 3 in every pp, L and W, and EVEX: maps 1 to 3, 5 and 6 in every pp, W
+ * and LL; each with few prefixes. */
 #define SWEEP_LEGACY   (unsigned)ARRAY_SIZE(sweep_map_bytes)
 #define SWEEP_EVEX     (SWEEP_LEGACY + 48)
-#define SWEEP_MAPS     (SWEEP_EVEX + 96)
+#define SWEEP_MAPS     (SWEEP_EVEX + 160)
 #define SWEEP_PREFIXES 3 /* none, 66, 67 */
 
 /* Cases in one pass over everything; each pass draws other values. */
@@ -458,6 +458,7 @@ static inline unsigned sweep_map(struct rng *r, unsigned map, u8 *to)
     u8 vvvv = (u8)(rng_chance(r, 50) ? 0x78 : rng_next(r) & 0x78);
     if (map >= SWEEP_EVEX) {
         map -= SWEEP_EVEX;
+        map += map >= 96 ? 32 : 0; /* there is no map 4 */
         to[0] = 0x62;
         to[1] = (u8)((rng_chance(r, 70) ? 0xf1 : 0xc1 | (rng_next(r) & 0x30)) + map / 32);
         to[2] = (u8)((map & 4) << 5 | vvvv | 4 | (map & 3));

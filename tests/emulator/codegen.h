@@ -170,6 +170,8 @@ static inline unsigned code_random_vex(struct rng *r, u8 *b)
     unsigned last = b[0] == 0xc5 ? 1 : 2;
     if (last == 2)
         b[1] = (u8)((b[1] & (b[0] == 0x62 ? 0xf0 : 0xe0)) | (1 + rng_below(r, 3)));
+    if (b[0] == 0x62 && rng_chance(r, 30))
+        b[1] = (u8)((b[1] & 0xf0) | (5 + rng_below(r, 2)));
     if (rng_chance(r, 40))
         b[last] |= 0x78;
     if (rng_chance(r, 50))

@@ -235,8 +235,11 @@ static const char *const untold[] = {
 /* Encodings that are not Intel's AVX, or that no guest is told of. */
 static bool explained_vex(const struct oracle *o, const struct code_scan *s, const u8 *vex)
 {
-    if (vex[0] == 0x62) /* MVEX of Knights Corner; AVX512-FP16's maps 5 and 6, and 3 without 66 */
-        return !(vex[2] & 4) || (vex[1] & 7) >= 5 || ((vex[1] & 7) == 3 && (vex[2] & 3) != 1) ||
+    bool to_gpr = (s->opcode & 0xfe) == 0x2c || (s->opcode & 0xfe) == 0x78;
+    if (o->mode != 64 && vex[0] == 0x62 && (vex[1] & 0x17) == 5 && to_gpr)
+        return true;    /* R' means nothing there, CPUs say */
+    if (vex[0] == 0x62) /* MVEX of Knights Corner */
+        return !(vex[2] & 4) ||
                (s->opcode | 0x51) == 0x7b;    /* rounding of a conversion that is exact */
     if (vex[0] == 0xc4 && (vex[1] & 31) == 2) /* AVX-VNNI, AVX-IFMA, AVX-NE-CONVERT */
         return s->opcode == 0x72 || (s->opcode & 0xfe) == 0xb0 || (s->opcode & 0xfe) == 0xb4;

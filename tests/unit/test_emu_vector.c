@@ -330,6 +330,17 @@ static void opmask_moves(void **state)
     fake.mask = 0; /* vpslld zmm0{k3}, zmm0, [rdi]: the count is read all the same */
     FX_DONE(FX_RUN(f, 0x62, 0xf1, 0x7d, 0x4b, 0xf2, 0x07));
     assert_int_equal(f->mmio_count, 2);
+    fake.mask = 0x102; /* vaddph zmm0{k3}, zmm0, [rdi]: words */
+    FX_DONE(FX_RUN(f, 0x62, 0xf5, 0x7c, 0x4b, 0x58, 0x07));
+    assert_int_equal(f->mmio_count, 2);
+    assert_int_equal(f->mmio_log[0].gpa, FX_MMIO + 2);
+    assert_int_equal(f->mmio_log[1].gpa, FX_MMIO + 16);
+    assert_int_equal(f->mmio_log[1].size, 2);
+    /* vfmaddcph zmm2, zmm1, zmm3; vfmaddcph zmm1, zmm1, zmm3 */
+    FX_DONE(FX_RUN(f, 0x62, 0xf6, 0x76, 0x48, 0x56, 0xd3));
+    FX_FAULT(FX_RUN(f, 0x62, 0xf6, 0x76, 0x48, 0x56, 0xcb), VECTOR_UD, ~0u);
+    f->e.features &= ~BIT64(EMU_HAS_AVX512FP16);
+    FX_FAULT(FX_RUN(f, 0x62, 0xf5, 0x7c, 0x4b, 0x58, 0x07), VECTOR_UD, ~0u);
     fake.runs = 0;
     f->e.features &= ~BIT64(EMU_HAS_AVX512CD); /* vpconflictd zmm0, zmm1 */
     FX_FAULT(FX_RUN(f, 0x62, 0xf2, 0x7d, 0x48, 0xc4, 0xc1), VECTOR_UD, ~0u);
