@@ -184,8 +184,8 @@ static void setup(struct guest *g)
     g->state.cr3 = TABLES;
     g->next_table = TABLES / PAGE_SIZE + 1;
     for (u64 page = CODE; page < TABLES; page += PAGE_SIZE)
-        guest_map(g, page, page, PTE_W);
-    guest_map(g, DEVICE, DEVICE_AT, PTE_W);
+        guest_map(g, page, page, PTE_WRITE);
+    guest_map(g, DEVICE, DEVICE_AT, PTE_WRITE);
     g->emu.fault_gva = GVA(DEVICE);
     g->emu.fault_gpa = GPA(DEVICE_AT);
 }

@@ -53,7 +53,8 @@ static void memory_init(struct oracle *o)
         memcpy(native, o->background[i], PAGE_SIZE);
         memcpy(guest_ptr(&o->guest, p->gpa), native, PAGE_SIZE);
         guest_map(&o->guest, p->linear, p->gpa,
-                  PTE_U | (p->prot & PROT_WRITE ? PTE_W : 0) | (p->prot & PROT_EXEC ? 0 : PTE_NX));
+                  PTE_USER | (p->prot & PROT_WRITE ? PTE_WRITE : 0) |
+                      (p->prot & PROT_EXEC ? 0 : PTE_NX));
         if (mprotect(native, PAGE_SIZE, p->prot) != 0)
             hostcpu_die("mprotect");
     }
@@ -104,8 +105,8 @@ static void guest_setup(struct oracle *o)
     emu_cache_init(g->emu.cache);
     g->state.cr3 = PAGE_SIZE;
     g->next_table = 2;
-    guest_map(g, CASE_SYSTEM, SYSTEM_GPA, PTE_W | PTE_NX);
-    guest_map(g, CASE_IDT, IDT_GPA, PTE_W | PTE_NX);
+    guest_map(g, CASE_SYSTEM, SYSTEM_GPA, PTE_WRITE | PTE_NX);
+    guest_map(g, CASE_IDT, IDT_GPA, PTE_WRITE | PTE_NX);
     case_build_system(g);
     u64 *idt = (u64 *)(void *)guest_ptr(g, IDT_GPA);
     for (unsigned i = 0; i < 256; i++) /* interrupt gates, DPL 0 */

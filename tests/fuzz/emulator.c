@@ -155,19 +155,19 @@ static void set_paging(struct guest *g, enum fuzz_mode mode, u8 odd)
     bool pae = (g->state.cr4 & CR4_PAE) != 0;
     g->next_table = TABLES + 1;
     for (u64 i = 0; i < LOW_PAGES; i++) {
-        u64 bits = i == (odd & 15) ? PTE_U : i == (odd >> 4) ? PTE_W : PTE_W | PTE_U;
+        u64 bits = i == (odd & 15) ? PTE_USER : i == (odd >> 4) ? PTE_WRITE : PTE_WRITE | PTE_USER;
         if (mode >= FUZZ_COMPAT) {
             guest_map(g, i * PAGE_SIZE, i * PAGE_SIZE, bits);
         } else if (pae) {
-            g->state.pdpte[0] = (TABLES + 1) * PAGE_SIZE | PTE_P;
-            u64 pd = (TABLES + 2) * PAGE_SIZE | PTE_P | PTE_W | PTE_U;
-            u64 pte = i * PAGE_SIZE | PTE_P | bits;
+            g->state.pdpte[0] = (TABLES + 1) * PAGE_SIZE | PTE_PRESENT;
+            u64 pd = (TABLES + 2) * PAGE_SIZE | PTE_PRESENT | PTE_WRITE | PTE_USER;
+            u64 pte = i * PAGE_SIZE | PTE_PRESENT | bits;
             memcpy(guest_ptr(g, TABLES * PAGE_SIZE), &g->state.pdpte[0], 8);
             memcpy(guest_ptr(g, (TABLES + 1) * PAGE_SIZE), &pd, 8);
             memcpy(guest_ptr(g, (TABLES + 2) * PAGE_SIZE) + 8 * i, &pte, 8);
         } else {
-            u32 pd = (u32)((TABLES + 1) * PAGE_SIZE | PTE_P | PTE_W | PTE_U);
-            u32 pte = (u32)(i * PAGE_SIZE | PTE_P | bits);
+            u32 pd = (u32)((TABLES + 1) * PAGE_SIZE | PTE_PRESENT | PTE_WRITE | PTE_USER);
+            u32 pte = (u32)(i * PAGE_SIZE | PTE_PRESENT | bits);
             memcpy(guest_ptr(g, TABLES * PAGE_SIZE), &pd, 4);
             memcpy(guest_ptr(g, (TABLES + 1) * PAGE_SIZE) + 4 * i, &pte, 4);
         }
