@@ -78,9 +78,9 @@ static struct emu_event page_fault(const struct emu *e, const struct emu_walk *w
     const struct x86_state *s = e->state;
     bool nx = (s->cr4 & CR4_PAE) && (s->efer & EFER_NXE);
 
-    cause |= (w->access & EMU_WRITE ? PF_W : 0) | (w->access & EMU_USER ? PF_U : 0);
+    cause |= (w->access & EMU_WRITE ? PFEC_W : 0) | (w->access & EMU_USER ? PFEC_U : 0);
     if ((w->access & EMU_FETCH) && (nx || (s->cr4 & CR4_SMEP)))
-        cause |= PF_ID;
+        cause |= PFEC_ID;
     return (struct emu_event){.vector = VECTOR_PF,
                               .type = EMU_EVENT_HARD_EXCEPTION,
                               .has_error = true,
@@ -159,7 +159,7 @@ static enum status examine(const struct emu *e, const struct emu_walk *w, u64 en
     *cause = 0;
     if (!(entry & PTE_PRESENT))
         return STATUS_ENOENT;
-    *cause = PF_P | PF_RSVD;
+    *cause = PFEC_P | PFEC_RSVD;
     *page = shift == 12 || large_page(e, w, entry) ? shift : 0;
     return entry_is_malformed(e, w, entry, *page) ? STATUS_ENOENT : STATUS_OK;
 }
@@ -179,7 +179,7 @@ walk_down(struct emu *e, struct emu_walk *w, u32 *cause, const bool wide)
         unsigned page = 0;
 
         if (unlikely(host == NULL)) { /* reads as all ones, so reserved bits are set */
-            *cause = PF_P | PF_RSVD;
+            *cause = PFEC_P | PFEC_RSVD;
             return STATUS_EHW;
         }
         u64 entry = wide ? host_load(host, 8) : host_load(host, 4);
@@ -269,8 +269,8 @@ static enum status walk_once(struct emu *e, struct emu_walk *w, bool look, u32 *
     enum status st = likely(w->wide) ? walk_down(e, w, cause, true) : walk_down(e, w, cause, false);
     if (st != STATUS_OK || look)
         return st;
-    u32 key = key_forbids(e->state, w) ? PF_PK : 0;
-    *cause = PF_P | key;
+    u32 key = key_forbids(e->state, w) ? PFEC_PK : 0;
+    *cause = PFEC_P | key;
     return key != 0 || rights_forbid(e->state, w) ? STATUS_ENOENT : walk_mark(e, w);
 }
 

@@ -92,12 +92,12 @@
 #define PTE_ADDRESS  0x000ffffffffff000ull /* and of CR3 */
 
 /* Page-fault error codes, SDM vol. 3A, figure 4-12. */
-#define PF_P    BIT(0)
-#define PF_W    BIT(1)
-#define PF_U    BIT(2)
-#define PF_RSVD BIT(3)
-#define PF_ID   BIT(4)
-#define PF_PK   BIT(5)
+#define PFEC_P    BIT(0)
+#define PFEC_W    BIT(1)
+#define PFEC_U    BIT(2)
+#define PFEC_RSVD BIT(3)
+#define PFEC_ID   BIT(4)
+#define PFEC_PK   BIT(5)
 
 /* Exception vectors, SDM vol. 3A, table 6-1. */
 /* clang-format off */

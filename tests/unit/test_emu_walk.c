@@ -79,12 +79,12 @@ static void walk_32bit(void **state)
 
     expect(f, 0x00402abc, EMU_READ, 0x55abc);
     assert_int_equal(look(f, 0x00403000, EMU_READ, NULL), 0);
-    assert_int_equal(look(f, 0x00803000, EMU_WRITE | EMU_USER, NULL), PF_W | PF_U);
+    assert_int_equal(look(f, 0x00803000, EMU_WRITE | EMU_USER, NULL), PFEC_W | PFEC_U);
     /* No I/D flag without SMEP or NX. */
     assert_int_equal(look(f, 0x00803000, EMU_FETCH, NULL), 0);
     f->s.cr4 |= CR4_SMEP;
-    assert_int_equal(look(f, 0x00803000, EMU_FETCH, NULL), PF_ID);
-    assert_int_equal(look(f, 0x00402000, EMU_FETCH, NULL), PF_ID | PF_P);
+    assert_int_equal(look(f, 0x00803000, EMU_FETCH, NULL), PFEC_ID);
+    assert_int_equal(look(f, 0x00402000, EMU_FETCH, NULL), PFEC_ID | PFEC_P);
     assert_int_equal(look(f, 0x00402000, EMU_FETCH | EMU_USER, NULL), OK);
     fx_free(f);
 }
@@ -105,13 +105,13 @@ static void walk_pse(void **state)
     fx_poke(f, FX_PT + 4 * 0x3ff, 4, 0x00c00087 | 0xa5 << 13);
     expect(f, 0xffd23456, EMU_READ, 0xa500d23456);
     fx_poke(f, FX_PT + 4 * 0x3ff, 4, 0x00c00087 | BIT(21));
-    assert_int_equal(look(f, 0xffd23456, EMU_READ, NULL), PF_P | PF_RSVD);
+    assert_int_equal(look(f, 0xffd23456, EMU_READ, NULL), PFEC_P | PFEC_RSVD);
     /* With 36 bits, bits 17 and up of the entry are reserved; the PAT bit 12 is not. */
     f->e.phys_bits = 36;
     fx_poke(f, FX_PT + 4 * 0x3ff, 4, 0x00c00087 | 0xf << 13 | BIT(12));
     expect(f, 0xffd23456, EMU_READ, 0xf00d23456);
     fx_poke(f, FX_PT + 4 * 0x3ff, 4, 0x00c00087 | BIT(17));
-    assert_int_equal(look(f, 0xffd23456, EMU_WRITE | EMU_USER, NULL), PF_P | PF_RSVD | PF_W | PF_U);
+    assert_int_equal(look(f, 0xffd23456, EMU_WRITE | EMU_USER, NULL), PFEC_P | PFEC_RSVD | PFEC_W | PFEC_U);
     fx_free(f);
 }
 
@@ -142,9 +142,9 @@ static void walk_pae(void **state)
     expect(f, 0x407ff123, EMU_READ, 0x77123);
     expect(f, 0xfff23456, EMU_READ, 0x12300f23456);
     f->e.phys_bits = 40;
-    assert_int_equal(look(f, 0xfff23456, EMU_READ, NULL), PF_P | PF_RSVD);
+    assert_int_equal(look(f, 0xfff23456, EMU_READ, NULL), PFEC_P | PFEC_RSVD);
     assert_int_equal(look(f, 0x00000000, EMU_READ, NULL), 0); /* PDPTE not present */
-    assert_int_equal(look(f, 0x40600000, EMU_WRITE, NULL), PF_W);
+    assert_int_equal(look(f, 0x40600000, EMU_WRITE, NULL), PFEC_W);
     fx_free(f);
 }
 
@@ -156,18 +156,18 @@ static void walk_pae_reserved(void **state)
 
     for (unsigned bit = 40; bit < 63; bit++) {
         fx_poke(f, pte, 8, 0x77007 | BIT64(bit));
-        assert_int_equal(look(f, 0x407ff000, EMU_READ, NULL), PF_P | PF_RSVD);
+        assert_int_equal(look(f, 0x407ff000, EMU_READ, NULL), PFEC_P | PFEC_RSVD);
     }
     for (unsigned bit = 13; bit < 21; bit++) {
         fx_poke(f, FX_PT + 0x2000 + 8 * 0x1ff, 8, 0xe00087 | BIT64(bit));
-        assert_int_equal(look(f, 0xfff23456, EMU_READ, NULL), PF_P | PF_RSVD);
+        assert_int_equal(look(f, 0xfff23456, EMU_READ, NULL), PFEC_P | PFEC_RSVD);
     }
     fx_poke(f, pte, 8, 0x77007 | XD);
     expect(f, 0x407ff000, EMU_READ, 0x77000);
-    assert_int_equal(look(f, 0x407ff000, EMU_FETCH, NULL), PF_P | PF_ID);
+    assert_int_equal(look(f, 0x407ff000, EMU_FETCH, NULL), PFEC_P | PFEC_ID);
     f->s.efer = 0; /* XD is reserved then, and I/D is not reported */
-    assert_int_equal(look(f, 0x407ff000, EMU_READ, NULL), PF_P | PF_RSVD);
-    assert_int_equal(look(f, 0x407ff000, EMU_FETCH, NULL), PF_P | PF_RSVD);
+    assert_int_equal(look(f, 0x407ff000, EMU_READ, NULL), PFEC_P | PFEC_RSVD);
+    assert_int_equal(look(f, 0x407ff000, EMU_FETCH, NULL), PFEC_P | PFEC_RSVD);
     fx_free(f);
 }
 
@@ -208,10 +208,10 @@ static void walk_long(void **state)
             u64 at = entry_at(f, level), was = fx_peek(f, at, 8);
             fx_poke(f, at, 8, was & ~1ull);
             assert_int_equal(look(f, GVA4, EMU_READ, NULL), 0);
-            assert_int_equal(look(f, GVA4, EMU_FETCH | EMU_USER, NULL), PF_ID | PF_U);
+            assert_int_equal(look(f, GVA4, EMU_FETCH | EMU_USER, NULL), PFEC_ID | PFEC_U);
             for (unsigned bit = 40; bit < 52; bit++) {
                 fx_poke(f, at, 8, was | BIT64(bit));
-                assert_int_equal(look(f, GVA4, EMU_WRITE, NULL), PF_P | PF_RSVD | PF_W);
+                assert_int_equal(look(f, GVA4, EMU_WRITE, NULL), PFEC_P | PFEC_RSVD | PFEC_W);
             }
             for (unsigned bit = 52; bit < 63; bit++) { /* ignored */
                 fx_poke(f, at, 8, was | BIT64(bit));
@@ -231,18 +231,18 @@ static void walk_large(void **state)
     fx_poke(f, entry_at(f, 2), 8, 0x7fe00000 | 0x1087);
     expect(f, GVA4, EMU_READ, 0x7fe00000 | (GVA4 & 0x1fffff));
     fx_poke(f, entry_at(f, 2), 8, 0x7fe00000 | 0x87 | BIT(20));
-    assert_int_equal(look(f, GVA4, EMU_READ, NULL), PF_P | PF_RSVD);
+    assert_int_equal(look(f, GVA4, EMU_READ, NULL), PFEC_P | PFEC_RSVD);
     fx_poke(f, entry_at(f, 3), 8, 0xffc0000000 | 0x1087);
     expect(f, GVA4, EMU_READ, 0xffc0000000 | (GVA4 & 0x3fffffff));
     for (unsigned bit = 13; bit < 30; bit++) {
         fx_poke(f, entry_at(f, 3), 8, 0x87 | BIT64(bit));
-        assert_int_equal(look(f, GVA4, EMU_READ, NULL), PF_P | PF_RSVD);
+        assert_int_equal(look(f, GVA4, EMU_READ, NULL), PFEC_P | PFEC_RSVD);
     }
     fx_poke(f, entry_at(f, 3), 8, 0xffc0000087);
     f->e.features &= ~BIT64(EMU_HAS_PAGE1GB);
-    assert_int_equal(look(f, GVA4, EMU_READ, NULL), PF_P | PF_RSVD);
+    assert_int_equal(look(f, GVA4, EMU_READ, NULL), PFEC_P | PFEC_RSVD);
     fx_poke(f, entry_at(f, 4), 8, 0x87);
-    assert_int_equal(look(f, GVA4, EMU_READ, NULL), PF_P | PF_RSVD);
+    assert_int_equal(look(f, GVA4, EMU_READ, NULL), PFEC_P | PFEC_RSVD);
     fx_free(f);
 }
 
@@ -260,38 +260,38 @@ static const struct {
     {3, K, 0, false, EMU_READ, OK},
     {3, K, 0, false, EMU_WRITE, OK},
     {3, K, 0, false, EMU_FETCH, OK},
-    {3, K, 0, false, EMU_READ | EMU_USER, PF_P | PF_U},
-    {3, K, 0, false, EMU_WRITE | EMU_USER, PF_P | PF_U | PF_W},
-    {3, K, 0, false, EMU_FETCH | EMU_USER, PF_P | PF_U | PF_ID},
-    {1, K, 0, false, EMU_WRITE, PF_P | PF_W},
+    {3, K, 0, false, EMU_READ | EMU_USER, PFEC_P | PFEC_U},
+    {3, K, 0, false, EMU_WRITE | EMU_USER, PFEC_P | PFEC_U | PFEC_W},
+    {3, K, 0, false, EMU_FETCH | EMU_USER, PFEC_P | PFEC_U | PFEC_ID},
+    {1, K, 0, false, EMU_WRITE, PFEC_P | PFEC_W},
     {1, 0, 0, false, EMU_WRITE, OK},
-    {3 | XD, K, 0, false, EMU_FETCH, PF_P | PF_ID},
+    {3 | XD, K, 0, false, EMU_FETCH, PFEC_P | PFEC_ID},
     {3 | XD, K, 0, false, EMU_READ, OK},
     /* user page */
     {7, K, 0, false, EMU_WRITE | EMU_USER, OK},
     {7, K, 0, false, EMU_FETCH | EMU_USER, OK},
-    {7 | XD, K, 0, false, EMU_FETCH | EMU_USER, PF_P | PF_U | PF_ID},
+    {7 | XD, K, 0, false, EMU_FETCH | EMU_USER, PFEC_P | PFEC_U | PFEC_ID},
     {5, K, 0, false, EMU_READ | EMU_USER, OK},
-    {5, K, 0, false, EMU_WRITE | EMU_USER, PF_P | PF_U | PF_W},
-    {5, 0, 0, false, EMU_WRITE | EMU_USER, PF_P | PF_U | PF_W},
+    {5, K, 0, false, EMU_WRITE | EMU_USER, PFEC_P | PFEC_U | PFEC_W},
+    {5, 0, 0, false, EMU_WRITE | EMU_USER, PFEC_P | PFEC_U | PFEC_W},
     {5, 0, 0, false, EMU_WRITE, OK},
-    {5, K, 0, false, EMU_WRITE, PF_P | PF_W},
+    {5, K, 0, false, EMU_WRITE, PFEC_P | PFEC_W},
     {7, K, 0, false, EMU_FETCH, OK},
     /* SMEP: fetches only */
-    {7, K, CR4_SMEP, false, EMU_FETCH, PF_P | PF_ID},
+    {7, K, CR4_SMEP, false, EMU_FETCH, PFEC_P | PFEC_ID},
     {7, K, CR4_SMEP, false, EMU_FETCH | EMU_USER, OK},
     {7, K, CR4_SMEP, false, EMU_WRITE, OK},
     {3, K, CR4_SMEP, false, EMU_FETCH, OK},
     /* SMAP: explicit data accesses unless AC, implicit ones always */
-    {7, K, CR4_SMAP, false, EMU_READ, PF_P},
-    {7, K, CR4_SMAP, false, EMU_WRITE, PF_P | PF_W},
+    {7, K, CR4_SMAP, false, EMU_READ, PFEC_P},
+    {7, K, CR4_SMAP, false, EMU_WRITE, PFEC_P | PFEC_W},
     {7, K, CR4_SMAP, true, EMU_WRITE, OK},
-    {7, K, CR4_SMAP, true, EMU_WRITE | EMU_IMPLICIT, PF_P | PF_W},
-    {7, K, CR4_SMAP, false, EMU_WRITE | EMU_IMPLICIT, PF_P | PF_W},
+    {7, K, CR4_SMAP, true, EMU_WRITE | EMU_IMPLICIT, PFEC_P | PFEC_W},
+    {7, K, CR4_SMAP, false, EMU_WRITE | EMU_IMPLICIT, PFEC_P | PFEC_W},
     {3, K, CR4_SMAP, false, EMU_WRITE | EMU_IMPLICIT, OK},
     {7, K, CR4_SMAP, false, EMU_FETCH, OK},
     {7, K, CR4_SMAP, false, EMU_READ | EMU_USER, OK},
-    {5, 0, CR4_SMAP, false, EMU_WRITE, PF_P | PF_W},
+    {5, 0, CR4_SMAP, false, EMU_WRITE, PFEC_P | PFEC_W},
     {5, 0, CR4_SMAP, true, EMU_WRITE, OK},
 };
 
@@ -328,13 +328,13 @@ static void walk_keys(void **state)
     f->s.pkru = ad;
     expect(f, GVA4, EMU_READ | EMU_USER, 0x990ab); /* CR4.PKE off */
     f->s.cr4 |= CR4_PKE;
-    assert_int_equal(look(f, GVA4, EMU_READ | EMU_USER, NULL), PF_P | PF_U | PF_PK);
-    assert_int_equal(look(f, GVA4, EMU_READ, NULL), PF_P | PF_PK);
+    assert_int_equal(look(f, GVA4, EMU_READ | EMU_USER, NULL), PFEC_P | PFEC_U | PFEC_PK);
+    assert_int_equal(look(f, GVA4, EMU_READ, NULL), PFEC_P | PFEC_PK);
     expect(f, GVA4, EMU_FETCH | EMU_USER, 0x990ab);
     f->s.pkru = wd;
     expect(f, GVA4, EMU_READ | EMU_USER, 0x990ab);
-    assert_int_equal(look(f, GVA4, EMU_WRITE | EMU_USER, NULL), PF_P | PF_U | PF_W | PF_PK);
-    assert_int_equal(look(f, GVA4, EMU_WRITE, NULL), PF_P | PF_W | PF_PK);
+    assert_int_equal(look(f, GVA4, EMU_WRITE | EMU_USER, NULL), PFEC_P | PFEC_U | PFEC_W | PFEC_PK);
+    assert_int_equal(look(f, GVA4, EMU_WRITE, NULL), PFEC_P | PFEC_W | PFEC_PK);
     f->s.cr0 &= ~CR0_WP;
     expect(f, GVA4, EMU_WRITE, 0x990ab);
     f->s.pkru = ~(ad | wd);
@@ -445,7 +445,7 @@ static void racing(void **state)
     assert_int_equal(fx_peek(f, race_at, 8), 0xaa007 | A | D);
     fx_poke(f, race_at, 8, 0x99007);
     race_value = 0xaa006; /* unmapped */
-    assert_int_equal(look(f, GVA4, EMU_WRITE, NULL), PF_W);
+    assert_int_equal(look(f, GVA4, EMU_WRITE, NULL), PFEC_W);
     assert_int_equal(fx_peek(f, race_at, 8), 0xaa006);
     fx_free(f);
 }
@@ -476,14 +476,14 @@ static void crossing(void **state)
     fx_poke(f, second, 8, 0x70005);
     assert_int_equal(write_linear(f, GVA(0x40fff), &value, 2), EMU_FAULT);
     assert_int_equal(f->e.event.vector, VECTOR_PF);
-    assert_int_equal(f->e.event.error, PF_P | PF_W | PF_U);
+    assert_int_equal(f->e.event.error, PFEC_P | PFEC_W | PFEC_U);
     assert_int_equal(f->e.event.payload, 0x41000);
     assert_int_equal(fx_peek(f, 0x50fff, 1), 0x06);
 
     /* At level 3 an implicit access has the supervisor's rights. */
     fx_poke(f, second, 8, 0x70003);
     assert_int_equal(emu_map(&f->e, GVA(0x41000), 8, EMU_READ, &span), EMU_FAULT);
-    assert_int_equal(f->e.event.error, PF_P | PF_U);
+    assert_int_equal(f->e.event.error, PFEC_P | PFEC_U);
     assert_int_equal(emu_map(&f->e, GVA(0x41000), 8, EMU_IMPLICIT, &span), EMU_DONE);
     fx_free(f);
 }
@@ -654,7 +654,7 @@ static void table_outside_ram(void **state)
                      STATUS_EHW);
     assert_int_equal(emu_read_linear(&f->e, GVA(GVA4), &byte, 1, EMU_READ), EMU_FAULT);
     assert_int_equal(f->e.event.vector, VECTOR_PF);
-    assert_int_equal(f->e.event.error, PF_P | PF_RSVD);
+    assert_int_equal(f->e.event.error, PFEC_P | PFEC_RSVD);
     assert_int_equal(f->e.event.payload, GVA4);
     fx_free(f);
 }
