@@ -246,11 +246,13 @@ static void put_rounding(struct listing *l, unsigned n)
 {
     static const char *const modes[] = {"rn-sae", "rd-sae", "ru-sae", "rz-sae"};
     const struct insn *i = l->i;
+    bool rounds = i->op->flags & EVEX_ROUND, sae = i->op->flags & EVEX_SAE;
     bool last = n + 1 == ARRAY_SIZE(i->op->arg) || i->op->arg[n + 1] == 0 ||
                 ARG_LETTER(i->op->arg[n + 1]) == ARG_IU;
 
-    if ((i->evex & INSN_B) && !insn_is_memory(i) && last && ARG_LETTER(i->op->arg[n]) != ARG_IU)
-        put(l, " {%s}", i->op->flags & EVEX_ROUND ? modes[i->evex >> 5 & 3] : "sae");
+    if ((i->evex & INSN_B) && rounds != sae && last && ARG_LETTER(i->op->arg[n]) != ARG_IU &&
+        !insn_is_memory(i))
+        put(l, " {%s}", rounds ? modes[i->evex >> 5 & 3] : "sae");
 }
 
 static void put_operands(struct listing *l)

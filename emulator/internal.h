@@ -163,7 +163,7 @@ enum opcode_group {
 #define EVEX_WORDS    BIT64(40) /* with EVEX_BYTES: by W */
 #define EVEX_BCST     BIT64(42) /* memory: b repeats one unit */
 #define EVEX_ROUND    BIT64(43) /* registers: with b LL is the rounding mode */
-#define EVEX_SAE      BIT64(44) /* ... b suppresses exceptions */
+#define EVEX_SAE      BIT64(44) /* ... b suppresses exceptions; with EVEX_ROUND: means nothing */
 #define EVEX_NOMASK   BIT64(45)
 #define EVEX_WHOLE    BIT64(46) /* memory is accessed whatever the opmask */
 #define EVEX_REPEAT   BIT64(47) /* the operand fills the register by repetition */

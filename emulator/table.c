@@ -88,6 +88,7 @@ enum {
 #define EBC  EVEX_BCST
 #define ER   EVEX_ROUND
 #define ESAE EVEX_SAE
+#define EIGN (ER | ESAE)
 #define EALL EVEX_WHOLE
 #define ENM  EVEX_NOMASK
 #define EP   (EVEX(F) | EVEX_WPP | EVEX_BCST)
@@ -481,7 +482,7 @@ const struct opcode emu_map_0f[256] = {
     [0x78] = BY_EVEX(BY_PREFIX(M(ud, "vmread", 0, ARG(E, nat), ARG(G, nat))), CVTU("t", ESAE)),
     [0x79] = BY_EVEX(BY_PREFIX(M(ud, "vmwrite", 0, ARG(G, nat), ARG(E, nat))), CVTU("", ER)),
     [0x7a] = BY_PREFIX(UD, CVTQ("t", "q", ESAE),
-                       CVTW("udq2pd", EVEX(F), Vx, Wh, "uqq2pd", EVEX(DQ) | ER, Vx, Wx),
+                       CVTW("udq2pd", EVEX(F) | EIGN, Vx, Wh, "uqq2pd", EVEX(DQ) | ER, Vx, Wx),
                        CVTW("udq2ps", EVEX(F) | ER, Vx, Wx, "uqq2ps", EVEX(DQ) | ER, Vh, Wx)),
     [0x7b] = BY_PREFIX(UD, CVTQ("", "q", ER), EV("cvtusi2ss", EXS | ENM | ER, Vdq, Hdq, Ey),
                        EV("cvtusi2sd", EXS | ENM | ER, Vdq, Hdq, Ey)),
@@ -549,7 +550,7 @@ const struct opcode emu_map_0f[256] = {
     [0xe3] = MMX3("pavgw", EW), MMX3("pmulhuw", EW), MMX3("pmulhw", EW),
     [0xe6] = BY_PREFIX(UD, SX(V2 | EQ | ESAE, "cvttpd2dq", Vh, Wx),
                        BY_EVEX(S2("cvtdq2pd", Vx, Wh),
-                               CVTW("dq2pd", EVEX(F), Vx, Wh, "qq2pd", EVEX(DQ) | ER, Vx, Wx)),
+                               CVTW("dq2pd", EVEX(F) | EIGN, Vx, Wh, "qq2pd", EVEX(DQ) | ER, Vx, Wx)),
                        SX(V2 | EQ | ER, "cvtpd2dq", Vh, Wx)),
     [0xe7] = BY_PREFIX(MM("movntq", Mq, Pq), MA("movntdq", V2 | EVEX(F) | E0 | ENM, Mx, Vx)),
     [0xe8] = MMX3("psubsb", EB), MMX3("psubsw", EW), MMX3("pminsw", EW), MMX3("por@", EX),
@@ -793,7 +794,7 @@ const struct opcode emu_map_0f3a[256] = {
     [0x0f] = BY_PREFIX(SF(SSSE3, OP_FPU, "palignr", Pq, Qq, Iub),
                        SF(SSSE3, VI3 | EB | EALL, "palignr", Vx, Wx, Iub)),
     [0x14] = PEXTR("pextrb", EB, Mb), PEXTR("pextrw", EW, Mw),
-    [0x16] = BY_W64(P41(V2 | OP_L0 | OP_W0 | EVEX(DQ) | ENM, "pextrd", Ey, Vdq, Iub),
+    [0x16] = BY_W64(P41(V2 | OP_L0 | EVEX(DQ) | ENM, "pextrd", Ey, Vdq, Iub),
                   P41(V2 | OP_L0 | EVEX(DQ) | ENM, "pextrq", Ey, Vdq, Iub)),
     [0x17] = P41(V2 | OP_L0 | EL, "extractps", Ed, Vdq, Iub), INSERT_EXTRACT("f", PAV),
     [0x1d] = P66(F16("cvtps2ph", Wh, Vx, Iub)),
@@ -801,7 +802,7 @@ const struct opcode emu_map_0f3a[256] = {
     [0x20] = BY_MOD(P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Mb, Iub),
                     P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Rd, Iub)),
     [0x21] = P41(V3 | OP_L0 | EL | E0, "insertps", Vdq, Wd, Iub),
-    [0x22] = BY_W64(P41(V3 | OP_L0 | OP_W0 | EVEX(DQ) | ENM, "pinsrd", Vdq, Ey, Iub),
+    [0x22] = BY_W64(P41(V3 | OP_L0 | EVEX(DQ) | ENM, "pinsrd", Vdq, Ey, Iub),
                   P41(V3 | OP_L0 | EVEX(DQ) | ENM, "pinsrq", Vdq, Ey, Iub)),
     [0x23] = P66(BY_W(EV("shuff32x4", EX | EALL | OP_L1, Vx, Hx, Wx, Iub),
                       EV("shuff64x2", EX | EALL | OP_L1, Vx, Hx, Wx, Iub))),

@@ -22,11 +22,12 @@ static struct elements by_sign(const u8 *mask, unsigned bytes, unsigned size)
 }
 
 /* Move the active ones between memory at offset ea and buf; buf NULL: only resolve them.  An
- * element of a gather wraps around by itself at the address size. */
+ * element of a gather wraps around by itself at the address size, others at what the mode has. */
 static enum emu_status move_active(struct emu *e, const struct insn *i, u64 ea,
                                    const struct elements *v, enum emu_access access, u8 *buf)
 {
-    u64 mask = mask_bytes(i->op->flags & OP_VSIB ? i->addrsize : 8);
+    unsigned width = i->mode == EMU_MODE_64 ? 8 : 4;
+    u64 mask = mask_bytes(i->op->flags & OP_VSIB ? i->addrsize : width);
 
     for (u64 left = v->active; left != 0; left &= left - 1) {
         unsigned at = (unsigned)__builtin_ctzll(left) * v->size;

@@ -176,8 +176,10 @@ static inline bool excluded_amd(const struct code_scan *s, bool mode64)
         return true;
     if (mode64 && excluded_near_branch(s))
         return true;
-    if (s->map == MAP_VEX)
-        return excluded_opmask(s, mode64);
+    if (s->map == MAP_VEX) /* VPEXTRD and VPINSRD with W, too */
+        return excluded_opmask(s, mode64) ||
+               (!mode64 && s->opcount == 4 && (s->vex & 31) == 3 && (s->vvvv & 0x80) &&
+                (s->opcode == 0x16 || s->opcode == 0x22));
     if (s->map == MAP_ONE) /* LOOPcc with F2/F3; m16:64 */
         return (s->rep != 0 && (s->opcode & 0xfc) == 0xe0) ||
                (s->opcode == 0x90 && s->rep == 0xf3 && (s->rex & 1)) || /* XCHG, not PAUSE */

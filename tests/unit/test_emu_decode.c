@@ -96,8 +96,9 @@ static const struct listing {
     {M64, "66f20f38f1c1", "crc32 eax, cx"},
     {M64, "66f30faec0", "rdfsbase eax"},
     {M64, "6663c2", "movsxd ax, dx"},
-    {M64, "f30f01d0", "(bad)"},                /* XGETBV is NP */
-    {M32, "c4e2d8f2fd", "andn edi, esp, ebp"}, /* VEX.W means nothing here */
+    {M64, "f30f01d0", "(bad)"},                      /* XGETBV is NP */
+    {M32, "c4e2d8f2fd", "andn edi, esp, ebp"},       /* VEX.W means nothing here */
+    {M32, "c4e3f916d805", "vpextrd eax, xmm3, 0x5"}, /* nor here */
     {M64, "c5f571d203", "vpsrlw ymm1, ymm2, 0x3"},
     {M64, "c5f658c1", "vaddss xmm0, xmm1, xmm1"},
     {M64, "0f0b", "ud2"},
@@ -118,7 +119,8 @@ static const struct listing {
     {M64, "62f16cc95808", "vaddps zmm1 {k1} {z}, zmm2, [rax]"},
     {M64, "62f16c59584801", "vaddps zmm1 {k1}, zmm2, [rax+0x4] {1to16}"},
     {M64, "62f16c7958cb", "vaddps zmm1 {k1}, zmm2, zmm3 {rz-sae}"},
-    {M64, "62f16c68580b", "(bad)"}, /* LL of 3 */
+    {M64, "62f16c68580b", "(bad)"},                          /* LL of 3 */
+    {M64, "62f17e9f7aef", "vcvtudq2pd zmm5 {k7} {z}, ymm7"}, /* b: exact, nothing to round */
     {M64, "6261fe4a6f6701", "vmovdqu64 zmm28 {k2}, [rdi+0x40]"},
     {M64, "62b1ed40ebc1", "vporq zmm0, zmm18, zmm17"},
     {M32, "62f1ed48ebc1", "vporq zmm0, zmm2, zmm1"},

@@ -245,6 +245,25 @@ static void masked_moves(void **state)
     fx_free(f);
 }
 
+/* An element's offset wraps around at 32 bits outside 64-bit mode, but not for the address size in
+ * it. */
+static void masked_wrap(void **state)
+{
+    (void)state;
+    struct fixture *f = machine();
+
+    memset(xmm(1), 0, 16);
+    xmm(1)[7] = 0x80; /* element 1 alone */
+    f->s.gpr[RDI] = 0xfffffffe;
+    FX_FAULT(FX_RUN(f, 0x67, 0xc4, 0xe2, 0x71, 0x2e, 0x07), VECTOR_PF, 2); /* [edi], xmm1, xmm0 */
+    assert_int_equal(f->e.event.payload, 0x100000002);
+    fx_set_seg(f, SEG_CS, FX_CS0, 0, 0xffffffff, FX_CODE32);
+    set_u32(xmm(0) + 4, 0x12345678);
+    FX_DONE(FX_RUN(f, 0xc4, 0xe2, 0x71, 0x2e, 0x07));
+    assert_int_equal(fx_peek(f, 2, 4), 0x12345678);
+    fx_free(f);
+}
+
 /* What was gathered before an element faults stays, and the mask says what is left. */
 static void gather(void **state)
 {
@@ -536,6 +555,7 @@ int main(void)
         cmocka_unit_test(x87_store),
         cmocka_unit_test(area_order),
         cmocka_unit_test(saved_pkru),
+        cmocka_unit_test(masked_wrap),
         cmocka_unit_test(masked_moves),
         cmocka_unit_test(real_mode_environment),
         cmocka_unit_test(gather),
