@@ -111,7 +111,8 @@ static void walk_pse(void **state)
     fx_poke(f, FX_PT + 4 * 0x3ff, 4, 0x00c00087 | 0xf << 13 | BIT(12));
     expect(f, 0xffd23456, EMU_READ, 0xf00d23456);
     fx_poke(f, FX_PT + 4 * 0x3ff, 4, 0x00c00087 | BIT(17));
-    assert_int_equal(look(f, 0xffd23456, EMU_WRITE | EMU_USER, NULL), PFEC_P | PFEC_RSVD | PFEC_W | PFEC_U);
+    assert_int_equal(look(f, 0xffd23456, EMU_WRITE | EMU_USER, NULL),
+                     PFEC_P | PFEC_RSVD | PFEC_W | PFEC_U);
     fx_free(f);
 }
 
