@@ -52,6 +52,8 @@ unsigned emu_arg_bytes(const struct insn *i, u16 arg)
     case SIZE_y: return (i->rex & 8) && long_mode ? 8 : 4;
     case SIZE_nat: return long_mode ? 8 : 4;
     case SIZE_addr: return i->addrsize;
+    case SIZE_db: return insn_is_memory(i) ? 1 : 4;
+    case SIZE_dw: return insn_is_memory(i) ? 2 : 4;
     case SIZE_p: return i->opsize + 2u;
     case SIZE_a: return 2u * i->opsize;
     case SIZE_desc: return long_mode ? 10 : 6;

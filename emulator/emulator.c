@@ -455,13 +455,3 @@ bool emu_at_port_access(struct emu *e)
     emu_handler *h = i->op->handler;
     return h == op_in || h == op_out || (h == op_string && i->op->sub >= STRING_INS);
 }
-
-const char *emu_reason_text(enum emu_reason r)
-{
-    static const char *const text[] = {
-#define X(name, words) [EMU_##name] = words,
-        EMU_REASON_LIST(X)
-#undef X
-    };
-    return r < EMU_REASON_COUNT ? text[r] : "unknown";
-}

@@ -12,27 +12,6 @@
 #include "lib/status.h"
 #include "lib/types.h"
 
-/* Why an instruction is emulated; carried to trace and statistics. */
-#define EMU_REASON_LIST(X)            \
-    X(MMIO, "mmio")                   \
-    X(PIO, "pio")                     \
-    X(UD, "ud")                       \
-    X(FORCED, "forced")               \
-    X(INVALID_STATE, "invalid-state") \
-    X(REAL_MODE, "real-mode")         \
-    X(TASK_SWITCH, "task-switch")     \
-    X(VMWARE_GP, "vmware-gp")         \
-    X(WRITE_PROTECT, "write-protect") \
-    X(INTERCEPT, "intercept")         \
-    X(DEBUG, "debug")
-
-enum emu_reason {
-#define X(name, text) EMU_##name,
-    EMU_REASON_LIST(X)
-#undef X
-        EMU_REASON_COUNT
-};
-
 enum emu_status {
     EMU_DONE,          /* the instruction is retired (also HLT and the like: see state.activity) */
     EMU_FAULT,         /* nothing retired: deliver emu->event (a fault; a trap has EMU_DONE) */
@@ -358,7 +337,5 @@ enum emu_mode emu_mode(const struct x86_state *s);
 unsigned emu_disassemble(const u8 *bytes, unsigned avail, enum emu_mode mode, u64 rip, char *buf,
                          size_t cap, bool (*symbol)(void *ctx, u64 addr, char *out, size_t cap),
                          void *ctx);
-
-const char *emu_reason_text(enum emu_reason r);
 
 #endif

@@ -215,7 +215,7 @@ enum emu_status op_fxsave(struct emu *e, const struct insn *i)
 #define XSAVE_HEADER  576 /* with the legacy region before it */
 #define XSAVE_MAX     4096u
 #define XSAVE_PARTS   10                       /* up to PKRU: more no guest's XCR0 has */
-#define XSAVE_NATIVE  (XCR0_AVX512 | BIT64(0)) /* what run_native() has */
+#define XSAVE_NATIVE  (XCR0_AVX512 | XCR0_X87) /* what run_native() has */
 #define XSAVE_HIGH    (128 + 128 + 256 + 1024)
 #define XCOMP_COMPACT BIT64(63)
 

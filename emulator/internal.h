@@ -86,6 +86,8 @@ enum arg_size {
     SIZE_k,    /* of an opmask: 2 or 8 by VEX.W, with 66 1 or 4 */
     SIZE_el,   /* 4, with VEX.W 8: one element */
     SIZE_addr, /* the address size */
+    SIZE_db,   /* 1 in memory, a register has 4 */
+    SIZE_dw,   /* 2 ... */
     SIZE_big   /* the instruction's own (FXSAVE, FLDENV …) */
 };
 

@@ -8,18 +8,6 @@
 
 #include "emulator/internal.h"
 
-#define XCR0_SSE    BIT64(1)
-#define XCR0_AVX    (XCR0_SSE | BIT64(2))
-#define XCR0_PKRU   BIT64(9)
-#define XCR0_AVX512 (XCR0_AVX | BIT64(5) | BIT64(6) | BIT64(7))
-
-/* Code for emu_native_simple(), operand at RDI, RET at its end. */
-#define CODE_FXSAVE    0xc307ae0full
-#define CODE_FXSAVE64  0xc307ae0f48ull
-#define CODE_FXRSTOR   0xc30fae0full
-#define CODE_FXRSTOR64 0xc30fae0f48ull
-#define FX_SIZE        512
-
 /* May the guest use these parts of vector registers now? */
 static inline bool emu_usable(const struct emu *e, u64 parts, enum emu_feature feature)
 {

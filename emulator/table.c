@@ -13,7 +13,7 @@
 /* Operands: an addressing letter and a size letter, as the SDM has them. */
 enum {
     Ap = ARG(A, p), Bd = ARG(B, y), Cr = ARG(C, nat), Dr = ARG(D, nat), Eb = ARG(E, b),
-    Ew = ARG(E, w), Ed = ARG(E, d), Ev = ARG(E, v), Ey = ARG(E, y), Gb = ARG(G, b), Gw = ARG(G, w),
+    Ew = ARG(E, w), Ed = ARG(E, d), Ev = ARG(E, v), Ey = ARG(E, y), Edb = ARG(E, db), Edw = ARG(E, dw), Gb = ARG(G, b), Gw = ARG(G, w),
     Gd = ARG(G, d), Gv = ARG(G, v), Gy = ARG(G, y), Ib = ARG(I, b), Iw = ARG(IU, w), Iv = ARG(I, v),
     Iz = ARG(I, z), Iub = ARG(IU, b), Jb = ARG(J, b), Jz = ARG(J, z), Kk = ARG(K, k),
     Kx = ARG(K, none), KRx = ARG(KR, none), KHk = ARG(KH, k), KRk = ARG(KR, k), Lx = ARG(L, x),
@@ -529,11 +529,8 @@ const struct opcode emu_map_0f[256] = {
                                EV("cmpss", ES | ESAE, Kx, Hdq, Wd, Iub),
                                EV("cmpsd", ES | ESAE, Kx, Hdq, Wq, Iub))),
     [0xc3] = BY_PREFIX(M(mov_store, "movnti", 0, My, Gy)),
-    [0xc4] = BY_PREFIX(BY_MOD(MM("pinsrw", Pq, Mw, Iub), MM("pinsrw", Pq, Rd, Iub)),
-                       BY_MOD(SX(V3 | OP_L0 | EW | ENM, "pinsrw", Vdq, Mw, Iub),
-                              SX(V3 | OP_L0 | EW | ENM, "pinsrw", Vdq, Rd, Iub))),
-    [0xc5] = BY_PREFIX(MM("pextrw", Gd, Nq, Iub),
-                       SX(V2 | OP_L0 | EW | ENM, "pextrw", Gd, Udq, Iub)),
+    [0xc4] = BY_PREFIX(MM("pinsrw", Pq, Edw, Iub), SX(V3 | OP_L0 | EW | ENM, "pinsrw", Vdq, Edw, Iub)),
+    [0xc5] = BY_PREFIX(MM("pextrw", Gd, Nq, Iub), SX(V2 | OP_L0 | EW | ENM, "pextrw", Gd, Udq, Iub)),
     [0xc6] = BY_PREFIX(SX(V3 | EP | EALL, "shufps", Vx, Wx, Iub),
                        SX(V3 | EP | EALL, "shufpd", Vx, Wx, Iub)),
     [0xc7] = TABLE(MOD, group9), EIGHT(I(bswap, "bswap", 0, Zv)),
@@ -771,8 +768,6 @@ const struct opcode emu_map_opmask[32] = {
 #define ROUNDS(t, e, W, half)                                                                      \
     BY_PREFIX(half, BY_EVEX(SF(SSE41, V3, "round" t, Vdq, W, Iub),                                             \
                 EV("rndscale" t, EXS | (e) | ESAE, Vdq, Hdq, W, Iub)))
-#define PEXTR(n, e, m)                                                                             \
-    BY_MOD(P41(V2 | OP_L0 | (e) | ENM, n, m, Vdq, Iub), P41(V2 | OP_L0 | (e) | ENM, n, Rd, Vdq, Iub))
 #define BLENDV(f, n) P66(SF(AVX, OP_AVX | OP_W0 | (f), n, Vx, Hx, Wx, Lx))
 #define KS(n, size)        KN(n, OP_L0, ARG(K, size), ARG(KR, size), Iub)
 #define KSHIFT(n, a, m, b) P66(BY_W(KS(n, a), KS(m, b)))
@@ -793,14 +788,13 @@ const struct opcode emu_map_0f3a[256] = {
     [0x0e] = P41(VI3, "pblendw", Vx, Wx, Iub),
     [0x0f] = BY_PREFIX(SF(SSSE3, OP_FPU, "palignr", Pq, Qq, Iub),
                        SF(SSSE3, VI3 | EB | EALL, "palignr", Vx, Wx, Iub)),
-    [0x14] = PEXTR("pextrb", EB, Mb), PEXTR("pextrw", EW, Mw),
+    [0x14] = P41(V2 | OP_L0 | EB | ENM, "pextrb", Edb, Vdq, Iub), P41(V2 | OP_L0 | EW | ENM, "pextrw", Edw, Vdq, Iub),
     [0x16] = BY_W64(P41(V2 | OP_L0 | EVEX(DQ) | ENM, "pextrd", Ey, Vdq, Iub),
                   P41(V2 | OP_L0 | EVEX(DQ) | ENM, "pextrq", Ey, Vdq, Iub)),
     [0x17] = P41(V2 | OP_L0 | EL, "extractps", Ed, Vdq, Iub), INSERT_EXTRACT("f", PAV),
     [0x1d] = P66(F16("cvtps2ph", Wh, Vx, Iub)),
     [0x1e] = P66E("pcmpu#", EX, Kx, Hx, Wx, Iub), P66E("pcmp#", EX, Kx, Hx, Wx, Iub),
-    [0x20] = BY_MOD(P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Mb, Iub),
-                    P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Rd, Iub)),
+    [0x20] = P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Edb, Iub),
     [0x21] = P41(V3 | OP_L0 | EL | E0, "insertps", Vdq, Wd, Iub),
     [0x22] = BY_W64(P41(V3 | OP_L0 | EVEX(DQ) | ENM, "pinsrd", Vdq, Ey, Iub),
                   P41(V3 | OP_L0 | EVEX(DQ) | ENM, "pinsrq", Vdq, Ey, Iub)),
@@ -867,7 +861,7 @@ const struct opcode emu_map_5[256] = {
     [0x5b] = BY_PREFIX(CVTW("dq2ph", FP16 | ER, Vh, Wx, "qq2ph", FP16 | ER, Vf, Wx),
                        PH("cvtph2dq", ER, Vx, Wh), PH("cvttph2dq", ESAE, Vx, Wh)),
     [0x5c] = FLOATH("sub", ER), FLOATH("min", ESAE), FLOATH("div", ER), FLOATH("max", ESAE),
-    [0x6e] = P66(BY_MOD(EV("movw", FP16 | OP_L0 | ENM, Vdq, Mw), EV("movw", FP16 | OP_L0 | ENM, Vdq, Rd))),
+    [0x6e] = P66(EV("movw", FP16 | OP_L0 | ENM, Vdq, Edw)),
     [0x78] = CVTHU("t", ESAE), CVTHU("", ER),
     [0x7a] = BY_PREFIX(UD, PH("cvttph2qq", ESAE, Vx, Wf), UD,
                        CVTW("udq2ph", FP16 | ER, Vh, Wx, "uqq2ph", FP16 | ER, Vf, Wx)),
@@ -875,7 +869,7 @@ const struct opcode emu_map_5[256] = {
     [0x7c] = BY_PREFIX(PH("cvttph2uw", ESAE, Vx, Wx), PH("cvttph2w", ESAE, Vx, Wx)),
     [0x7d] = BY_PREFIX(PH("cvtph2uw", ER, Vx, Wx), PH("cvtph2w", ER, Vx, Wx), PH("cvtw2ph", ER, Vx, Wx),
                        PH("cvtuw2ph", ER, Vx, Wx)),
-    [0x7e] = P66(BY_MOD(EV("movw", FP16 | OP_L0 | ENM, Mw, Vdq), EV("movw", FP16 | OP_L0 | ENM, Rd, Vdq))),
+    [0x7e] = P66(EV("movw", FP16 | OP_L0 | ENM, Edw, Vdq)),
 };
 
 #define FMAH(n)     P66(PH(n "ph", ER, Vx, Hx, Wx)), P66(SH(n "sh", ER, Vdq, Hdq, Ww))

@@ -67,6 +67,20 @@
 #define EFER_LMA BIT64(10)
 #define EFER_NXE BIT64(11)
 
+/* XCR0, SDM vol. 3A, 2.6; with what each part needs. */
+#define XCR0_X87    BIT64(0)
+#define XCR0_SSE    BIT64(1)
+#define XCR0_AVX    (XCR0_SSE | BIT64(2))
+#define XCR0_PKRU   BIT64(9)
+#define XCR0_AVX512 (XCR0_AVX | BIT64(5) | BIT64(6) | BIT64(7))
+
+/* Code for emu_native_simple(), operand at RDI, RET at its end. */
+#define CODE_FXSAVE    0xc307ae0full
+#define CODE_FXSAVE64  0xc307ae0f48ull
+#define CODE_FXRSTOR   0xc30fae0full
+#define CODE_FXRSTOR64 0xc30fae0f48ull
+#define FX_SIZE        512
+
 /* DR6 and DR7, SDM vol. 3B, 17.2. */
 #define DR6_BD        BIT64(13)
 #define DR6_BS        BIT64(14)

@@ -45,7 +45,7 @@ enum { A, B, C, D };
 #define EXT1_EDX    (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29))
 #define EXT7_EDX    BIT(8) /* invariant TSC */
 /* XCR0: x87, SSE, AVX, AVX-512 (three parts). */
-#define XCR0_KNOWN (BIT(0) | BIT(1) | BIT(2) | BIT(5) | BIT(6) | BIT(7))
+#define XCR0_KNOWN (u32)(XCR0_X87 | XCR0_AVX512)
 
 struct builder {
     struct cpuid_policy *policy;

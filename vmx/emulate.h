@@ -7,6 +7,7 @@
 #define VMX_EMULATE_H
 
 #include "emulator/emulator.h"
+#include "vmx/reason.h"
 #include "vmx/vcpu.h"
 
 /* Set up v->emu. */

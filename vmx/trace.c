@@ -446,6 +446,16 @@ void trace_end_slowly(struct vcpu *v, u64 ticks)
     filter(v, r);
 }
 
+const char *emu_reason_text(enum emu_reason r)
+{
+    static const char *const text[] = {
+#define X(name, words) [EMU_##name] = words,
+        EMU_REASON_LIST(X)
+#undef X
+    };
+    return r < EMU_REASON_COUNT ? text[r] : "unknown";
+}
+
 void trace_emulated(struct vcpu *v, enum emu_reason why)
 {
     bool step = why == EMU_INVALID_STATE || why == EMU_DEBUG;

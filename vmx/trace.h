@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "vmx/reason.h"
 #include "vmx/vcpu.h"
 #include "vmx/vm.h"
 #include "vmx/vmcs.h"

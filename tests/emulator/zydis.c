@@ -236,9 +236,9 @@ static const char *const untold[] = {
 static bool explained_vex(const struct oracle *o, const struct code_scan *s, const u8 *vex)
 {
     bool to_gpr = (s->opcode & 0xfe) == 0x2c || (s->opcode & 0xfe) == 0x78;
-    if (o->mode != 64 && vex[0] == 0x62 && (vex[1] & 0x17) == 5 && to_gpr)
-        return true;    /* R' means nothing there, CPUs say */
-    if (vex[0] == 0x62) /* MVEX of Knights Corner */
+    if (o->mode != 64 && vex[0] == 0x62 && (vex[1] & 7) == 5 && to_gpr)
+        return !(vex[1] & 0x10) || (vex[2] & 0x80); /* R' and W mean nothing there, CPUs say */
+    if (vex[0] == 0x62)                             /* MVEX of Knights Corner */
         return !(vex[2] & 4) ||
                (s->opcode | 0x51) == 0x7b;    /* rounding of a conversion that is exact */
     if (vex[0] == 0xc4 && (vex[1] & 31) == 2) /* AVX-VNNI, AVX-IFMA, AVX-NE-CONVERT */
