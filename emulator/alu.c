@@ -172,8 +172,7 @@ enum emu_status op_aad(struct emu *e, const struct insn *i)
 enum emu_status op_bt(struct emu *e, const struct insn *i)
 {
     struct insn by_imm = *i;
-    unsigned shift = 64 - 8u * i->size;
-    s64 bit = (s64)(e->state->gpr[i->reg] << shift) >> shift;
+    s64 bit = sign_extend(e->state->gpr[i->reg], i->size);
 
     by_imm.disp += (u64)(bit >> 3) & ~(u64)(i->size - 1);
     by_imm.imm = (u64)bit & (8u * i->size - 1);

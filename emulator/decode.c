@@ -25,7 +25,7 @@ static inline u8 take(struct cursor *c)
 /* A little-endian, sign-extended number of 1, 2, 4 or 8 bytes (of none: 0). */
 static u64 take_signed(struct cursor *c, unsigned size)
 {
-    unsigned left = c->avail - c->pos, shift = 64 - 8 * size;
+    unsigned left = c->avail - c->pos;
     u64 v = 0;
 
     if (size == 0)
@@ -33,7 +33,7 @@ static u64 take_signed(struct cursor *c, unsigned size)
     c->over |= size > left;
     memcpy(&v, c->bytes + c->pos, size < left ? size : left);
     c->pos += size < left ? size : left;
-    return (u64)((s64)(v << shift) >> shift);
+    return (u64)sign_extend(v, size);
 }
 
 static const u8 fixed_sizes[] = {[SIZE_b] = 1,   [SIZE_w] = 2,   [SIZE_d] = 4, [SIZE_q] = 8,
@@ -54,6 +54,7 @@ unsigned emu_arg_bytes(const struct insn *i, u16 arg)
     case SIZE_addr: return i->addrsize;
     case SIZE_db: return insn_is_memory(i) ? 1 : 4;
     case SIZE_dw: return insn_is_memory(i) ? 2 : 4;
+    case SIZE_vw: return insn_is_memory(i) ? 2 : i->opsize;
     case SIZE_p: return i->opsize + 2u;
     case SIZE_a: return 2u * i->opsize;
     case SIZE_desc: return long_mode ? 10 : 6;
@@ -225,11 +226,6 @@ static const struct opcode undefined_forms[] = {
     {.handler = op_ud, .name = "", .flags = OP_MODRM, .arg = {ARG(IU, b)}},
 };
 
-static inline bool is_undefined(const struct opcode *op)
-{
-    return op->group == GROUP_NONE && op->handler == NULL;
-}
-
 /* Opmask instructions have the opcodes that are CMOVcc and SETcc without VEX. */
 static bool is_opmask(const struct insn *i)
 {
@@ -273,7 +269,7 @@ static const struct opcode *walk_tables(const struct insn *i, const struct curso
         from = op;
         op = &op->next[index];
     }
-    if (!is_undefined(op))
+    if (op->handler != NULL)
         return op;
     *valid = false; /* what maps 5 and 6 have not is as long as in 1 and 2 */
     return undefined_form(i, i->map > 3 ? &maps[i->map & 3][i->opcode] : from);
@@ -387,12 +383,10 @@ static void decode_immediates(struct cursor *c, struct insn *i)
 /* Can ModRM and VEX.vvvv be this operand? */
 static bool check_operand(const struct insn *i, enum arg_letter letter, bool first)
 {
+    if (BIT64(letter) & (LETTER(R) | LETTER(KR) | LETTER(N) | LETTER(U)))
+        return !insn_is_memory(i);
     switch (letter) {
     case ARG_M: return insn_is_memory(i);
-    case ARG_R:
-    case ARG_KR:
-    case ARG_N:
-    case ARG_U: return !insn_is_memory(i);
     case ARG_G: return i->reg <= 15; /* EVEX.R' */
     case ARG_S: return (i->reg & 7) <= SEG_GS && !(first && (i->reg & 7) == SEG_CS);
     case ARG_C: return i->reg == 0 || (i->reg >= 2 && i->reg <= 4) || i->reg == 8;
@@ -522,7 +516,7 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
         i->rm = (u8)((i->opcode & 7) | (i->rex << 3 & 8));
     i->seg = p.seg >= 0 ? (u8)p.seg : default_segment(i);
     i->flat = mode == EMU_MODE_64 && i->seg < SEG_FS && i->addrsize == 8;
-    i->checked = i->op->feature != 0 || (i->op->flags & (OP_VECTOR | OP_CPL0));
+    i->checked = i->op->feature != 0 || (i->op->flags & (OP_VECTOR | OP_LEVEL));
     decode_immediates(&c, i);
     if (i->vex == 2 && i->mod == 3 && (i->evex & INSN_B)) /* LL is the rounding mode */
         i->vlen = 2;

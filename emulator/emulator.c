@@ -290,7 +290,10 @@ static NOINLINE enum emu_status check(struct emu *e, const struct insn *i)
         return emu_ud(e);
     if (op->flags & OP_VECTOR)
         TRY(emu_check_vector(e, i));
-    return (op->flags & OP_CPL0) && emu_cpl(e) != 0 ? emu_gp(e, 0) : EMU_DONE;
+    if (!(op->flags & OP_LEVEL) || emu_cpl(e) == 0 ||
+        ((op->flags & OP_UMIP) && !(e->state->cr4 & CR4_UMIP)))
+        return EMU_DONE;
+    return op->flags & OP_HIDDEN ? emu_ud(e) : emu_gp(e, 0);
 }
 
 /* ---- execution and retirement -----------------------------------------------------------------

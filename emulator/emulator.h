@@ -8,7 +8,6 @@
 #define EMULATOR_EMULATOR_H
 
 #include "emulator/state.h"
-#include "lib/format.h"
 #include "lib/status.h"
 #include "lib/types.h"
 

@@ -166,19 +166,6 @@ enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
 
 /* ---- FXSAVE FXRSTOR --------------------------------------------------------------------- */
 
-/* Outside 64-bit mode XMM8 to XMM15 are neither saved nor restored, SDM vol. 1, 10.5. */
-static unsigned fx_bytes(const struct insn *i)
-{
-    return i->mode == EMU_MODE_64 ? FX_XMM_END : FX_XMM8;
-}
-
-/* Only the first bytes of a span. */
-static void cut(struct emu_span *span, unsigned size)
-{
-    span->size = (u16)size;
-    span->first = span->first < span->size ? span->first : span->size;
-}
-
 /* Misaligned is #GP, or #AC of doublewords: whether and of what SDM vol. 2A, FXSAVE, leaves open.
  */
 static enum emu_status check_area(struct emu *e, const struct insn *i, unsigned align)
@@ -199,7 +186,9 @@ enum emu_status op_fxsave(struct emu *e, const struct insn *i)
     TRY(check_area(e, i, 16));
     TRY(map_area(e, i, FX_SIZE, store ? EMU_WRITE : EMU_READ, &span));
     TRY(emu_native_simple(e, store && wide ? CODE_FXSAVE64 : CODE_FXSAVE, image));
-    cut(&span, fx_bytes(i));
+    /* outside 64-bit mode XMM8 to XMM15 are neither saved nor restored, SDM vol. 1, 10.5 */
+    span.size = i->mode == EMU_MODE_64 ? FX_XMM_END : FX_XMM8;
+    span.first = span.first < span.size ? span.first : span.size;
     if (!store) {
         emu_span_read(e, &span, image);
         return emu_native_simple(e, wide ? CODE_FXRSTOR64 : CODE_FXRSTOR, image);

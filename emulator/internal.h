@@ -88,6 +88,7 @@ enum arg_size {
     SIZE_addr, /* the address size */
     SIZE_db,   /* 1 in memory, a register has 4 */
     SIZE_dw,   /* 2 ... */
+    SIZE_vw,   /* 2 in memory, a register has v */
     SIZE_big   /* the instruction's own (FXSAVE, FLDENV …) */
 };
 
@@ -144,9 +145,12 @@ enum opcode_group {
 #define OP_INTEGER BIT(21) /* VEX.L of 1 needs AVX2 (VAES, VPCLMULQDQ) */
 #define OP_VSIB    BIT(22) /* the index of the memory operand is a vector register */
 #define OP_XSAVE   BIT(23) /* #UD by !CR4.OSXSAVE; #NM by CR0.TS */
+#define OP_UMIP    BIT(24) /* #GP(0) by CR4.UMIP unless CPL is 0 */
 #define OP_OPMASK  BIT(25) /* VEX on opmask registers */
 #define OP_EVEX    BIT(26) /* EVEX only */
 #define OP_W1      BIT(27) /* VEX.W must be 1 */
+#define OP_HIDDEN  BIT(28) /* #UD unless CPL is 0 */
+#define OP_LEVEL   (OP_CPL0 | OP_UMIP | OP_HIDDEN)
 #define OP_VECTOR  (OP_FPU | OP_SSE | OP_AVX | OP_GPRVEX | OP_XSAVE)
 
 /*

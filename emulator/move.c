@@ -69,9 +69,8 @@ enum emu_status op_extend(struct emu *e, const struct insn *i)
 
     if (size > i->size)
         size = i->size;
-    unsigned shift = i->op->sub ? 64 - 8 * size : 0;
     TRY(emu_read_rm(e, i, size, &v));
-    emu_set_gpr(e, i->reg, i->size, (u64)((s64)(v << shift) >> shift));
+    emu_set_gpr(e, i->reg, i->size, i->op->sub ? (u64)sign_extend(v, size) : v);
     return EMU_DONE;
 }
 
@@ -175,13 +174,13 @@ enum emu_status op_sti(struct emu *e, const struct insn *i)
 
 enum emu_status op_bound(struct emu *e, const struct insn *i)
 {
-    unsigned size = i->opsize, shift = 64 - 8 * size;
-    s64 index = (s64)(e->state->gpr[i->reg] << shift) >> shift;
+    unsigned size = i->opsize;
+    s64 index = sign_extend(e->state->gpr[i->reg], size);
 
     for (unsigned n = 0; n < 2; n++) { /* the upper one is not looked at if the lower is met */
         u64 at = (emu_ea(e, i) + n * size) & mask_bytes(i->addrsize), value;
         TRY(emu_read_memory(e, i, at, size, &value));
-        s64 bound = (s64)(value << shift) >> shift;
+        s64 bound = sign_extend(value, size);
         if (n == 0 ? index < bound : index > bound)
             return emu_raise(e, VECTOR_BR, false, 0);
     }

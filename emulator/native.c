@@ -289,9 +289,7 @@ static enum emu_status run_with_registers(struct emu *e, const struct insn *i, s
     n->gpr[RBX] = s->gpr[i->gpr2];
     n->rsi = rotate_right(s->reg[i->gpr], i->gpr_turn);
     n->flags = s->rflags & EMU_ARITH_FLAGS;
-    enum emu_status st = emu_native_run(e, n);
-    if (st != EMU_DONE)
-        return st;
+    TRY(emu_native_run(e, n));
     memcpy(s->gpr, n->gpr, 3 * sizeof(n->gpr[0])); /* FNSTSW AX, PCMPESTRI, MUL */
     emu_set_gpr(e, i->gpr2, 8, n->gpr[RBX]);
     if (i->gpr_written)

@@ -27,12 +27,6 @@ static enum emu_status special(struct emu *e, enum emu_special op, u64 operand, 
     return e->ops->special(e->ctx, op, operand, operand2);
 }
 
-/* CR4.UMIP: SGDT, SIDT, SLDT, SMSW and STR are not for users. */
-static bool umip_forbids(const struct emu *e)
-{
-    return (e->state->cr4 & CR4_UMIP) && emu_cpl(e) != 0;
-}
-
 /* #UD without this bit of CR4, then #GP(0) if something else is not as it must be. */
 static enum emu_status demand(struct emu *e, u64 cr4_bit, bool proper)
 {
@@ -70,8 +64,6 @@ enum emu_status op_store_table(struct emu *e, const struct insn *i)
     struct emu_span span;
     u8 image[10];
 
-    if (umip_forbids(e))
-        return emu_gp(e, 0);
     TRY(emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i), i->size, EMU_WRITE, &span));
     host_store(image, 2, t->limit);
     host_store(image + 2, 8, t->base);
@@ -94,19 +86,11 @@ enum emu_status op_load_table(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-/* 16 bits to memory, a whole register otherwise. */
-static enum emu_status store_word(struct emu *e, const struct insn *i, u64 value)
-{
-    if (umip_forbids(e))
-        return emu_gp(e, 0);
-    return emu_write_rm(e, i, insn_is_memory(i) ? 2 : i->opsize, value);
-}
-
 /* SLDT, STR. */
 enum emu_status op_store_selector(struct emu *e, const struct insn *i)
 {
     emu_need(e, STATE_SEG(i->op->sub));
-    return store_word(e, i, e->state->seg[i->op->sub].selector);
+    return emu_write_rm(e, i, i->size, e->state->seg[i->op->sub].selector);
 }
 
 enum emu_status emu_load_ldt(struct emu *e, u16 selector, enum vector vector, enum vector absent)
@@ -273,7 +257,7 @@ enum emu_status op_clts(struct emu *e, const struct insn *)
 
 enum emu_status op_smsw(struct emu *e, const struct insn *i)
 {
-    return store_word(e, i, e->state->cr0);
+    return emu_write_rm(e, i, i->size, e->state->cr0);
 }
 
 /* LMSW: PE, MP, EM and TS; it can set PE but not clear it. */
@@ -555,8 +539,6 @@ enum emu_status op_sysexit(struct emu *e, const struct insn *i)
 /* CLAC; STAC has op->sub. */
 enum emu_status op_set_ac(struct emu *e, const struct insn *i)
 {
-    if (emu_cpl(e) != 0)
-        return emu_ud(e);
     emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_AC) | (i->op->sub ? RFLAGS_AC : 0));
     return EMU_DONE;
 }
@@ -577,8 +559,6 @@ enum emu_status op_monitor(struct emu *e, const struct insn *i)
     struct emu_span span;
     gva_t gva;
 
-    if (emu_cpl(e) != 0)
-        return emu_ud(e);
     if (low(e, RCX) != 0)
         return emu_gp(e, 0);
     TRY(emu_linear(e, (enum seg)i->seg, offset, 1, EMU_READ, &gva));
@@ -588,8 +568,6 @@ enum emu_status op_monitor(struct emu *e, const struct insn *i)
 
 enum emu_status op_mwait(struct emu *e, const struct insn *)
 {
-    if (emu_cpl(e) != 0)
-        return emu_ud(e);
     if (low(e, RCX) > 1) /* bit 0: interrupts end it even when masked */
         return emu_gp(e, 0);
     return special(e, EMU_OP_MWAIT, low(e, RAX), low(e, RCX));

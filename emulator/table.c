@@ -13,7 +13,7 @@
 /* Operands: an addressing letter and a size letter, as the SDM has them. */
 enum {
     Ap = ARG(A, p), Bd = ARG(B, y), Cr = ARG(C, nat), Dr = ARG(D, nat), Eb = ARG(E, b),
-    Ew = ARG(E, w), Ed = ARG(E, d), Ev = ARG(E, v), Ey = ARG(E, y), Edb = ARG(E, db), Edw = ARG(E, dw), Gb = ARG(G, b), Gw = ARG(G, w),
+    Ew = ARG(E, w), Ed = ARG(E, d), Ev = ARG(E, v), Ey = ARG(E, y), Edb = ARG(E, db), Edw = ARG(E, dw), Evw = ARG(E, vw), Gb = ARG(G, b), Gw = ARG(G, w),
     Gd = ARG(G, d), Gv = ARG(G, v), Gy = ARG(G, y), Ib = ARG(I, b), Iw = ARG(IU, w), Iv = ARG(I, v),
     Iz = ARG(I, z), Iub = ARG(IU, b), Jb = ARG(J, b), Jz = ARG(J, z), Kk = ARG(K, k),
     Kx = ARG(K, none), KRx = ARG(KR, none), KHk = ARG(KH, k), KRk = ARG(KR, k), Lx = ARG(L, x),
@@ -216,7 +216,7 @@ const struct opcode emu_map_1byte[256] = {
     [0x86] = XCHG(Eb, Gb), XCHG(Ev, Gv),
     [0x88] = M(mov_store, "mov", 0, Eb, Gb), M(mov_store, "mov", 0, Ev, Gv),
     [0x8a] = M(mov_load, "mov", 0, Gb, Eb), M(mov_load, "mov", 0, Gv, Ev),
-    [0x8c] = BY_MOD(M(mov_from_sreg, "mov", 0, Ew, Sw), M(mov_from_sreg, "mov", 0, Ev, Sw)),
+    [0x8c] = M(mov_from_sreg, "mov", 0, Evw, Sw),
     [0x8d] = M(lea, "lea", 0, Gv, Mea), M(mov_to_sreg, "mov", 0, Sw, Ew),
     [0x8f] = BY_REG(M(pop, "pop", OP_DEF64, Ev)),
     [0x90] = BY_PREFIX(XA, XA, IS(pause, 0, "pause", 0, 0), XA), XA, XA, XA, XA, XA, XA, XA,
@@ -313,9 +313,9 @@ const struct opcode emu_map_1byte[256] = {
 #define PREFETCH(n) M(nop, n, 0, Mb)
 
 static const struct opcode group7_memory[8] = {
-    M(store_table, "sgdt", 0, Ms), M(store_table, "sidt", 0, Ms),
+    M(store_table, "sgdt", OP_UMIP, Ms), M(store_table, "sidt", OP_UMIP, Ms),
     M(load_table, "lgdt", OP_CPL0, Ms), M(load_table, "lidt", OP_CPL0, Ms),
-    M(smsw, "smsw", 0, Mw), UD, M(lmsw, "lmsw", OP_CPL0, Ew), M(invlpg, "invlpg", OP_CPL0, Mb),
+    M(smsw, "smsw", OP_UMIP, Mw), UD, M(lmsw, "lmsw", OP_CPL0, Ew), M(invlpg, "invlpg", OP_CPL0, Mb),
 };
 
 /* An instruction that 66, F2 and F3 make undefined ("NP" in the SDM). */
@@ -324,11 +324,11 @@ static const struct opcode group7_memory[8] = {
 static const struct opcode group7_register[8] = {
     NP(BY_RM(UD, MS(special, EMU_OP_VMCALL, "vmcall", 0, 0), M(ud, "vmlaunch", 0, 0),
              M(ud, "vmresume", 0, 0), M(ud, "vmxoff", 0, 0))),
-    NP(BY_RM(MF(monitor, 0, "monitor", 0, MONITOR, 0), MF(mwait, 0, "mwait", 0, MONITOR, 0),
-             MF(set_ac, 0, "clac", 0, SMAP, 0), MF(set_ac, 1, "stac", 0, SMAP, 0))),
+    NP(BY_RM(MF(monitor, 0, "monitor", OP_HIDDEN, MONITOR, 0), MF(mwait, 0, "mwait", OP_HIDDEN, MONITOR, 0),
+             MF(set_ac, 0, "clac", OP_HIDDEN, SMAP, 0), MF(set_ac, 1, "stac", OP_HIDDEN, SMAP, 0))),
     NP(BY_RM(M(read_extended, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD, M(ud, "vmfunc", 0, 0),
              MF(xend, 0, "xend", 0, RTM, 0), MF(xtest, 0, "xtest", 0, RTM, 0))),
-    UD, M(smsw, "smsw", 0, Rv),
+    UD, M(smsw, "smsw", OP_UMIP, Rv),
     NP(BY_RM(MF(nop, 0, "serialize", 0, SERIALIZE, 0), UD, UD, UD, UD, UD, MF(read_extended, 1, "rdpkru", 0, PKU, 0),
              MF(wrpkru, 0, "wrpkru", 0, PKU, 0))),
     M(lmsw, "lmsw", OP_CPL0, Ew),
@@ -390,11 +390,9 @@ static const struct opcode group9[2] = {
 #define VSHIFTS(t) UD, UD, VSHIFT("psrl" t), UD, VSHIFT("psra" t), UD, VSHIFT("psll" t)
 #define ESHIFT(n, e) EV(n, e, Hx, Wx, Iub)
 
-#define STORE_SELECTOR(s, n)                                                                       \
-    BY_MOD(MS(store_selector, s, n, OP_PROT, Mw), MS(store_selector, s, n, OP_PROT, Rv))
-
 const struct opcode emu_map_0f[256] = {
-    [0x00] = BY_REG(STORE_SELECTOR(SEG_LDTR, "sldt"), STORE_SELECTOR(SEG_TR, "str"),
+    [0x00] = BY_REG(MS(store_selector, SEG_LDTR, "sldt", OP_PROT | OP_UMIP, Evw),
+                    MS(store_selector, SEG_TR, "str", OP_PROT | OP_UMIP, Evw),
                     MS(load_system, SEG_LDTR, "lldt", OP_PROT | OP_CPL0, Ew),
                     MS(load_system, SEG_TR, "ltr", OP_PROT | OP_CPL0, Ew),
                     MS(probe, PROBE_VERR, "verr", OP_PROT, Ew),

@@ -15,6 +15,12 @@ static inline u64 bits_get(u64 value, unsigned hi, unsigned lo)
     return (value >> lo) & (~0ull >> (63 - (hi - lo)));
 }
 
+/* The low `size` bytes (1 to 8) as a signed number. */
+static inline s64 sign_extend(u64 value, unsigned size)
+{
+    return (s64)(value << (64 - 8 * size)) >> (64 - 8 * size);
+}
+
 /* value rounded down or up to a power-of-two alignment; align_up wraps to 0 past the top. */
 static inline u64 align_down(u64 value, u64 align) { return value & ~(align - 1); }
 

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "lib/format.h"
 #include "vmx/vcpu.h"
 
 struct check_facts;

@@ -29,7 +29,14 @@ def steps(image, cpu, words):
     if run.returncode or "all steps told" not in text:
         print(text)
         sys.exit(f"{cpu} {words}: exit status {run.returncode}, {len(lines)} steps")
-    return lines
+    return between(lines)
+
+
+def between(lines):
+    """Without arithmetic flags between two iterations, where IP stays: real CPUs leave them as they
+    were before the repeated instruction (SDM vol. 2B, REP), Bochs has the last iteration's."""
+    return [f"{int(line[:4], 16) & ~0x8d5:04x}{line[4:]}" if line[5:14] == before[5:14] else line
+            for before, line in zip(lines[:1] + lines, lines)]
 
 
 def main():
