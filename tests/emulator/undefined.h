@@ -205,32 +205,14 @@ static inline bool excluded_amd(const struct code_scan *s, bool mode64)
 
 /* ---- latitude: where the SDM leaves it open, or AMD does it in another order ---- */
 
-/*
- * Instructions that touch several places: which of two faults comes first is nobody's rule (CMPS,
- * PUSH [m], near CALL), and AMD reads far pointers selector first, and the outer stack of a far
- * return before it looks at CS.
- */
+/* CMPS, BOUND, far pointers, branches and returns, ENTER, near CALL: of AMD's. */
 static inline bool latitude_order(const struct code_scan *s)
 {
-    static const u8 one[] = {0xa6, 0xa7, 0x62, 0xc4, 0xc5, 0xca, 0xcb, 0xcf, 0x9a, 0xea, 0xe8};
-    unsigned reg = s->modrm >> 3 & 7;
+    static const u8 one[] = {0xa6, 0xa7, 0x62, 0xc4, 0xc5, 0xc8, 0xca,
+                             0xcb, 0xcf, 0x9a, 0xea, 0xe8, 0xff};
     if (s->map == MAP_ONE)
-        return memchr(one, s->opcode, sizeof(one)) != NULL ||
-               (s->opcode == 0xff && (reg == 2 || reg == 3 || reg == 5));
+        return memchr(one, s->opcode, sizeof(one)) != NULL;
     return s->map == MAP_0F && (s->opcode == 0xb2 || (s->opcode & 0xfe) == 0xb4);
-}
-
-/* When it faults half-way AMD has pushed or popped some already: PUSHA ENTER CALL, POPA. */
-static inline bool latitude_pushed(const struct code_scan *s)
-{
-    return host_is_amd() && s->map == MAP_ONE &&
-           (s->opcode == 0x60 || s->opcode == 0xc8 || s->opcode == 0x9a || s->opcode == 0xe8 ||
-            s->opcode == 0xff);
-}
-
-static inline bool latitude_popped(const struct code_scan *s)
-{
-    return host_is_amd() && s->map == MAP_ONE && s->opcode == 0x61;
 }
 
 /* PUSH Sreg of 32 bits: Intel writes the lower two bytes (SDM vol. 2B, PUSH), AMD all four. */
@@ -238,19 +220,6 @@ static inline bool latitude_push_sreg(const struct code_scan *s)
 {
     return host_is_amd() && (s->map == MAP_ONE ? (s->opcode & 0xe7) == 0x06
                                                : s->map == MAP_0F && (s->opcode & 0xf7) == 0xa0);
-}
-
-/* PUSH and POP of a segment register: AMD accesses as many bytes as the stack pointer moves by. */
-static inline bool latitude_sreg(const struct code_scan *s)
-{
-    return host_is_amd() && (s->map == MAP_ONE ? (s->opcode & 0xe6) == 0x06
-                                               : s->map == MAP_0F && (s->opcode & 0xf6) == 0xa0);
-}
-
-/* Alignment is asked for on AMD also of vectors, and of each element under an opmask. */
-static inline bool latitude_alignment(const struct code_scan *s)
-{
-    return host_is_amd() && (s->map != MAP_ONE || latitude_sreg(s));
 }
 
 /* Repeated string instructions: AMD leaves the flags of the last comparison when they are not done
@@ -283,14 +252,6 @@ static inline bool latitude_half(const struct code_scan *s)
                                  (s->opcode == 0xdf && (s->modrm >> 3 & 7) == 6));
 }
 
-/* FST, FIST, FISTTP, FBSTP of which AMD looks at the memory before an unmasked exception. */
-static inline bool latitude_x87_store(const struct code_scan *s)
-{
-    unsigned reg = s->modrm >> 3 & 7;
-    return host_is_amd() && s->map == MAP_ONE && (s->opcode & 0xf9) == 0xd9 &&
-           (reg == 1 || reg == 2 || reg == 3 || (reg >= 6 && s->opcode != 0xd9));
-}
-
 /* A store of an MMX register that faults leaves TOP 0 on Intel, though a fault should leave all as
  * it was (SDM vol. 3A, 6.5). */
 static inline bool latitude_mmx_store(const struct code_scan *s)
@@ -299,35 +260,19 @@ static inline bool latitude_mmx_store(const struct code_scan *s)
            (s->opcode == 0x7e || s->opcode == 0x7f || s->opcode == 0xe7);
 }
 
-/* VPERMQ and VPERMPD with VEX.W of 0, which the SDM has not: AMD looks at the operand first. */
-static inline bool latitude_vex_w(const struct code_scan *s, const u8 *bytes)
+/* XRSTOR, XRSTORS: whether a header that is not proper or a page that is not there is met first,
+ * and which of its pages, SDM vol. 1, 13.8 does not say. */
+static inline bool latitude_xrstor(const struct code_scan *s)
 {
-    const u8 *vex = bytes + s->prefixes;
-    return s->map == MAP_VEX && vex[0] == 0xc4 && (vex[1] & 31) == 3 && !(vex[2] & 0x80) &&
-           s->opcode <= 1;
+    unsigned reg = s->modrm >> 3 & 7;
+    return s->map == MAP_0F && s->modrm < 0xc0 &&
+           ((s->opcode == 0xae && reg == 5) || (s->opcode == 0xc7 && reg == 3));
 }
 
-/* EVEX.b on registers, z without an opmask, V' outside 64-bit mode, where they mean nothing: #UD
- * (SDM vol. 2A, 2.7.11), to AMD nothing. */
-static inline bool latitude_evex(const struct code_scan *s, const u8 *bytes, bool mode64)
+/* EVEX conversions from doublewords to doubles: b, of no meaning to Intel, is #UD to AMD or not. */
+static inline bool latitude_evex(const struct code_scan *s)
 {
-    u8 last = bytes[s->prefixes + 3];
-    return s->map == MAP_VEX && s->opcount == 5 &&
-           (((last & 0x10) && s->modrm >= 0xc0) || (last & 0x87) == 0x80 || !(mode64 || last & 8));
-}
-
-/* Several places in memory: scatters and VPCOMPRESS. */
-static inline bool latitude_scatter(const struct code_scan *s)
-{
-    return s->map == MAP_VEX && s->opcount == 5 &&
-           ((s->opcode & 0xfc) == 0xa0 || (s->opcode & 0xfe) == 0x8a || s->opcode == 0x63);
-}
-
-/* VCVTPS2PH to memory: Intel converts first, so that numeric exceptions, and what MXCSR tells of
- * them, come before the fault of its store. */
-static inline bool latitude_numeric_store(const struct code_scan *s)
-{
-    return host_is_amd() && s->map == MAP_VEX && s->opcode == 0x1d;
+    return s->map == MAP_VEX && s->opcount == 5 && (s->opcode == 0xe6 || s->opcode == 0x7a);
 }
 
 /* Which byte of a page CR2 tells, of those that a masked store accesses there, is open: the last
@@ -349,13 +294,6 @@ static inline bool latitude_masked_wrap(const struct code_scan *s)
 static inline bool latitude_gather(const struct code_scan *s)
 {
     return s->map == MAP_VEX && ((s->opcode & 0xfc) == 0x90 || (s->opcode & 0xfc) == 0xa0);
-}
-
-/* SHA: AMD takes unaligned operands (APM vol. 4), Intel does not (SDM vol. 2B: type 4). */
-static inline bool latitude_unaligned(const struct code_scan *s)
-{
-    return (s->map == MAP_0F38 && s->opcode >= 0xc8 && s->opcode <= 0xcd) ||
-           (s->map == MAP_0F3A && s->opcode == 0xcc);
 }
 
 /* What no guest is told of, and a CPU does all the same: PTWRITE, WAITPKG, ENQCMD, HRESET, AMX; and

@@ -252,10 +252,16 @@ static void check_after(const struct guest *g, const struct x86_state *before, e
     u8 code[24] = {0};
     memcpy(code, e->record.code->bytes, e->record.code->length);
     code_scan(code, e->record.code->mode == EMU_MODE_64, &s);
-    bool repeats = s.rep != 0 && e->record.iterations != 0;
-    if (st == EMU_UNIMPLEMENTED || (st == EMU_FAULT && !repeats)) {
+    /* As on CPUs, POPA has popped some, and ECX and its kin that count and point are cut to size.
+     */
+    bool partly =
+        (s.rep != 0 && e->record.iterations != 0) || (s.map == MAP_ONE && s.opcode == 0x61);
+    bool wide = e->record.code->mode == EMU_MODE_64 && !s.addrsize;
+    u64 kept = s.rep != 0 && !wide ? 0xffffffff : ~0ull;
+    if (st == EMU_UNIMPLEMENTED || (st == EMU_FAULT && !partly)) {
         CHECK(g->state.rip == before->rip);
-        CHECK(memcmp(g->state.gpr, before->gpr, sizeof(before->gpr)) == 0);
+        for (unsigned i = 0; i < GPR_COUNT; i++)
+            CHECK(((g->state.gpr[i] ^ before->gpr[i]) & kept) == 0);
     }
 }
 

@@ -11,6 +11,7 @@ TESTS = [
     Command("calls from an exit to a device's register: at most 6", ["tools/calls.py"],
             expect=["calls: exit_ept_violation > .* > page_read", "> page_write"], weight=3),
     Command("emulator under the fuzzer",
-            ["build/fuzz/emulator", "-max_total_time=20", "-max_len=512", "-print_final_stats=1"],
+            ["build/fuzz/emulator", "-max_total_time=20", "-max_len=512", "-print_final_stats=1",
+             "-error_exitcode=1"],
             timeout=120, weight=20),
 ]
