@@ -526,8 +526,8 @@ enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mod
     valid = valid && check_operands(i) && check_mode(i);
     if (mode != EMU_MODE_64)
         i->vvvv &= 7;
-    if (i->op->handler == op_native || i->op->handler == op_integer ||
-        i->op->handler == op_bitcount || i->op->handler == op_vzero)
+    if (valid && (i->op->handler == op_native || i->op->handler == op_integer ||
+                  i->op->handler == op_bitcount || i->op->handler == op_vzero))
         emu_native_prepare(i);
     return finish(&c, i, valid);
 }

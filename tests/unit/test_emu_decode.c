@@ -146,13 +146,14 @@ static const struct listing {
     {M32, "6208", "bound ecx, qword ptr [eax]"},
     /* not instructions */
     {M64, "06", "(bad)"},
-    {M64, "f08b00", "(bad)"}, /* LOCK with a load */
-    {M64, "f001c8", "(bad)"}, /* LOCK with a register */
-    {M64, "8ec8", "(bad)"},   /* MOV to CS */
-    {M64, "8ef0", "(bad)"},   /* segment register 6 */
-    {M64, "0f20c8", "(bad)"}, /* CR1 */
-    {M64, "8dc0", "(bad)"},   /* LEA of a register */
-    {M64, "0fff", "(bad)"},   /* cut short */
+    {M64, "f08b00", "(bad)"},             /* LOCK with a load */
+    {M64, "f001c8", "(bad)"},             /* LOCK with a register */
+    {M64, "f04969512a01000000", "(bad)"}, /* ... that would be too long for native code */
+    {M64, "8ec8", "(bad)"},               /* MOV to CS */
+    {M64, "8ef0", "(bad)"},               /* segment register 6 */
+    {M64, "0f20c8", "(bad)"},             /* CR1 */
+    {M64, "8dc0", "(bad)"},               /* LEA of a register */
+    {M64, "0fff", "(bad)"},               /* cut short */
     {M64, "c7f800000000", "xbegin 0x1006"},
     {REAL, "63c0", "(bad)"}, /* ARPL in real mode */
     {REAL, "0f00c0", "(bad)"},
