@@ -176,14 +176,13 @@ static void put_arg(struct listing *l, u16 arg, bool second)
         }
     switch (ARG_LETTER(arg)) {
     case ARG_A:
-        put_hex(l, i->imm2);
-        put(l, ":");
-        put_hex(l, i->imm);
+        put(l, "0x%llx:0x%llx", (unsigned long long)i->imm2, (unsigned long long)i->imm);
         break;
     case ARG_I:
     case ARG_IU: put_immediate(l, arg, second ? i->imm2 : i->imm); break;
     case ARG_J:
-        put_address(l, i->opsize == 2 ? (l->next + i->imm) & 0xffff : l->next + i->imm);
+        put_address(l, (l->next + i->imm) &
+                           (i->opsize == 2 && i->op->handler != op_xbegin ? 0xffff : ~0ull));
         break;
     default: /* ARG_ONE */ put(l, "1");
     }

@@ -262,7 +262,8 @@ static bool order_is_open(const struct guest *g, const struct testcase *c,
 {
     u8 cpu = o->cpu.vector, emu = g->emu.event.vector;
     bool both = o->status == EMU_FAULT && emu >= VECTOR_SS && cpu >= VECTOR_SS;
-    if (both && latitude_xrstor(s))
+    bool one = o->status == EMU_FAULT ? emu == VECTOR_PF && cpu == VECTOR_DB : cpu == VECTOR_PF;
+    if (latitude_xrstor(s) && (both || one))
         return true;
     return o->status == EMU_FAULT && pieces_open(g, c, s) && emu >= VECTOR_SS &&
            (cpu >= VECTOR_SS || (cpu == VECTOR_DB && !host_is_amd()));

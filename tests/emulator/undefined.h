@@ -261,7 +261,8 @@ static inline bool latitude_mmx_store(const struct code_scan *s)
 }
 
 /* XRSTOR, XRSTORS: whether a header that is not proper or a page that is not there is met first,
- * and which of its pages, SDM vol. 1, 13.8 does not say. */
+ * and which of its pages, SDM vol. 1, 13.8 does not say; nor whether one is looked at of which
+ * nothing is loaded (13.13). */
 static inline bool latitude_xrstor(const struct code_scan *s)
 {
     unsigned reg = s->modrm >> 3 & 7;

@@ -33,6 +33,7 @@ static const struct listing {
     {M64, "48c7c0ffffffff", "mov rax, 0xffffffffffffffff"},
     {M64, "83c0ff", "add eax, 0xffffffff"},
     {M64, "90", "nop"},
+    {M32, "66c7f8bfa5", "xbegin 0xffffb5c4"}, /* the only 66 that does not cut EIP to 16 bits */
     {M64, "4190", "xchg r8d, eax"},
     {M64, "f390", "pause"},
     /* addressing, SDM vol. 2A, tables 2-1 to 2-3 */
