@@ -94,8 +94,7 @@ static void set_bcd_flags(struct emu *e, u8 al, bool cf, bool af)
     u64 f = e->state->rflags & ~(FLAGS_ARITH & ~(u64)RFLAGS_OF);
 
     f |= (cf ? RFLAGS_CF : 0) | (af ? RFLAGS_AF : 0) | (al == 0 ? RFLAGS_ZF : 0);
-    f |= al & RFLAGS_SF;
-    f |= __builtin_parity(al) ? 0 : RFLAGS_PF;
+    f |= (al & RFLAGS_SF) | (__builtin_parity(al) ? 0 : RFLAGS_PF);
     emu_set_rflags(e, f);
 }
 

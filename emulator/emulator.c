@@ -353,12 +353,11 @@ static inline void move_on(struct x86_state *s, bool mode64, unsigned length)
 static inline enum emu_status execute(struct emu *e, const struct insn *i, bool mode64)
 {
     struct x86_state *s = e->state;
-    enum emu_status st;
 
-    if (unlikely(i->checked) && (st = check(e, i)) != EMU_DONE)
-        return st;
+    if (unlikely(i->checked))
+        TRY(check(e, i));
     move_on(s, mode64, i->length);
-    st = i->op->handler(e, i);
+    enum emu_status st = i->op->handler(e, i);
     if (likely(st == EMU_DONE))
         retire(e);
     else

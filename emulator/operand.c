@@ -84,11 +84,15 @@ enum emu_status emu_read_far(struct emu *e, const struct insn *i, u64 *offset, u
 
 enum emu_status emu_modify(struct emu *e, const struct insn *i, emu_rmw fn, u64 source, bool writes)
 {
+    const enum emu_access access = writes ? EMU_WRITE : EMU_READ;
     u64 *rflags = &e->state->rflags, value;
     struct emu_span span;
+    u8 *host;
 
-    TRY(emu_map_operand(e, i, i->size, writes ? EMU_WRITE : EMU_READ, &span));
     e->state->dirty |= STATE_RFLAGS;
+    if (emu_known_data(e, (enum seg)i->seg, emu_ea(e, i), i->size, access, &host))
+        return fn(i->size, i->lock, host, source, rflags);
+    TRY(emu_map_operand(e, i, i->size, access, &span));
     if (likely(emu_span_is_ram(&span)))
         return fn(i->size, i->lock, span.host[0], source, rflags);
     value = emu_span_load(e, &span);
