@@ -187,11 +187,9 @@ static inline void hostcpu_catch(void)
 static ucontext_t hostcpu_template;
 static u8 hostcpu_fp_template[64 * KiB];
 
-static inline void hostcpu_copy_frame(int sig, siginfo_t *info, void *context)
+static inline void hostcpu_copy_frame(int, siginfo_t *, void *context)
 {
     ucontext_t *uc = context;
-    (void)sig;
-    (void)info;
     hostcpu_template = *uc;
     u32 size;
     memcpy(&size, (u8 *)uc->uc_mcontext.fpregs + FPSTATE_SIZE_AT, sizeof(size));

@@ -76,10 +76,9 @@ static void memory_restore(struct oracle *o)
 
 /* Two pages side by side for a locked access across them, as the hypervisor's window would. */
 static int guest_memfd;
-static void *window(struct guest *g, u64 first, u64 second)
+static void *window(struct guest *, u64 first, u64 second)
 {
     static u8 *at;
-    (void)g;
     if (at == NULL)
         at = mmap(NULL, 2 * PAGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *a = mmap(at, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, guest_memfd,

@@ -88,42 +88,35 @@ static inline void guest_load(void *ctx, u32 groups)
     ((struct guest *)ctx)->state.valid |= groups;
 }
 
-static inline void *guest_ram(void *ctx, gpa_t gpa, enum emu_access access)
+static inline void *guest_ram(void *ctx, gpa_t gpa, enum emu_access)
 {
-    (void)access;
     return guest_ptr(ctx, gpa.v);
 }
 
-static inline u64 guest_mmio_read(void *ctx, gpa_t gpa, unsigned size)
+static inline u64 guest_mmio_read(void *ctx, gpa_t, unsigned)
 {
     struct guest *g = ctx;
-    (void)gpa;
-    (void)size;
     g->device_uses++;
     return ~0ull;
 }
 
-static inline void guest_mmio_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
+static inline void guest_mmio_write(void *ctx, gpa_t, unsigned, u64 value)
 {
     struct guest *g = ctx;
-    (void)gpa;
-    (void)size;
     g->device_uses++;
     g->device = value;
 }
 
-static inline void guest_port_in(void *ctx, u16 port, unsigned size, void *data, u64 *count)
+static inline void guest_port_in(void *ctx, u16, unsigned size, void *data, u64 *count)
 {
     struct guest *g = ctx;
-    (void)port;
     g->device_uses += *count;
     memset(data, 0xff, size * *count);
 }
 
-static inline void guest_port_out(void *ctx, u16 port, unsigned size, const void *data, u64 *count)
+static inline void guest_port_out(void *ctx, u16, unsigned size, const void *data, u64 *count)
 {
     struct guest *g = ctx;
-    (void)port;
     g->device_uses += *count;
     memcpy(&g->device, data, size);
 }
@@ -146,11 +139,7 @@ static inline enum emu_status guest_write_cr(void *ctx, unsigned cr, u64 value)
     return EMU_DONE;
 }
 
-static inline u64 guest_read_cr8(void *ctx)
-{
-    (void)ctx;
-    return 0;
-}
+static inline u64 guest_read_cr8(void *) { return 0; }
 
 #define MSR_TSC_AUX 0xc0000103u
 
@@ -172,28 +161,20 @@ static inline enum emu_status guest_write_msr(void *ctx, u32 msr, u64 value)
     return EMU_DONE;
 }
 
-static inline void guest_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
+static inline void guest_cpuid(void *, u32 leaf, u32 subleaf, u32 out[4])
 {
-    (void)ctx;
     __cpuid_count(leaf, subleaf, out[0], out[1], out[2], out[3]);
 }
 
 static inline u64 guest_read_tsc(void *ctx) { return ((struct guest *)ctx)->tsc += 1000; }
 
-static inline void guest_invalidate(void *ctx, bool all, gva_t gva)
-{
-    (void)ctx;
-    (void)all;
-    (void)gva;
-}
+static inline void guest_invalidate(void *, bool, gva_t) {}
 
 static inline bool guest_interrupted(void *ctx) { return ((struct guest *)ctx)->interrupt_waits; }
 
-static inline enum emu_status guest_special(void *ctx, unsigned op, u64 operand, u64 operand2)
+static inline enum emu_status guest_special(void *ctx, unsigned op, u64, u64)
 {
     struct guest *g = ctx;
-    (void)operand;
-    (void)operand2;
     if (op == EMU_OP_WBINVD || op == EMU_OP_PAUSE || op == EMU_OP_INVPCID)
         return EMU_DONE;
     return emu_raise(&g->emu, VECTOR_UD, false, 0);

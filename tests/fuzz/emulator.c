@@ -184,9 +184,8 @@ static void set_paging(struct guest *g, enum fuzz_mode mode, u8 odd)
 static u8 *ram;
 static u64 touched; /* bit per page */
 
-static void *fuzz_ram(void *ctx, gpa_t gpa, enum emu_access access)
+static void *fuzz_ram(void *ctx, gpa_t gpa, enum emu_access)
 {
-    (void)access;
     if (gpa.v / PAGE_SIZE < PAGES)
         touched |= BIT64(gpa.v / PAGE_SIZE);
     return guest_ptr(ctx, gpa.v);
@@ -195,11 +194,7 @@ static void *fuzz_ram(void *ctx, gpa_t gpa, enum emu_access access)
 /* A repeat without end would be one: it is interrupted now and then. */
 static unsigned patience;
 
-static bool fuzz_interrupted(void *ctx)
-{
-    (void)ctx;
-    return patience == 0 || --patience == 0;
-}
+static bool fuzz_interrupted(void *) { return patience == 0 || --patience == 0; }
 
 static struct emu_ops fuzz_ops;
 

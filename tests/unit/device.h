@@ -22,11 +22,7 @@ static u64 fake_now;
 static struct clock fake_clock;
 static struct bus fake_bus;
 
-static u64 fake_read(void *source)
-{
-    (void)source;
-    return fake_now;
-}
+static u64 fake_read(void *) { return fake_now; }
 
 static inline bool msr_is_claimed(u32 msr)
 {
@@ -59,34 +55,20 @@ static struct {
     u32 code;
 } recorded;
 
-static inline void record_kick(void *ctx, unsigned cpu)
-{
-    (void)ctx;
-    recorded.kicks[cpu]++;
-}
+static inline void record_kick(void *, unsigned cpu) { recorded.kicks[cpu]++; }
 
-static inline void record_nmi(void *ctx, unsigned cpu)
-{
-    (void)ctx;
-    recorded.nmis[cpu]++;
-}
+static inline void record_nmi(void *, unsigned cpu) { recorded.nmis[cpu]++; }
 
-static inline void record_init(void *ctx, unsigned cpu)
-{
-    (void)ctx;
-    recorded.inits[cpu]++;
-}
+static inline void record_init(void *, unsigned cpu) { recorded.inits[cpu]++; }
 
-static inline void record_sipi(void *ctx, unsigned cpu, u8 vector)
+static inline void record_sipi(void *, unsigned cpu, u8 vector)
 {
-    (void)ctx;
     recorded.sipis[cpu]++;
     recorded.sipi_vector = vector;
 }
 
-static inline void record_machine(void *ctx, enum machine_event event, u32 code, const char *by)
+static inline void record_machine(void *, enum machine_event event, u32 code, const char *by)
 {
-    (void)ctx;
     assert_non_null(by);
     recorded.machine++;
     recorded.event = event;

@@ -135,10 +135,9 @@ static inline void fx_load(void *ctx, u32 groups)
     f->s.valid |= missing;
 }
 
-static inline void *fx_ram(void *ctx, gpa_t gpa, enum emu_access access)
+static inline void *fx_ram(void *ctx, gpa_t gpa, enum emu_access)
 {
     struct fixture *f = ctx;
-    (void)access;
     return gpa.v < FX_RAM ? f->ram + gpa.v : NULL;
 }
 
@@ -177,18 +176,16 @@ static inline void fx_mmio_write(void *ctx, gpa_t gpa, unsigned size, u64 value)
     fx_mmio(ctx, gpa, size, &value, true);
 }
 
-static inline void fx_port_in(void *ctx, u16 port, unsigned size, void *data, u64 *count)
+static inline void fx_port_in(void *ctx, u16, unsigned size, void *data, u64 *count)
 {
     struct fixture *f = ctx;
-    (void)port;
     for (u64 i = 0; i < *count; i++)
         memcpy((u8 *)data + i * size, &f->port_value, size);
 }
 
-static inline void fx_port_out(void *ctx, u16 port, unsigned size, const void *data, u64 *count)
+static inline void fx_port_out(void *ctx, u16, unsigned size, const void *data, u64 *count)
 {
     struct fixture *f = ctx;
-    (void)port;
     f->port_value = 0;
     memcpy(&f->port_value, (const u8 *)data + (*count - 1) * size, size);
 }
@@ -255,9 +252,8 @@ static inline enum emu_status fx_write_msr(void *ctx, u32 msr, u64 value)
     return EMU_DONE;
 }
 
-static inline void fx_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
+static inline void fx_cpuid(void *, u32 leaf, u32 subleaf, u32 out[4])
 {
-    (void)ctx;
     out[0] = leaf + 0x11111111;
     out[1] = subleaf + 0x22222222;
     out[2] = 0x33333333;
@@ -287,11 +283,7 @@ static inline enum emu_status fx_special(void *ctx, unsigned op, u64 operand, u6
 /* x87, SSE and AVX state: FNINIT's with each new fixture. */
 static _Alignas(64) u8 fx_xsave[XSAVE_AREA];
 
-static inline u8 fx_run_native(void *ctx, struct emu_native *n)
-{
-    (void)ctx;
-    return hostnative_run(n, fx_xsave);
-}
+static inline u8 fx_run_native(void *, struct emu_native *n) { return hostnative_run(n, fx_xsave); }
 
 static const struct emu_ops fx_ops = {
     .load = fx_load,

@@ -31,9 +31,8 @@ static const void *physmem_map(u64 at, u64 size)
 }
 
 /* Forget the copies and clear the memory: cmocka's setup and teardown. */
-static int physmem_reset(void **state)
+static int physmem_reset(void **)
 {
-    (void)state;
     for (size_t i = 0; i < physmem_copy_count; i++)
         free(physmem_copies[i]);
     free(physmem_copies);

@@ -89,9 +89,8 @@ static void check_machine(void)
     assert_int_equal(info.s5_type_b, 0x106);
 }
 
-static void test_both_roots(void **state)
+static void test_both_roots(void **)
 {
-    (void)state;
     for (u8 revision = 0; revision <= 2; revision += 2) {
         put_machine(revision);
         assert_int_equal(acpi_parse(&info, RSDP, physmem_map), STATUS_OK);
@@ -99,9 +98,8 @@ static void test_both_roots(void **state)
     }
 }
 
-static void test_scan(void **state)
+static void test_scan(void **)
 {
-    (void)state;
     assert_int_equal(acpi_scan_rsdp(physmem_map), 0);
     put_rsdp(0xfffd0, 2);
     assert_int_equal(acpi_scan_rsdp(physmem_map), 0xfffd0);
@@ -115,9 +113,8 @@ static void test_scan(void **state)
     assert_int_equal(acpi_scan_rsdp(physmem_map), 0xf0010);
 }
 
-static void test_none(void **state)
+static void test_none(void **)
 {
-    (void)state;
     assert_int_equal(acpi_parse(&info, 0, physmem_map), STATUS_ENOENT);
     assert_false(info.present);
     assert_true(info.has_8259);
@@ -128,9 +125,8 @@ static void test_none(void **state)
 }
 
 /* One damaged table must not take the others with it. */
-static void test_damaged(void **state)
+static void test_damaged(void **)
 {
-    (void)state;
     put_machine(2);
     physmem[MADT + 50] ^= 0xff;
     assert_int_equal(acpi_parse(&info, RSDP, physmem_map), STATUS_EFORMAT);
@@ -163,9 +159,8 @@ static void test_damaged(void **state)
 }
 
 /* Every length a table can be cut to, with a right checksum: nothing is read beyond it. */
-static void test_every_length(void **state)
+static void test_every_length(void **)
 {
-    (void)state;
     for (u32 size = 0; size <= sizeof(acpi_madt); size++) {
         put_machine(2);
         put32(MADT + 4, size);
@@ -213,9 +208,8 @@ static void put_spcr(u32 size, u8 kind, u8 space, u8 width, u8 access, u64 addre
     put_rsdp(RSDP, 2);
 }
 
-static void test_spcr(void **state)
+static void test_spcr(void **)
 {
-    (void)state;
     put_spcr(80, 0, 1, 8, 1, 0x2f8);
     assert_int_equal(acpi_parse(&info, RSDP, physmem_map), STATUS_OK);
     assert_int_equal(info.serial.address, 0x2f8);

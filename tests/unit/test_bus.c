@@ -27,9 +27,8 @@ static void dev_write(void *dev, unsigned cpu, u64 offset, unsigned size, u64 va
         d->bytes[offset] = (u8)value;
 }
 
-static bool msr_read(void *dev, unsigned cpu, u32 msr, u64 *value)
+static bool msr_read(void *, unsigned cpu, u32 msr, u64 *value)
 {
-    (void)dev;
     *value = (u64)cpu << 32 | msr;
     return msr != 0x102;
 }
@@ -41,18 +40,16 @@ static bool msr_write(void *dev, unsigned cpu, u32 msr, u64 value)
     return value != 7;
 }
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     fake_start(1000000);
     return 0;
 }
 
-static void refuses_bad_ranges(void **state)
+static void refuses_bad_ranges(void **)
 {
     struct dev d = {0};
 
-    (void)state;
 #define MMIO(base, size) bus_add_mmio(&fake_bus, "m", base, size, dev_read, dev_write, &d)
 #define PORT(base, size) bus_add_port(&fake_bus, "p", base, size, dev_read, dev_write, &d)
 #define MSR(base, size)  bus_add_msr(&fake_bus, "s", base, size, msr_read, msr_write, &d)
@@ -78,13 +75,12 @@ static void refuses_bad_ranges(void **state)
     assert_int_equal(bus_add_mmio(&fake_bus, "m", 0, 0x1000, NULL, dev_write, &d), STATUS_EINVAL);
 }
 
-static void tables_fill_up(void **state)
+static void tables_fill_up(void **)
 {
     struct dev d = {0};
     u16 port = 0;
     u32 msr = 0;
 
-    (void)state;
     for (unsigned i = 1; i < BUS_MAX_RANGES; i++, port++)
         assert_ok(PORT(port, 1));
     assert_int_equal(PORT(port, 1), STATUS_ENOSPC);
@@ -98,12 +94,11 @@ static void tables_fill_up(void **state)
     assert_int_equal(MSR(msr, 1), STATUS_ENOSPC);
 }
 
-static void mmio_dispatch(void **state)
+static void mmio_dispatch(void **)
 {
     struct dev a = {0}, b = {0};
     unsigned n;
 
-    (void)state;
     assert_ok(bus_add_mmio(&fake_bus, "a", 0xfee00000, 0x1000, dev_read, dev_write, &a));
     assert_ok(bus_add_mmio(&fake_bus, "b", 0xfee01000, 0x1000, dev_read, dev_write, &b));
     n = bus_find_mmio(&fake_bus, 0xfee00fff);
@@ -129,11 +124,10 @@ static void mmio_dispatch(void **state)
     assert_int_equal(bus_mmio_read(&fake_bus, n, 0, 0xfee00ffe, 4), 0x0100fffe);
 }
 
-static void unclaimed_is_all_ones(void **state)
+static void unclaimed_is_all_ones(void **)
 {
     struct dev d = {0};
 
-    (void)state;
     assert_ok(PORT(0x80, 1));
     assert_ok(bus_add_mmio(&fake_bus, "m", 0x2000, 0x1000, dev_read, dev_write, &d));
     assert_int_equal(bus_port_read(&fake_bus, 0, 0x1234, 4), 0xffffffff);
@@ -151,11 +145,10 @@ static void unclaimed_is_all_ones(void **state)
     assert_int_equal(fake_bus.mmio[BUS_UNCLAIMED].writes, 1);
 }
 
-static void ports_span_devices_and_widths(void **state)
+static void ports_span_devices_and_widths(void **)
 {
     struct dev a = {0}, b = {0}, wide = {0};
 
-    (void)state;
     assert_ok(bus_add_port8(&fake_bus, "a", 0x3f8, 8, dev_read, dev_write, &a));
     assert_ok(bus_add_port8(&fake_bus, "b", 0x400, 2, dev_read, dev_write, &b));
     assert_ok(bus_add_port(&fake_bus, "wide", 0xcf8, 8, dev_read, dev_write, &wide));
@@ -176,12 +169,11 @@ static void ports_span_devices_and_widths(void **state)
     assert_int_equal(bus_port_read(&fake_bus, 0, 0x400, 2), 0x0100);
 }
 
-static void msrs(void **state)
+static void msrs(void **)
 {
     struct dev d = {0};
     u64 value = 0;
 
-    (void)state;
     assert_ok(MSR(0x100, 16));
     assert_true(msr_is_claimed(0x10f));
     assert_false(msr_is_claimed(0x110));

@@ -29,11 +29,10 @@ static void write_none(void *dev, unsigned cpu, u64 offset, unsigned size, u64 v
     (void)dev, (void)cpu, (void)offset, (void)size, (void)value;
 }
 
-static void lists(void **state)
+static void lists(void **)
 {
     static struct bus b;
 
-    (void)state;
     bus_init(&b);
     assert_int_equal(bus_add_port(&b, "a", 0x100, 8, read_none, write_none, NULL), STATUS_OK);
     assert_int_equal(bus_add_port(&b, "b", 0x200, 8, read_none, write_none, NULL), STATUS_OK);
@@ -52,7 +51,7 @@ static void lists(void **state)
     expect_name(&b, BUS_MSR, 0xc0000080, "MSR 0xc0000080");
 }
 
-static void models(void **state)
+static void models(void **)
 {
     static struct vlapic_set lapics;
     static struct vioapic ioapic;
@@ -63,7 +62,6 @@ static void models(void **state)
     const struct irqline line = {0};
     struct bus *b = &fake_bus;
 
-    (void)state;
     fake_start(1000000000);
     assert_int_equal(vlapic_init(&lapics, 1, b, &fake_clock, &port), STATUS_OK);
     assert_int_equal(vioapic_init(&ioapic, 0, b, &lapics), STATUS_OK);

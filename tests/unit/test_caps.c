@@ -56,10 +56,9 @@ static u64 fake_rdmsr(u32 msr)
     }
 }
 
-static struct cpuid_regs fake_cpuid(u32 leaf, u32 subleaf)
+static struct cpuid_regs fake_cpuid(u32 leaf, u32)
 {
     assert_int_equal(leaf, 1);
-    (void)subleaf;
     return (struct cpuid_regs){.ecx = machine.features};
 }
 
@@ -111,18 +110,16 @@ static void refused(const char *words)
         fail_msg("no \"%s\" in \"%s\"", words, text);
 }
 
-static void test_complete(void **state)
+static void test_complete(void **)
 {
-    (void)state;
     machine = COMPLETE;
     assert_int_equal(probe(), STATUS_OK);
     assert_string_equal(text, "");
     assert_true(caps.unrestricted && caps.preemption_timer);
 }
 
-static void test_feature_control(void **state)
+static void test_feature_control(void **)
 {
-    (void)state;
     machine = COMPLETE;
     machine.feature_control = FEATURE_CONTROL_LOCK;
     refused("VT-x is switched off in the firmware (IA32_FEATURE_CONTROL locked with VMX disabled)");
@@ -144,9 +141,8 @@ static void test_feature_control(void **state)
 }
 
 /* Everything that is needed is missed by name, alone; without the rest it goes on. */
-static void test_each_feature(void **state)
+static void test_each_feature(void **)
 {
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(features); i++) {
         const struct feature *f = &features[i];
         char words[160];
@@ -169,9 +165,8 @@ static void test_each_feature(void **state)
     }
 }
 
-static void test_ept_and_vmx(void **state)
+static void test_ept_and_vmx(void **)
 {
-    (void)state;
     machine = COMPLETE;
     machine.lacks[CAP_PROC2] = PROC2_EPT;
     refused("MISSING: EPT, needed: this CPU has VT-x, but is older than Nehalem");
@@ -183,9 +178,8 @@ static void test_ept_and_vmx(void **state)
     refused("this CPU has no VT-x");
 }
 
-static void test_timers(void **state)
+static void test_timers(void **)
 {
-    (void)state;
     machine = COMPLETE;
     machine.features |= HYPERVISOR; /* which would emulate the preemption timer */
     assert_int_equal(probe(), STATUS_OK);

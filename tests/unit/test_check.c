@@ -74,9 +74,8 @@ static void make(enum base base)
     s->pdpte[0] = 0x1001;
 }
 
-static void may_be_entered(void **state)
+static void may_be_entered(void **)
 {
-    (void)state;
     for (enum base base = 0; base < BASES; base++) {
         make(base);
         assert_int_equal(check_guest_state(&vcpu), -1);
@@ -175,12 +174,11 @@ static const char *break_rule(unsigned n)
     return NULL;
 }
 
-static void are_told(void **state)
+static void are_told(void **)
 {
     bool told[CHECK_RULES] = {false};
     char text[200];
 
-    (void)state;
     for (unsigned n = 0; n < WAYS; n++) {
         const char *rule = break_rule(n);
         int broken = check_guest_state(&vcpu);
@@ -197,11 +195,10 @@ static void are_told(void **state)
 }
 
 /* Virtual-8086 mode in IA-32e mode breaks the rules on its segments first. */
-static void vm_in_long_mode(void **state)
+static void vm_in_long_mode(void **)
 {
     struct x86_state dressed;
 
-    (void)state;
     make(LONG);
     make_real(&vcpu.state, RFLAGS_VM, 0xf3);
     struct check_facts f = gather(&vcpu, &dressed);
@@ -215,12 +212,11 @@ static void vm_in_long_mode(void **state)
  */
 
 /* A large segment is entered as one of 64 KiB, and is the guest's again afterwards. */
-static void big_real_mode(void **state)
+static void big_real_mode(void **)
 {
     struct x86_state dressed, again;
     struct shaped d = {.shape = SHAPE_VM86};
 
-    (void)state;
     make(REAL);
     vcpu.state.seg[SEG_DS].limit = 0xffffffff;
     vcpu.state.seg[SEG_DS].access |= SEG_G;

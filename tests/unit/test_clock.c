@@ -30,20 +30,18 @@ static void fire(void *dev, u64 deadline)
         .timer = {.fire = fire}, __VA_ARGS__ \
     }
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     fake_start(1000000000);
     fired = 0;
     return 0;
 }
 
-static void fires_in_order(void **state)
+static void fires_in_order(void **)
 {
     struct shot s[3] = {SHOT(0), SHOT(0), SHOT(0)};
     static const u64 at[] = {300, 100, 200};
 
-    (void)state;
     assert_int_equal(clock_next(&fake_clock), CLOCK_NEVER);
     for (unsigned i = 0; i < 3; i++) {
         s[i].timer.dev = &s[i];
@@ -66,11 +64,10 @@ static void fires_in_order(void **state)
     assert_int_equal(clock_next(&fake_clock), CLOCK_NEVER);
 }
 
-static void handlers_arm_and_disarm(void **state)
+static void handlers_arm_and_disarm(void **)
 {
     struct shot a = SHOT(.again = 10), b = SHOT(0);
 
-    (void)state;
     a.timer.dev = &a, b.timer.dev = &b;
     a.kill = &b.timer;
     clock_arm(&fake_clock, &a.timer, 10);
@@ -81,11 +78,10 @@ static void handlers_arm_and_disarm(void **state)
     assert_int_equal(clock_next(&fake_clock), 50);
 }
 
-static void a_run_ends(void **state)
+static void a_run_ends(void **)
 {
     struct shot a = SHOT(.again = 1);
 
-    (void)state;
     a.timer.dev = &a;
     clock_arm(&fake_clock, &a.timer, 1);
     clock_run(&fake_clock, 1000000);
@@ -94,13 +90,12 @@ static void a_run_ends(void **state)
 }
 
 /* The standard's own arithmetic on 128 bits is the reference. */
-static void conversions_are_exact(void **state)
+static void conversions_are_exact(void **)
 {
     static const u64 hz[] = {1, 32768, 1193182, 3579545, 1000000000, 2999999999, 6000000001};
     static const u64 n[] = {0,          1,          2,          999999937,
                             1ull << 32, 1ull << 40, 1ull << 53, 0x123456789abcdef};
 
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(hz); i++)
         for (unsigned j = 0; j < ARRAY_SIZE(hz); j++)
             for (unsigned k = 0; k < ARRAY_SIZE(n); k++) {
@@ -115,11 +110,10 @@ static void conversions_are_exact(void **state)
             }
 }
 
-static void periods(void **state)
+static void periods(void **)
 {
     struct clock c = {.hz = 1000000000};
 
-    (void)state;
     assert_int_equal(clock_floor(&c), 100000);
     assert_int_equal(clock_next_period(&c, 1000000, 1000000, 1000007), 2000000);
     /* Late: the next multiple after the floor, in phase. */

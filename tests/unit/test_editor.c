@@ -106,9 +106,8 @@ static const struct edit edits[] = {
      "> abc|"},
 };
 
-static void test_keys(void **state)
+static void test_keys(void **)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(edits); i++) {
         setup(40);
         keys(edits[i].keys);
@@ -116,13 +115,12 @@ static void test_keys(void **state)
     }
 }
 
-static void test_bells(void **state)
+static void test_bells(void **)
 {
     static const char *const silent_refusals[] = {
         "\x02", "\x06", "\x04",   "\x08",   "\x0b",    "\x15",  "\x17",   "\x19", "\x14",
         "\x10", "\x0e", "\x1b[A", "\x1b[B", "\x1b[3~", "\x1bz", "\x1b[z", "\x12", "\t"};
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(silent_refusals); i++) {
         setup(40);
         keys(silent_refusals[i]);
@@ -131,9 +129,8 @@ static void test_bells(void **state)
     }
 }
 
-static void test_line_ends(void **state)
+static void test_line_ends(void **)
 {
-    (void)state;
     setup(40);
     assert_int_equal(keys("one\r"), EDITOR_DONE);
     assert_string_equal(e.line, "one");
@@ -149,9 +146,8 @@ static void test_line_ends(void **state)
     assert_string_equal(e.line, "");
 }
 
-static void test_history(void **state)
+static void test_history(void **)
 {
-    (void)state;
     setup(40);
     submit("first");
     submit("second");
@@ -179,9 +175,8 @@ static void test_history(void **state)
     assert_null(editor_history(&e, EDITOR_HISTORY));
 }
 
-static void test_narrow(void **state)
+static void test_narrow(void **)
 {
-    (void)state;
     setup(20); /* 17 characters beside the prompt */
     keys("abcdefghijklmnopq");
     sees("> abcdefghijklmnopq|");
@@ -195,9 +190,8 @@ static void test_narrow(void **state)
     assert_int_equal(screen.row, 0);
 }
 
-static void test_full(void **state)
+static void test_full(void **)
 {
-    (void)state;
     setup(80);
     for (int i = 0; i < EDITOR_LINE - 1; i++)
         keys("a");
@@ -214,20 +208,18 @@ static void test_full(void **state)
     assert_int_equal(e.len, EDITOR_LINE - 1);
 }
 
-static void complete_words(void *ctx, const char *text, struct completions *c)
+static void complete_words(void *, const char *text, struct completions *c)
 {
     static const char *const words[] = {"regs", "reset", "resume", "stat"};
 
-    (void)ctx;
     c->start = (u16)strspn(text, " ");
     c->prefix = text + c->start;
     for (size_t i = 0; i < ARRAY_SIZE(words); i++)
         completions_add(c, words[i]);
 }
 
-static void test_completion(void **state)
+static void test_completion(void **)
 {
-    (void)state;
     setup(40);
     e.complete = complete_words;
     keys(" s\t");
@@ -246,9 +238,8 @@ static void test_completion(void **state)
     assert_int_equal(screen.bells, 1);
 }
 
-static void complete_many(void *ctx, const char *text, struct completions *c)
+static void complete_many(void *, const char *text, struct completions *c)
 {
-    (void)ctx;
     c->prefix = text;
     for (int i = 0; i < 400; i++) {
         char word[24];
@@ -257,9 +248,8 @@ static void complete_many(void *ctx, const char *text, struct completions *c)
     }
 }
 
-static void test_many_candidates(void **state)
+static void test_many_candidates(void **)
 {
-    (void)state;
     setup(30);
     e.complete = complete_many;
     keys("w\t\t");
@@ -268,9 +258,8 @@ static void test_many_candidates(void **state)
     assert_non_null(strstr(screen_row(&screen, screen.row - 1), "..."));
 }
 
-static void test_machine(void **state)
+static void test_machine(void **)
 {
-    (void)state;
     setup(40);
     e.echo = false;
     screen_init(&screen, 40);
@@ -316,9 +305,8 @@ static u8 random_key(void)
     return (u8)('a' + rand() % 26);
 }
 
-static void test_random(void **state)
+static void test_random(void **)
 {
-    (void)state;
     srand(3);
     for (int round = 0; round < 40; round++) {
         setup((u16)(12 + rand() % 80));

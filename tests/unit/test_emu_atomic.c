@@ -48,9 +48,8 @@ static const struct pair pairs[] = {
 
 static u8 *ram, *apart; /* RAM; the two pages that are not neighbours, side by side */
 
-static void *join(void *ctx, gpa_t first, gpa_t second)
+static void *join(void *, gpa_t first, gpa_t second)
 {
-    (void)ctx;
     return first.v == APART && second.v == APART2 ? apart : NULL;
 }
 
@@ -68,11 +67,7 @@ static void map_memory(void)
 
 /* A CPU in 64-bit mode on the shared memory, its code at `code`. */
 /* Integer instructions only: the threads' own registers need not be put aside. */
-static u8 run_bare(void *ctx, struct emu_native *n)
-{
-    (void)ctx;
-    return hostnative_run(n, NULL);
-}
+static u8 run_bare(void *, struct emu_native *n) { return hostnative_run(n, NULL); }
 
 static struct emu_ops ops;
 static struct fixture *cpu_new(u64 code)
@@ -200,9 +195,8 @@ static void *partner(void *arg)
     return NULL;
 }
 
-static void one_bit_each(void **state)
+static void one_bit_each(void **)
 {
-    (void)state;
     struct fixture *a = cpu_new(0x9000), *b = cpu_new(0xa000);
     pthread_barrier_t start;
     pthread_barrier_init(&start, NULL, 2);
@@ -438,9 +432,8 @@ static void whole(struct fixture *a, struct fixture *b, enum whole kind, unsigne
     pthread_barrier_destroy(&start);
 }
 
-static void whole_operands(void **state)
+static void whole_operands(void **)
 {
-    (void)state;
     struct fixture *a = cpu_new(0x9000), *b = cpu_new(0xa000);
     for (unsigned way = 0; way < 2 * PLACES; way++) {
         enum place place = (enum place)(way / 2);

@@ -10,9 +10,8 @@
 
 /* ---- retirement: SDM vol. 3A, 6.8.3 and vol. 3B, 17.3.1 -------------------------------------- */
 
-static void single_step(void **state)
+static void single_step(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     f->s.rflags |= RFLAGS_TF | RFLAGS_RF;
@@ -40,9 +39,8 @@ static void single_step(void **state)
     fx_free(f);
 }
 
-static void shadows(void **state)
+static void shadows(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     FX_DONE(FX_RUN(f, 0xfb)); /* sti */
@@ -59,9 +57,8 @@ static void shadows(void **state)
     fx_free(f);
 }
 
-static void skip_and_retire(void **state)
+static void skip_and_retire(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     memcpy(f->ram + FX_CODE, (const u8[]){0x26, 0xa1, 0x34, 0x12}, 4);
@@ -81,9 +78,8 @@ static void skip_and_retire(void **state)
 }
 
 /* KVM's EMULTYPE_TRAP_UD_FORCED and VMWARE_GP: what is at CS:RIP? */
-static void forced_prefix(void **state)
+static void forced_prefix(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(3);
     static const u8 code[] = {0x0f, 0x0b, 'k', 'v', 'm', 0x48, 0xff, 0xc0, 0x0f, 0x0b, 'k', 'v'};
 
@@ -123,9 +119,8 @@ static void forced_prefix(void **state)
 /* ---- fetch ------------------------------------------------------------------------------------
  */
 
-static void fetch_faults(void **state)
+static void fetch_faults(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(3);
     static const u8 mov[] = {0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8};
 
@@ -162,9 +157,8 @@ static void fetch_faults(void **state)
 }
 
 /* #UD comes when this many bytes are there, else the fault of the next one. */
-static void undefined_lengths(void **state)
+static void undefined_lengths(void **)
 {
-    (void)state;
     static const struct {
         u8 bytes[12], length;
     } cases[] = {
@@ -195,9 +189,8 @@ static void undefined_lengths(void **state)
         }
 }
 
-static void caches(void **state)
+static void caches(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     fx_cache(f);
@@ -254,9 +247,8 @@ static void caches(void **state)
     fx_free(f);
 }
 
-static void features(void **state)
+static void features(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     f->s.gpr[RCX] = 0x100;
@@ -281,9 +273,8 @@ static void features(void **state)
 /* ---- many at a time ---------------------------------------------------------------------------
  */
 
-static void runs(void **state)
+static void runs(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     for (unsigned n = 0; n < 10; n++)
@@ -314,9 +305,8 @@ static void runs(void **state)
     fx_free(f);
 }
 
-static void nested_enter(void **state)
+static void nested_enter(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     f->s.gpr[RBP] = 0xc100;
@@ -338,9 +328,8 @@ static void nested_enter(void **state)
 /* ---- arithmetic: the SDM's own examples and edges -----------------------------------------------
  */
 
-static void decimal(void **state)
+static void decimal(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     f->s.gpr[RAX] = 0xae; /* the example under DAA */
@@ -366,9 +355,8 @@ static void decimal(void **state)
     fx_free(f);
 }
 
-static void division(void **state)
+static void division(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     f->s.gpr[RAX] = 0;
@@ -401,9 +389,8 @@ static void division(void **state)
 /* ---- flags in virtual-8086 mode, SDM vol. 3B, 20.2.8 and 20.3 -----------------------------------
  */
 
-static void vm86_flags(void **state)
+static void vm86_flags(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_vm86(f, 0);
@@ -439,9 +426,8 @@ static void vm86_flags(void **state)
 }
 
 /* Transactions abort at once; outside of one the others do what they do there. */
-static void transactions(void **state)
+static void transactions(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
     u64 rip = f->s.rip;
 
@@ -466,9 +452,8 @@ static void transactions(void **state)
     fx_free(f);
 }
 
-static void direct_stores(void **state)
+static void direct_stores(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     for (unsigned n = 0; n < 64; n++)
@@ -491,9 +476,8 @@ static void direct_stores(void **state)
 }
 
 /* What is decoded but not covered is refused, and nothing has happened. */
-static void refused(void **state)
+static void refused(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
     struct emu_ops ops = *f->e.ops;
     u64 rip = f->s.rip;

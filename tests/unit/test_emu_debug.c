@@ -41,9 +41,8 @@ static enum emu_status watched(struct fixture *f, bool btf, const void *bytes, s
         assert_false((bits) && emu_is_plain(&f->e, EMU_DONE));                           \
     } while (0)
 
-static void data(void **state)
+static void data(void **)
 {
-    (void)state;
     struct fixture *f = machine(WATCHED, ENABLE | WRITES | BYTES(4));
 
     f->s.gpr[RBX] = WATCHED;
@@ -71,9 +70,8 @@ static void data(void **state)
     fx_free(f);
 }
 
-static void devices_and_faults(void **state)
+static void devices_and_faults(void **)
 {
-    (void)state;
     struct fixture *f = machine(FX_MMIO + 0x20, ENABLE | BOTH | BYTES(4));
 
     f->s.gpr[RBX] = FX_MMIO;
@@ -104,9 +102,8 @@ static void devices_and_faults(void **state)
 }
 
 /* A repeated instruction traps after the iteration that met it, and then goes on. */
-static void strings(void **state)
+static void strings(void **)
 {
-    (void)state;
     struct fixture *f = machine(WATCHED + 2, ENABLE | WRITES | BYTES(1));
 
     f->s.gpr[RCX] = 4;
@@ -121,9 +118,8 @@ static void strings(void **state)
 }
 
 /* MOV SS puts it off until the next instruction is done: SDM vol. 3A, 6.8.3. */
-static void stack_switch(void **state)
+static void stack_switch(void **)
 {
-    (void)state;
     struct fixture *f = machine(WATCHED, ENABLE | BOTH | BYTES(2));
 
     fx_poke(f, WATCHED, 2, FX_DS0);
@@ -135,9 +131,8 @@ static void stack_switch(void **state)
     fx_free(f);
 }
 
-static void ports(void **state)
+static void ports(void **)
 {
-    (void)state;
     struct fixture *f = machine(0x3f8, ENABLE | PORTS | BYTES(4));
 
     f->s.gpr[RDX] = 0x3f9;
@@ -166,9 +161,8 @@ static void ports(void **state)
     fx_free(f);
 }
 
-static void branches(void **state)
+static void branches(void **)
 {
-    (void)state;
     struct fixture *f = machine(0, 0);
 
     f->s.rflags |= RFLAGS_TF;

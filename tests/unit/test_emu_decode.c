@@ -178,9 +178,8 @@ static unsigned parse(const char *hex, u8 *out)
     return n;
 }
 
-static void texts(void **state)
+static void texts(void **)
 {
-    (void)state;
     for (size_t n = 0; n < ARRAY_SIZE(listings); n++) {
         const struct listing *l = &listings[n];
         u8 bytes[24];
@@ -195,9 +194,8 @@ static void texts(void **state)
 }
 
 /* A prefix of an instruction is never an instruction by itself, and nothing past it is read. */
-static void cut_short(void **state)
+static void cut_short(void **)
 {
-    (void)state;
     for (size_t n = 0; n < ARRAY_SIZE(listings); n++) {
         u8 bytes[24];
         char text[128];
@@ -216,18 +214,16 @@ static void cut_short(void **state)
     }
 }
 
-static bool name_of(void *ctx, u64 addr, char *out, size_t cap)
+static bool name_of(void *, u64 addr, char *out, size_t cap)
 {
-    (void)ctx;
     if (addr != 0x2000)
         return false;
     snprintf(out, cap, "memcpy");
     return true;
 }
 
-static void symbols(void **state)
+static void symbols(void **)
 {
-    (void)state;
     char text[64];
 
     emu_disassemble((const u8[]){0xe8, 0xfb, 0x0f, 0, 0}, 5, M64, 0x1000, text, sizeof(text),

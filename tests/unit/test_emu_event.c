@@ -70,9 +70,8 @@ static struct fixture *real(void)
     return f;
 }
 
-static void real_mode(void **state)
+static void real_mode(void **)
 {
-    (void)state;
     struct fixture *f = real();
 
     f->s.activity = ACTIVITY_HLT;
@@ -95,9 +94,8 @@ static void real_mode(void **state)
 }
 
 /* Software events return behind the instruction. */
-static void real_software(void **state)
+static void real_software(void **)
 {
-    (void)state;
     struct fixture *f = real();
 
     FX_DONE(
@@ -107,9 +105,8 @@ static void real_software(void **state)
 }
 
 /* A short IVT: #GP, then #DF, then shutdown. */
-static void real_limit(void **state)
+static void real_limit(void **)
 {
-    (void)state;
     static const struct {
         u32 limit;
         int vector; /* -1: triple fault */
@@ -137,9 +134,8 @@ static void real_limit(void **state)
 }
 
 /* SP wraps at 64 KiB between items; an item that straddles the end has no room: shutdown. */
-static void real_stack(void **state)
+static void real_stack(void **)
 {
-    (void)state;
     struct fixture *f = real();
 
     f->s.gpr[RSP] = 2;
@@ -168,9 +164,8 @@ static struct fixture *protected(unsigned cpl)
     return f;
 }
 
-static void same_level(void **state)
+static void same_level(void **)
 {
-    (void)state;
     struct fixture *f = protected(0);
 
     FX_DONE(fx_deliver(f, external));
@@ -187,9 +182,8 @@ static void same_level(void **state)
     fx_free(f);
 }
 
-static void gates_16bit(void **state)
+static void gates_16bit(void **)
 {
-    (void)state;
     struct fixture *f = protected(0);
 
     fx_set_gate(f, 0x40, FX_CS0, 0x12349876, INT16, 0);
@@ -199,9 +193,8 @@ static void gates_16bit(void **state)
     fx_free(f);
 }
 
-static void inner_level(void **state)
+static void inner_level(void **)
 {
-    (void)state;
     struct fixture *f = protected(3);
 
     f->s.gpr[RSP] = 0xa00c;
@@ -272,7 +265,7 @@ static void gate_limit(struct fixture *f)
 }
 static void idt_limit(struct fixture *f) { f->s.idtr.limit = 0x40 * 8 + 6; }
 
-static void broken_gates(void **state)
+static void broken_gates(void **)
 {
     static const struct wrong rows[] = {
         {"gate not present", gate_absent, VECTOR_NP, 0x40 * 8 + 3},
@@ -285,7 +278,6 @@ static void broken_gates(void **state)
         {"outer level", gate_outer, VECTOR_GP, FX_FREE + 1},
         {"offset beyond limit", gate_limit, VECTOR_GP, 1},
     };
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
         struct fixture *f = protected(0);
         rows[k].breaks(f);
@@ -315,7 +307,7 @@ static void ss_small(struct fixture *f)
 }
 static void tss_small(struct fixture *f) { f->s.seg[SEG_TR].limit = 8; }
 
-static void broken_stacks(void **state)
+static void broken_stacks(void **)
 {
     static const struct wrong rows[] = {
         {"null", ss_null, VECTOR_TS, 1},
@@ -327,7 +319,6 @@ static void broken_stacks(void **state)
         {"no room", ss_small, VECTOR_SS, FX_FREE + 1},
         {"TSS limit", tss_small, VECTOR_TS, FX_TR + 1},
     };
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
         struct fixture *f = protected(3);
         for (u8 v = VECTOR_TS; v <= VECTOR_SS; v++) /* these handlers need no other stack */
@@ -343,7 +334,7 @@ static void broken_stacks(void **state)
 }
 
 /* SDM vol. 3A, table 6-5: first (row) and second (column) exception; what is delivered. */
-static void faults_within_faults(void **state)
+static void faults_within_faults(void **)
 {
     enum { SECOND_CONTRIBUTORY, SECOND_PAGE };
     static const struct {
@@ -360,7 +351,6 @@ static void faults_within_faults(void **state)
         {VECTOR_PF, SECOND_CONTRIBUTORY, VECTOR_DF}, {VECTOR_PF, SECOND_PAGE, VECTOR_DF},
         {VECTOR_DF, SECOND_CONTRIBUTORY, -1},        {VECTOR_DF, SECOND_PAGE, -1},
     };
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
         struct fixture *f = fx_new();
         fx_long(f, 0);
@@ -394,9 +384,8 @@ static void faults_within_faults(void **state)
 }
 
 /* #DB says why in DR6 and ends DR7.GD. */
-static void debug_exception(void **state)
+static void debug_exception(void **)
 {
-    (void)state;
     struct fixture *f = protected(0);
 
     f->s.dr6 = 0xffff4ff3; /* BS stays, B0 and B1 go */
@@ -423,9 +412,8 @@ static struct fixture *longmode(unsigned cpl)
     return f;
 }
 
-static void long_same_level(void **state)
+static void long_same_level(void **)
 {
-    (void)state;
     struct fixture *f = longmode(0);
 
     f->s.gpr[RSP] = 0x600b; /* aligned down to 16, and SS:RSP always pushed */
@@ -446,9 +434,8 @@ static void long_same_level(void **state)
     fx_free(f);
 }
 
-static void long_inner_level(void **state)
+static void long_inner_level(void **)
 {
-    (void)state;
     struct fixture *f = longmode(3);
 
     FX_DONE(fx_deliver(f, external));
@@ -497,7 +484,7 @@ static void ist_outside(struct fixture *f)
     fx_set_gate(f, 0x40, FX_CS0, HANDLER, INT_GATE, 1);
 }
 
-static void long_broken(void **state)
+static void long_broken(void **)
 {
     static const struct wrong rows[] = {
         {"32-bit code", code_32bit, VECTOR_GP, FX_FREE + 1},
@@ -507,7 +494,6 @@ static void long_broken(void **state)
         {"IST not canonical", ist_noncanonical, VECTOR_SS, 1},
         {"IST outside TSS", ist_outside, VECTOR_TS, FX_TR + 1},
     };
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
         struct fixture *f = longmode(0);
         rows[k].breaks(f);
@@ -536,9 +522,8 @@ static struct fixture *vm86(unsigned iopl)
     return f;
 }
 
-static void from_vm86(void **state)
+static void from_vm86(void **)
 {
-    (void)state;
     struct fixture *f = vm86(0);
     u64 flags = f->s.rflags;
 
@@ -566,9 +551,8 @@ static void from_vm86(void **state)
 /* ---- INT n, INT3, INTO, INT1 ------------------------------------------------------------------
  */
 
-static void int_real(void **state)
+static void int_real(void **)
 {
-    (void)state;
     struct fixture *f = real();
 
     FX_DONE(FX_RUN(f, 0xcd, 0x21));
@@ -578,9 +562,8 @@ static void int_real(void **state)
     fx_free(f);
 }
 
-static void int_protected(void **state)
+static void int_protected(void **)
 {
-    (void)state;
     struct fixture *f = protected(3);
 
     f->s.rflags &= ~(u64)RFLAGS_TF;
@@ -611,9 +594,8 @@ static void int_protected(void **state)
     fx_free(f);
 }
 
-static void int_vm86(void **state)
+static void int_vm86(void **)
 {
-    (void)state;
     struct fixture *f = vm86(2);
 
     f->s.rflags &= ~(u64)RFLAGS_TF;
@@ -641,9 +623,8 @@ static struct fixture *vme(unsigned iopl, bool redirected)
     return f;
 }
 
-static void int_vme(void **state)
+static void int_vme(void **)
 {
-    (void)state;
     struct fixture *f = vme(3, true); /* method 5 */
     FX_DONE(FX_RUN(f, 0xcd, 0x21));
     expect_at(f, 0x8a0, 0x55, 0x1000 - 6);
@@ -689,9 +670,8 @@ static void push_items(struct fixture *f, unsigned size, const u64 *items, unsig
 #define PUSH(f, size, ...) \
     push_items(f, size, (const u64[]){__VA_ARGS__}, ARRAY_SIZE(((const u64[]){__VA_ARGS__})))
 
-static void iret_real(void **state)
+static void iret_real(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     f->s.interruptibility = BLOCKED_BY_NMI;
@@ -712,9 +692,8 @@ static void iret_real(void **state)
     fx_free(f);
 }
 
-static void iret_same_level(void **state)
+static void iret_same_level(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 3);
@@ -726,9 +705,8 @@ static void iret_same_level(void **state)
     fx_free(f);
 }
 
-static void iret_outer(void **state)
+static void iret_outer(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 0);
@@ -748,7 +726,7 @@ static void iret_outer(void **state)
 }
 
 /* SDM vol. 2A, IRET: the checks on the return segments. */
-static void iret_refused(void **state)
+static void iret_refused(void **)
 {
     static const struct {
         u64 ss, cs, rip;
@@ -770,7 +748,6 @@ static void iret_refused(void **state)
         {(FX_FREE + 8) | 3, FX_CS3, 0x8000, VECTOR_SS, FX_FREE + 8, 0, 0x00cf73000000ffff},
         {FX_DS3, FX_FREE | 3, 0x10000, VECTOR_GP, 0, 0x0040fb000000ffff, 0}, /* limit */
     };
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
         struct fixture *f = fx_new();
         fx_protected(f, 0);
@@ -790,9 +767,8 @@ static void iret_refused(void **state)
     }
 }
 
-static void iret_vm86(void **state)
+static void iret_vm86(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 0);
@@ -825,9 +801,8 @@ static void iret_vm86(void **state)
     fx_free(f);
 }
 
-static void iret_long(void **state)
+static void iret_long(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_long(f, 0); /* SS:RSP is popped at the same level, too; SS may be null below level 3 */
@@ -901,9 +876,8 @@ static void expect_second_task(const struct fixture *f)
 
 static unsigned busy(const struct fixture *f, u16 tr) { return fx_get_desc(f, tr) >> 41 & 1; }
 
-static void task_jump(void **state)
+static void task_jump(void **)
 {
-    (void)state;
     struct fixture *f = tasks();
 
     f->s.dr7 = 0x7ff;
@@ -921,9 +895,8 @@ static void task_jump(void **state)
     fx_free(f);
 }
 
-static void task_call_and_return(void **state)
+static void task_call_and_return(void **)
 {
-    (void)state;
     struct fixture *f = tasks();
 
     fx_set_desc(f, FX_FREE, fx_gate(FX_TR2, 0, TASK, 0));
@@ -946,9 +919,8 @@ static void task_call_and_return(void **state)
 }
 
 /* An exception through a task gate: its error code is on the new task's stack. */
-static void task_exception(void **state)
+static void task_exception(void **)
 {
-    (void)state;
     struct fixture *f = tasks();
 
     fx_set_gate(f, VECTOR_DF, FX_TR2, 0, TASK, 0);
@@ -961,7 +933,7 @@ static void task_exception(void **state)
 }
 
 /* SDM vol. 3A, table 7-1: what is refused in the old task. */
-static void task_refused(void **state)
+static void task_refused(void **)
 {
     static const struct {
         u64 desc;
@@ -976,7 +948,6 @@ static void task_refused(void **state)
         {0x0000820044000067, FX_TR2, VECTOR_GP, FX_TR2}, /* an LDT */
         {0, FX_TR2 | 4, VECTOR_GP, FX_TR2 | 4},          /* in the LDT */
     };
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
         struct fixture *f = tasks();
         fx_set_desc(f, FX_TR2 | 4, fx_get_desc(f, FX_TR2));
@@ -991,7 +962,7 @@ static void task_refused(void **state)
 }
 
 /* What is found wrong after the switch is delivered in the new task. */
-static void task_new_fault(void **state)
+static void task_new_fault(void **)
 {
     static const struct {
         unsigned at;
@@ -1010,7 +981,6 @@ static void task_new_fault(void **state)
         {0x60, FX_DS0, VECTOR_TS, FX_DS0},
         {0x5c, 0x1003, VECTOR_TS, 0x1000},
     };
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
         struct fixture *f = tasks();
         fx_set_desc(f, FX_FREE, fx_desc(0, 0xffffffff, (FX_DATA32 & ~0x80u) | FX_DPL(3)));
@@ -1027,9 +997,8 @@ static void task_new_fault(void **state)
     }
 }
 
-static void task_trap(void **state)
+static void task_trap(void **)
 {
-    (void)state;
     struct fixture *f = tasks();
 
     fx_poke(f, FX_TSS2 + 0x64, 2, 1);
@@ -1039,9 +1008,8 @@ static void task_trap(void **state)
     fx_free(f);
 }
 
-static void task_16bit(void **state)
+static void task_16bit(void **)
 {
-    (void)state;
     struct fixture *f = protected(0);
     /* SDM vol. 3A, figure 7-10, from offset 14: IP, FLAGS, AX … DI, ES, CS, SS, DS, LDT */
     static const u16 image[] = {0x8600, 0x0006, 1,      2,      3,      4,      0x5f00, 6,
@@ -1063,9 +1031,8 @@ static void task_16bit(void **state)
     fx_free(f);
 }
 
-static void task_vm86(void **state)
+static void task_vm86(void **)
 {
-    (void)state;
     struct fixture *f = tasks();
 
     fx_poke(f, FX_TSS2 + 0x24, 4, RFLAGS_FIXED | RFLAGS_VM);

@@ -6,9 +6,8 @@
  */
 #include "emu_fixture.h"
 
-static void stores_are_whole(void **state)
+static void stores_are_whole(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     fx_unmap(f, 0xd000);
@@ -26,9 +25,8 @@ static void stores_are_whole(void **state)
 
 /* What several accesses have done before one of them faults stays, as CPUs have it: PUSHA, POPA and
  * ENTER; but rSP and rBP. */
-static void done_in_part(void **state)
+static void done_in_part(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 0); /* a stack of 8 bytes, expand-up */
@@ -71,9 +69,8 @@ static void done_in_part(void **state)
 }
 
 /* BOUND reads its upper bound only when the lower one is met. */
-static void bounds(void **state)
+static void bounds(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 0);
@@ -89,9 +86,8 @@ static void bounds(void **state)
 
 /* PUSH of a segment register writes two bytes of four, POP reads two of four or eight: what #AC and
  * #PF are asked for. */
-static void segment_registers(void **state)
+static void segment_registers(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(3);
 
     f->s.cr0 |= CR0_AM;
@@ -118,9 +114,8 @@ static void segment_registers(void **state)
 }
 
 /* A near CALL has pushed when its target turns out to be none; rSP stays. */
-static void call_to_nowhere(void **state)
+static void call_to_nowhere(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     fx_poke(f, FX_STACK - 8, 8, ~0ull);
@@ -142,9 +137,8 @@ static void *rom(void *ctx, gpa_t gpa, enum emu_access access)
 }
 
 /* A page of data is remembered, but neither its segment's limit nor that it cannot be written. */
-static void known_pages(void **state)
+static void known_pages(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
     struct emu_ops ops = fx_ops;
 
@@ -191,9 +185,8 @@ static void known_pages(void **state)
 }
 
 /* In a page of data found before, a string still ends where the page does: the fuzzer's find. */
-static void string_in_known_page(void **state)
+static void string_in_known_page(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     memset(f->ram + 0x5ff0, 0x11, 16);
@@ -220,9 +213,8 @@ static void string_in_known_page(void **state)
 /* ---- devices and ports ------------------------------------------------------------------------
  */
 
-static void device_accesses(void **state)
+static void device_accesses(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     f->s.gpr[RBX] = FX_MMIO + 0x80;
@@ -259,7 +251,7 @@ static void device_accesses(void **state)
  * KVM's EMULTYPE_NO_DECODE and EMULTYPE_COMPLETE_USER_EXIT go back into an instruction that waits
  * for user space.  Here one emu_step() is all of it, whatever number of accesses it takes.
  */
-static void one_call_each(void **state)
+static void one_call_each(void **)
 {
     static const struct {
         u8 code[4], length, accesses;
@@ -273,7 +265,6 @@ static void one_call_each(void **state)
         {{0x8f, 0x03}, 2, 1},             /* pop [rbx] */
         {{0x0f, 0xba, 0x2b, 0x05}, 4, 2}, /* bts [rbx], 5 */
     };
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -289,9 +280,8 @@ static void one_call_each(void **state)
     fx_free(f);
 }
 
-static void port_rights(void **state)
+static void port_rights(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 3);
@@ -324,9 +314,8 @@ static void port_rights(void **state)
     fx_free(f);
 }
 
-static void port_strings(void **state)
+static void port_strings(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     f->s.gpr[RDI] = 0xcffc; /* over a page border */
@@ -351,9 +340,8 @@ static void port_strings(void **state)
 /* ---- strings ----------------------------------------------------------------------------------
  */
 
-static void rep_commits(void **state)
+static void rep_commits(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     memset(f->ram + 0xc000, 0x5a, 0x1000);
@@ -393,9 +381,8 @@ static void rep_commits(void **state)
 }
 
 /* The flags are those of before until a comparison ends: SDM vol. 2B, REP.  RF is set between. */
-static void rep_flags(void **state)
+static void rep_flags(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
     const u64 before = RFLAGS_FIXED | RFLAGS_CF | RFLAGS_OF | RFLAGS_PF;
     u64 rip = f->s.rip;
@@ -435,9 +422,8 @@ static void rep_flags(void **state)
 
 /* ECX counts: RCX is 32 bits then even when nothing is done, and so are the pointers that are
  * written through, as Intel's CPUs have it. */
-static void rep_upper_halves(void **state)
+static void rep_upper_halves(void **)
 {
-    (void)state;
     static const struct {
         u8 opcode;
         bool rsi, rdi; /* lose theirs */
@@ -459,9 +445,8 @@ static void rep_upper_halves(void **state)
 }
 
 /* To a device's page: each element one access, and events are looked at every 64. */
-static void rep_device(void **state)
+static void rep_device(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     for (unsigned i = 0; i < 100; i++)
@@ -508,9 +493,8 @@ static void rep_device(void **state)
     fx_free(f);
 }
 
-static void string_shapes(void **state)
+static void string_shapes(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     memcpy(f->ram + 0xc000, "ab", 2); /* overlap: the pattern spreads */
@@ -574,9 +558,8 @@ static void *give_window(void *ctx, gpa_t first, gpa_t second)
     return window;
 }
 
-static void straddling_lock(void **state)
+static void straddling_lock(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
     struct emu_ops ops = fx_ops;
 
@@ -606,9 +589,8 @@ static void straddling_lock(void **state)
     fx_free(f);
 }
 
-static void exchanges(void **state)
+static void exchanges(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     f->s.gpr[RAX] = 0xff00000003;

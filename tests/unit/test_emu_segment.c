@@ -26,9 +26,8 @@ static enum emu_status mov_sreg(struct fixture *f, enum seg seg, u16 selector)
 /* ---- real and virtual-8086 mode ----------------------------------------------------------------
  */
 
-static void load_real(void **state)
+static void load_real(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     f->s.seg[SEG_ES].limit = 0xffffffff; /* unreal mode: the limit survives */
@@ -48,9 +47,8 @@ static void load_real(void **state)
     fx_free(f);
 }
 
-static void far_real(void **state)
+static void far_real(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     FX_DONE(FX_RUN(f, 0x9a, 0x78, 0x56, 0x34, 0x12)); /* call 1234:5678 */
@@ -76,9 +74,8 @@ static void far_real(void **state)
     fx_free(f);
 }
 
-static void far_pointers(void **state)
+static void far_pointers(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_poke(f, 0x500, 6, 0x1234deadbeef);
@@ -97,9 +94,8 @@ static void far_pointers(void **state)
 }
 
 /* Far returns take CS before rIP, and two bytes of it; IRET RFLAGS before both. */
-static void return_order(void **state)
+static void return_order(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
 
     fx_unmap(f, 0xd000);
@@ -116,9 +112,8 @@ static void return_order(void **state)
 
 /* CALL between 64-bit and compatibility mode pushes as the code that is called sees its stack;
  * it has done so when the target is refused, and rIP is cut to what compatibility mode has. */
-static void call_between_modes(void **state)
+static void call_between_modes(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_long(f, 0);
@@ -185,9 +180,8 @@ static const struct {
     {SEG_SS, 0, 3, 0, VECTOR_GP, 0},
 };
 
-static void load_protected(void **state)
+static void load_protected(void **)
 {
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(loads); k++) {
         struct fixture *f = fx_new();
         fx_protected(f, loads[k].cpl);
@@ -210,9 +204,8 @@ static void load_protected(void **state)
     }
 }
 
-static void load_null(void **state)
+static void load_null(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 3);
@@ -236,9 +229,8 @@ static void load_null(void **state)
 }
 
 /* From the LDT; an unusable LDT has no entries. */
-static void load_ldt(void **state)
+static void load_ldt(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 0);
@@ -251,9 +243,8 @@ static void load_ldt(void **state)
 }
 
 /* MOV SS and POP SS hold off interrupts; POP moves ESP by the old stack's width. */
-static void shadow(void **state)
+static void shadow(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 0);
@@ -296,9 +287,8 @@ static const struct {
     {0, FX_FREE, FX_CODE32 & ~SEG_G, VECTOR_GP, 0}, /* beyond its limit */
 };
 
-static void far_code(void **state)
+static void far_code(void **)
 {
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(jumps) * 2; k++) {
         const unsigned row = k / 2;
         bool call = k & 1;
@@ -342,9 +332,8 @@ static enum emu_status call_gate(struct fixture *f, bool call)
     return FX_RUN(f, call ? 0x9a : 0xea, 0xff, 0xff, 0xff, 0xff, FX_FREE | 3, 0);
 }
 
-static void gate_inner(void **state)
+static void gate_inner(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 3);
@@ -368,9 +357,8 @@ static void gate_inner(void **state)
 }
 
 /* A 16-bit gate pushes and copies words. */
-static void gate_16bit(void **state)
+static void gate_16bit(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 3);
@@ -384,9 +372,8 @@ static void gate_16bit(void **state)
     fx_free(f);
 }
 
-static void gate_same_level(void **state)
+static void gate_same_level(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 3);
@@ -419,9 +406,8 @@ static const struct {
     {0xe9, 0, 0, true, VECTOR_TS, FX_FREE},                             /* a TSS, too small */
 };
 
-static void gate_refused(void **state)
+static void gate_refused(void **)
 {
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(gates); k++) {
         struct fixture *f = fx_new();
         fx_protected(f, 3);
@@ -447,9 +433,8 @@ static void gate_refused(void **state)
 }
 
 /* The inner stack out of the TSS: not found there #TS, no room on it #SS (selectors, no EXT). */
-static void gate_stack(void **state)
+static void gate_stack(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 3);
@@ -474,9 +459,8 @@ static void gate_stack(void **state)
 /* ---- 64-bit mode --------------------------------------------------------------------------------
  */
 
-static void gate_64bit(void **state)
+static void gate_64bit(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_long(f, 3);
@@ -513,9 +497,8 @@ static void gate_64bit(void **state)
     fx_free(f);
 }
 
-static void far_64bit(void **state)
+static void far_64bit(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_long(f, 0);
@@ -539,9 +522,8 @@ static void far_64bit(void **state)
 }
 
 /* retf to the outer level nulls what that level may not use. */
-static void return_outer(void **state)
+static void return_outer(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
 
     fx_protected(f, 0);

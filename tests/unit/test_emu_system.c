@@ -74,9 +74,8 @@ static const struct {
     {"mov (seg 6), ax", {0x8e, 0xf0}, 2, "uuuuuu"},
 };
 
-static void who_may(void **state)
+static void who_may(void **)
 {
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(access_rights); k++) {
         for (unsigned m = 0; m < MODES; m++) {
             struct fixture *f = in_mode((enum mode)m);
@@ -96,14 +95,13 @@ static void who_may(void **state)
     }
 }
 
-static void umip(void **state)
+static void umip(void **)
 {
     static const u8 code[][3] = {{0x0f, 0x01, 0x03},
                                  {0x0f, 0x01, 0x0b},
                                  {0x0f, 0x00, 0x03},
                                  {0x0f, 0x00, 0x0b},
                                  {0x0f, 0x01, 0x23}}; /* sgdt sidt sldt str smsw */
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(code); k++) {
         struct fixture *f = in_mode(PROT3);
         f->s.cr4 |= CR4_UMIP;
@@ -119,9 +117,8 @@ static void umip(void **state)
 /* ---- descriptor-table registers
  * ------------------------------------------------------------------ */
 
-static void tables(void **state)
+static void tables(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(PROT0);
 
     f->s.gdtr = (struct table_reg){0x89abcdef, 0x1234};
@@ -145,7 +142,7 @@ static void tables(void **state)
 }
 
 /* LLDT and LTR: SDM vol. 2A. */
-static void ldt_and_task_register(void **state)
+static void ldt_and_task_register(void **)
 {
     static const struct {
         bool ltr, in64;
@@ -168,7 +165,6 @@ static void ldt_and_task_register(void **state)
         {true, true, FX_FREE, 0x89, 0, 0},
         {true, true, FX_FREE, 0x81, VECTOR_GP, FX_FREE}, /* no 16-bit TSS in IA-32e mode */
     };
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
         struct fixture *f = in_mode(rows[k].in64 ? LONG0 : PROT0);
         enum seg seg = rows[k].ltr ? SEG_TR : SEG_LDTR;
@@ -198,7 +194,7 @@ static void ldt_and_task_register(void **state)
 /* ---- LAR, LSL, VERR, VERW
  * ------------------------------------------------------------------------- */
 
-static void probes(void **state)
+static void probes(void **)
 {
     /* outcome: ZF of LAR, LSL, VERR, VERW at CPL cpl with RPL 0 */
     static const struct {
@@ -224,7 +220,6 @@ static void probes(void **state)
     };
     static const u8 code[4][3] = {
         {0x0f, 0x02, 0xd8}, {0x0f, 0x03, 0xd8}, {0x0f, 0x00, 0xe0}, {0x0f, 0x00, 0xe8}};
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(rows) * 2; k++) {
         unsigned row = k / 2;
         bool in64 = k & 1;
@@ -262,9 +257,8 @@ static void probes(void **state)
 /* ---- control and debug registers
  * -------------------------------------------------------------------- */
 
-static void control_registers(void **state)
+static void control_registers(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(LONG0);
 
     f->s.gpr[RAX] = 0xffff800000001000;
@@ -296,9 +290,8 @@ static void control_registers(void **state)
     fx_free(f);
 }
 
-static void valid_values(void **state)
+static void valid_values(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(REAL);
     struct x86_state *s = &f->s;
 
@@ -336,9 +329,8 @@ static void valid_values(void **state)
     fx_free(f);
 }
 
-static void debug_registers(void **state)
+static void debug_registers(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(LONG0);
 
     f->s.gpr[RAX] = 0xffffffff;
@@ -365,9 +357,8 @@ static void debug_registers(void **state)
 /* ---- translation caches
  * ------------------------------------------------------------------------------- */
 
-static void invalidation(void **state)
+static void invalidation(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(PROT0);
 
     f->s.seg[SEG_DS].base = 0xfffff000;
@@ -401,9 +392,8 @@ static void invalidation(void **state)
 /* ---- MSRs, time, identification
  * ------------------------------------------------------------------------ */
 
-static void values(void **state)
+static void values(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(LONG0);
 
     f->s.gpr[RCX] = 0xffffffff00001234; /* ECX alone counts */
@@ -446,9 +436,8 @@ static void values(void **state)
     fx_free(f);
 }
 
-static void extended_state(void **state)
+static void extended_state(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(PROT0);
 
     f->s.cr4 |= CR4_OSXSAVE | CR4_PKE;
@@ -473,9 +462,8 @@ static void extended_state(void **state)
     fx_free(f);
 }
 
-static void bases(void **state)
+static void bases(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(LONG3);
 
     f->s.cr4 |= CR4_FSGSBASE;
@@ -512,9 +500,8 @@ static void expect_flat(const struct fixture *f, u16 cs, u16 ss, u32 cs_access, 
     assert_int_equal(f->s.seg[SEG_CS].limit & f->s.seg[SEG_SS].limit, 0xffffffff);
 }
 
-static void syscalls(void **state)
+static void syscalls(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(LONG3);
 
     f->msr_star = 0x0023001000000000;
@@ -554,9 +541,8 @@ static void syscalls(void **state)
     fx_free(f);
 }
 
-static void sysenter(void **state)
+static void sysenter(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(PROT3);
 
     f->s.sysenter_cs = 0x63; /* the RPL is ignored */
@@ -598,9 +584,8 @@ static void sysenter(void **state)
 /* ---- the rest
  * -------------------------------------------------------------------------------------------- */
 
-static void waiting(void **state)
+static void waiting(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(PROT0);
 
     FX_DONE(FX_RUN(f, 0xf4));
@@ -626,9 +611,8 @@ static void waiting(void **state)
 }
 
 /* Without special(), what it would do does not exist; absent features neither. */
-static void absent(void **state)
+static void absent(void **)
 {
-    (void)state;
     struct fixture *f = in_mode(PROT0);
     struct emu_ops ops = fx_ops;
 
@@ -645,9 +629,8 @@ static void absent(void **state)
 }
 
 /* SDM vol. 3A, table 9-1. */
-static void reset(void **state)
+static void reset(void **)
 {
-    (void)state;
     struct x86_state s;
 
     memset(&s, 0xa5, sizeof(s));

@@ -33,9 +33,8 @@ static u32 get_u32(const u8 *at)
 static u8 *xmm(unsigned n) { return fx_xsave + XSAVE_XMM + 16 * n; }
 
 /* CR0.EM and TS, CR4 bits, features: SDM vol. 3A, 13.1 and table 13-1. */
-static void refused_by_state(void **state)
+static void refused_by_state(void **)
 {
-    (void)state;
     struct fixture *f = machine();
 
     f->s.cr0 |= CR0_EM;
@@ -60,9 +59,8 @@ static void refused_by_state(void **state)
 }
 
 /* What CPUID did not offer is #UD although the CPU has it. */
-static void refused_by_feature(void **state)
+static void refused_by_feature(void **)
 {
-    (void)state;
     struct fixture *f = machine();
 
     f->e.features &= ~BIT64(EMU_HAS_AVX2);
@@ -81,9 +79,8 @@ static void refused_by_feature(void **state)
 }
 
 /* #XM and #MF as the guest's control bits have them. */
-static void numeric_errors(void **state)
+static void numeric_errors(void **)
 {
-    (void)state;
     struct fixture *f = machine();
 
     set_u32(fx_xsave + XSAVE_MXCSR, 0x1d80); /* zero divide not masked */
@@ -107,9 +104,8 @@ static void numeric_errors(void **state)
 }
 
 /* VCVTPS2PH converts before it stores: what MXCSR notes, and #XM, come before #PF. */
-static void half_store(void **state)
+static void half_store(void **)
 {
-    (void)state;
     struct fixture *f = machine();
 
     set_u32(xmm(0), 0x3dcccccd); /* 0.1 */
@@ -123,9 +119,8 @@ static void half_store(void **state)
 }
 
 /* An unmasked exception keeps a store from memory; its pointers are the guest's. */
-static void x87_store(void **state)
+static void x87_store(void **)
 {
-    (void)state;
     struct fixture *f = machine();
     u64 rip = f->s.rip, at;
 
@@ -154,9 +149,8 @@ static void x87_store(void **state)
 }
 
 /* Whole areas of state: what is looked at first. */
-static void area_order(void **state)
+static void area_order(void **)
 {
-    (void)state;
     struct fixture *f = machine();
 
     f->s.gpr[RAX] = 3;
@@ -183,9 +177,8 @@ static void area_order(void **state)
 }
 
 /* SDM vol. 1, figures 8-10 and 8-12: linear addresses and the opcode. */
-static void real_mode_environment(void **state)
+static void real_mode_environment(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
     u16 w[7];
     u32 d[7];
@@ -220,9 +213,8 @@ static void real_mode_environment(void **state)
 }
 
 /* Elements that the mask leaves out are not read, written, or faulted on. */
-static void masked_moves(void **state)
+static void masked_moves(void **)
 {
-    (void)state;
     struct fixture *f = machine();
 
     memset(xmm(0), 0xaa, 16);
@@ -247,9 +239,8 @@ static void masked_moves(void **state)
 
 /* An element's offset wraps around at 32 bits outside 64-bit mode, but not for the address size in
  * it. */
-static void masked_wrap(void **state)
+static void masked_wrap(void **)
 {
-    (void)state;
     struct fixture *f = machine();
 
     memset(xmm(1), 0, 16);
@@ -265,9 +256,8 @@ static void masked_wrap(void **state)
 }
 
 /* What was gathered before an element faults stays, and the mask says what is left. */
-static void gather(void **state)
+static void gather(void **)
 {
-    (void)state;
     struct fixture *f = machine();
 
     for (unsigned n = 0; n < 4; n++) {
@@ -299,9 +289,8 @@ static struct {
     unsigned runs;
 } fake;
 
-static u8 fake_run(void *ctx, struct emu_native *n)
+static u8 fake_run(void *, struct emu_native *n)
 {
-    (void)ctx;
     fake.code[fake.runs++ % 4] = n->code;
     if ((n->code >> 32 & 0xc7) == 7 && (n->code & 0xffffff) == 0xf8e1c4) /* kmovq [rdi], k */
         memcpy(n->memory, &fake.mask, 8);
@@ -312,9 +301,8 @@ static u8 fake_run(void *ctx, struct emu_native *n)
     return VECTOR_NONE;
 }
 
-static void opmask_moves(void **state)
+static void opmask_moves(void **)
 {
-    (void)state;
     struct fixture *f = machine();
     struct emu_ops ops = *f->e.ops;
 
@@ -376,9 +364,8 @@ static void opmask_moves(void **state)
 }
 
 /* XSAVES and XRSTORS exist, at CPL 0 only. */
-static void supervisor_states(void **state)
+static void supervisor_states(void **)
 {
-    (void)state;
     struct fixture *f = machine();
 
     f->s.gpr[RAX] = 7;
@@ -389,18 +376,16 @@ static void supervisor_states(void **state)
     fx_free(f);
 }
 
-static void pkru_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
+static void pkru_cpuid(void *, u32 leaf, u32 subleaf, u32 out[4])
 {
-    (void)ctx;
     assert_int_equal(leaf, 0xd);
     assert_int_equal(subleaf, 9);
     memcpy(out, (const u32[4]){8, 0xa80, 0, 0}, 16);
 }
 
 /* PKRU goes from and to state.pkru, in both forms of an area; the CPU has no part in it. */
-static void saved_pkru(void **state)
+static void saved_pkru(void **)
 {
-    (void)state;
     struct fixture *f = machine();
     struct emu_ops ops = *f->e.ops;
 
@@ -436,9 +421,8 @@ static void saved_pkru(void **state)
     fx_free(f);
 }
 
-static void vector_moves(void **state)
+static void vector_moves(void **)
 {
-    (void)state;
     struct fixture *f = fx_new_long(0);
     u8 *ymm = fx_xsave + XSAVE_YMM;
 
@@ -478,9 +462,8 @@ static void vector_moves(void **state)
 }
 
 /* CPL 3 with CR0.AM and RFLAGS.AC: which operands that are off by one must be aligned. */
-static void alignment_check(void **state)
+static void alignment_check(void **)
 {
-    (void)state;
     static const struct {
         const char *text;
         u8 code[8], length;
@@ -519,9 +502,8 @@ static void alignment_check(void **state)
 }
 
 /* Under an opmask the whole operand, of up to 8 bytes, where any unit of it is accessed. */
-static void opmask_alignment(void **state)
+static void opmask_alignment(void **)
 {
-    (void)state;
     static const u8 widen[] = {0x62, 0xf1, 0x7c, 0x0b, 0x5a, 0x06}; /* vcvtps2pd xmm0{k3}, [rsi] */
     struct fixture *f = machine_at(3);
     struct emu_ops ops = *f->e.ops;

@@ -48,9 +48,8 @@ static void expect(struct fixture *f, u64 gva, enum emu_access access, u64 gpa)
     assert_int_equal(got, gpa);
 }
 
-static void no_paging(void **state)
+static void no_paging(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
     fx_protected(f, 0);
     expect(f, 0x12345678, EMU_WRITE, 0x12345678);
@@ -72,9 +71,8 @@ static struct fixture *paging32(void)
     return f;
 }
 
-static void walk_32bit(void **state)
+static void walk_32bit(void **)
 {
-    (void)state;
     struct fixture *f = paging32();
 
     expect(f, 0x00402abc, EMU_READ, 0x55abc);
@@ -89,9 +87,8 @@ static void walk_32bit(void **state)
     fx_free(f);
 }
 
-static void walk_pse(void **state)
+static void walk_pse(void **)
 {
-    (void)state;
     struct fixture *f = paging32();
 
     /* Without CR4.PSE the PS bit is ignored: a page table at 0xc00000, which is not RAM. */
@@ -134,9 +131,8 @@ static struct fixture *paging_pae(void)
     return f;
 }
 
-static void walk_pae(void **state)
+static void walk_pae(void **)
 {
-    (void)state;
     struct fixture *f = paging_pae();
 
     f->e.phys_bits = 41;
@@ -149,9 +145,8 @@ static void walk_pae(void **state)
     fx_free(f);
 }
 
-static void walk_pae_reserved(void **state)
+static void walk_pae_reserved(void **)
 {
-    (void)state;
     struct fixture *f = paging_pae();
     u64 pte = FX_PT + 0x3000 + 8 * 0x1ff;
 
@@ -199,9 +194,8 @@ static u64 entry_at(const struct fixture *f, unsigned level)
     return FX_PT + (levels - level) * 0x1000 + (GVA4 >> (12 + 9 * (level - 1)) & 511) * 8;
 }
 
-static void walk_long(void **state)
+static void walk_long(void **)
 {
-    (void)state;
     for (unsigned levels = 4; levels <= 5; levels++) {
         struct fixture *f = paging64(levels);
         expect(f, GVA4, EMU_READ, 0x990ab);
@@ -224,9 +218,8 @@ static void walk_long(void **state)
     }
 }
 
-static void walk_large(void **state)
+static void walk_large(void **)
 {
-    (void)state;
     struct fixture *f = paging64(4);
 
     fx_poke(f, entry_at(f, 2), 8, 0x7fe00000 | 0x1087);
@@ -296,9 +289,8 @@ static const struct {
     {5, 0, CR4_SMAP, true, EMU_WRITE, OK},
 };
 
-static void walk_rights(void **state)
+static void walk_rights(void **)
 {
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(rights); k++) {
         /* The right must count at whatever level it is missing. */
         for (unsigned level = 1; level <= 4; level++) {
@@ -318,9 +310,8 @@ static void walk_rights(void **state)
 }
 
 /* SDM vol. 3A, 4.6.2. */
-static void walk_keys(void **state)
+static void walk_keys(void **)
 {
-    (void)state;
     struct fixture *f = paging64(4);
     u64 at = entry_at(f, 1);
     const u32 ad = BIT(2 * 5), wd = BIT(2 * 5 + 1);
@@ -358,9 +349,8 @@ static void check_bits(struct fixture *f, u64 upper, u64 leaf)
     assert_int_equal(fx_peek(f, entry_at(f, 1), 8) & (A | D), leaf);
 }
 
-static void accessed_dirty(void **state)
+static void accessed_dirty(void **)
 {
-    (void)state;
     struct fixture *f = paging64(4);
 
     expect(f, GVA4, EMU_IMPLICIT, 0x990ab); /* a debugger leaves no trace */
@@ -388,15 +378,10 @@ static void accessed_dirty(void **state)
 /* A debugger looks through rights, too, and is told of each entry. */
 static struct emu_walk_step seen[8];
 static unsigned seen_count;
-static void see(void *ctx, const struct emu_walk_step *s)
-{
-    (void)ctx;
-    seen[seen_count++] = *s;
-}
+static void see(void *, const struct emu_walk_step *s) { seen[seen_count++] = *s; }
 
-static void debugger(void **state)
+static void debugger(void **)
 {
-    (void)state;
     struct fixture *f = paging64(4);
     struct emu_event fault;
     gpa_t gpa;
@@ -432,9 +417,8 @@ static void *racing_ram(void *ctx, gpa_t gpa, enum emu_access access)
     return fx_ram(ctx, gpa, access);
 }
 
-static void racing(void **state)
+static void racing(void **)
 {
-    (void)state;
     struct fixture *f = paging64(4);
     struct emu_ops ops = fx_ops;
 
@@ -454,9 +438,8 @@ static void racing(void **state)
 /* ---- operands ----------------------------------------------------------------------------------
  */
 
-static void crossing(void **state)
+static void crossing(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
     struct emu_span span;
     u64 value;
@@ -490,9 +473,8 @@ static void crossing(void **state)
 }
 
 /* 32-bit linear addresses wrap; RAM at both ends. */
-static void wrapping(void **state)
+static void wrapping(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
     u32 value;
 
@@ -523,7 +505,7 @@ static void wrapping(void **state)
 }
 
 /* Device accesses: size, address and value of each, in order. */
-static void devices(void **state)
+static void devices(void **)
 {
     static const struct {
         unsigned offset, size;
@@ -534,7 +516,6 @@ static void devices(void **state)
         {0x20, 10, {8, 2}},       {0x21, 8, {1, 2, 4, 1}}, {0x00, 3, {2, 1}}, {0x01, 7, {1, 2, 4}},
         {0x40, 32, {8, 8, 8, 8}}, {0x02, 6, {2, 4}},
     };
-    (void)state;
     struct fixture *f = fx_new();
     fx_long(f, 0);
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
@@ -565,9 +546,8 @@ static void devices(void **state)
 }
 
 /* RAM and device in one operand. */
-static void ram_and_device(void **state)
+static void ram_and_device(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
     u64 value = 0x8877665544332211;
 
@@ -592,9 +572,8 @@ static void *watched_ram(void *ctx, gpa_t gpa, enum emu_access access)
     return fx_ram(ctx, gpa, access);
 }
 
-static void known_translation(void **state)
+static void known_translation(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
     struct emu_ops ops = fx_ops;
     u32 value = 0x1234;
@@ -619,9 +598,8 @@ static void known_translation(void **state)
     fx_free(f);
 }
 
-static void alignment(void **state)
+static void alignment(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
     struct emu_span span;
 
@@ -642,9 +620,8 @@ static void alignment(void **state)
 }
 
 /* No RAM where a page table should be: the CPU would read all ones, which has reserved bits. */
-static void table_outside_ram(void **state)
+static void table_outside_ram(void **)
 {
-    (void)state;
     struct fixture *f = paging64(4);
     struct emu_event fault;
     gpa_t gpa;
@@ -691,9 +668,8 @@ static const struct {
     {0x93 | SEG_UNUSABLE, 0xfff, 0, 1, EMU_READ, false},
 };
 
-static void segment_limits(void **state)
+static void segment_limits(void **)
 {
-    (void)state;
     for (unsigned k = 0; k < ARRAY_SIZE(limits); k++) {
         struct fixture *f = fx_new();
         gva_t gva;
@@ -720,9 +696,8 @@ static void segment_limits(void **state)
 }
 
 /* Real mode has limits but no types: code can be written (the stack segment's fault is #SS). */
-static void segment_real(void **state)
+static void segment_real(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
     gva_t gva;
 
@@ -739,9 +714,8 @@ static void segment_real(void **state)
     fx_free(f);
 }
 
-static void segment_64bit(void **state)
+static void segment_64bit(void **)
 {
-    (void)state;
     struct fixture *f = fx_new();
     gva_t gva;
 

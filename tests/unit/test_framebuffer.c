@@ -70,9 +70,8 @@ static void see(unsigned row, const char *want, int cursor_at)
     }
 }
 
-static void glyphs(void **state)
+static void glyphs(void **)
 {
-    (void)state;
     for (unsigned i = 0; i < FONT_GLYPHS; i++) {
         assert_int_equal(font[i] & 0xe0e0e0e0e0e0e0e0ull, 0); /* five pixels wide */
         assert_true(i == 0 || font[i] != 0);
@@ -83,14 +82,13 @@ static void glyphs(void **state)
     assert_true(font['L' - ' '] == 0x1010101010101f00ull);
 }
 
-static void modes(void **state)
+static void modes(void **)
 {
     static const u32 modes[][4] = {
         /* width, height, columns, rows */
         {640, 480, 106, 48},  {800, 600, 133, 60},   {1024, 768, 85, 38}, {1280, 800, 106, 40},
         {1366, 768, 113, 38}, {1920, 1080, 106, 36}, {320, 200, 53, 20},  {1000, 4000, 166, 74}};
 
-    (void)state;
     for (u32 b = 2; b <= 4; b++) {
         for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
             assert_int_equal(start(modes[i][0], modes[i][1], b * 8, b), STATUS_OK);
@@ -111,9 +109,8 @@ static void modes(void **state)
     pixels = NULL;
 }
 
-static void moving(void **state)
+static void moving(void **)
 {
-    (void)state;
     assert_int_equal(start(320, 200, 0, 4), STATUS_OK);
     for (unsigned i = 0; i < 50; i++)
         sink_printf(&fb.terminal.sink, "line %u\n", i);
@@ -156,9 +153,8 @@ static void chip_put(u8 byte, bool mouse)
     chip.queue[chip.head++ % 64] = byte;
 }
 
-static u8 chip_read(void *ctx, u16 port)
+static u8 chip_read(void *, u16 port)
 {
-    (void)ctx;
     if (chip.absent)
         return 0xff;
     if (port == 0x64)
@@ -168,9 +164,8 @@ static u8 chip_read(void *ctx, u16 port)
     return chip.head != chip.tail ? chip.queue[chip.tail++ % 64] : 0;
 }
 
-static void chip_write(void *ctx, u16 port, u8 value)
+static void chip_write(void *, u16 port, u8 value)
 {
-    (void)ctx;
     if (port == 0x64) {
         chip.command = value;
         if (value == 0x20 && !chip.dead)
@@ -204,9 +199,8 @@ static void types(const char *codes, size_t n, const char *want)
 }
 #define TYPES(codes, want) types(codes, sizeof(codes) - 1, want)
 
-static void keys_typed(void **state)
+static void keys_typed(void **)
 {
-    (void)state;
     memset(&chip, 0, sizeof(chip));
     chip.config = 0x10; /* the clock is off, no interrupt, no translation */
     assert_int_equal(plug_in(), STATUS_OK);
@@ -226,9 +220,8 @@ static void keys_typed(void **state)
     TYPES("\x30", "b"); /* the mouse does not type */
 }
 
-static void no_keyboard(void **state)
+static void no_keyboard(void **)
 {
-    (void)state;
     memset(&chip, 0, sizeof(chip));
     chip.absent = true;
     assert_int_equal(plug_in(), STATUS_ENOENT);

@@ -34,9 +34,8 @@ static size_t wire_len;
 static const u8 *typed;
 static size_t typed_len;
 
-static u32 hw_send(void *ctx, const u8 *bytes, u32 n)
+static u32 hw_send(void *, const u8 *bytes, u32 n)
 {
-    (void)ctx;
     n = n > 7 ? 7 : n; /* a FIFO */
     if (wire_len + n >= sizeof(wire))
         wire_len = 0;
@@ -46,9 +45,8 @@ static u32 hw_send(void *ctx, const u8 *bytes, u32 n)
     return n;
 }
 
-static int hw_receive(void *ctx)
+static int hw_receive(void *)
 {
-    (void)ctx;
     if (typed_len == 0)
         return -1;
     typed_len--;
@@ -57,45 +55,33 @@ static int hw_receive(void *ctx)
 
 static unsigned t_threads(void *ctx) { return ctx == &gdb ? 2 : 0; }
 
-static void t_describe(void *ctx, unsigned thread, struct sink *out)
+static void t_describe(void *, unsigned thread, struct sink *out)
 {
-    (void)ctx;
     sink_printf(out, "cpu %u", thread);
 }
 
-static bool t_stopped(void *ctx, struct gdb_stop *why)
+static bool t_stopped(void *, struct gdb_stop *why)
 {
-    (void)ctx;
     *why = why_stopped;
     why->ended = ended;
     return stopped || ended;
 }
 
-static void t_stop(void *ctx)
-{
-    (void)ctx;
-    stops++;
-}
+static void t_stop(void *) { stops++; }
 
-static void t_resume(void *ctx, const struct gdb_resume *how)
+static void t_resume(void *, const struct gdb_resume *how)
 {
-    (void)ctx;
     resumed = *how;
     stopped = false;
 }
 
-static void t_registers(void *ctx, unsigned thread, struct gdb_cpu *cpu)
+static void t_registers(void *, unsigned thread, struct gdb_cpu *cpu)
 {
-    (void)ctx;
     assert_in_range(thread, 0, 1);
     *cpu = (struct gdb_cpu){&state[thread], fxsave};
 }
 
-static enum gdb_mode t_mode(void *ctx)
-{
-    (void)ctx;
-    return reg_mode;
-}
+static enum gdb_mode t_mode(void *) { return reg_mode; }
 
 static size_t room(u64 at, size_t size)
 {
@@ -105,65 +91,47 @@ static size_t room(u64 at, size_t size)
                                             : (size_t)(sizeof(memory) - offset);
 }
 
-static size_t t_read(void *ctx, unsigned thread, u64 at, u8 *to, size_t size)
+static size_t t_read(void *, unsigned, u64 at, u8 *to, size_t size)
 {
-    (void)ctx;
-    (void)thread;
     size = room(at, size);
     if (size)
         memcpy(to, memory + (at - MEMORY_AT), size);
     return size;
 }
 
-static size_t t_write(void *ctx, unsigned thread, u64 at, const u8 *from, size_t size)
+static size_t t_write(void *, unsigned, u64 at, const u8 *from, size_t size)
 {
-    (void)ctx;
-    (void)thread;
     size = room(at, size);
     if (size)
         memcpy(memory + (at - MEMORY_AT), from, size);
     return size;
 }
 
-static enum status t_point(void *ctx, bool insert, enum gdb_point kind, unsigned thread, u64 at,
-                           u64 size)
+static enum status t_point(void *, bool insert, enum gdb_point kind, unsigned, u64 at, u64)
 {
-    (void)ctx;
-    (void)thread;
-    (void)size;
     assert_in_range(kind, 0, 4);
     points += insert ? 1u << kind : 0;
     return at == 0 ? STATUS_ENOENT : STATUS_OK;
 }
 
-static void t_kill(void *ctx)
-{
-    (void)ctx;
-    kills++;
-}
+static void t_kill(void *) { kills++; }
 
-static void t_detach(void *ctx)
-{
-    (void)ctx;
-    detaches++;
-}
+static void t_detach(void *) { detaches++; }
 
-static enum status t_command(void *ctx, const char *line, struct sink *out)
+static enum status t_command(void *, const char *line, struct sink *out)
 {
-    (void)ctx;
     snprintf(said, sizeof(said), "%s", line);
     sink_printf(out, "one\ntwo\n");
     return STATUS_OK;
 }
 
-static int setup(void **unused)
+static int setup(void **)
 {
     static const struct gdb_target target = {t_threads,   t_describe, t_stopped, t_stop,  t_resume,
                                              t_registers, t_mode,     t_read,    t_write, t_point,
                                              t_kill,      t_detach,   t_command};
     const struct mux_hw hw = {.send = hw_send, .receive = hw_receive};
 
-    (void)unused;
     gdb_init(&gdb, &target, &gdb, &hw);
     memset(state, 0, sizeof(state));
     memset(fxsave, 0, sizeof(fxsave));
@@ -213,9 +181,8 @@ static char *ask_n(const char *text, size_t n)
 
 static char *ask(const char *text) { return ask_n(text, strlen(text)); }
 
-static void test_framing(void **unused)
+static void test_framing(void **)
 {
-    (void)unused;
     assert_string_equal(ask("qC"), "QC1");
     assert_int_equal(wire[0], '+');
     wire_len = wire[0] = 0;
@@ -234,9 +201,8 @@ static void test_framing(void **unused)
     assert_int_equal(wire[0], '+'); /* a new session acknowledges again */
 }
 
-static void test_threads(void **unused)
+static void test_threads(void **)
 {
-    (void)unused;
     assert_string_equal(ask("qfThreadInfo"), "m1,2");
     assert_string_equal(ask("qsThreadInfo"), "l");
     assert_string_equal(ask("qThreadExtraInfo,2"), "6370752031");
@@ -249,9 +215,8 @@ static void test_threads(void **unused)
     assert_string_equal(ask("Hg7"), "E01");
 }
 
-static void test_registers(void **unused)
+static void test_registers(void **)
 {
-    (void)unused;
     for (reg_mode = GDB_MODE_16; reg_mode <= GDB_MODE_64; reg_mode++) {
         unsigned size = 0, n = 0;
         for (unsigned one; (one = gdb_reg_size(reg_mode, n)) != 0; n++)
@@ -291,9 +256,8 @@ static void test_registers(void **unused)
     assert_true(state[0].gpr[RAX] == 1);
 }
 
-static void test_memory(void **unused)
+static void test_memory(void **)
 {
-    (void)unused;
     memcpy(memory, "abcd", 4);
     assert_string_equal(ask("m10000,4"), "61626364");
     assert_string_equal(ask("m10ffe,4"), "0000"); /* as far as it goes */
@@ -307,9 +271,8 @@ static void test_memory(void **unused)
     assert_string_equal(ask("X10000,3:a"), "E01");
 }
 
-static void test_points(void **unused)
+static void test_points(void **)
 {
-    (void)unused;
     for (unsigned kind = 0; kind < 5; kind++) {
         char text[40];
         sprintf(text, "Z%u,1234,4", kind);
@@ -322,9 +285,8 @@ static void test_points(void **unused)
     assert_string_equal(ask("Z9,0,1"), "");
 }
 
-static void test_running(void **unused)
+static void test_running(void **)
 {
-    (void)unused;
     assert_string_equal(ask("qSupported:swbreak+"), ask("qSupported:swbreak+"));
     assert_null(ask("vCont;s:2;c"));
     assert_int_equal(resumed.act[0], GDB_RUN);
@@ -362,9 +324,8 @@ static void test_running(void **unused)
     assert_int_equal(kills, 2);
 }
 
-static void test_features(void **unused)
+static void test_features(void **)
 {
-    (void)unused;
     static char whole[20000], other[20000];
     for (reg_mode = GDB_MODE_16; reg_mode <= GDB_MODE_64; reg_mode++) {
         static const unsigned windows[] = {0xffb, 0x11};
@@ -391,9 +352,8 @@ static void test_features(void **unused)
     assert_string_equal(ask("qXfer:features:read:other.xml:0,10"), "");
 }
 
-static void test_monitor(void **unused)
+static void test_monitor(void **)
 {
-    (void)unused;
     assert_string_equal(ask("qRcmd,68656c70"), "OK");
     assert_string_equal(said, "help");
     assert_non_null(strstr(wire, "$O6f6e650a"));
@@ -402,7 +362,7 @@ static void test_monitor(void **unused)
 }
 
 /* Whatever comes, replies are framed and nothing is overrun (the sanitizers see to that). */
-static void test_random(void **unused)
+static void test_random(void **)
 {
     static const char *const begins[] = {
         "?",           "c",           "C05",
@@ -419,7 +379,6 @@ static void test_random(void **unused)
     const char *count = getenv("VITRINE_FUZZ_PACKETS");
     char text[6000], packet[6100];
 
-    (void)unused;
     srand(7);
     for (long i = count ? atol(count) : 30000; i > 0; i--) {
         const char *begin = begins[(unsigned)rand() % ARRAY_SIZE(begins)];

@@ -15,11 +15,10 @@ static void build(struct gmem *m)
     assert_ok(gmem_add(m, GPA(0), sizeof low, low, GMEM_RAM));
 }
 
-static void adds_and_refuses(void **state)
+static void adds_and_refuses(void **)
 {
     struct gmem m;
 
-    (void)state;
     build(&m);
     assert_int_equal(m.count, 3);
     assert_int_equal(m.region[0].base.v, 0);
@@ -37,11 +36,10 @@ static void adds_and_refuses(void **state)
     assert_int_equal(gmem_add(&m, GPA(0x400000), 4096, low, GMEM_RAM), STATUS_ENOSPC);
 }
 
-static void finds(void **state)
+static void finds(void **)
 {
     struct gmem m;
 
-    (void)state;
     build(&m);
     assert_ptr_equal(gmem_at(&m, GPA(0), 8192), low);
     assert_ptr_equal(gmem_at(&m, GPA(0x1fff), 1), low + 0x1fff);
@@ -51,12 +49,11 @@ static void finds(void **state)
     assert_null(gmem_at(&m, GPA(~0ull), 1));
 }
 
-static void copies(void **state)
+static void copies(void **)
 {
     struct gmem m;
     u8 out[8] = {1, 2, 3, 4, 5, 6, 7, 8}, in[8] = {0};
 
-    (void)state;
     build(&m);
     assert_ok(gmem_write(&m, GPA(0x1ffc), out, 8)); /* into the ROM that follows */
     assert_memory_equal(low + 0x1ffc, out, 4);

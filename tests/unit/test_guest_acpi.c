@@ -73,11 +73,10 @@ static u8 *check_table(u64 gpa, const char *signature)
     return t;
 }
 
-static void test_roots(void **state)
+static void test_roots(void **)
 {
     u8 *rsdp, *xsdt, *rsdt;
 
-    (void)state;
     build(1);
     rsdp = find("RSD PTR ", 8);
     assert_int_equal(rsdp - area + BASE, tables.rsdp);
@@ -99,11 +98,10 @@ static void test_roots(void **state)
 }
 
 /* Offsets from ACPI 6.4, table 5.9. */
-static void test_fadt(void **state)
+static void test_fadt(void **)
 {
     u8 *t, *facs;
 
-    (void)state;
     build(2);
     t = check_table(tables.fadt, "FACP");
     assert_int_equal(get(t, 4, 4), 276);
@@ -139,9 +137,8 @@ static void test_fadt(void **state)
     assert_int_equal(get(facs, 4, 4), 64);
 }
 
-static void test_madt(void **state)
+static void test_madt(void **)
 {
-    (void)state;
     for (unsigned vcpus = 1; vcpus <= CONFIG_MAX_VCPUS; vcpus++) {
         unsigned cpus = 0, ioapics = 0, overrides = 0, nmis = 0;
         u8 *t, *p, *end;
@@ -185,13 +182,12 @@ static void test_madt(void **state)
 }
 
 /* MPS 1.4, chapter 4. */
-static void test_mp_table(void **state)
+static void test_mp_table(void **)
 {
     static const u8 size[] = {20, 8, 8, 8, 8};
     unsigned count[5] = {0}, pins = 0;
     u8 *fp, *t, *p;
 
-    (void)state;
     build(3);
     fp = find("_MP_", 4);
     assert_int_equal(fp - area + BASE, tables.mp);
@@ -319,11 +315,10 @@ static bool dsdt_holds(const char *name)
 }
 
 /* As many processors as there are, up to the last. */
-static void test_processors(void **state)
+static void test_processors(void **)
 {
     char name[] = "CPU0";
 
-    (void)state;
     for (unsigned vcpus = 1; vcpus <= CONFIG_MAX_VCPUS; vcpus++) {
         build(vcpus);
         for (unsigned n = 0; n < CONFIG_MAX_VCPUS; n++) {
@@ -333,11 +328,10 @@ static void test_processors(void **state)
     }
 }
 
-static void test_acpica(void **state)
+static void test_acpica(void **)
 {
     static char text[60000];
 
-    (void)state;
     if (system("command -v iasl >/dev/null") != 0) {
         print_message("no iasl on this machine: install acpica-tools\n");
         skip();

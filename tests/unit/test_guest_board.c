@@ -20,11 +20,7 @@ static struct board board;
 
 static u64 read_tsc(void *source) { return *(u64 *)source; }
 
-static u32 room(void *ctx)
-{
-    (void)ctx;
-    return 100;
-}
+static u32 room(void *) { return 100; }
 
 static void put(void *ctx, u8 byte)
 {
@@ -33,11 +29,7 @@ static void put(void *ctx, u8 byte)
     out[strlen(out)] = (char)byte;
 }
 
-static int get(void *ctx)
-{
-    (void)ctx;
-    return -1;
-}
+static int get(void *) { return -1; }
 
 static void kick(void *ctx, unsigned cpu)
 {
@@ -63,9 +55,8 @@ static void sipi(void *ctx, unsigned cpu, u8 vector)
     seen.sipis++;
 }
 
-static void machine(void *ctx, enum machine_event event, u32 code, const char *by)
+static void machine(void *, enum machine_event event, u32 code, const char *by)
 {
-    (void)ctx;
     assert_non_null(by);
     seen.events++;
     seen.event = event;
@@ -150,7 +141,7 @@ static void route(unsigned pin, u8 vector, bool level)
     mmio_set(0xfec00010, vector | (level ? 1u << 15 : 0));
 }
 
-static void test_addresses(void **state)
+static void test_addresses(void **)
 {
     static const u16 ports[] = {0x20,  0x21,  0x40,  0x43,  0x60,  0x61,  0x64,  0x70,
                                 0x71,  0x80,  0x92,  0xa0,  0xa1,  0xf4,  0x3f8, 0x3ff,
@@ -158,7 +149,6 @@ static void test_addresses(void **state)
     static const u16 free_ports[] = {0x00, 0x1f0, 0x2f8, 0x378, 0x3f7, 0x400, 0x5ff, 0x60c, 0xffff};
     u64 value;
 
-    (void)state;
     make(64 * MiB);
     for (unsigned i = 0; i < ARRAY_SIZE(ports); i++)
         if (board.bus.port_number[ports[i]] == BUS_UNCLAIMED)
@@ -183,9 +173,8 @@ static void check_cmos(u64 mem, u32 extended, u32 above_16m, u32 above_4g)
     assert_int_equal(cmos(0x5f), 1); /* two processors */
 }
 
-static void test_cmos_memory_sizes(void **state)
+static void test_cmos_memory_sizes(void **)
 {
-    (void)state;
     check_cmos(1 * MiB, 0, 0, 0);
     check_cmos(8 * MiB, 7 * 1024, 0, 0);
     check_cmos(64 * MiB, 63 * 1024, 48 * 16, 0);
@@ -194,9 +183,8 @@ static void test_cmos_memory_sizes(void **state)
 }
 
 /* 8254 -> IRQ 0 -> 8259 -> LINT0 as ExtINT, without the guest having touched its local APIC. */
-static void test_timer_through_8259(void **state)
+static void test_timer_through_8259(void **)
 {
-    (void)state;
     make(64 * MiB);
     start_pic(0xfffe);
     assert_int_equal(pending(), -1);
@@ -212,9 +200,8 @@ static void test_timer_through_8259(void **state)
 }
 
 /* The same through the I/O APIC: input 2, as the MADT says. */
-static void test_timer_through_ioapic(void **state)
+static void test_timer_through_ioapic(void **)
 {
-    (void)state;
     make(64 * MiB);
     start_pic(0xffff);
     route(2, 0x51, false);
@@ -227,9 +214,8 @@ static void test_timer_through_ioapic(void **state)
 }
 
 /* 16550 -> IRQ 4, on both controllers; and its bytes reach the stream. */
-static void test_uart(void **state)
+static void test_uart(void **)
 {
-    (void)state;
     make(64 * MiB);
     start_pic(0xffef);
     out8(0x3f8 + 3, 3);
@@ -249,9 +235,8 @@ static void test_uart(void **state)
 }
 
 /* RTC update-ended interrupt -> IRQ 8 -> the second 8259. */
-static void test_rtc(void **state)
+static void test_rtc(void **)
 {
-    (void)state;
     make(64 * MiB);
     start_pic(0xfefb); /* cascade and IRQ 8 open */
     assert_int_equal(cmos(7), 0x28);
@@ -265,9 +250,8 @@ static void test_rtc(void **state)
 }
 
 /* Power button -> SCI: level-triggered at both controllers, IRQ 9. */
-static void test_sci(void **state)
+static void test_sci(void **)
 {
-    (void)state;
     make(64 * MiB);
     assert_int_equal(in8(0x4d1), 2); /* ELCR: IRQ 9 is level-triggered */
     assert_int_equal(in8(0x4d0), 0);
@@ -283,9 +267,8 @@ static void test_sci(void **state)
     assert_int_equal(pending(), -1);
 }
 
-static void test_ways_out(void **state)
+static void test_ways_out(void **)
 {
-    (void)state;
     make(64 * MiB);
     out8(0xcf9, 6);
     assert_int_equal(seen.events, 1);
@@ -305,9 +288,8 @@ static void test_ways_out(void **state)
     assert_int_equal(seen.event, MACHINE_RESET);
 }
 
-static void test_second_processor(void **state)
+static void test_second_processor(void **)
 {
-    (void)state;
     make(64 * MiB);
     assert_int_equal(mmio(0xfee00020) >> 24, 0);
     mmio_set(0xfee00310, 1u << 24);
@@ -318,11 +300,10 @@ static void test_second_processor(void **state)
     assert_int_equal(seen.sipis, 1);
 }
 
-static void test_reset(void **state)
+static void test_reset(void **)
 {
     struct bus before;
 
-    (void)state;
     make(64 * MiB);
     before = board.bus;
     start_pic(0);
@@ -346,14 +327,13 @@ static void test_reset(void **state)
 }
 
 /* What the tables say is there is there. */
-static void test_agrees_with_acpi(void **state)
+static void test_agrees_with_acpi(void **)
 {
     static u8 area[ACPI_AREA_SIZE];
     struct acpi_tables t;
     u32 pm_timer = 0, lapic = 0, start;
     u8 *fadt, *madt, *mp;
 
-    (void)state;
     make(64 * MiB);
     acpi_build(2, area, 0xf0000, &t);
     mp = area + (t.mp - 0xf0000) + 16; /* behind the floating pointer: its table */
@@ -376,11 +356,10 @@ static void test_agrees_with_acpi(void **state)
     assert_int_equal(mmio(0xfec00010) & 0xff, mp[44 + 2 * 20 + 8 + 2]);
 }
 
-static void test_bad_configurations(void **state)
+static void test_bad_configurations(void **)
 {
     struct board_config c;
 
-    (void)state;
 #define BROKEN(change)                                           \
     do {                                                         \
         c = config(64 * MiB, 1);                                 \
@@ -398,12 +377,11 @@ static void test_bad_configurations(void **state)
     assert_int_equal(board_init(&board, &c), STATUS_OK);
 }
 
-static void test_show(void **state)
+static void test_show(void **)
 {
     static char text[20000];
     struct buf_sink sink;
 
-    (void)state;
     make(64 * MiB);
     buf_sink_init(&sink, text, sizeof(text));
     assert_true(board_show(&board, NULL, &sink.sink));

@@ -52,14 +52,13 @@ static void check_kernel_at(const struct vm *v, u64 at)
     assert_int_equal(vm_get(v, at + KERNEL_SIZE, 1), 0xa5);
 }
 
-static void test_64_bit_entry(void **state)
+static void test_64_bit_entry(void **)
 {
     static const u8 initrd[10001] = {7, 8, 9};
     const struct boot_params *zero;
     struct vm v = {0};
     u64 ram = 0;
 
-    (void)state;
     bzimage_kernel();
     vm_add(&v, "initrd=a", initrd, sizeof(initrd));
     zero = build(&v, "guest=a mem=64M -- console=ttyS0 quiet");
@@ -85,12 +84,11 @@ static void test_64_bit_entry(void **state)
     vm_free(&v);
 }
 
-static void test_zero_page_is_otherwise_zero(void **state)
+static void test_zero_page_is_otherwise_zero(void **)
 {
     const struct boot_params *zero;
     struct vm v = {0};
 
-    (void)state;
     bzimage_kernel();
     zero = build(&v, "guest=a mem=32M");
     /* screen_info: no video; only the memory size of old BIOSes is set in it */
@@ -110,13 +108,12 @@ static void test_zero_page_is_otherwise_zero(void **state)
     vm_free(&v);
 }
 
-static void test_32_bit_entry(void **state)
+static void test_32_bit_entry(void **)
 {
     const struct boot_params *zero;
     struct setup_header *h = bzimage_kernel();
     struct vm v = {0};
 
-    (void)state;
     build(&v, "guest=a mem=64M mode=32"); /* asked for */
     assert_int_equal(v.state.rip, 0x1000000);
     assert_false(v.state.cr0 & CR0_PG);
@@ -136,7 +133,7 @@ static void test_32_bit_entry(void **state)
 }
 
 /* Fields that a version does not have yet are not read from what lies there instead. */
-static void test_old_protocols(void **state)
+static void test_old_protocols(void **)
 {
     static const u8 initrd[100] = {1};
     static char line[600];
@@ -144,7 +141,6 @@ static void test_old_protocols(void **state)
     struct setup_header *h = old_kernel(0x202);
     struct vm v = {0};
 
-    (void)state;
     h->initrd_addr_max = 0x1000;   /* 2.03 */
     h->kernel_alignment = 0x333;   /* 2.05 */
     h->relocatable_kernel = 1;     /* 2.05 */
@@ -170,12 +166,11 @@ static void test_old_protocols(void **state)
     vm_free(&v);
 }
 
-static void test_relocation(void **state)
+static void test_relocation(void **)
 {
     struct setup_header *h = bzimage_kernel();
     struct vm v = {0};
 
-    (void)state;
     build(&v, "guest=a mem=8M"); /* not at 16 MiB: there is no memory */
     assert_int_equal(v.state.rip, 0x200200);
     check_kernel_at(&v, 0x200000);
@@ -193,7 +188,7 @@ static void test_relocation(void **state)
     vm_free(&v);
 }
 
-static void test_initrd(void **state)
+static void test_initrd(void **)
 {
     static const u8 one[5] = {1, 1, 1, 1, 1}, two[6] = {2, 2, 2, 2, 2, 2};
     static const u8 joined[14] = {1, 1, 1, 1, 1, 0, 0, 0, 2, 2, 2, 2, 2, 2};
@@ -202,7 +197,6 @@ static void test_initrd(void **state)
     struct setup_header *h = bzimage_kernel();
     struct vm v = {0};
 
-    (void)state;
     vm_add(&v, "initrd=a", one, sizeof(one));
     vm_add(&v, "initrd=a", two, sizeof(two));
     zero = build(&v, "guest=a mem=64M");
@@ -237,12 +231,11 @@ static void test_initrd(void **state)
     vm_must_refuse(&v, "say initrd=a instead of module=a");
 }
 
-static void test_refusals(void **state)
+static void test_refusals(void **)
 {
     struct setup_header *h = bzimage_header();
     struct vm v = {0};
 
-    (void)state;
 #define BROKEN(change, words)                        \
     do {                                             \
         bzimage_kernel();                            \
@@ -310,14 +303,13 @@ static void free_real(struct vm *v)
     vm_free(v);
 }
 
-static void test_debian_kernel(void **state)
+static void test_debian_kernel(void **)
 {
     const struct boot_params *zero;
     const struct setup_header *h;
     u8 *initrd = calloc(1, 14 * MiB);
     struct vm v = {0};
 
-    (void)state;
     if (!load_real(&v, "build/linux/vmlinuz", "guest=a mem=256M -- console=ttyS0")) {
         free(initrd);
         skip();
@@ -340,13 +332,12 @@ static void test_debian_kernel(void **state)
 }
 
 /* Cut anywhere, the real kernel is refused as truncated. */
-static void test_truncated_debian_kernel(void **state)
+static void test_truncated_debian_kernel(void **)
 {
     static const unsigned permille[] = {1, 10, 500, 990, 998};
     struct vm v = {0};
     u64 size;
 
-    (void)state;
     if (!load_real(&v, "build/linux/vmlinuz", "guest=a mem=64M kind=linux"))
         skip();
     size = v.module[0].size;
@@ -358,11 +349,10 @@ static void test_truncated_debian_kernel(void **state)
     free_real(&v);
 }
 
-static void test_memtest(void **state)
+static void test_memtest(void **)
 {
     struct vm v = {0};
 
-    (void)state;
     if (!load_real(&v, "/boot/memtest86+x64.bin", "guest=a mem=32M"))
         skip();
     vm_must_build(&v);
@@ -378,11 +368,10 @@ static void test_memtest(void **state)
 }
 
 /* iPXE has the header, but only its real-mode entry: said so instead of jumping to 0. */
-static void test_ipxe(void **state)
+static void test_ipxe(void **)
 {
     struct vm v = {0};
 
-    (void)state;
     if (!load_real(&v, "/boot/ipxe.lkrn", "guest=a mem=32M"))
         skip();
     assert_int_equal(vm_build(&v), STATUS_ENOTSUP);

@@ -56,9 +56,8 @@ static void refused(const char *line, unsigned column, const char *word, const c
     assert_false(config_find(&config, "other")->refused);
 }
 
-static void test_nothing(void **state)
+static void test_nothing(void **)
 {
-    (void)state;
     config_parse(&config, NULL, NULL, 0);
     no_errors();
     assert_int_equal(config.vm_count, 0);
@@ -67,9 +66,8 @@ static void test_nothing(void **state)
     assert_int_equal(config.hv.on_end, ON_END_PROMPT);
 }
 
-static void test_defaults(void **state)
+static void test_defaults(void **)
 {
-    (void)state;
     PARSE("", "guest=a");
     no_errors();
     assert_int_equal(config.vm_count, 1);
@@ -88,11 +86,10 @@ static void test_defaults(void **state)
     assert_string_equal(config.vm[0].file[0].name, "");
 }
 
-static void test_all_options(void **state)
+static void test_all_options(void **)
 {
     const struct vm_config *vm = &config.vm[0];
 
-    (void)state;
     PARSE("", "guest=box-1.x_Y kind=flat mem=1G vcpus=8 unrestricted=off real-mode=vm86 mode=32 "
               "load=1M entry=0x100010");
     no_errors();
@@ -117,9 +114,8 @@ static void test_all_options(void **state)
     assert_int_equal(vm->real_mode, REAL_MODE_EMULATE);
 }
 
-static void test_verbatim_command_line(void **state)
+static void test_verbatim_command_line(void **)
 {
-    (void)state;
     PARSE("", "guest=a mem=64M -- root=\"/dev/x y\"  mem=1 -- quiet ");
     no_errors();
     assert_string_equal(config.vm[0].file[0].cmdline, "root=\"/dev/x y\"  mem=1 -- quiet ");
@@ -132,9 +128,8 @@ static void test_verbatim_command_line(void **state)
     assert_string_equal(config.vm[0].file[0].cmdline, " x");
 }
 
-static void test_file_names(void **state)
+static void test_file_names(void **)
 {
-    (void)state;
     PARSE("", "/boot/vmlinuz-6.1 guest=a", "initrd.img initrd=a", "m module=a -- x y",
           "System.map symbols=a", "go script");
     no_errors();
@@ -153,9 +148,8 @@ static void test_file_names(void **state)
     assert_int_equal(config.script[0], 4);
 }
 
-static void test_guest_behind_options(void **state)
+static void test_guest_behind_options(void **)
 {
-    (void)state;
     PARSE("", "k.elf mem=32M vcpus=2 guest=a kind=linux -- guest=b", "mem=16M guest=c");
     no_errors();
     assert_int_equal(config.vm_count, 2);
@@ -176,9 +170,8 @@ static void test_guest_behind_options(void **state)
     has_error(0, 0, 9, "guest=b", "no such option");
 }
 
-static void test_any_order_and_several_guests(void **state)
+static void test_any_order_and_several_guests(void **)
 {
-    (void)state;
     PARSE("", "initrd=b", "module=a -- 1", "guest=b", "guest=a", "initrd=b", "module=a -- 2");
     no_errors();
     assert_int_equal(config.vm_count, 2);
@@ -190,9 +183,8 @@ static void test_any_order_and_several_guests(void **state)
     assert_string_equal(config_find(&config, "a")->file[2].cmdline, "2");
 }
 
-static void test_plain_list(void **state)
+static void test_plain_list(void **)
 {
-    (void)state;
     PARSE("", "/boot/vmlinuz console=ttyS0 root=/dev/sda", "/boot/initrd.img", "script");
     no_errors();
     assert_int_equal(config.vm_count, 1);
@@ -220,9 +212,8 @@ static void test_plain_list(void **state)
     assert_string_equal(config.vm[0].file[0].cmdline, "quiet");
 }
 
-static void test_own_options(void **state)
+static void test_own_options(void **)
 {
-    (void)state;
     PARSE("vitrine.elf console=com2 log=debug on-end=poweroff mem=64M vcpus=2 unrestricted=off "
           "real-mode=emulate",
           "guest=a", "guest=b mem=32M");
@@ -238,9 +229,8 @@ static void test_own_options(void **state)
     assert_int_equal(config.vm[1].vcpus, 2);
 }
 
-static void test_own_errors(void **state)
+static void test_own_errors(void **)
 {
-    (void)state;
     PARSE("log=info quite mem=x log=warn konsole=com1 load=1 console=none", "guest=a");
     assert_int_equal(config.error_count, 5);
     has_error(0, CONFIG_NO_MODULE, 10, "quite", "no such option; there are: console=");
@@ -256,7 +246,7 @@ static void test_own_errors(void **state)
 }
 
 /* Bad words: where and why; the other guest is not lost. */
-static void test_bad_words(void **state)
+static void test_bad_words(void **)
 {
     static const struct {
         const char *line;
@@ -304,7 +294,6 @@ static void test_bad_words(void **state)
     };
     char line[300], word[140];
 
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
         if (strcmp(bad[i].line, "x guest=other") == 0)
             continue;
@@ -326,9 +315,8 @@ static void test_bad_words(void **state)
     assert_true(config.vm[0].refused);
 }
 
-static void test_bad_file_words_refuse_their_guest_only(void **state)
+static void test_bad_file_words_refuse_their_guest_only(void **)
 {
-    (void)state;
     PARSE("", "guest=a", "initrd=a x", "guest=b", "initrd=b", "module=b x -- y", "guest=c",
           "symbols=c x", "symbols=c", "symbols=c");
     assert_int_equal(config.error_count, 4);
@@ -346,13 +334,12 @@ static void test_bad_file_words_refuse_their_guest_only(void **state)
     assert_true(config_find(&config, "a")->refused);
 }
 
-static void test_limits(void **state)
+static void test_limits(void **)
 {
     static const char *const guests[] = {"guest=g0", "guest=g1", "guest=g2", "guest=g3", "guest=g4",
                                          "guest=g5", "guest=g6", "guest=g7", "guest=g8"};
     const char *files[20];
 
-    (void)state;
     parse("", 9, guests);
     assert_int_equal(config.vm_count, CONFIG_MAX_VMS);
     has_error(0, 8, 1, "guest=g8", "more than 8 guests");
@@ -379,7 +366,7 @@ static void test_limits(void **state)
 
 /* Words at random from the grammar's own pieces: never a crash, and every guest accepted is
  * sound. */
-static void test_random_lines(void **state)
+static void test_random_lines(void **)
 {
     static const char *const piece[] = {"guest=a",
                                         "guest=b",
@@ -409,7 +396,6 @@ static void test_random_lines(void **state)
     const char *lines[6];
     u32 seed = 1;
 
-    (void)state;
     for (unsigned round = 0; round < 20000; round++) {
         for (unsigned i = 0; i < 6; i++) {
             line[i][0] = 0;

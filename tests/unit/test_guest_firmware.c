@@ -48,11 +48,10 @@ static void refuse(const char *line, u64 size, const char *floppy_line, u64 flop
     vm_free(&v);
 }
 
-static void test_placement(void **state)
+static void test_placement(void **)
 {
     struct vm v;
 
-    (void)state;
     assert_int_equal(build(&v, "guest=a kind=firmware mem=2M", 256 * KiB, NULL, 0), STATUS_OK);
     assert_memory_equal(vm_at(&v, 4 * GiB - 256 * KiB, 256 * KiB), rom, 256 * KiB);
     assert_memory_equal(vm_at(&v, 0xe0000, 128 * KiB), rom + 128 * KiB, 128 * KiB);
@@ -66,11 +65,10 @@ static void test_placement(void **state)
 }
 
 /* SDM vol. 3A, 9.1.4: the first instruction is fetched from FFFFFFF0H, in real mode. */
-static void test_reset_vector(void **state)
+static void test_reset_vector(void **)
 {
     struct vm v;
 
-    (void)state;
     assert_int_equal(build(&v, "guest=a kind=firmware mem=2M", 128 * KiB, NULL, 0), STATUS_OK);
     assert_int_equal(v.state.seg[SEG_CS].base + v.state.rip, 0xfffffff0);
     assert_int_equal(v.state.seg[SEG_CS].selector, 0xf000);
@@ -80,12 +78,11 @@ static void test_reset_vector(void **state)
     vm_free(&v);
 }
 
-static void test_refusals(void **state)
+static void test_refusals(void **)
 {
     static const char line[] = "guest=a kind=firmware mem=2M";
     struct vm v;
 
-    (void)state;
     refuse(line, 64 * KiB - 1, NULL, 0, "no firmware image");
     refuse(line, 4 * KiB, NULL, 0, "whole 64 KiB");
     refuse(line, 100 * KiB, NULL, 0, "whole 64 KiB");
@@ -194,11 +191,10 @@ static void furnish(const char *line, const char *floppy_line)
     assert_int_equal(firmware_furnish(&firmware, &config.vm[0], modules, &e), STATUS_OK);
 }
 
-static void test_numbers(void **state)
+static void test_numbers(void **)
 {
     struct file f;
 
-    (void)state;
     furnish("guest=a kind=firmware mem=64M vcpus=3", NULL);
     assert_int_equal(number(3, 8), 64 * MiB);
     assert_int_equal(number(5, 2), 3);
@@ -211,11 +207,10 @@ static void test_numbers(void **state)
     assert_null(get_file("etc/nonesuch").data);
 }
 
-static void test_memory_map(void **state)
+static void test_memory_map(void **)
 {
     struct file f;
 
-    (void)state;
     furnish("guest=a kind=firmware mem=64M", NULL);
     f = get_file("etc/e820");
     assert_int_equal(f.size, 20);
@@ -233,11 +228,10 @@ static void test_memory_map(void **state)
     free(f.data);
 }
 
-static void test_floppy(void **state)
+static void test_floppy(void **)
 {
     struct file f;
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(floppy); i++)
         floppy[i] = (u8)(i * 7 >> 4);
     furnish("guest=a kind=firmware", "/boot/dos.img floppy=a");
@@ -296,14 +290,13 @@ static void check_entry(u16 key, const u8 *data, u64 size)
             fail_msg("byte %lu of entry %#x", (unsigned long)i, key);
 }
 
-static void test_linux(void **state)
+static void test_linux(void **)
 {
     static const char cmdline[] = "console=ttyS0  x";
     struct load_error e;
     struct file order;
     u8 setup[0x800];
 
-    (void)state;
     make_kernel();
     assert_int_equal(furnish_linux("guest=a kind=firmware mem=64M", sizeof(kernel), true, &e),
                      STATUS_OK);
@@ -346,11 +339,10 @@ static void bad_kernel(const char *line, u64 size, const char *words)
         fail_msg("refused with \"%s\", not with \"%s\"", e.text, words);
 }
 
-static void test_bad_kernels(void **state)
+static void test_bad_kernels(void **)
 {
     static const char line[] = "guest=a kind=firmware mem=64M";
 
-    (void)state;
     make_kernel();
     bad_kernel(line, 0x205, "no bzImage");
     bad_kernel(line, 0x800, "truncated");
@@ -433,13 +425,12 @@ static const u8 *table_at(u64 at, const char *signature)
     return t;
 }
 
-static void test_acpi(void **state)
+static void test_acpi(void **)
 {
     struct file script;
     const u8 *rsdt, *xsdt, *fadt;
     u8 sum = 0;
 
-    (void)state;
     furnish("guest=a kind=firmware vcpus=2", NULL);
     rsdp = get_file("etc/acpi/rsdp");
     tables = get_file("etc/acpi/tables");

@@ -23,11 +23,10 @@ static void refuse(const char *cmdline, const char *words)
 }
 
 /* The default is a boot sector: 0000:7C00, real mode as SDM vol. 3A, table 9-1 leaves it. */
-static void test_boot_sector(void **state)
+static void test_boot_sector(void **)
 {
     struct vm v;
 
-    (void)state;
     build(&v, "guest=a kind=flat mem=1M");
     assert_memory_equal(vm_at(&v, 0x7c00, sizeof(code)), code, sizeof(code));
     assert_int_equal(vm_get(&v, 0x7c04, 1), 0xa5); /* and not a byte more */
@@ -48,11 +47,10 @@ static void test_boot_sector(void **state)
     vm_free(&v);
 }
 
-static void test_firmware_area(void **state)
+static void test_firmware_area(void **)
 {
     struct vm v;
 
-    (void)state;
     build(&v, "guest=a kind=flat mem=2M");
     assert_int_equal(vm_get(&v, 0x40e, 2), 0x9fc0); /* segment of the EBDA */
     assert_int_equal(vm_get(&v, 0x413, 2), 639);    /* KiB */
@@ -64,13 +62,12 @@ static void test_firmware_area(void **state)
 }
 
 /* Real-mode entries: CS << 4 + IP is the address, and IP stays small where CS can do it. */
-static void test_real_mode_entries(void **state)
+static void test_real_mode_entries(void **)
 {
     static const u32 at[] = {0x500, 0x7c01, 0xfffc, 0x10000, 0x12345, 0x8fffc};
     char line[100];
     struct vm v;
 
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
         snprintf(line, sizeof(line), "guest=a kind=flat mem=1M mode=16 load=%#x", at[i]);
         build(&v, line);
@@ -81,11 +78,10 @@ static void test_real_mode_entries(void **state)
     }
 }
 
-static void test_mode32(void **state)
+static void test_mode32(void **)
 {
     struct vm v;
 
-    (void)state;
     build(&v, "guest=a kind=flat mem=8M mode=32 load=1M entry=0x100002 -- hello  world");
     vm_check_entry_rules(&v, false);
     assert_int_equal(v.state.rip, 0x100002);
@@ -94,13 +90,12 @@ static void test_mode32(void **state)
     vm_free(&v);
 }
 
-static void test_mode64(void **state)
+static void test_mode64(void **)
 {
     static const u64 probe[] = {0,          0x7fff,     0x100000,  0x3fffffff,
                                 0x40000000, 0xfee00030, 0xffffffff};
     struct vm v;
 
-    (void)state;
     build(&v, "guest=a kind=flat mem=8M mode=64 load=2M");
     vm_check_entry_rules(&v, true);
     assert_int_equal(v.state.rip, 0x200000);
@@ -113,12 +108,11 @@ static void test_mode64(void **state)
 }
 
 /* Descriptor table, page tables and command line go round an image that lies where they would. */
-static void test_no_overlap(void **state)
+static void test_no_overlap(void **)
 {
     static u8 big[0x9e000];
     struct vm v = {0};
 
-    (void)state;
     memset(big, 0x11, sizeof(big));
     vm_add(&v, "guest=a kind=flat mem=4M mode=64 load=0x1000 -- text", big, sizeof(big));
     vm_must_build(&v);
@@ -128,12 +122,11 @@ static void test_no_overlap(void **state)
     vm_free(&v);
 }
 
-static void test_real_mode_command_line(void **state)
+static void test_real_mode_command_line(void **)
 {
     static u8 big[0x10000];
     struct vm v = {0};
 
-    (void)state;
     build(&v, "guest=a kind=flat -- abc");
     assert_true(v.state.gpr[RSI] < 0x10000 && v.state.gpr[RSI] != 0);
     assert_string_equal(vm_text(&v, v.state.gpr[RSI]), "abc");
@@ -142,12 +135,11 @@ static void test_real_mode_command_line(void **state)
     vm_must_refuse(&v, "no room for the command line");
 }
 
-static void test_memory_above_4g_is_not_needed(void **state)
+static void test_memory_above_4g_is_not_needed(void **)
 {
     struct machine_ram ram;
     struct load_error e;
 
-    (void)state;
     assert_int_equal(machine_ram(5 * GiB, &ram, &e), STATUS_OK);
     assert_int_equal(ram.count, 2);
     assert_int_equal(ram.range[0].size, 0xc0000000);
@@ -157,11 +149,10 @@ static void test_memory_above_4g_is_not_needed(void **state)
     assert_int_equal(ram.count, 0);
 }
 
-static void test_refusals(void **state)
+static void test_refusals(void **)
 {
     struct vm v = {0};
 
-    (void)state;
     refuse("guest=a kind=auto", "kind=flat");
     refuse("guest=a", "no Multiboot 1 header in the first 8 KiB and no Linux header");
     refuse("guest=a kind=flat mem=1M load=1M mode=32", "memory ends at 0x100000");
@@ -187,11 +178,10 @@ static void test_refusals(void **state)
     vm_must_refuse(&v, "leave x.img out");
 }
 
-static void test_refused_configuration(void **state)
+static void test_refused_configuration(void **)
 {
     struct vm v = {0};
 
-    (void)state;
     vm_add(&v, "guest=a kind=flat", code, sizeof(code));
     vm_must_build(&v);
     v.config.vm[0].refused = true;
@@ -209,7 +199,7 @@ static void test_refused_configuration(void **state)
 }
 
 /* What people hand over by mistake is recognised. */
-static void test_lookalikes(void **state)
+static void test_lookalikes(void **)
 {
     static const struct {
         const char *bytes, *words;
@@ -227,7 +217,6 @@ static void test_lookalikes(void **state)
     };
     struct vm v = {0};
 
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
         vm_add(&v, "guest=a", bad[i].bytes, strlen(bad[i].bytes));
         vm_must_refuse(&v, bad[i].words);

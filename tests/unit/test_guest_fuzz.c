@@ -92,37 +92,29 @@ static void fuzz(const u8 *bytes, u32 size, u32 header, const char *const *lines
     fuzz((image)->bytes, (u32)(image)->size, header, (const char *const[]){__VA_ARGS__}, \
          sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *))
 
-static void test_elf32(void **state)
+static void test_elf32(void **)
 {
-    (void)state;
     FUZZ(elf32(), 0, "guest=a mem=" MEM, "guest=a mem=" MEM " kind=multiboot -- a b");
 }
 
-static void test_elf64(void **state)
-{
-    (void)state;
-    FUZZ(elf64(), 0, "guest=a mem=" MEM);
-}
+static void test_elf64(void **) { FUZZ(elf64(), 0, "guest=a mem=" MEM); }
 
-static void test_address_fields(void **state)
+static void test_address_fields(void **)
 {
-    (void)state;
     FUZZ(flagged(), HEADER_AT, "guest=a mem=" MEM, "guest=a mem=" MEM " kind=multiboot -- a b");
 }
 
-static void test_linux(void **state)
+static void test_linux(void **)
 {
-    (void)state;
     bzimage_kernel()->init_size = 0x20000;
     FUZZ(&bzimage, 0x1f1, "guest=a mem=" MEM, "guest=a kind=linux mode=32 mem=" MEM " -- quiet");
 }
 
-static void test_flat(void **state)
+static void test_flat(void **)
 {
     static char line[64][120];
     const char *lines[64];
 
-    (void)state;
     for (unsigned i = 0; i < 64; i++) {
         u64 load = i % 4 ? rnd(0x900000) : (u64)rnd(0x7fffffff) << rnd(9);
 

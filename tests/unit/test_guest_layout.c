@@ -34,31 +34,28 @@ static void check_map(u64 mem)
     assert_int_equal(l.low_top + (l.high_top - 0x100000000), mem);
 }
 
-static void test_map(void **state)
+static void test_map(void **)
 {
     static const u64 sizes[] = {1 * MiB, 1 * MiB + 4 * KiB, 16 * MiB, 2 * GiB,  3 * GiB - 4096,
                                 3 * GiB, 3 * GiB + 4096,    4 * GiB,  64 * GiB, 1024 * GiB};
 
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++)
         check_map(sizes[i]);
 }
 
-static void test_bad_sizes(void **state)
+static void test_bad_sizes(void **)
 {
     static const u64 sizes[] = {0,          1,          4096,  MiB - 4096,        MiB + 1,
                                 MiB + 2048, GiB + 4095, ~0ull, 1024 * GiB + 4096, ~0xfffull};
 
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
         assert_int_equal(layout_init(&l, sizes[i], &e), STATUS_EINVAL);
         assert_non_null(strstr(e.text, "whole pages from 1M to 1024G"));
     }
 }
 
-static void test_claims(void **state)
+static void test_claims(void **)
 {
-    (void)state;
     assert_int_equal(layout_init(&l, 5 * GiB, &e), STATUS_OK);
     assert_int_equal(layout_claim(&l, 0x100000, 0x1000, "one", &e), STATUS_OK);
     assert_int_equal(layout_claim(&l, 0x101000, 0x1000, "two", &e), STATUS_OK);
@@ -80,12 +77,11 @@ static void test_claims(void **state)
     assert_int_equal(layout_claim(&l, 0x200000, ~0ull, "wraps", &e), STATUS_ENOMEM);
 }
 
-static void test_too_many_claims(void **state)
+static void test_too_many_claims(void **)
 {
     unsigned n = 0;
     enum status s;
 
-    (void)state;
     assert_int_equal(layout_init(&l, 16 * MiB, &e), STATUS_OK);
     while ((s = layout_claim(&l, 0x100000 + n * 16, 16, "piece", &e)) == STATUS_OK)
         n++;
@@ -94,12 +90,11 @@ static void test_too_many_claims(void **state)
 }
 
 /* Random wants against a page map: the answer is free, aligned, inside, and the best there is. */
-static void test_placement(void **state)
+static void test_placement(void **)
 {
     static u8 taken[4096]; /* 16 MiB in pages */
     u32 seed = 7;
 
-    (void)state;
     for (unsigned round = 0; round < 200; round++) {
         assert_int_equal(layout_init(&l, 16 * MiB, &e), STATUS_OK);
         memset(taken, 0, sizeof(taken));

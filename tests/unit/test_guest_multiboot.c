@@ -31,12 +31,11 @@ static bool is_zero(const u8 *p, size_t n)
     return true;
 }
 
-static void test_elf32(void **state)
+static void test_elf32(void **)
 {
     const struct file *f = elf32();
     struct vm v = {0};
 
-    (void)state;
     build(&v, "guest=a mem=16M", f);
     assert_memory_equal(vm_at(&v, 0x100000, 0x1000), f->bytes + 0x1000, 0x1000);
     assert_memory_equal(vm_at(&v, 0x180000, 0x100), f->bytes + 0x2100, 0x100);
@@ -46,24 +45,22 @@ static void test_elf32(void **state)
     vm_free(&v);
 }
 
-static void test_elf_with_physical_entry(void **state)
+static void test_elf_with_physical_entry(void **)
 {
     struct file *f = elf32();
     struct vm v = {0};
 
-    (void)state;
     ((Elf32_Ehdr *)f->bytes)->e_entry = 0x180010;
     build(&v, "guest=a mem=16M", f);
     assert_int_equal(v.state.rip, 0x180010);
     vm_free(&v);
 }
 
-static void test_elf64(void **state)
+static void test_elf64(void **)
 {
     const struct file *f = elf64();
     struct vm v = {0};
 
-    (void)state;
     build(&v, "guest=a mem=16M", f);
     assert_memory_equal(vm_at(&v, 0x100000, 0x1000), f->bytes + 0x1000, 0x1000);
     assert_true(is_zero(vm_at(&v, 0x101000, 0x1000), 0x1000));
@@ -71,12 +68,11 @@ static void test_elf64(void **state)
     vm_free(&v);
 }
 
-static void test_address_fields(void **state)
+static void test_address_fields(void **)
 {
     struct file *f = flagged();
     struct vm v = {0};
 
-    (void)state;
     build(&v, "guest=a mem=16M", f);
     assert_memory_equal(vm_at(&v, 0x200000, 0x1000), f->bytes + 0x800, 0x1000);
     assert_true(is_zero(vm_at(&v, 0x201000, 0x2000), 0x2000));
@@ -92,13 +88,12 @@ static void test_address_fields(void **state)
 }
 
 /* The flag wins over a valid ELF header: 3.1.2, bit 16. */
-static void test_address_fields_in_elf(void **state)
+static void test_address_fields_in_elf(void **)
 {
     struct file *f = elf32();
     u8 *h = f->bytes + HEADER_AT;
     struct vm v = {0};
 
-    (void)state;
     set_header(f, HEADER_AT, 0x10003);
     put32(h + HEADER_ADDR, 0x300000);
     put32(h + LOAD_ADDR, 0x300000);
@@ -125,13 +120,12 @@ static void check_module(const struct vm *v, u64 entry, const u8 *bytes, size_t 
 }
 
 /* 3.3, the information structure: fields at their offsets. */
-static void test_information(void **state)
+static void test_information(void **)
 {
     static const u8 one[5000] = {1, 2, 3}, two[7] = {9};
     u64 info, entry, ram = 0, top = 0, mods;
     struct vm v = {0};
 
-    (void)state;
     vm_add(&v, "/boot/kernel.elf guest=a mem=64M -- one  two", elf32()->bytes, FILE_SIZE);
     vm_add(&v, "/x/first.bin module=a -- opt=1", one, sizeof(one));
     vm_add(&v, "initrd=a", two, sizeof(two));
@@ -159,12 +153,11 @@ static void test_information(void **state)
 }
 
 /* The header must be found wherever it may be, and not elsewhere: 3.1. */
-static void test_header_position(void **state)
+static void test_header_position(void **)
 {
     struct file *f = elf32();
     struct vm v = {0};
 
-    (void)state;
     memset(f->bytes + HEADER_AT, 0, 12);
     set_header(f, 8192 - 12, 0);
     build(&v, "guest=a mem=16M", f);
@@ -183,12 +176,11 @@ static void test_header_position(void **state)
     refuse(f, "no Multiboot 1 header");
 }
 
-static void test_header_demands(void **state)
+static void test_header_demands(void **)
 {
     struct file *f = elf32();
     struct vm v = {0};
 
-    (void)state;
     set_header(f, HEADER_AT, 8);
     refuse(f, "unknown features (flags 0x8)");
     set_header(f, HEADER_AT, 0x8003);
@@ -213,13 +205,12 @@ static void test_header_demands(void **state)
         refuse(f, words);              \
     } while (0)
 
-static void test_damaged_elf(void **state)
+static void test_damaged_elf(void **)
 {
     struct file *f = elf32();
     Elf32_Ehdr *e = (Elf32_Ehdr *)f->bytes;
     Elf32_Phdr *p = (Elf32_Phdr *)(f->bytes + sizeof(*e));
 
-    (void)state;
     BROKEN(elf32(), e->e_ident[0] = 0, "no ELF");
     BROKEN(elf32(), e->e_ident[EI_DATA] = ELFDATA2MSB, "data 2");
     BROKEN(elf32(), e->e_ident[EI_CLASS] = 3, "class 3");
@@ -248,13 +239,12 @@ static void test_damaged_elf(void **state)
     BROKEN(elf32(), f->size = 0x2000, "truncated");
 }
 
-static void test_damaged_elf64(void **state)
+static void test_damaged_elf64(void **)
 {
     struct file *f = elf64();
     Elf64_Ehdr *e = (Elf64_Ehdr *)f->bytes;
     Elf64_Phdr *p = (Elf64_Phdr *)(f->bytes + sizeof(*e));
 
-    (void)state;
     BROKEN(elf64(), p->p_paddr = 0x100000000, "below 4 GiB");
     BROKEN(elf64(), p->p_paddr = ~0ull, "below 4 GiB");
     BROKEN(elf64(), p->p_memsz = ~0ull, "below 4 GiB");
@@ -265,12 +255,11 @@ static void test_damaged_elf64(void **state)
     BROKEN(elf64(), e->e_phentsize = 55, "of 55 bytes");
 }
 
-static void test_damaged_addresses(void **state)
+static void test_damaged_addresses(void **)
 {
     struct file *f = flagged();
     u8 *h = f->bytes + HEADER_AT;
 
-    (void)state;
     BROKEN(flagged(), put32(h + HEADER_ADDR, 0x1ff000), "put it elsewhere");
     /* would begin before the file */
     BROKEN(flagged(), put32(h + HEADER_ADDR, 0x201004), "put it elsewhere");
@@ -286,25 +275,23 @@ static void test_damaged_addresses(void **state)
     BROKEN(flagged(), f->size = HEADER_AT + 31, "truncated");
 }
 
-static void test_no_room(void **state)
+static void test_no_room(void **)
 {
     static const u8 big[15 * MiB];
     struct vm v = {0};
 
-    (void)state;
     vm_add(&v, "guest=a mem=16M", elf32()->bytes, FILE_SIZE);
     vm_add(&v, "disk.img module=a", big, sizeof(big));
     vm_must_refuse(&v, "no room for disk.img");
 }
 
 /* A kernel that fills low memory still gets its information, above itself. */
-static void test_low_kernel(void **state)
+static void test_low_kernel(void **)
 {
     struct file *f = elf32();
     Elf32_Phdr *p = (Elf32_Phdr *)(f->bytes + sizeof(Elf32_Ehdr));
     struct vm v = {0};
 
-    (void)state;
     p[1].p_paddr = 0x500;
     p[1].p_memsz = 0x9fc00 - 0x500;
     build(&v, "guest=a mem=16M -- x", f);

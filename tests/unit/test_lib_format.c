@@ -55,14 +55,13 @@ static void flags_text(char *out, unsigned bits)
     *out = 0;
 }
 
-static void test_systematic(void **state)
+static void test_systematic(void **)
 {
     static const char *const widths[] = {"", "1", "5", "12", "30"};
     static const char *const precisions[] = {"", ".", ".0", ".1", ".7", ".25"};
     static const char *const lengths[] = {"", "hh", "h", "l", "ll", "z", "j", "t"};
     char flags[6];
 
-    (void)state;
     for (unsigned f = 0; f < 32; f++) {
         flags_text(flags, f);
         for (size_t w = 0; w < ARRAY_SIZE(widths); w++)
@@ -74,11 +73,10 @@ static void test_systematic(void **state)
     }
 }
 
-static void test_random(void **state)
+static void test_random(void **)
 {
     static const char *const lengths[] = {"", "hh", "h", "l", "ll", "z", "j", "t"};
 
-    (void)state;
     srand(7);
     for (int i = 0; i < 200000; i++) {
         char flags[6], width[8] = "", precision[8] = "";
@@ -93,13 +91,12 @@ static void test_random(void **state)
     }
 }
 
-static void test_text(void **state)
+static void test_text(void **)
 {
     static const char *const formats[] = {"<%s>",     "<%10s>",   "<%-10s>", "<%.3s>",
                                           "<%10.2s>", "<%-7.0s>", "<%.s>",   "%s%%"};
     static const char *const texts[] = {"", "a", "abc", "a longer text than that"};
 
-    (void)state;
     for (size_t f = 0; f < ARRAY_SIZE(formats); f++)
         for (size_t t = 0; t < ARRAY_SIZE(texts); t++)
             SAME(formats[f], texts[t]);
@@ -111,22 +108,20 @@ static void test_text(void **state)
     SAME("%%%d%%", 3);
 }
 
-static void test_not_terminated(void **state)
+static void test_not_terminated(void **)
 {
     char text[3] = {'a', 'b', 'c'}; /* a precision bounds the read: ASan watches */
     char buf[8];
 
-    (void)state;
     assert_int_equal(format_buf(buf, sizeof(buf), "%.3s", text), 3);
     assert_string_equal(buf, "abc");
 }
 
-static void test_own(void **state)
+static void test_own(void **)
 {
     const char *volatile none = NULL; /* volatile: the compiler would complain */
     char buf[32];
 
-    (void)state;
     format_buf(buf, sizeof(buf), "%s", none);
     assert_string_equal(buf, "(null)");
     format_buf(buf, sizeof(buf), "%p", (void *)NULL);
@@ -137,12 +132,11 @@ static void test_own(void **state)
     assert_string_equal(buf, "100%");
 }
 
-static void test_cut(void **state)
+static void test_cut(void **)
 {
     const char *volatile absurd = "%100000000000d";
     char buf[8] = "zzzzzzz";
 
-    (void)state;
     assert_int_equal(format_buf(buf, 0, "%d", 12345), 5);
     assert_string_equal(buf, "zzzzzzz");
     assert_int_equal(format_buf(buf, 1, "%d", 12345), 5);
@@ -153,12 +147,11 @@ static void test_cut(void **state)
     assert_true(format_buf(NULL, 0, absurd, 1) < 5000);
 }
 
-static void test_buf_sink(void **state)
+static void test_buf_sink(void **)
 {
     struct buf_sink b;
     char buf[6];
 
-    (void)state;
     buf_sink_init(&b, buf, sizeof(buf));
     sink_printf(&b.sink, "%s", "abc");
     sink_printf(&b.sink, "%s", "def");

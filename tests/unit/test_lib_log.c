@@ -21,23 +21,20 @@ static u64 clock_us(void) { return 12000034; }
 
 static unsigned cpu_three(void) { return 3; }
 
-static int start(void **state)
+static int start(void **)
 {
-    (void)state;
     buf_sink_init(&out, text, sizeof(text));
     return 0;
 }
 
-static int stop(void **state)
+static int stop(void **)
 {
-    (void)state;
     log_detach(&out.sink);
     return 0;
 }
 
-static void test_form(void **state)
+static void test_form(void **)
 {
-    (void)state;
     log_info("early", "kept %d", 1);
     log_debug("early", "too fine");
     log_set_source(clock_us, cpu_three);
@@ -47,9 +44,8 @@ static void test_form(void **state)
                               "[12.000034] c3 vm1.0 vuart: has dropped?[2J?\n");
 }
 
-static void test_levels(void **state)
+static void test_levels(void **)
 {
-    (void)state;
     log_attach(&out.sink, LOG_ERROR);
     out.len = 0;
     log_warn("t", "no");
@@ -66,12 +62,11 @@ static void test_levels(void **state)
     assert_int_equal(out.len, 0);
 }
 
-static void test_long(void **state)
+static void test_long(void **)
 {
     char words[600];
     char *line;
 
-    (void)state;
     memset(words, 'w', sizeof(words));
     words[599] = 0;
     log_attach(&out.sink, LOG_DEBUG);
@@ -90,12 +85,11 @@ static void test_long(void **state)
     assert_null(strstr(line, "..."));
 }
 
-static void test_ring_over(void **state)
+static void test_ring_over(void **)
 {
     char *p;
     int first, n = 0;
 
-    (void)state;
     for (int i = 0; i < 5000; i++)
         log_debug("t", "line %d %.*s", i, i % 200,
                   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
@@ -110,12 +104,11 @@ static void test_ring_over(void **state)
     assert_true(out.len > 30000 && out.len <= 32768);
 }
 
-static void test_too_many_sinks(void **state)
+static void test_too_many_sinks(void **)
 {
     struct buf_sink many[4];
     char small[4][600];
 
-    (void)state;
     log_attach(&out.sink, LOG_ERROR);
     out.len = 0;
     for (int i = 0; i < 4; i++) {
@@ -127,12 +120,11 @@ static void test_too_many_sinks(void **state)
         log_detach(&many[i].sink);
 }
 
-static void test_replace(void **state)
+static void test_replace(void **)
 {
     struct buf_sink second;
     char small[600];
 
-    (void)state;
     buf_sink_init(&second, small, sizeof(small));
     log_attach(&out.sink, LOG_ERROR);
     out.len = 0;

@@ -73,16 +73,14 @@ static void check(const struct number *n, enum status (*parse)(const char *, u64
         fail_msg("\"%s\": got %s, %#llx", n->text, status_name(s), (unsigned long long)value);
 }
 
-static void test_u64(void **state)
+static void test_u64(void **)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
         check(&numbers[i], parse_u64);
 }
 
-static void test_size(void **state)
+static void test_size(void **)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
         check(&sizes[i], parse_size);
 }
@@ -97,11 +95,10 @@ static void next(const char **cursor, enum status want, const char *word)
         assert_string_equal(buf, word);
 }
 
-static void test_words(void **state)
+static void test_words(void **)
 {
     const char *p = "  ab\tc=\"d e\"f \"\" \n\r\"x\"y\"z\"  ";
 
-    (void)state;
     next(&p, STATUS_OK, "ab");
     next(&p, STATUS_OK, "c=d ef");
     next(&p, STATUS_OK, "");
@@ -110,12 +107,11 @@ static void test_words(void **state)
     next(&p, STATUS_ENOENT, NULL);
 }
 
-static void test_bad_words(void **state)
+static void test_bad_words(void **)
 {
     const char *fits = "1234567 1", *eight = " 12345678 x", *open = "a \"b c", *at;
     char c;
 
-    (void)state;
     next(&fits, STATUS_OK, "1234567");
     at = eight;
     next(&eight, STATUS_ERANGE, NULL);

@@ -34,9 +34,8 @@ static void fill(void)
 
 static int sign(int x) { return (x > 0) - (x < 0); }
 
-static void test_memory(void **state)
+static void test_memory(void **)
 {
-    (void)state;
     srand(1);
     for (int i = 0; i < 20000; i++) {
         size_t n = (size_t)rand() % 65, from = (size_t)rand() % 64, to = (size_t)rand() % 64;
@@ -62,12 +61,11 @@ static void test_memory(void **state)
     assert_true(lib_memcmp("\x80", "\x7f", 1) > 0);
 }
 
-static void test_strings(void **state)
+static void test_strings(void **)
 {
     static const char *const words[] = {"",    "a",    "b",    "ab",     "abc",
                                         "abd", "\xff", "\x01", "abc\xff"};
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
         assert_int_equal(lib_strlen(words[i]), strlen(words[i]));
         for (int c = -1; c < 256; c++)
@@ -82,11 +80,10 @@ static void test_strings(void **state)
     }
 }
 
-static void test_str_copy(void **state)
+static void test_str_copy(void **)
 {
     char buf[4] = "xyz";
 
-    (void)state;
     assert_false(str_copy(buf, 0, "a"));
     assert_string_equal(buf, "xyz");
     assert_true(str_copy(buf, 4, "abc"));
@@ -98,9 +95,8 @@ static void test_str_copy(void **state)
     assert_true(str_copy(buf, 1, ""));
 }
 
-static void test_bits(void **state)
+static void test_bits(void **)
 {
-    (void)state;
     assert_int_equal(bits_get(0x12345678, 15, 8), 0x56);
     assert_true(bits_get(~0ull, 63, 0) == ~0ull);
     assert_true(align_up(0x1001, 0x1000) == 0x2000 && align_down(0x1fff, 0x1000) == 0x1000);
@@ -113,12 +109,11 @@ static void test_bits(void **state)
     assert_true(mask_bytes(1) == 0xff && mask_bytes(4) == 0xffffffff && mask_bytes(8) == ~0ull);
 }
 
-static void test_ring(void **state)
+static void test_ring(void **)
 {
     u8 storage[4];
     struct ring r = RING_INIT(storage);
 
-    (void)state;
     r.head = r.tail = 0xfffffffe; /* the counters run over */
     assert_int_equal(ring_get(&r), -1);
     for (u8 i = 0; i < 4; i++)
@@ -131,9 +126,8 @@ static void test_ring(void **state)
     assert_int_equal(ring_room(&r), 4);
 }
 
-static void test_status(void **state)
+static void test_status(void **)
 {
-    (void)state;
     assert_string_equal(status_text(STATUS_OK), "ok");
     assert_string_equal(status_text(STATUS_ETIMEOUT), "timed out");
     assert_string_equal(status_name(STATUS_ERANGE), "ERANGE");

@@ -25,9 +25,8 @@ static void check_range(unsigned i, u64 base, u64 size, enum mem_type type)
 }
 
 /* Unsorted, overlapping, empty, reserved inside usable, unknown types, not on page boundaries. */
-static void test_map_examples(void **state)
+static void test_map_examples(void **)
 {
-    (void)state;
     map = (struct memmap){0};
     memmap_add(&map, 0x100000, 0x7f00000, MEM_USABLE);
     memmap_add(&map, 0, 0x9fc00, MEM_USABLE);
@@ -57,9 +56,8 @@ static void test_map_examples(void **state)
     assert_false(memmap_usable(&map, 0x101000, ~0ull));
 }
 
-static void test_map_overfull(void **state)
+static void test_map_overfull(void **)
 {
-    (void)state;
     map = (struct memmap){0};
     for (u64 i = 0; i < MEMMAP_MAX - 1; i++)
         memmap_add(&map, i * 0x2000 + 0x1000, 0x1000, MEM_RESERVED);
@@ -75,9 +73,8 @@ static void test_map_overfull(void **state)
 
 #define CELLS 64 /* of a quarter page */
 
-static void test_map_random(void **state)
+static void test_map_random(void **)
 {
-    (void)state;
     srand(1);
     for (unsigned round = 0; round < 2000; round++) {
         u32 model[CELLS] = {0};
@@ -126,11 +123,10 @@ static void check_table(const char *const *model)
     }
 }
 
-static void test_extent_examples(void **state)
+static void test_extent_examples(void **)
 {
     u64 at, size;
 
-    (void)state;
     table = (struct extent_table){entries, 0, 16};
     assert_int_equal(extent_add(&table, 0x1000, 0x9e000), STATUS_OK);
     assert_int_equal(extent_add(&table, 0x100000, 0x7ff00000), STATUS_OK);
@@ -202,12 +198,11 @@ static void random_step(const char **model, u64 *base, u64 *pages)
         *pages = 0;
 }
 
-static void test_extent_random(void **state)
+static void test_extent_random(void **)
 {
     const char *model[PAGES] = {0};
     u64 base[40] = {0}, pages[40] = {0};
 
-    (void)state;
     srand(2);
     table = (struct extent_table){entries, 0, ARRAY_SIZE(entries)};
     for (u64 p = 0; p < PAGES; p++) { /* with a hole in every 100 pages */

@@ -42,28 +42,19 @@ static u64 rnd(void)
     return seed;
 }
 
-static void isa(void *target, unsigned irq, bool level)
+static void isa(void *, unsigned irq, bool level)
 {
-    (void)target;
     vpic_set(&pic, irq, level);
     vioapic_set(&ioapic, irq == 0 ? 2 : irq, level);
 }
 
 static struct irqline isa_line(unsigned irq) { return (struct irqline){.set = isa, .pin = irq}; }
 
-static u32 back_room(void *ctx)
-{
-    (void)ctx;
-    return (u32)rnd() & 3;
-}
+static u32 back_room(void *) { return (u32)rnd() & 3; }
 
 static void back_put(void *ctx, u8 byte) { (void)ctx, (void)byte; }
 
-static int back_get(void *ctx)
-{
-    (void)ctx;
-    return rnd() & 1 ? (int)(rnd() & 0xff) : -1;
-}
+static int back_get(void *) { return rnd() & 1 ? (int)(rnd() & 0xff) : -1; }
 
 static const struct chardev backend = {.room = back_room, .put = back_put, .get = back_get};
 
@@ -235,11 +226,10 @@ static u64 setting(const char *name, u64 otherwise)
     return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-static void random_accesses(void **state)
+static void random_accesses(void **)
 {
     u64 steps = setting("VITRINE_STEPS", 2000000);
 
-    (void)state;
     seed = setting("VITRINE_SEED", 0x9e3779b97f4a7c15);
     print_message("seed %#llx, %llu steps\n", (unsigned long long)seed, (unsigned long long)steps);
     for (u64 i = 0; i < steps; i++) {
@@ -251,9 +241,8 @@ static void random_accesses(void **state)
 
 /* After any programming: what the timers ask for in a second stays within what the machine's seven
  * periodic sources may, at the clock's floor. */
-static void timers_are_bounded(void **state)
+static void timers_are_bounded(void **)
 {
-    (void)state;
     seed = setting("VITRINE_SEED", 0x9e3779b97f4a7c15);
     for (unsigned round = 0; round < 200; round++) {
         unsigned runs = 0;

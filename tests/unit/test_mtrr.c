@@ -28,7 +28,7 @@ static struct mtrr_state usual(void)
     return m;
 }
 
-static void test_usual(void **state)
+static void test_usual(void **)
 {
     static const struct {
         u64 at, size;
@@ -51,7 +51,6 @@ static void test_usual(void **state)
     struct mtrr_state m = usual();
     bool uniform;
 
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         assert_int_equal(mtrr_type_of(&m, cases[i].at, cases[i].size, &uniform), cases[i].type);
         assert_int_equal(uniform, cases[i].uniform);
@@ -93,12 +92,11 @@ static enum memtype rule(const struct mtrr_state *m, u64 at)
 
 #define WINDOW 0x800000ull /* what is compared, by pages, from `start` up */
 
-static void test_random(void **state)
+static void test_random(void **)
 {
     static const u8 types[] = {MEMTYPE_UC, MEMTYPE_WC, MEMTYPE_WT, MEMTYPE_WP, MEMTYPE_WB};
     const u64 start = 0x40000000;
 
-    (void)state;
     srand(3);
     for (unsigned round = 0; round < 300; round++) {
         struct mtrr_state m = {.present = true, .phys_bits = 36, .variable_count = 5};

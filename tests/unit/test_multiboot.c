@@ -83,17 +83,15 @@ static void check_common(void)
     assert_int_equal(info.framebuffer.colour[5], 8);
 }
 
-static void test_multiboot1(void **state)
+static void test_multiboot1(void **)
 {
-    (void)state;
     put_multiboot1();
     assert_int_equal(multiboot1_parse(&info, INFO, physmem_map), STATUS_OK);
     check_common();
 }
 
-static void test_multiboot1_without_map(void **state)
+static void test_multiboot1_without_map(void **)
 {
-    (void)state;
     put_multiboot1();
     put32(INFO, 1);
     assert_int_equal(multiboot1_parse(&info, INFO, physmem_map), STATUS_OK);
@@ -108,7 +106,7 @@ static void test_multiboot1_without_map(void **state)
 }
 
 /* Each damage, and what is left: memory ranges, modules. */
-static void test_multiboot1_damaged(void **state)
+static void test_multiboot1_damaged(void **)
 {
     static const struct {
         u32 at, value;
@@ -130,7 +128,6 @@ static void test_multiboot1_damaged(void **state)
         {MODS + 8, 0xffffffff, STATUS_OK, 3, 2}, /* command line beyond memory */
         {INFO + 16, 0xffffffff, STATUS_OK, 3, 2},
     };
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         put_multiboot1();
         put32(cases[i].at, cases[i].value);
@@ -140,9 +137,8 @@ static void test_multiboot1_damaged(void **state)
     }
 }
 
-static void test_long_strings(void **state)
+static void test_long_strings(void **)
 {
-    (void)state;
     put_multiboot1();
     memset(physmem + 0x50000, 'x', 5000);
     put32(INFO + 16, 0x50000);
@@ -153,9 +149,8 @@ static void test_long_strings(void **state)
     assert_string_equal(info.loader, "yyy");
 }
 
-static void test_many_modules(void **state)
+static void test_many_modules(void **)
 {
-    (void)state;
     put_multiboot1();
     for (u32 i = 0; i < 40; i++) {
         put32(MODS + 16 * i, 0x20000 + 0x1000 * i);
@@ -228,9 +223,8 @@ static void put_multiboot2(void)
     put_tag(0, 8);
 }
 
-static void test_multiboot2(void **state)
+static void test_multiboot2(void **)
 {
-    (void)state;
     put_multiboot2();
     assert_int_equal(multiboot2_parse(&info, INFO, physmem_map), STATUS_OK);
     check_common();
@@ -240,9 +234,8 @@ static void test_multiboot2(void **state)
 }
 
 /* Whatever the total size says, nothing beyond it is read, and what came before is used. */
-static void test_multiboot2_cut(void **state)
+static void test_multiboot2_cut(void **)
 {
-    (void)state;
     put_multiboot2();
     u32 whole = tail - INFO;
     for (u32 total = 0; total <= whole; total++) {
@@ -259,11 +252,10 @@ static void test_multiboot2_cut(void **state)
 }
 
 /* Every tag with every wrong size. */
-static void test_multiboot2_sizes(void **state)
+static void test_multiboot2_sizes(void **)
 {
     static const u32 sizes[] = {0, 1, 7, 8, 9, 12, 15, 16, 17, 27, 31, 0x7ffffff8, 0xfffffff9, ~0u};
 
-    (void)state;
     put_multiboot2();
     for (u32 at = INFO + 8; at < tail;) {
         u32 size;
@@ -278,12 +270,11 @@ static void test_multiboot2_sizes(void **state)
     }
 }
 
-static void test_options(void **state)
+static void test_options(void **)
 {
     char buf[8];
     const char *line = "vitrine selftest=msr name=\"a b\" flag long=123456789 selftest2=x";
 
-    (void)state;
     assert_true(boot_option(line, "selftest", buf, sizeof(buf)));
     assert_string_equal(buf, "msr");
     assert_true(boot_option(line, "name", buf, sizeof(buf)));

@@ -29,9 +29,8 @@ static char input[300];
 static u32 input_len, input_at;
 static bool wants_interrupt;
 
-static u32 hw_send(void *ctx, const u8 *bytes, u32 n)
+static u32 hw_send(void *, const u8 *bytes, u32 n)
 {
-    (void)ctx;
     if (++calls % 4 == 0)
         budget += refill;
     n = n < budget ? n : budget;
@@ -41,23 +40,11 @@ static u32 hw_send(void *ctx, const u8 *bytes, u32 n)
     return n;
 }
 
-static int hw_receive(void *ctx)
-{
-    (void)ctx;
-    return input_at < input_len ? (u8)input[input_at++] : -1;
-}
+static int hw_receive(void *) { return input_at < input_len ? (u8)input[input_at++] : -1; }
 
-static void hw_want_send(void *ctx, bool on)
-{
-    (void)ctx;
-    wants_interrupt = on;
-}
+static void hw_want_send(void *, bool on) { wants_interrupt = on; }
 
-static u64 hw_now(void *ctx)
-{
-    (void)ctx;
-    return time_us;
-}
+static u64 hw_now(void *) { return time_us; }
 
 static void wake(void *ctx) { (*(unsigned *)ctx)++; }
 
@@ -88,13 +75,12 @@ static const struct shell_command commands[] = {
     {"flood", "", "Prints much", NULL, run_flood, 0},
 };
 
-static int setup(void **state)
+static int setup(void **)
 {
     static const struct mux_hw hw = {
         .send = hw_send, .receive = hw_receive, .want_send = hw_want_send, .now_us = hw_now};
     struct mux_prompt prompt;
 
-    (void)state;
     screen_init(&screen, 80);
     budget = 1u << 30;
     refill = 0;
@@ -114,9 +100,8 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
+static int teardown(void **)
 {
-    (void)state;
     log_detach(&mux.log_out);
     assert_int_equal(screen.unknown, 0);
     return 0;
@@ -161,9 +146,8 @@ static void rows(const char *a, const char *b, const char *c)
     }
 }
 
-static void test_log_over_prompt(void **state)
+static void test_log_over_prompt(void **)
 {
-    (void)state;
     type("echo ab\x02");
     log_info("t", "one");
     log_info("t", "two");
@@ -175,17 +159,15 @@ static void test_log_over_prompt(void **state)
     rows("vitrine> echo aXb", "aXb", "vitrine>");
 }
 
-static void test_log_in_command(void **state)
+static void test_log_in_command(void **)
 {
-    (void)state;
     type("partial\r");
     rows("[0.000000] c0 t: between", "rest", "vitrine>");
     assert_true(screen_shows(&screen, "half"));
 }
 
-static void test_guest_lines_over_prompt(void **state)
+static void test_guest_lines_over_prompt(void **)
 {
-    (void)state;
     type("ec");
     guest_says(0, "hello\033[1;31m red\033[0m\r\nwor");
     guest_says(1, "\033]0;title\007x\tz\b!\r\n");
@@ -196,9 +178,8 @@ static void test_guest_lines_over_prompt(void **state)
     rows("[vm1] x !", "[vm0] WORLD 10%", "vitrine> ec");
 }
 
-static void test_hidden_guest(void **state)
+static void test_hidden_guest(void **)
 {
-    (void)state;
     type("con vm1 hide\r");
     guest_says(1, "nothing\n");
     guest_says(1, "login: ");
@@ -207,9 +188,8 @@ static void test_hidden_guest(void **state)
     rows("vitrine> con vm1", "-- console: guest vm1; Ctrl-] for the prompt --", "login:");
 }
 
-static void test_focus(void **state)
+static void test_focus(void **)
 {
-    (void)state;
     guest_says(0, "boot\nlogin: ");
     type("ec\x1d");
     rows("[vm0] boot", "-- console: guest vm0; Ctrl-] for the prompt --", "login:");
@@ -234,9 +214,8 @@ static void test_focus(void **state)
     assert_int_equal(mux.focus, 1); /* back to the last one, not to the first */
 }
 
-static void test_double_bracket(void **state)
+static void test_double_bracket(void **)
 {
-    (void)state;
     type("\x1d");
     time_us = 1000000;
     type("\x1d");
@@ -255,9 +234,8 @@ static void test_double_bracket(void **state)
     assert_string_equal(guest_hears(0), "");
 }
 
-static void test_escape_not_torn(void **state)
+static void test_escape_not_torn(void **)
 {
-    (void)state;
     type("\x1d");
     guest_says(0, "a\033[3");
     log_info("t", "waits");
@@ -275,11 +253,10 @@ static void test_escape_not_torn(void **state)
     assert_true(screen_shows(&screen, "[0.000000] c0 t: many lines 20"));
 }
 
-static void test_back_pressure(void **state)
+static void test_back_pressure(void **)
 {
     u32 put = 0;
 
-    (void)state;
     type("\x1d");
     budget = 0;
     while (guest[0].room(guest[0].ctx) && put < 100000) {
@@ -303,9 +280,8 @@ static void test_back_pressure(void **state)
     assert_true(screen_shows(&screen, "[0.000000] c0 t: still heard"));
 }
 
-static void test_lost_lines(void **state)
+static void test_lost_lines(void **)
 {
-    (void)state;
     budget = 0;
     for (int i = 0; i < 1000; i++)
         log_info("t", "line %d", i);
@@ -323,9 +299,8 @@ static void test_lost_lines(void **state)
     assert_non_null(strstr(screen_row(&screen, screen.row - 2), "log lines not shown"));
 }
 
-static void test_slow_command(void **state)
+static void test_slow_command(void **)
 {
-    (void)state;
     budget = 0;
     refill = 3;
     type("flood\r"); /* waits for the slow line: nothing of it is lost */
@@ -334,9 +309,8 @@ static void test_slow_command(void **state)
     assert_int_equal(mux.out_lost, 0);
 }
 
-static void test_dead_line(void **state)
+static void test_dead_line(void **)
 {
-    (void)state;
     budget = 0;
     calls = 0;
     type("flood\r");
@@ -350,9 +324,8 @@ static void test_dead_line(void **state)
     assert_true(screen_shows(&screen, "alive"));
 }
 
-static void test_machine_prefix(void **state)
+static void test_machine_prefix(void **)
 {
-    (void)state;
     type("mode machine\n");
     screen_init(&screen, 80);
     log_info("t", "said");
@@ -365,11 +338,10 @@ static void test_machine_prefix(void **state)
     assert_int_equal(screen.row, 4);
 }
 
-static void test_rx_overflow(void **state)
+static void test_rx_overflow(void **)
 {
     char keys[300];
 
-    (void)state;
     memset(keys, 'k', sizeof(keys) - 1);
     keys[299] = 0;
     type("\x1d");
@@ -378,9 +350,8 @@ static void test_rx_overflow(void **state)
     assert_int_equal(mux.guest[0].rx_lost, 43);
 }
 
-static void test_con(void **state)
+static void test_con(void **)
 {
-    (void)state;
     type("con\r");
     assert_true(screen_shows(&screen, "* prompt"));
     type("con vmx\r");
@@ -394,12 +365,11 @@ static void test_con(void **state)
     assert_int_equal(mux.focus, 1);
 }
 
-static void test_limits(void **state)
+static void test_limits(void **)
 {
     static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
     struct chardev dev;
 
-    (void)state;
     assert_int_equal(mux_add_guest(&mux, "vm1", NULL, NULL, &dev), STATUS_EEXIST);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
         assert_int_equal(mux_add_guest(&mux, names[i], NULL, NULL, &dev), STATUS_OK);
@@ -411,9 +381,8 @@ static void test_limits(void **state)
     assert_int_equal(dev.get(dev.ctx), -1);
 }
 
-static void test_panic(void **state)
+static void test_panic(void **)
 {
-    (void)state;
     type("\x1d");
     guest_says(0, "partial \033[");
     log_info("t", "held");
@@ -432,12 +401,11 @@ static void test_panic(void **state)
     assert_true(screen_shows(&screen, "[0.000000] c0 t: synchronous"));
 }
 
-static void test_no_guest(void **state)
+static void test_no_guest(void **)
 {
     struct mux alone;
     static const struct mux_hw hw = {.send = hw_send};
 
-    (void)state;
     screen_init(&screen, 80);
     mux_init(&alone, &hw);
     mux_poll(&alone); /* hardware that only sends, nobody at the prompt */
@@ -450,9 +418,8 @@ static void test_no_guest(void **state)
 }
 
 /* Anything said and typed in any order: the prompt's row is in the end what was typed. */
-static void test_random(void **state)
+static void test_random(void **)
 {
-    (void)state;
     srand(5);
     for (int i = 0; i < 60000; i++) {
         char c[2] = {(char)(1 + rand() % 255), 0};

@@ -91,9 +91,8 @@ static enum status prepare(struct shell *s, u8 needs)
     return number == 13 ? shell_fail(s, -1, STATUS_EBUSY, "not today") : STATUS_OK;
 }
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     buf_sink_init(&out, text, sizeof(text));
     shell_init(&sh, &out.sink, NULL, 80);
     assert_int_equal(shell_register(&sh, commands, ARRAY_SIZE(commands), &number), STATUS_OK);
@@ -113,9 +112,8 @@ static void run(const char *line, enum status want, const char *report)
                  status_name(want), report);
 }
 
-static void test_words(void **state)
+static void test_words(void **)
 {
-    (void)state;
     run("two a b", STATUS_OK, "");
     assert_string_equal(seen, "<a><b>");
     run("  two\t\"a b\" c\"d\"e \"\" #f g", STATUS_OK, "");
@@ -129,9 +127,8 @@ static void test_words(void **state)
     run("echo a \"b  c\"", STATUS_OK, "a b  c\n");
 }
 
-static void test_wrong_words(void **state)
+static void test_wrong_words(void **)
 {
-    (void)state;
     run("two a \"b", STATUS_EFORMAT,
         "               ^\ncolumn 7: expected a closing \" of this word\n");
     run("two", STATUS_EINVAL, "            ^\ncolumn 4: expected A (two A B [C [D]])\n");
@@ -144,9 +141,8 @@ static void test_wrong_words(void **state)
         "column 45: expected at most 16 words\n");
 }
 
-static void test_names(void **state)
+static void test_names(void **)
 {
-    (void)state;
     run("tw", STATUS_EINVAL,
         "         ^\ncolumn 1: expected a command (`help` lists them), got \"tw\", which fits two "
         "twofold\n");
@@ -162,9 +158,8 @@ static void test_names(void **state)
     assert_int_equal(shell_register(&sh, commands + 1, 1, NULL), STATUS_EEXIST);
 }
 
-static void test_numbers(void **state)
+static void test_numbers(void **)
 {
-    (void)state;
     run("number", STATUS_OK, "");
     assert_int_equal(number, 5);
     run("number 0xFFFF 0x10k of", STATUS_OK, "");
@@ -190,9 +185,8 @@ static void test_numbers(void **state)
 }
 
 /* Several rows of one name: the first that fits, else what the best ones expect. */
-static void test_rows(void **state)
+static void test_rows(void **)
 {
-    (void)state;
     run("row a", STATUS_OK, "a|b [PORT=7]: 0.0 7.0\n");
     run("row b 9", STATUS_OK, "a|b [PORT=7]: 1.1 9.0\n");
     run("bare", STATUS_OK, ": 0.0 0.0\n"); /* nothing is left of the line before */
@@ -218,9 +212,8 @@ static void test_rows(void **state)
     run("needy red", STATUS_EBUSY, "not today\n");
 }
 
-static void test_machine(void **state)
+static void test_machine(void **)
 {
-    (void)state;
     run("mode", STATUS_OK, "human\n");
     run("mode machine", STATUS_OK, "ok\n");
     run("echo x", STATUS_OK, "x\nok\n");
@@ -236,9 +229,8 @@ static void test_machine(void **state)
     assert_string_equal(text, "a\nok\n\rvitrine> \033[K");
 }
 
-static void test_long_line(void **state)
+static void test_long_line(void **)
 {
-    (void)state;
     shell_start(&sh);
     sh.editor.echo = false;
     sh.machine = true;
@@ -252,9 +244,8 @@ static void test_long_line(void **state)
                         "err ERANGE: expected a line of at most 255 characters; nothing was run\n");
 }
 
-static void test_help(void **state)
+static void test_help(void **)
 {
-    (void)state;
     out.len = 0;
     assert_int_equal(shell_run_line(&sh, "help"), STATUS_OK);
     assert_non_null(strstr(text, "\n  two A B [C [D]]            Takes two to four words\n"));
@@ -269,9 +260,8 @@ static void test_help(void **state)
         "              ^\ncolumn 6: expected a command (`help` lists them), got \"nix\"\n");
 }
 
-static void test_no_mux(void **state)
+static void test_no_mux(void **)
 {
-    (void)state;
     run("con", STATUS_ENOTSUP,
         "         ^\ncolumn 1: this prompt shares its console with nobody\n");
     run("log warn", STATUS_ENOTSUP,
@@ -279,12 +269,11 @@ static void test_no_mux(void **state)
     shell_run_polled(&sh); /* nothing to serve: returns */
 }
 
-static void test_script(void **state)
+static void test_script(void **)
 {
     static const char script[] = "echo one\r\n# comment\n\nnix\necho \"a\nnumber 0\necho two";
     char bad[400];
 
-    (void)state;
     out.len = 0;
     assert_int_equal(shell_run_script(&sh, "boot", script, sizeof(script) - 1), 3);
     assert_string_equal(text, "boot:1> echo one\none\n"
@@ -319,9 +308,8 @@ static void completes(const char *keys, const char *line)
     assert_string_equal(sh.editor.line, line);
 }
 
-static void test_completion(void **state)
+static void test_completion(void **)
 {
-    (void)state;
     shell_start(&sh);
     completes("num\t", "number ");
     completes("tw\t", "two");
@@ -345,9 +333,8 @@ static void test_completion(void **state)
     completes("mode m\t# \t", "mode machine # ");
 }
 
-static void test_history(void **state)
+static void test_history(void **)
 {
-    (void)state;
     shell_start(&sh);
     type("echo 1\recho 2\r");
     run("history", STATUS_OK, "  echo 1\n  echo 2\n");
@@ -369,12 +356,11 @@ static u8 noise(void)
     return (u8)*at++;
 }
 
-static void test_random(void **state)
+static void test_random(void **)
 {
     const char *more = getenv("VITRINE_FUZZ_LINES");
     long lines = more ? atol(more) : 60000;
 
-    (void)state;
     srand(11);
     shell_start(&sh);
     while (lines) {

@@ -72,7 +72,7 @@ static u64 address_of(const struct file *f, const char *name)
 }
 
 /* Not in order, a module's name behind a tab, no line end at the end, per-CPU symbols below. */
-static void test_text(void **state)
+static void test_text(void **)
 {
     static const char text[] = "0000000000001000 A cpu_debug_store\r\n"
                                "ffffffff81000100 T second\n"
@@ -82,7 +82,6 @@ static void test_text(void **state)
                                "ffffffff81000200 t last";
     struct file *f = load(text, sizeof(text) - 1);
 
-    (void)state;
     assert_int_equal(f->status, STATUS_OK);
     assert_int_equal(f->table.count, 5);
     assert_string_equal(name_at(f, 0xffffffff81000000), "_text+0");
@@ -105,7 +104,7 @@ static void test_text(void **state)
     drop(f);
 }
 
-static void test_refused(void **state)
+static void test_refused(void **)
 {
     static const struct {
         const char *text;
@@ -123,7 +122,6 @@ static void test_refused(void **state)
         {"\177ELF\7aaaaaaaaaaaaaaaaaaaaaaaaa", STATUS_EFORMAT, "without a (whole) symbol table"},
     };
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct file *f = load(cases[i].text, strlen(cases[i].text));
         assert_int_equal(f->status, cases[i].status);
@@ -133,13 +131,12 @@ static void test_refused(void **state)
 }
 
 /* This program: its file's table against its own addresses. */
-static void test_elf(void **state)
+static void test_elf(void **)
 {
     int fd = open("/proc/self/exe", O_RDONLY);
     struct stat st;
     char name[100];
 
-    (void)state;
     assert_int_equal(fstat(fd, &st), 0);
     void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     struct file *f = load(data, (size_t)st.st_size);
@@ -159,13 +156,12 @@ static void test_elf(void **state)
 }
 
 /* Bytes of a good file changed and its end cut: nothing is read outside of it. */
-static void test_malformed_elf(void **state)
+static void test_malformed_elf(void **)
 {
     enum { SIZE = 64 + 3 * 64 + 4 * 24 + 32 };
     static u8 good[SIZE], bad[SIZE];
     u64 n = 0;
 
-    (void)state;
     memcpy(good, "\177ELF\2", 5);
     good[0x28] = 64;   /* sections */
     good[0x3a] = 64;   /* ... of 64 bytes */

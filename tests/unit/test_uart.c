@@ -169,9 +169,8 @@ static void start(enum chip_kind kind)
     assert_int_equal(uart_init(&uart, 115200), STATUS_OK);
 }
 
-static void test_probe(void **state)
+static void test_probe(void **)
 {
-    (void)state;
     assert_int_equal(probe(CHIP_16550A), STATUS_OK);
     assert_int_equal(chip.mcr & 0x10, 0); /* out of loop-back again */
     assert_int_equal(chip.ier, 0);
@@ -181,9 +180,8 @@ static void test_probe(void **state)
     assert_int_equal(probe(CHIP_RAM), STATUS_ENOENT);
 }
 
-static void test_init(void **state)
+static void test_init(void **)
 {
-    (void)state;
     start(CHIP_16550A);
     assert_int_equal(chip.lcr, 3);
     assert_int_equal(chip.dll | chip.dlm << 8, 1);
@@ -202,11 +200,10 @@ static void test_init(void **state)
     assert_int_equal(chip.fcr, 0);
 }
 
-static void test_send(void **state)
+static void test_send(void **)
 {
     u8 text[100];
 
-    (void)state;
     for (u8 i = 0; i < 100; i++)
         text[i] = i;
     start(CHIP_16550A);
@@ -232,9 +229,8 @@ static void test_send(void **state)
     assert_true(chip.accesses < 200);
 }
 
-static void test_receive(void **state)
+static void test_receive(void **)
 {
-    (void)state;
     start(CHIP_16550A);
     assert_int_equal(uart_receive(&uart), -1);
     chip_receive('a', 0);
@@ -256,14 +252,13 @@ static void test_receive(void **state)
 }
 
 /* The whole console on an interrupting 16550: everything arrives by interrupts alone. */
-static void test_interrupts(void **state)
+static void test_interrupts(void **)
 {
     static struct mux mux;
     struct mux_hw hw;
     char text[200];
     int rounds = 0;
 
-    (void)state;
     start(CHIP_16550A);
     struct console_hw port = {.uart = &uart, .interrupts = true};
     hw = console_hw(&port);
@@ -298,9 +293,8 @@ static u8 crtc[32], graphics[16], crtc_index, graphics_index;
 static u16 cells[VGA_CELLS];
 static bool no_card;
 
-static u8 vga_port_read(void *ctx, u16 port)
+static u8 vga_port_read(void *, u16 port)
 {
-    (void)ctx;
     if (no_card)
         return 0xff;
     return port == 0x3d5   ? crtc[crtc_index % 32]
@@ -308,9 +302,8 @@ static u8 vga_port_read(void *ctx, u16 port)
                            : 0;
 }
 
-static void vga_port_write(void *ctx, u16 port, u8 value)
+static void vga_port_write(void *, u16 port, u8 value)
 {
-    (void)ctx;
     if (port == 0x3d4)
         crtc_index = value;
     else if (port == 0x3d5)
@@ -341,9 +334,8 @@ static void vga_row(unsigned row, const char *want)
     }
 }
 
-static void test_vga(void **state)
+static void test_vga(void **)
 {
-    (void)state;
     no_card = false;
     assert_int_equal(vga_start(0x0e), STATUS_OK);
     sink_printf(&vga.terminal.sink, "hello\nab\bX\tt\r\n\033[31mred\033[0mabc\r\033[2CK\033[K\n");
@@ -363,9 +355,8 @@ static void test_vga(void **state)
     vga_row(0, "line 5");
 }
 
-static void test_vga_absent(void **state)
+static void test_vga_absent(void **)
 {
-    (void)state;
     no_card = true;
     assert_int_equal(vga_start(0x0e), STATUS_ENOENT);
     no_card = false;
@@ -375,11 +366,10 @@ static void test_vga_absent(void **state)
     assert_int_equal(cells[0], 0xeeee);
 }
 
-static void test_vga_noise(void **state)
+static void test_vga_noise(void **)
 {
     u32 seed = 1;
 
-    (void)state;
     assert_int_equal(vga_start(0x0e), STATUS_OK);
     for (int i = 0; i < 200000; i++) {
         char c;

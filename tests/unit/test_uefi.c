@@ -33,13 +33,12 @@ static struct {
     EFI_GRAPHICS_OUTPUT_PROTOCOL *gop;
 } firmware;
 
-static EFI_STATUS EFIAPI allocate(EFI_ALLOCATE_TYPE type, EFI_MEMORY_TYPE kind, UINTN pages,
+static EFI_STATUS EFIAPI allocate(EFI_ALLOCATE_TYPE type, EFI_MEMORY_TYPE, UINTN pages,
                                   EFI_PHYSICAL_ADDRESS *at)
 {
     void *p = mmap(NULL, pages * PAGE_SIZE, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
 
-    (void)kind;
     assert_int_equal(type, AllocateMaxAddress);
     if (p == MAP_FAILED)
         return EFI_OUT_OF_RESOURCES;
@@ -65,9 +64,8 @@ static EFI_STATUS EFIAPI get_map(UINTN *size, EFI_MEMORY_DESCRIPTOR *map, UINTN 
 }
 
 /* Each refusal comes with a change of the map. */
-static EFI_STATUS EFIAPI exit_boot_services(EFI_HANDLE image, UINTN key)
+static EFI_STATUS EFIAPI exit_boot_services(EFI_HANDLE, UINTN key)
 {
-    (void)image;
     assert_int_equal(key, firmware.key);
     if (firmware.exits++ >= firmware.refusals)
         return EFI_SUCCESS;
@@ -77,11 +75,10 @@ static EFI_STATUS EFIAPI exit_boot_services(EFI_HANDLE image, UINTN key)
     return EFI_INVALID_PARAMETER;
 }
 
-static EFI_STATUS EFIAPI locate(EFI_GUID *guid, void *key, void **found)
+static EFI_STATUS EFIAPI locate(EFI_GUID *guid, void *, void **found)
 {
     EFI_GUID gop = EFI_GRAPHICS_OUTPUT_PROTOCOL_GUID;
 
-    (void)key;
     if (memcmp(guid, &gop, sizeof(gop)) != 0 || !firmware.gop)
         return EFI_NOT_FOUND;
     *found = firmware.gop;
@@ -105,9 +102,8 @@ static void put_range(EFI_MEMORY_TYPE type, u64 at, u64 pages, u64 attributes)
     d[4] = attributes;
 }
 
-static int reset(void **state)
+static int reset(void **)
 {
-    (void)state;
     memset(&firmware, 0, sizeof(firmware));
     firmware.key = 77;
     return 0;
@@ -118,7 +114,7 @@ static const void *map_any(u64 at, u64 size)
     return range_within(at, size, 4 * GiB) ? (const void *)at : NULL;
 }
 
-static void information(void **state)
+static void information(void **)
 {
     static u8 rsdp1[20] = "RSD PTR 1", rsdp2[36] = "RSD PTR 2", file[3];
     static EFI_CONFIGURATION_TABLE tables[] = {
@@ -131,7 +127,6 @@ static void information(void **state)
     static struct boot_info info;
     struct mbi m;
 
-    (void)state;
     system_table.ConfigurationTable = tables;
     system_table.NumberOfTableEntries = ARRAY_SIZE(tables);
     firmware.gop = &gop;
@@ -197,12 +192,11 @@ static void information(void **state)
     assert_int_equal(info.framebuffer.address, 0);
 }
 
-static void leaving(void **state)
+static void leaving(void **)
 {
     u8 map[64 * 48];
     UINTN size, each;
 
-    (void)state;
     put_range(EfiConventionalMemory, 0, 100, EFI_MEMORY_WB);
     firmware.refusals = 3;
     assert_true(leave_boot_services(&u, map, sizeof(map), &size, &each));
@@ -221,9 +215,8 @@ static void leaving(void **state)
 
 static bool is_free(void) { return place_is_free((u8 *)firmware.map, firmware.map_count * 48, 48); }
 
-static void place(void **state)
+static void place(void **)
 {
-    (void)state;
     put_range(EfiConventionalMemory, 0, 0xa0, EFI_MEMORY_WB);
     put_range(EfiBootServicesData, MiB, 100, EFI_MEMORY_WB);
     assert_false(is_free());

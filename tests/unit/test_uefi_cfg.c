@@ -19,9 +19,8 @@ static struct cfg cfg;
 
 static bool parse(const char *text) { return cfg_parse(&cfg, text, strlen(text)); }
 
-static void good(void **state)
+static void good(void **)
 {
-    (void)state;
     assert_true(parse("# two guests\n\n vitrine log=debug on-end=prompt\r\n"
                       "vmlinuz guest=linux mem=512M -- console=ttyS0  root=\"a b\"\r\n"
                       "\t/boot/init.cpio initrd=linux\n"
@@ -36,9 +35,8 @@ static void good(void **state)
     assert_string_equal(cfg.module[2].cmdline, "\"/other/my kernel.elf\" guest=two");
 }
 
-static void edges(void **state)
+static void edges(void **)
 {
-    (void)state;
     assert_true(parse(""));
     assert_int_equal(cfg.count, 0);
     assert_true(parse("\xef\xbb\xbf# a mark that some editors put in front\nvitrine"));
@@ -47,7 +45,7 @@ static void edges(void **state)
     assert_int_equal(cfg.count, 1);
 }
 
-static void bad(void **state)
+static void bad(void **)
 {
     static const struct {
         const char *text;
@@ -68,7 +66,6 @@ static void bad(void **state)
     };
     char text[300];
 
-    (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         assert_false(parse(cases[i].text));
         assert_int_equal(cfg.error_count, 1);
@@ -80,12 +77,11 @@ static void bad(void **state)
     }
 }
 
-static void limits(void **state)
+static void limits(void **)
 {
     static char text[64 * KiB];
     size_t len = 0;
 
-    (void)state;
     for (unsigned i = 0; i < BOOT_MAX_MODULES; i++)
         len += (size_t)snprintf(text + len, sizeof(text) - len, "f%u %s=g\n", i,
                                 i == 0 ? "guest" : "module");
@@ -104,12 +100,11 @@ static void limits(void **state)
 }
 
 /* Any bytes: no crash, an error is never without a line. */
-static void noise(void **state)
+static void noise(void **)
 {
     static const char alphabet[] = "ab \t\r\n\"#=/\\-.\x80vitrineguest=mem=1M--";
     char text[200];
 
-    (void)state;
     srandom(1);
     for (unsigned round = 0; round < 20000; round++) {
         size_t size = (size_t)random() % sizeof(text);

@@ -68,9 +68,8 @@ static void start(void)
     wr(0x70, 0xf);
 }
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     fake_start(1000000);
     memset(&mem, 0, sizeof(mem));
     memset(&irq, 0, sizeof(irq));
@@ -102,9 +101,8 @@ static void request(u32 type, u64 sector, u32 length)
     descriptor(2, RAM + STATUS, 1, 2, 0);
 }
 
-static void identity(void **state)
+static void identity(void **)
 {
-    (void)state;
     assert_int_equal(rd(0), 0x74726976);
     assert_int_equal(rd(4), 2);
     assert_int_equal(rd(8), 2);
@@ -119,9 +117,8 @@ static void identity(void **state)
     assert_int_equal(rd(0x34), 0);
 }
 
-static void reads(void **state)
+static void reads(void **)
 {
-    (void)state;
     for (unsigned i = 0; i < 3 * SIZE; i++) { /* the rings come round */
         request(0, i % 13, 3 * VBLK_SECTOR);
         assert_int_equal(ask(), 3 * VBLK_SECTOR + 1);
@@ -139,9 +136,8 @@ static void reads(void **state)
 }
 
 /* 2.7.4: the driver may cut header, data and result as it likes. */
-static void any_framing(void **state)
+static void any_framing(void **)
 {
-    (void)state;
     put(HEADER, 0, 4);
     put(HEADER + 8, 5, 8);
     descriptor(0, RAM + HEADER, 3, 1, 4);
@@ -154,7 +150,7 @@ static void any_framing(void **state)
     assert_int_equal(get(BUFFER + 512, 1), 0);
 }
 
-static void refusals(void **state)
+static void refusals(void **)
 {
     static const struct {
         u32 type, length, result;
@@ -169,7 +165,6 @@ static void refusals(void **state)
         {77, 512, 2, 0},
     };
 
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
         request(cases[i].type, cases[i].sector, cases[i].length);
         assert_true(ask() > 0);
@@ -182,9 +177,8 @@ static void refusals(void **state)
 }
 
 /* What makes no sense stops the device until it is reset. */
-static void nonsense(void **state)
+static void nonsense(void **)
 {
-    (void)state;
     for (unsigned i = 0; i < 9; i++) {
         start();
         request(0, 0, 512);
@@ -216,9 +210,8 @@ static void nonsense(void **state)
     assert_int_equal(ask(), 513);
 }
 
-static void not_ready(void **state)
+static void not_ready(void **)
 {
-    (void)state;
     request(0, 0, 512);
     wr(0x44, 0);
     assert_int_equal(ask(), -1);
@@ -231,9 +224,8 @@ static void not_ready(void **state)
     assert_int_equal(rd(0x70), 3);
 }
 
-static void no_disk(void **state)
+static void no_disk(void **)
 {
-    (void)state;
     fake_start(1000000);
     assert_ok(vblk_init(&disk, &fake_bus, BASE, NULL, 0, &mem, LINE(&irq)));
     assert_int_equal(rd(0), 0x74726976);

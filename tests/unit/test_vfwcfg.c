@@ -15,9 +15,8 @@ static struct vfwcfg cfg;
 static struct gmem mem;
 static u8 ram[2 * PAGE_SIZE], rom[PAGE_SIZE];
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     fake_start(1000000);
     memset(&mem, 0, sizeof(mem));
     memset(ram, 0xee, sizeof(ram));
@@ -66,9 +65,8 @@ static u32 dma(u32 control, u32 length, u64 to)
     return (u32)(ram[0] << 24 | ram[1] << 16 | ram[2] << 8 | ram[3]);
 }
 
-static void numbered_entries(void **state)
+static void numbered_entries(void **)
 {
-    (void)state;
     choose(VFWCFG_SIGNATURE);
     assert_int_equal(next(4), 'Q' | 'E' << 8 | 'M' << 16 | 'U' << 24);
     assert_int_equal(inb(DATA), 0); /* behind the end */
@@ -90,11 +88,10 @@ static void numbered_entries(void **state)
     assert_int_equal(bus_port_read(&fake_bus, 0, SELECTOR, 2), 0xffff);
 }
 
-static void files(void **state)
+static void files(void **)
 {
     char name[VFWCFG_NAME_SIZE];
 
-    (void)state;
     choose(VFWCFG_DIRECTORY);
     assert_int_equal(next_big(4), 0);
     assert_ok(vfwcfg_add_file(&cfg, "etc/one", "abc", 0, 3));
@@ -118,12 +115,11 @@ static void files(void **state)
     assert_non_null(strstr(shown, "0020         3 bytes  etc/one"));
 }
 
-static void limits(void **state)
+static void limits(void **)
 {
     static const char *const long_name = "floppyimg/3456789012345678901234567890123456789012345678";
     enum status s = STATUS_OK;
 
-    (void)state;
     assert_int_equal(strlen(long_name), 56);
     assert_int_equal(vfwcfg_add_file(&cfg, long_name, "", 0, 0), STATUS_ERANGE);
     assert_ok(vfwcfg_add_file(&cfg, long_name + 1, "", 0, 0));
@@ -135,9 +131,8 @@ static void limits(void **state)
     assert_int_equal(s, STATUS_ENOSPC);
 }
 
-static void dma_reads(void **state)
+static void dma_reads(void **)
 {
-    (void)state;
     assert_int_equal(bus_port_read(&fake_bus, 0, DMA, 4), __builtin_bswap32(0x51454d55));
     assert_int_equal(bus_port_read(&fake_bus, 0, DMA + 4, 4), __builtin_bswap32(0x20434647));
     assert_ok(vfwcfg_add_file(&cfg, "f", "0123456789", 0, 10));
@@ -152,9 +147,8 @@ static void dma_reads(void **state)
     assert_memory_equal(ram + 0x1ff6, "0123456789", 10);
 }
 
-static void dma_refuses(void **state)
+static void dma_refuses(void **)
 {
-    (void)state;
     assert_ok(vfwcfg_add_file(&cfg, "f", "0123456789", 0, 10));
     assert_int_equal(dma(0x20 << 16 | 8 | 2, 10, 0x101ff7), 1); /* one byte past RAM */
     assert_int_equal(dma(2, 4, 0xfffff000), 1);                 /* ROM */
@@ -182,11 +176,10 @@ static void say(const char *text)
         outb(0x402, (u8)*text++);
 }
 
-static void debug_console(void **state)
+static void debug_console(void **)
 {
     static struct vdbgcon console;
 
-    (void)state;
     buf_sink_init(&log_text, logged, sizeof(logged));
     log_attach(&log_text.sink, LOG_DEBUG);
     assert_ok(vdbgcon_init(&console, &fake_bus, "vm1"));

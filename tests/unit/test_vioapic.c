@@ -54,9 +54,8 @@ static void svr(unsigned cpu, u32 value)
                    value);
 }
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     fake_start(1000000000);
     assert_ok(vlapic_init(&set, 2, &fake_bus, &fake_clock, &recorder));
     assert_ok(vioapic_init(&io, 2, &fake_bus, &set));
@@ -66,9 +65,8 @@ static int setup(void **state)
     return 0;
 }
 
-static void registers(void **state)
+static void registers(void **)
 {
-    (void)state;
     assert_int_equal(rd(0), 2u << 24);
     wr(0, 0xff000000);
     assert_int_equal(rd(0), 0x0f000000); /* bits 27:24 */
@@ -92,9 +90,8 @@ static void registers(void **state)
     assert_int_equal(rd(2), 0x0f000000); /* arbitration ID */
 }
 
-static void edges(void **state)
+static void edges(void **)
 {
-    (void)state;
     route(4, 1ull << 56 | 0x34);
     vioapic_set(&io, 4, true);
     assert_int_equal(accept(1), 0x34);
@@ -116,9 +113,8 @@ static void edges(void **state)
     assert_int_equal(pending(1), -1);
 }
 
-static void levels(void **state)
+static void levels(void **)
 {
-    (void)state;
     route(9, 0x8035);
     vioapic_set(&io, 9, true);
     assert_int_equal(rd(0x22), 0xc035); /* Remote IRR */
@@ -158,9 +154,8 @@ static void levels(void **state)
     assert_int_equal(rd(0x22) & rd(0x24), 0x8035);
 }
 
-static void remote_irr_is_cleared_by_edge(void **state)
+static void remote_irr_is_cleared_by_edge(void **)
 {
-    (void)state;
     route(5, 0x8036);
     vioapic_set(&io, 5, true);
     assert_int_equal(rd(0x1a), 0xc036);
@@ -170,9 +165,8 @@ static void remote_irr_is_cleared_by_edge(void **state)
     assert_int_equal(rd(0x1a), 0x18036);
 }
 
-static void eoi_register(void **state)
+static void eoi_register(void **)
 {
-    (void)state;
     svr(0, 0x11ff); /* no broadcast */
     route(9, 0x8035);
     vioapic_set(&io, 9, true);
@@ -186,9 +180,8 @@ static void eoi_register(void **state)
     assert_int_equal(rd(0x22), 0x8035);
 }
 
-static void delivery_modes(void **state)
+static void delivery_modes(void **)
 {
-    (void)state;
     route(1, 1ull << 56 | 0x400); /* NMI */
     vioapic_set(&io, 1, true);
     assert_int_equal(recorded.nmis[1], 1);
@@ -211,9 +204,8 @@ static void delivery_modes(void **state)
     assert_int_equal(rd(0x1c), 0x8041);
 }
 
-static void shows(void **state)
+static void shows(void **)
 {
-    (void)state;
     route(9, 0x8035);
     vioapic_set(&io, 9, true);
     SHOW(vioapic_show(&io, out));

@@ -8,9 +8,8 @@
 static struct vkbd kbd;
 static struct line irq;
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     fake_start(1000000);
     memset(&irq, 0, sizeof irq);
     assert_ok(vkbd_init(&kbd, &fake_bus, LINE(&irq), &recorder));
@@ -29,9 +28,8 @@ static u8 answer(void)
     return inb(0x60);
 }
 
-static void self_tests(void **state)
+static void self_tests(void **)
 {
-    (void)state;
     assert_int_equal(inb(0x64), 0x14);
     command(0xaa);
     assert_int_equal(answer(), 0x55);
@@ -40,9 +38,8 @@ static void self_tests(void **state)
     assert_int_equal(answer(), 0x00);
 }
 
-static void command_byte(void **state)
+static void command_byte(void **)
 {
-    (void)state;
     command(0x60);
     outb(0x60, 0x65);
     command(0x20);
@@ -76,9 +73,8 @@ static void command_byte(void **state)
 }
 
 /* Commands for the keyboard end in a time-out at once, with an interrupt where enabled. */
-static void no_keyboard(void **state)
+static void no_keyboard(void **)
 {
-    (void)state;
     outb(0x60, 0xf2);
     assert_int_equal(inb(0x64) & 0x49, 0x41); /* output full, time-out, data */
     assert_false(irq.level);
@@ -93,9 +89,8 @@ static void no_keyboard(void **state)
 }
 
 /* i8042_check_aux(): a loop that does not come back as the mouse's, then a test that fails. */
-static void no_mouse_port(void **state)
+static void no_mouse_port(void **)
 {
-    (void)state;
     command(0xd3);
     outb(0x60, 0x5a);
     assert_int_equal(inb(0x64) & 0x21, 0x01);
@@ -111,9 +106,8 @@ static void no_mouse_port(void **state)
     assert_int_equal(inb(0x60), 0xfe);
 }
 
-static void output_port(void **state)
+static void output_port(void **)
 {
-    (void)state;
     command(0xd0);
     assert_int_equal(answer() & 3, 3); /* running, A20 on */
     command(0xd1);
@@ -128,9 +122,8 @@ static void output_port(void **state)
     assert_int_equal(answer(), 0x1c);
 }
 
-static void resets(void **state)
+static void resets(void **)
 {
-    (void)state;
     command(0xff); /* pulses nothing */
     assert_int_equal(recorded.machine, 0);
     command(0xfe);
@@ -141,9 +134,8 @@ static void resets(void **state)
     assert_int_equal(recorded.machine, 2);
 }
 
-static void shows(void **state)
+static void shows(void **)
 {
-    (void)state;
     command(0x60);
     SHOW(vkbd_show(&kbd, out));
     assert_non_null(strstr(shown, "awaits   the byte after command 60h"));

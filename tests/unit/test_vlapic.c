@@ -39,9 +39,8 @@ static struct intc intc;
 static unsigned eois;
 static u8 eoi_vector;
 
-static void on_eoi(void *ctx, u8 vector)
+static void on_eoi(void *, u8 vector)
 {
-    (void)ctx;
     eois++;
     eoi_vector = vector;
 }
@@ -99,9 +98,8 @@ static void start(unsigned cpus)
     vlapic_connect_pic(&set, on_inta, &set);
 }
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     start(4);
     for (unsigned i = 0; i < 4; i++)
         wr(i, SVR, 0x1ff);
@@ -109,7 +107,7 @@ static int setup(void **state)
 }
 
 /* 10.4.7.1: state after power-up. */
-static void power_on_state(void **state)
+static void power_on_state(void **)
 {
     static const struct {
         unsigned reg;
@@ -139,7 +137,6 @@ static void power_on_state(void **state)
                 {APR, 0},
                 {RRD, 0}};
 
-    (void)state;
     start(3);
     for (unsigned cpu = 0; cpu < 3; cpu++) {
         for (unsigned i = 0; i < ARRAY_SIZE(want); i++)
@@ -154,9 +151,8 @@ static void power_on_state(void **state)
     assert_false(msr_is_claimed(0x840));
 }
 
-static void refuses_configurations(void **state)
+static void refuses_configurations(void **)
 {
-    (void)state;
     fake_start(HZ);
     assert_int_equal(vlapic_init(&set, 0, &fake_bus, &fake_clock, &recorder), STATUS_EINVAL);
     assert_int_equal(vlapic_init(&set, 17, &fake_bus, &fake_clock, &recorder), STATUS_EINVAL);
@@ -165,9 +161,8 @@ static void refuses_configurations(void **state)
 }
 
 /* 10.8.3, 10.8.4, 10.8.5: IRR to ISR by priority, EOI. */
-static void priorities(void **state)
+static void priorities(void **)
 {
-    (void)state;
     assert_true(vlapic_deliver(&set, 0, false, APIC_FIXED, 0x31, false));
     assert_true(vlapic_deliver(&set, 0, false, APIC_FIXED, 0x52, false));
     assert_true(vlapic_deliver(&set, 0, false, APIC_FIXED, 0x51, false));
@@ -203,9 +198,8 @@ static void priorities(void **state)
 }
 
 /* 10.8.3.1, 10.8.6: TPR, PPR, CR8. */
-static void task_priority(void **state)
+static void task_priority(void **)
 {
-    (void)state;
     wr(0, TPR, 0x35);
     assert_int_equal(rd(0, TPR), 0x35);
     assert_int_equal(rd(0, PPR), 0x35);
@@ -231,9 +225,8 @@ static void task_priority(void **state)
 }
 
 /* 10.8.4: TMR; 10.8.5: EOI message for level-triggered interrupts, and its suppression. */
-static void level_and_eoi(void **state)
+static void level_and_eoi(void **)
 {
-    (void)state;
     vlapic_deliver(&set, 0, false, APIC_FIXED, 0x41, true);
     assert_true(bit(0, TMR, 0x41));
     assert_int_equal(accept(0), 0x41);
@@ -251,9 +244,8 @@ static void level_and_eoi(void **state)
 }
 
 /* 10.4.7.2: software disable. */
-static void software_disable(void **state)
+static void software_disable(void **)
 {
-    (void)state;
     wr(0, LVT_TIMER, 0x40);
     vlapic_deliver(&set, 0, false, APIC_FIXED, 0x41, false);
     wr(0, SVR, 0xff);
@@ -270,14 +262,13 @@ static void software_disable(void **state)
 }
 
 /* 10.5.4: one-shot and periodic counting with every divisor. */
-static void timer_divisors(void **state)
+static void timer_divisors(void **)
 {
     static const struct {
         u32 tdcr;
         unsigned divisor;
     } by[] = {{0, 2}, {1, 4}, {2, 8}, {3, 16}, {8, 32}, {9, 64}, {10, 128}, {11, 1}};
 
-    (void)state;
     wr(0, LVT_TIMER, 0x60);
     for (unsigned i = 0; i < ARRAY_SIZE(by); i++) {
         u64 t = fake_now;
@@ -301,9 +292,8 @@ static void timer_divisors(void **state)
     }
 }
 
-static void timer_periodic(void **state)
+static void timer_periodic(void **)
 {
-    (void)state;
     wr(0, TDCR, 0xb);
     wr(0, LVT_TIMER, 0x20061);
     wr(0, TMICT, 1000000);
@@ -336,9 +326,8 @@ static void timer_periodic(void **state)
 }
 
 /* A changed divisor applies to what is left. */
-static void timer_divide_changes(void **state)
+static void timer_divide_changes(void **)
 {
-    (void)state;
     wr(0, TDCR, 0xb);
     wr(0, LVT_TIMER, 0x60);
     wr(0, TMICT, 1000000);
@@ -352,11 +341,10 @@ static void timer_divide_changes(void **state)
 }
 
 /* However short the period: bounded work, and a time that goes on. */
-static void timer_tiny_period(void **state)
+static void timer_tiny_period(void **)
 {
     unsigned runs = 0;
 
-    (void)state;
     wr(0, TDCR, 0xb);
     wr(0, LVT_TIMER, 0x20061);
     wr(0, TMICT, 1);
@@ -372,9 +360,8 @@ static void timer_tiny_period(void **state)
 }
 
 /* 10.5.4.1: TSC-deadline mode. */
-static void timer_deadline(void **state)
+static void timer_deadline(void **)
 {
-    (void)state;
     assert_true(wrmsr(0, 0x6e0, 5000)); /* ignored in the other modes, reads 0 */
     assert_int_equal(msr_value(0, 0x6e0), 0);
     wr(0, LVT_TIMER, 0x40062);
@@ -405,9 +392,8 @@ static void timer_deadline(void **state)
 }
 
 /* The deadline is one of the guest's TSC, which need not be the clock. */
-static void timer_deadline_offset(void **state)
+static void timer_deadline_offset(void **)
 {
-    (void)state;
     wr(0, LVT_TIMER, 0x40062);
     intc.ops->set_tsc_offset(intc.ctx, 0, 1000000);
     assert_true(wrmsr(0, 0x6e0, 1005000));
@@ -431,9 +417,8 @@ static void timer_deadline_offset(void **state)
 }
 
 /* A periodic count read late, before the timer's own event has been seen to. */
-static void timer_read_late(void **state)
+static void timer_read_late(void **)
 {
-    (void)state;
     wr(0, TDCR, 0xb);
     wr(0, LVT_TIMER, 0x20060);
     wr(0, TMICT, 1000000);
@@ -453,9 +438,8 @@ static void timer_read_late(void **state)
 }
 
 /* 10.6.1, 10.6.2.1: physical destinations, broadcast, shorthands. */
-static void ipi_physical(void **state)
+static void ipi_physical(void **)
 {
-    (void)state;
     wr(0, ICR2, 2u << 24);
     wr(0, ICR, 0x44);
     assert_int_equal(pending(2), 0x44);
@@ -486,9 +470,8 @@ static void ipi_physical(void **state)
 }
 
 /* 10.6.2.2: logical destinations, flat and cluster. */
-static void ipi_logical(void **state)
+static void ipi_logical(void **)
 {
-    (void)state;
     for (unsigned i = 0; i < 4; i++) {
         wr(i, LDR, 0x1000000u << i | 0xff); /* bits 23:0 reserved */
         assert_int_equal(rd(i, LDR), 0x1000000u << i);
@@ -518,11 +501,10 @@ static void ipi_logical(void **state)
 }
 
 /* 10.6.2.4: lowest priority goes to one, the one with the least priority. */
-static void lowest_priority(void **state)
+static void lowest_priority(void **)
 {
     unsigned got[4] = {0};
 
-    (void)state;
     for (unsigned i = 0; i < 4; i++)
         wr(i, TPR, i == 2 ? 0x10 : 0x20);
     assert_true(vlapic_deliver(&set, 0xff, false, APIC_LOWEST, 0x70, false));
@@ -553,9 +535,8 @@ static void lowest_priority(void **state)
 }
 
 /* 10.6.1: INIT, start-up and NMI messages. */
-static void ipi_special(void **state)
+static void ipi_special(void **)
 {
-    (void)state;
     wr(0, ICR2, 1u << 24);
     wr(0, ICR, 0xc500); /* INIT, level assert */
     assert_int_equal(recorded.inits[1], 1);
@@ -582,9 +563,8 @@ static void ipi_special(void **state)
 }
 
 /* 10.5.3: errors, ESR's write-then-read, the error interrupt. */
-static void errors(void **state)
+static void errors(void **)
 {
-    (void)state;
     wr(0, LVT_ERROR, 0xfe);
     wr(0, ICR, 0x4000f);             /* self, vector 15 */
     assert_int_equal(rd(0, ESR), 0); /* not before a write */
@@ -623,9 +603,8 @@ static void errors(void **state)
 }
 
 /* 10.5.1: LINT pins. */
-static void lint_pins(void **state)
+static void lint_pins(void **)
 {
-    (void)state;
     vlapic_lint(&set, 0, true); /* masked */
     assert_int_equal(pending(0), -1);
     vlapic_lint(&set, 0, false);
@@ -712,9 +691,8 @@ static void lint_pins(void **state)
 }
 
 /* 10.4.3: with the APIC off LINT0 is INTR, the page is not there. */
-static void global_disable(void **state)
+static void global_disable(void **)
 {
-    (void)state;
     vlapic_deliver(&set, 0, false, APIC_FIXED, 0x50, false);
     assert_true(wrmsr(0, 0x1b, 0xfee00100));
     assert_int_equal(pending(0), -1);
@@ -733,11 +711,10 @@ static void global_disable(void **state)
 }
 
 /* 10.12.5, figure 10-27: what IA32_APIC_BASE may become. */
-static void base_transitions(void **state)
+static void base_transitions(void **)
 {
     const u64 off = 0xfee00100, xapic = 0xfee00900, x2 = 0xfee00d00;
 
-    (void)state;
     assert_false(wrmsr(0, 0x1b, 0xfee00500)); /* EXTD without EN */
     assert_false(wrmsr(0, 0x1b, xapic | 1));  /* reserved bits */
     assert_false(wrmsr(0, 0x1b, xapic | 0x200));
@@ -764,14 +741,13 @@ static void base_transitions(void **state)
 }
 
 /* 10.12.1.2, table 10-6: MSRs of x2APIC mode. */
-static void x2apic_msrs(void **state)
+static void x2apic_msrs(void **)
 {
     u64 value;
     static const u8 absent[] = {0x00, 0x01, 0x04, 0x07, 0x09, 0x0c, 0x0e,
                                 0x29, 0x2e, 0x2f, 0x31, 0x3a, 0x3d};
     static const u8 read_only[] = {0x02, 0x03, 0x0a, 0x0d, 0x10, 0x17, 0x18, 0x20, 0x27, 0x39};
 
-    (void)state;
     assert_false(rdmsr(1, 0x802, &value)); /* not in xAPIC mode */
     assert_false(wrmsr(1, 0x80b, 0));
     for (unsigned i = 0; i < 4; i++)
@@ -813,9 +789,8 @@ static void x2apic_msrs(void **state)
 }
 
 /* 10.12.9, 10.12.10: destinations of x2APIC mode. */
-static void x2apic_destinations(void **state)
+static void x2apic_destinations(void **)
 {
-    (void)state;
     start(16);
     for (unsigned i = 0; i < 16; i++) {
         assert_true(wrmsr(i, 0x1b, 0xfee00c00));
@@ -839,9 +814,8 @@ static void x2apic_destinations(void **state)
 }
 
 /* 10.4.7.3: INIT keeps ID and IA32_APIC_BASE. */
-static void init_reset(void **state)
+static void init_reset(void **)
 {
-    (void)state;
     assert_true(wrmsr(2, 0x1b, 0xfee00c00));
     assert_true(wrmsr(2, 0x808, 0x30));
     assert_true(wrmsr(2, 0x832, 0x70));
@@ -861,9 +835,8 @@ static void init_reset(void **state)
 }
 
 /* Widths other than 32 bits, and the state firmware leaves. */
-static void widths_and_virtual_wire(void **state)
+static void widths_and_virtual_wire(void **)
 {
-    (void)state;
     wr(0, TPR, 0x20);
     assert_int_equal(bus_mmio_read(&fake_bus, 1, 0, VLAPIC_BASE + TPR, 1), 0x20);
     assert_int_equal(bus_mmio_read(&fake_bus, 1, 0, VLAPIC_BASE + SVR + 1, 1), 1);
@@ -885,9 +858,8 @@ static void widths_and_virtual_wire(void **state)
     assert_int_equal(pending(1), -1);
 }
 
-static void shows(void **state)
+static void shows(void **)
 {
-    (void)state;
     vlapic_deliver(&set, 1, false, APIC_FIXED, 0x93, true);
     wr(1, LVT_TIMER, 0x200ef);
     SHOW(vlapic_show_cpu(&set, 1, out));

@@ -10,9 +10,8 @@ static struct vpci pci;
 static struct vpci_function card;
 static unsigned told, told_offset, told_size;
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     fake_start(1000000);
     told = 0;
     assert_ok(vpci_init(&pci, &fake_bus, &recorder));
@@ -39,9 +38,8 @@ static void config_write(u32 address, unsigned size, u32 value)
 }
 
 /* PCI 3.0, 3.2.2.3.2: only whole double words reach the address register. */
-static void address_register(void **state)
+static void address_register(void **)
 {
-    (void)state;
     assert_int_equal(rd(0xcf8, 4), 0);
     wr(0xcf8, 4, 0xffffffff);
     assert_int_equal(rd(0xcf8, 4), 0x80fffffc); /* bits 30:24 and 1:0 are 0 */
@@ -57,9 +55,8 @@ static void address_register(void **state)
     assert_int_equal(recorded.machine, 0);
 }
 
-static void host_bridge(void **state)
+static void host_bridge(void **)
 {
-    (void)state;
     assert_int_equal(config_read(0x00, 4), 0x12378086);
     assert_int_equal(config_read(0x00, 2), 0x8086);
     assert_int_equal(config_read(0x02, 2), 0x1237);
@@ -76,9 +73,8 @@ static void host_bridge(void **state)
 }
 
 /* PAM: two areas of two bits a register, all 0 after reset; the first has only its upper area. */
-static void pam_registers(void **state)
+static void pam_registers(void **)
 {
-    (void)state;
     assert_int_equal(config_read(0x58, 4), 0);
     config_write(0x58, 4, 0xffffffff);
     config_write(0x5c, 4, 0xffffffff);
@@ -91,9 +87,8 @@ static void pam_registers(void **state)
     assert_int_equal(config_read(0x60, 4), 0);
 }
 
-static void nothing_there(void **state)
+static void nothing_there(void **)
 {
-    (void)state;
     assert_int_equal(config_read(1 << 8, 4), 0xffffffff);
     assert_int_equal(config_read(1 << 11, 2), 0xffff);
     assert_int_equal(config_read(31 << 11 | 7 << 8, 1), 0xff);
@@ -112,11 +107,10 @@ static void written(void *dev, unsigned offset, unsigned size)
     told_size = size;
 }
 
-static void further_functions(void **state)
+static void further_functions(void **)
 {
     static struct vpci_function more[VPCI_MAX_FUNCTIONS];
 
-    (void)state;
     card = (struct vpci_function){.name = "card", .device = 3, .written = written, .dev = &card};
     vpci_set(&card, VPCI_VENDOR, 2, 0x1af4);
     memset(card.writable + 0x10, 0xf0, 4);
@@ -148,9 +142,8 @@ static void further_functions(void **state)
     assert_non_null(strstr(shown, "00:03.0  1af4:0000"));
 }
 
-static void resets(void **state)
+static void resets(void **)
 {
-    (void)state;
     wr(0xcf9, 1, 0x02); /* chooses a hard reset */
     assert_int_equal(rd(0xcf9, 1), 0x02);
     assert_int_equal(recorded.machine, 0);

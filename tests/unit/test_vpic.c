@@ -20,9 +20,8 @@ static void initialise(u8 icw4)
     outb(0xa1, icw4);
 }
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     fake_start(1000000);
     memset(&intr, 0, sizeof intr);
     assert_ok(vpic_init(&pic, &fake_bus, LINE(&intr)));
@@ -50,9 +49,8 @@ static u8 isr(u16 port)
     return inb(port);
 }
 
-static void fully_nested(void **state)
+static void fully_nested(void **)
 {
-    (void)state;
     assert_int_equal(inb(0x21), 0); /* ICW1 clears the mask */
     set(3, true);
     assert_true(intr.level);
@@ -93,9 +91,8 @@ static void fully_nested(void **state)
     assert_true(intr.level);
 }
 
-static void masks(void **state)
+static void masks(void **)
 {
-    (void)state;
     outb(0x21, 0x08);
     pulse(3);
     assert_false(intr.level);
@@ -109,9 +106,8 @@ static void masks(void **state)
     assert_int_equal(pic.spurious, 1);
 }
 
-static void cascade(void **state)
+static void cascade(void **)
 {
-    (void)state;
     pulse(12);
     assert_int_equal(irr(0x20), 0x04);
     assert_int_equal(irr(0xa0), 0x10);
@@ -139,9 +135,8 @@ static void cascade(void **state)
     assert_int_equal(irr(0x20), 0);
 }
 
-static void special_fully_nested(void **state)
+static void special_fully_nested(void **)
 {
-    (void)state;
     initialise(0x11);
     pulse(12);
     assert_int_equal(vpic_inta(&pic), 0x3c);
@@ -152,9 +147,8 @@ static void special_fully_nested(void **state)
     assert_false(intr.level);
 }
 
-static void automatic_eoi(void **state)
+static void automatic_eoi(void **)
 {
-    (void)state;
     initialise(0x03);
     pulse(3);
     pulse(5);
@@ -172,9 +166,8 @@ static void automatic_eoi(void **state)
     assert_int_equal(vpic_inta(&pic), 0x31);
 }
 
-static void rotation(void **state)
+static void rotation(void **)
 {
-    (void)state;
     pulse(2 + 1);
     (void)vpic_inta(&pic);
     outb(0x20, 0xa0); /* rotate on non-specific EOI: 3 becomes lowest */
@@ -195,9 +188,8 @@ static void rotation(void **state)
     assert_int_equal(vpic_inta(&pic), 0x30);
 }
 
-static void special_mask(void **state)
+static void special_mask(void **)
 {
-    (void)state;
     pulse(3);
     (void)vpic_inta(&pic);
     pulse(5);
@@ -217,9 +209,8 @@ static void special_mask(void **state)
     assert_true(intr.level);
 }
 
-static void polling(void **state)
+static void polling(void **)
 {
-    (void)state;
     outb(0x20, 0x0c);
     assert_int_equal(inb(0x20), 0);
     set(6, true);
@@ -230,9 +221,8 @@ static void polling(void **state)
     assert_false(intr.level);
 }
 
-static void level_triggered(void **state)
+static void level_triggered(void **)
 {
-    (void)state;
     assert_int_equal(inb(0x4d0), 0);
     outb(0x4d0, 0xff);
     outb(0x4d1, 0xff);
@@ -261,9 +251,8 @@ static void level_triggered(void **state)
     assert_false(intr.level);
 }
 
-static void initialisation(void **state)
+static void initialisation(void **)
 {
-    (void)state;
     set(4, true);
     (void)vpic_inta(&pic);
     outb(0x21, 0xff);
@@ -284,9 +273,8 @@ static void initialisation(void **state)
     assert_int_equal(inb(0x21), 0xa5);
 }
 
-static void shows(void **state)
+static void shows(void **)
 {
-    (void)state;
     outb(0x21, 0xfb);
     pulse(12);
     (void)vpic_inta(&pic);

@@ -11,9 +11,8 @@
 static struct vpit pit;
 static struct line irq;
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     fake_start(CLK * VPIT_HZ);
     memset(&irq, 0, sizeof irq);
     assert_ok(vpit_init(&pit, &fake_bus, &fake_clock, LINE(&irq)));
@@ -50,9 +49,8 @@ static bool out2(void) { return inb(0x61) & 0x20; }
 static void gate2(bool on) { outb(0x61, (u8)((inb(0x61) & 0x0e) | on)); }
 
 /* Interrupt on terminal count: OUT low, high N + 1 pulses after the count was written. */
-static void mode0(void **state)
+static void mode0(void **)
 {
-    (void)state;
     program(0, 0, 100);
     assert_int_equal(status(0), 0x70); /* null count: not loaded yet; OUT low */
     clk(1);
@@ -93,9 +91,8 @@ static void mode0(void **state)
 }
 
 /* Mode 0's gate stops and continues the count. */
-static void mode0_gate(void **state)
+static void mode0_gate(void **)
 {
-    (void)state;
     gate2(true);
     program(2, 0, 100);
     clk(31);
@@ -120,9 +117,8 @@ static void mode0_gate(void **state)
 }
 
 /* Hardware retriggerable one-shot. */
-static void mode1(void **state)
+static void mode1(void **)
 {
-    (void)state;
     program(2, 1, 100);
     clk(200);
     assert_true(out2()); /* waits for the gate */
@@ -153,9 +149,8 @@ static void mode1(void **state)
 }
 
 /* Rate generator: every N pulses; the count runs N..1. */
-static void mode2(void **state)
+static void mode2(void **)
 {
-    (void)state;
     program(0, 2, 1000);
     clk(1);
     for (unsigned i = 1; i <= 5; i++) {
@@ -187,9 +182,8 @@ static void mode2(void **state)
     assert_int_equal(irq.rises, 7 + VPIT_HZ / 2000);
 }
 
-static void mode2_gate(void **state)
+static void mode2_gate(void **)
 {
-    (void)state;
     gate2(true);
     program(2, 2, 100);
     clk(51);
@@ -208,9 +202,8 @@ static void mode2_gate(void **state)
 }
 
 /* Square wave: high for (N + 1) / 2, low for (N - 1) / 2; counts by two. */
-static void mode3(void **state)
+static void mode3(void **)
 {
-    (void)state;
     gate2(true);
     program(2, 3, 10);
     clk(1);
@@ -250,9 +243,8 @@ static void mode3(void **state)
     assert_false(out2());
 }
 
-static void mode3_interrupts(void **state)
+static void mode3_interrupts(void **)
 {
-    (void)state;
     program(0, 3, 0); /* 18.2 Hz, as firmware leaves it */
     pass(10 * VPIT_HZ * CLK);
     assert_int_equal(irq.rises, 182);
@@ -273,9 +265,8 @@ static void mode3_interrupts(void **state)
 }
 
 /* Software and hardware triggered strobe: low for one pulse after N + 1. */
-static void mode4_and_5(void **state)
+static void mode4_and_5(void **)
 {
-    (void)state;
     gate2(true);
     program(2, 4, 100);
     clk(100);
@@ -307,9 +298,8 @@ static void mode4_and_5(void **state)
     assert_int_equal(irq.rises, 1);
 }
 
-static void access_modes(void **state)
+static void access_modes(void **)
 {
-    (void)state;
     outb(0x43, 0x14); /* channel 0, LSB only, mode 2 */
     outb(0x40, 200);
     clk(1 + 50);
@@ -341,9 +331,8 @@ static void access_modes(void **state)
     assert_int_equal(count(0), 1);
 }
 
-static void read_back(void **state)
+static void read_back(void **)
 {
-    (void)state;
     gate2(true);
     program(0, 2, 1000);
     program(2, 3, 500);
@@ -361,9 +350,8 @@ static void read_back(void **state)
     assert_int_equal(inb(0x40), 850 >> 8);
 }
 
-static void bcd(void **state)
+static void bcd(void **)
 {
-    (void)state;
     gate2(true);
     outb(0x43, 0xb1); /* channel 2, mode 0, BCD */
     outb(0x42, 0x00);
@@ -382,12 +370,11 @@ static void bcd(void **state)
     assert_int_equal(count(2), 0x9999);
 }
 
-static void port61(void **state)
+static void port61(void **)
 {
     unsigned toggles = 0;
     u8 last;
 
-    (void)state;
     outb(0x61, 0xff);
     assert_int_equal(inb(0x61) & 0xcf, 0x0f); /* bits 3:0 are kept; no parity or channel error */
     outb(0x61, 0x00);
@@ -402,9 +389,8 @@ static void port61(void **state)
 }
 
 /* A period of one count must not keep the machine busy. */
-static void tiny_periods(void **state)
+static void tiny_periods(void **)
 {
-    (void)state;
     for (unsigned mode = 2; mode <= 3; mode++) {
         program(0, mode, 1);
         irq.rises = 0;
@@ -413,9 +399,8 @@ static void tiny_periods(void **state)
     }
 }
 
-static void long_running(void **state)
+static void long_running(void **)
 {
-    (void)state;
     fake_start(2999999999ull); /* nothing divides evenly */
     assert_ok(vpit_init(&pit, &fake_bus, &fake_clock, LINE(&irq)));
     program(0, 2, 11932); /* 100 Hz */
@@ -424,9 +409,8 @@ static void long_running(void **state)
     assert_int_equal(irq.rises, 3600ull * VPIT_HZ / 11932);
 }
 
-static void shows(void **state)
+static void shows(void **)
 {
-    (void)state;
     program(0, 2, 1000);
     clk(101);
     SHOW(vpit_show(&pit, out));

@@ -18,9 +18,8 @@ static void start(bool wide)
     assert_ok(vpm_init(&pm, &fake_bus, &fake_clock, BASE, LINE(&sci), wide, &recorder));
 }
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     start(false);
     return 0;
 }
@@ -35,9 +34,8 @@ static void wr(unsigned offset, unsigned size, u32 value)
     bus_port_write(&fake_bus, 0, (u16)(BASE + offset), size, value);
 }
 
-static void timer_counts(void **state)
+static void timer_counts(void **)
 {
-    (void)state;
     assert_int_equal(rd(VPM_PM_TMR, 4), 0);
     pass(12345678 * CLK);
     assert_int_equal(rd(VPM_PM_TMR, 4), 12345678);
@@ -54,9 +52,8 @@ static void timer_counts(void **state)
 }
 
 /* 4.8.3.1: TMR_STS is set whenever the most significant bit changes. */
-static void timer_status(void **state)
+static void timer_status(void **)
 {
-    (void)state;
     pass((1 << 23) * CLK - 1);
     assert_int_equal(rd(0, 2), 0);
     pass(1);
@@ -81,18 +78,16 @@ static void timer_status(void **state)
 }
 
 /* A machine built late does not find the bit set already. */
-static void timer_status_at_start(void **state)
+static void timer_status_at_start(void **)
 {
-    (void)state;
     fake_now = (1ull << 25) * CLK;
     bus_init(&fake_bus);
     assert_ok(vpm_init(&pm, &fake_bus, &fake_clock, BASE, LINE(&sci), false, &recorder));
     assert_int_equal(rd(0, 2), 0);
 }
 
-static void power_button(void **state)
+static void power_button(void **)
 {
-    (void)state;
     vpm_press_power(&pm);
     assert_false(sci.level);
     wr(0, 4, 0x01000100); /* clear, enable */
@@ -111,9 +106,8 @@ static void power_button(void **state)
 }
 
 /* 4.8.3.2.1 */
-static void control(void **state)
+static void control(void **)
 {
-    (void)state;
     assert_int_equal(rd(4, 2), 1); /* SCI_EN: ACPI mode */
     wr(4, 2, 0);
     assert_int_equal(rd(4, 2), 1);
@@ -127,9 +121,8 @@ static void control(void **state)
     assert_int_equal(recorded.event, MACHINE_POWEROFF);
 }
 
-static void shows(void **state)
+static void shows(void **)
 {
-    (void)state;
     wr(2, 2, 0x100);
     SHOW(vpm_show(&pm, out));
     assert_non_null(strstr(shown, "PM1_EN   0100  PWRBTN\n"));

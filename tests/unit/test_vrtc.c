@@ -30,9 +30,8 @@ static void start(u64 epoch)
     assert_ok(vrtc_init(&rtc, &fake_bus, &fake_clock, LINE(&irq), epoch));
 }
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     start(946684799); /* 1999-12-31 23:59:59, a Friday */
     return 0;
 }
@@ -54,9 +53,8 @@ static void assert_time(u64 epoch)
     assert_int_equal(bcd(rd(9)) + 100 * bcd(rd(0x32)), tm.tm_year + 1900);
 }
 
-static void reset_state(void **state)
+static void reset_state(void **)
 {
-    (void)state;
     assert_int_equal(rd(0x0a) & 0x7f, 0x26);
     assert_int_equal(rd(0x0b), 0x02);
     assert_int_equal(rd(0x0c), 0);
@@ -69,12 +67,11 @@ static void reset_state(void **state)
     assert_time(946684800);
 }
 
-static void calendars(void **state)
+static void calendars(void **)
 {
     static const u64 epochs[] = {0,          68169599,   951782399,  951868799,  1077926399,
                                  1709164799, 1709251199, 2147483647, 4107542399, 1735689599};
 
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(epochs); i++) {
         start(epochs[i]);
         assert_time(epochs[i]);
@@ -87,13 +84,12 @@ static void calendars(void **state)
     }
 }
 
-static void formats(void **state)
+static void formats(void **)
 {
     static const struct {
         u8 hour, bcd12, bin12;
     } hours[] = {{0, 0x12, 12}, {1, 0x01, 1}, {11, 0x11, 11}, {12, 0x92, 0x8c}, {23, 0x91, 0x8b}};
 
-    (void)state;
     for (unsigned i = 0; i < ARRAY_SIZE(hours); i++) {
         wr(0x0b, 0x86); /* SET, binary, 24 h */
         wr(0, 59);
@@ -136,9 +132,8 @@ static void formats(void **state)
     assert_int_equal(rd(6), 0x01);
 }
 
-static void set_and_divider(void **state)
+static void set_and_divider(void **)
 {
-    (void)state;
     wr(0x0b, 0x92); /* SET clears UIE */
     assert_int_equal(rd(0x0b), 0x82);
     pass(5 * HZ);
@@ -160,9 +155,8 @@ static void set_and_divider(void **state)
 }
 
 /* UIP is set 244 us before the update cycle of 1984 us. */
-static void update_in_progress(void **state)
+static void update_in_progress(void **)
 {
-    (void)state;
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(rd(0x0a) & 0x80, 0);
         pass(HZ - 2228 * 1000 - 1);
@@ -178,9 +172,8 @@ static void update_in_progress(void **state)
     assert_int_equal(rd(0x0a) & 0x80, 0);
 }
 
-static void update_interrupt(void **state)
+static void update_interrupt(void **)
 {
-    (void)state;
     assert_int_equal(clock_next(&fake_clock), CLOCK_NEVER);
     wr(0x0b, 0x12);
     pass(HZ - 1);
@@ -200,12 +193,11 @@ static void update_interrupt(void **state)
 }
 
 /* Table 5: the rates of the 32768 Hz time base. */
-static void periodic_interrupt(void **state)
+static void periodic_interrupt(void **)
 {
     static const unsigned per_second[] = {0,   256, 128, 8192, 4096, 2048, 1024, 512,
                                           256, 128, 64,  32,   16,   8,    4,    2};
 
-    (void)state;
     for (u8 rate = 0; rate < 16; rate++) {
         unsigned before;
 
@@ -229,9 +221,8 @@ static void periodic_interrupt(void **state)
     assert_int_equal(rd(0x0c) & 0x40, 0);
 }
 
-static void alarms(void **state)
+static void alarms(void **)
 {
-    (void)state;
     wr(1, 0x05);
     wr(3, 0x00);
     wr(5, 0x00);
@@ -267,9 +258,8 @@ static void alarms(void **state)
 }
 
 /* Asleep for a whole day, alarm in its very last second. */
-static void alarm_after_a_day(void **state)
+static void alarm_after_a_day(void **)
 {
-    (void)state;
     wr(1, 0x59);
     wr(3, 0x59);
     wr(5, 0x23);
@@ -282,9 +272,8 @@ static void alarm_after_a_day(void **state)
     assert_int_equal(rd(0x0c) & 0x20, 0x20);
 }
 
-static void nvram(void **state)
+static void nvram(void **)
 {
-    (void)state;
     assert_int_equal(vrtc_set_nvram(&rtc, 0x0d, 1), STATUS_ERANGE);
     assert_int_equal(vrtc_set_nvram(&rtc, 0x80, 1), STATUS_ERANGE);
     assert_int_equal(vrtc_set_nvram(&rtc, VRTC_CENTURY, 1), STATUS_ERANGE);
@@ -300,9 +289,8 @@ static void nvram(void **state)
     assert_int_equal(rd(0x0c), 0);
 }
 
-static void garbage_is_survived(void **state)
+static void garbage_is_survived(void **)
 {
-    (void)state;
     for (unsigned i = 0; i < 256; i++) {
         wr(0x0b, (u8)i & 0x0f);
         for (u8 reg = 0; reg < 10; reg++)
@@ -312,9 +300,8 @@ static void garbage_is_survived(void **state)
     }
 }
 
-static void shows(void **state)
+static void shows(void **)
 {
-    (void)state;
     wr(0x0b, 0x12);
     SHOW(vrtc_show(&rtc, out));
     assert_non_null(strstr(shown, "23:59:59 1999-12-31, weekday 6"));

@@ -8,9 +8,8 @@
 static struct vsys sys;
 static struct line lines[VSYS_LINE_COUNT];
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     fake_start(1000000);
     assert_ok(vsys_init(&sys, &fake_bus, &recorder, LINE(lines)));
     return 0;
@@ -24,9 +23,8 @@ static void wr(u16 port, unsigned size, u32 value)
 }
 
 /* Port 92H: bit 1 is A20, bit 0 rising resets. */
-static void resets(void **state)
+static void resets(void **)
 {
-    (void)state;
     assert_int_equal(rd(0x92, 1), 0x02);
     wr(0x92, 1, 0x00);
     assert_int_equal(rd(0x92, 1), 0x00);
@@ -36,11 +34,10 @@ static void resets(void **state)
     assert_int_equal(recorded.event, MACHINE_RESET);
 }
 
-static void debug_exit(void **state)
+static void debug_exit(void **)
 {
     static const u32 values[] = {0, 0, 0x7f, 0x1234, 0, 0xdeadbeef};
 
-    (void)state;
     for (unsigned size = 1; size <= 4; size += size == 2 ? 2 : 1) {
         wr(VSYS_DEBUG_EXIT, size, values[size + 1]);
         assert_int_equal(recorded.event, MACHINE_DEBUG_EXIT);
@@ -52,9 +49,8 @@ static void debug_exit(void **state)
     assert_int_equal(recorded.machine, 3);
 }
 
-static void byte_ports(void **state)
+static void byte_ports(void **)
 {
-    (void)state;
     wr(0x80, 1, 0x55);
     assert_int_equal(rd(0x80, 1), 0x55);
     wr(0xed, 1, 0x66);
@@ -65,9 +61,8 @@ static void byte_ports(void **state)
 }
 
 /* A write sets the level of the line that has the port's number. */
-static void test_lines(void **state)
+static void test_lines(void **)
 {
-    (void)state;
     for (u16 n = 0; n < VSYS_LINE_COUNT; n++) {
         wr(VSYS_LINES + n, 4, 1);
         assert_true(lines[n].level);

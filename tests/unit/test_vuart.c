@@ -15,25 +15,16 @@ static struct line irq;
 static u8 in[64], sent[256];
 static unsigned in_head, in_tail, sent_count, room;
 
-static u32 back_room(void *ctx)
-{
-    (void)ctx;
-    return room;
-}
+static u32 back_room(void *) { return room; }
 
-static void back_put(void *ctx, u8 byte)
+static void back_put(void *, u8 byte)
 {
-    (void)ctx;
     assert_true(room > 0);
     room--;
     sent[sent_count++ % sizeof sent] = byte;
 }
 
-static int back_get(void *ctx)
-{
-    (void)ctx;
-    return in_tail == in_head ? -1 : in[in_tail++];
-}
+static int back_get(void *) { return in_tail == in_head ? -1 : in[in_tail++]; }
 
 static const struct chardev backend = {.room = back_room, .put = back_put, .get = back_get};
 
@@ -46,9 +37,8 @@ static void start(bool has_fifo)
     assert_ok(vuart_init(&uart, &fake_bus, &fake_clock, BASE, LINE(&irq), &backend, has_fifo));
 }
 
-static int setup(void **state)
+static int setup(void **)
 {
-    (void)state;
     start(true);
     return 0;
 }
@@ -64,9 +54,8 @@ static void arrive(unsigned n)
     vuart_poll(&uart);
 }
 
-static void reset_state(void **state)
+static void reset_state(void **)
 {
-    (void)state;
     assert_int_equal(rd(IER), 0);
     assert_int_equal(rd(IIR), 0x01);
     assert_int_equal(rd(LCR), 0);
@@ -76,9 +65,8 @@ static void reset_state(void **state)
     assert_false(irq.level);
 }
 
-static void divisor_and_scratch(void **state)
+static void divisor_and_scratch(void **)
 {
-    (void)state;
     wr(SCR, 0x5a);
     assert_int_equal(rd(SCR), 0x5a);
     wr(LCR, 0x83);
@@ -95,9 +83,8 @@ static void divisor_and_scratch(void **state)
     assert_int_equal(rd(MCR), 0x1f);
 }
 
-static void transmits(void **state)
+static void transmits(void **)
 {
-    (void)state;
     wr(RBR, 'x');
     assert_int_equal(sent_count, 1);
     assert_int_equal(sent[0], 'x');
@@ -107,9 +94,8 @@ static void transmits(void **state)
     assert_int_equal(sent[1], 'A');
 }
 
-static void back_pressure(void **state)
+static void back_pressure(void **)
 {
-    (void)state;
     room = 0;
     wr(IIR, 0x01);
     wr(MCR, 0x08);
@@ -151,9 +137,8 @@ static void back_pressure(void **state)
     assert_int_equal(rd(LSR) & 0x60, 0x60);
 }
 
-static void receives_without_fifo(void **state)
+static void receives_without_fifo(void **)
 {
-    (void)state;
     wr(MCR, 0x08);
     wr(IER, 0x01);
     arrive(3);
@@ -169,11 +154,10 @@ static void receives_without_fifo(void **state)
     assert_int_equal(rd(IIR), 0x01);
 }
 
-static void trigger_levels(void **state)
+static void trigger_levels(void **)
 {
     static const u8 levels[] = {1, 4, 8, 14};
 
-    (void)state;
     wr(MCR, 0x08);
     wr(IER, 0x01);
     for (unsigned i = 0; i < 4; i++) {
@@ -193,9 +177,8 @@ static void trigger_levels(void **state)
 }
 
 /* Four characters' time of 1 + 8 + 1 bits without a byte coming or going. */
-static void character_timeout(void **state)
+static void character_timeout(void **)
 {
-    (void)state;
     wr(LCR, 0x83);
     wr(RBR, 1);
     wr(IER, 0);
@@ -230,9 +213,8 @@ static void character_timeout(void **state)
     assert_int_equal(clock_next(&fake_clock), fake_now + 4 * 11 * 12 * 10000);
 }
 
-static void fifo_is_sixteen_deep(void **state)
+static void fifo_is_sixteen_deep(void **)
 {
-    (void)state;
     wr(IIR, 0x81);
     arrive(20);
     assert_int_equal(in_tail, 16);
@@ -244,9 +226,8 @@ static void fifo_is_sixteen_deep(void **state)
 }
 
 /* Table III: line status, data, time-out, THRE, modem status. */
-static void interrupt_priorities(void **state)
+static void interrupt_priorities(void **)
 {
-    (void)state;
     wr(IIR, 0x01);
     wr(MCR, 0x18);
     wr(IER, 0x0f);
@@ -265,9 +246,8 @@ static void interrupt_priorities(void **state)
     assert_int_equal(rd(MSR), 0x80);
 }
 
-static void loopback_modem(void **state)
+static void loopback_modem(void **)
 {
-    (void)state;
     wr(MCR, 0x1a); /* the test Linux makes: OUT2 and RTS show as DCD and CTS */
     assert_int_equal(rd(MSR) & 0xf0, 0x90);
     wr(MCR, 0x14);
@@ -286,9 +266,8 @@ static void loopback_modem(void **state)
     assert_int_equal(rd(LSR), 0x61);
 }
 
-static void out2_gates_the_interrupt(void **state)
+static void out2_gates_the_interrupt(void **)
 {
-    (void)state;
     wr(IER, 0x01);
     arrive(1);
     assert_int_equal(rd(IIR), 0x04);
@@ -299,9 +278,8 @@ static void out2_gates_the_interrupt(void **state)
     assert_false(irq.level);
 }
 
-static void a_16450(void **state)
+static void a_16450(void **)
 {
-    (void)state;
     start(false);
     wr(IIR, 0xc7);
     assert_int_equal(rd(IIR), 0x01); /* no FIFOs */
@@ -316,9 +294,8 @@ static void a_16450(void **state)
     assert_int_equal(rd(LSR), 0x60);
 }
 
-static void shows(void **state)
+static void shows(void **)
 {
-    (void)state;
     wr(IIR, 0x81);
     arrive(2);
     wr(IER, 1);

@@ -275,9 +275,8 @@ TEST(nesting)
 
 static unsigned nmis, nmi_depth, nmi_deepest;
 
-static void on_nmi(struct trap_frame *f)
+static void on_nmi(struct trap_frame *)
 {
-    (void)f;
     nmis++;
     nmi_deepest = ++nmi_depth > nmi_deepest ? nmi_depth : nmi_deepest;
     if (nmis == 1) {

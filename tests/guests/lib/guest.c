@@ -59,9 +59,8 @@ static void put(char c)
     outb(COM1, (u8)c);
 }
 
-static void serial_write(struct sink *self, const char *text, size_t len)
+static void serial_write(struct sink *, const char *text, size_t len)
 {
-    (void)self;
     for (size_t i = 0; i < len; i++) {
         if (text[i] == '\n')
             put('\r');
