@@ -451,12 +451,16 @@ static inline void fx_long(struct fixture *f, unsigned cpl)
     fx_map(f, FX_MMIO, FX_MMIO, 0x67);
 }
 
-static inline struct fixture *fx_new_long(unsigned cpl)
-{
-    struct fixture *f = fx_new();
-    fx_long(f, cpl);
-    return f;
-}
+#define FX_NEW(mode)                                            \
+    static inline struct fixture *fx_new_##mode(unsigned level) \
+    {                                                           \
+        struct fixture *f = fx_new();                           \
+        fx_##mode(f, level);                                    \
+        return f;                                               \
+    }
+FX_NEW(protected)
+FX_NEW(vm86)
+FX_NEW(long)
 
 static inline void fx_unmap(struct fixture *f, u64 page) { fx_map(f, page, 0, 0); }
 

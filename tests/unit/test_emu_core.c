@@ -391,9 +391,8 @@ static void division(void **)
 
 static void vm86_flags(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_vm86(0);
 
-    fx_vm86(f, 0);
     FX_FAULT(FX_RUN(f, 0xfa), VECTOR_GP, 0);
     FX_FAULT(FX_RUN(f, 0x9c), VECTOR_GP, 0);
     FX_FAULT(FX_RUN(f, 0x9d), VECTOR_GP, 0);
@@ -415,8 +414,7 @@ static void vm86_flags(void **)
     FX_FAULT(FX_RUN(f, 0x66, 0x9c), VECTOR_GP, 0);
     fx_free(f);
 
-    f = fx_new();
-    fx_vm86(f, 3);
+    f = fx_new_vm86(3);
     fx_poke(f, f->s.gpr[RSP], 2, RFLAGS_IF);
     FX_DONE(FX_RUN(f, 0x9d)); /* IF may change, IOPL may not */
     assert_true(f->s.rflags & RFLAGS_IF);

@@ -14,8 +14,7 @@
 
 static struct fixture *machine(u64 at, u32 dr7)
 {
-    struct fixture *f = fx_new();
-    fx_long(f, 0);
+    struct fixture *f = fx_new_long(0);
     f->s.dr[0] = at;
     f->s.dr7 = 0x400 | dr7;
     return f;

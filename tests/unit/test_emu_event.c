@@ -156,8 +156,7 @@ static void real_stack(void **)
 
 static struct fixture *protected(unsigned cpl)
 {
-    struct fixture *f = fx_new();
-    fx_protected(f, cpl);
+    struct fixture *f = fx_new_protected(cpl);
     all_gates(f, INT_GATE);
     f->s.rip = 0x8123;
     f->s.rflags = FLAGS;
@@ -352,8 +351,7 @@ static void faults_within_faults(void **)
         {VECTOR_DF, SECOND_CONTRIBUTORY, -1},        {VECTOR_DF, SECOND_PAGE, -1},
     };
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
-        struct fixture *f = fx_new();
-        fx_long(f, 0);
+        struct fixture *f = fx_new_long(0);
         all_gates(f, INT_GATE);
         f->s.rip = 0x8123;
         if (rows[k].second == SECOND_PAGE) { /* IST 1 lies in a page that is not present */
@@ -404,8 +402,7 @@ static void debug_exception(void **)
 
 static struct fixture *longmode(unsigned cpl)
 {
-    struct fixture *f = fx_new();
-    fx_long(f, cpl);
+    struct fixture *f = fx_new_long(cpl);
     all_gates(f, INT_GATE);
     f->s.rip = 0x8123;
     f->s.rflags = FLAGS;
@@ -511,8 +508,7 @@ static void long_broken(void **)
 
 static struct fixture *vm86(unsigned iopl)
 {
-    struct fixture *f = fx_new();
-    fx_vm86(f, iopl);
+    struct fixture *f = fx_new_vm86(iopl);
     all_gates(f, INT_GATE);
     for (unsigned k = 0; k <= SEG_GS; k++)
         fx_set_seg(f, (enum seg)k, (u16)(0x800 + k), (0x800 + k) * 16, 0xffff, 0xf3);
@@ -694,9 +690,8 @@ static void iret_real(void **)
 
 static void iret_same_level(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(3);
 
-    fx_protected(f, 3);
     f->s.rflags = RFLAGS_FIXED | RFLAGS_IF; /* IOPL 0: IF and IOPL are not the user's */
     PUSH(f, 4, 0x3f7fd7 & ~(u64)(RFLAGS_VM | RFLAGS_TF | RFLAGS_IF), FX_CS3, 0x8200);
     FX_DONE(FX_RUN(f, 0xcf));
@@ -707,9 +702,8 @@ static void iret_same_level(void **)
 
 static void iret_outer(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(0);
 
-    fx_protected(f, 0);
     f->s.seg[SEG_ES] = (struct segment){0, 0xffffffff, FX_DATA32 | FX_DPL(3), FX_DS3};
     f->s.seg[SEG_FS] = (struct segment){0, 0xffffffff, FX_CODE32 | 4, FX_FREE}; /* conforming */
     PUSH(f, 4, FX_DS3, 0xa0f0, RFLAGS_FIXED | RFLAGS_IF | 0x3000, FX_CS3, 0x8765);
@@ -749,8 +743,7 @@ static void iret_refused(void **)
         {FX_DS3, FX_FREE | 3, 0x10000, VECTOR_GP, 0, 0x0040fb000000ffff, 0}, /* limit */
     };
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
-        struct fixture *f = fx_new();
-        fx_protected(f, 0);
+        struct fixture *f = fx_new_protected(0);
         fx_set_desc(f, FX_FREE, rows[k].cs_desc);
         fx_set_desc(f, FX_FREE + 8, rows[k].ss_desc);
         PUSH(f, 4, rows[k].ss, 0xa000, RFLAGS_FIXED, rows[k].cs, rows[k].rip);
@@ -769,9 +762,8 @@ static void iret_refused(void **)
 
 static void iret_vm86(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(0);
 
-    fx_protected(f, 0);
     PUSH(f, 4, 0x805, 0x804, 0x803, 0x800, 0x802, 0x1000, RFLAGS_FIXED | RFLAGS_VM | 0x3000, 0x801,
          0x123);
     FX_DONE(FX_RUN(f, 0xcf));
@@ -803,9 +795,9 @@ static void iret_vm86(void **)
 
 static void iret_long(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_long(0);
 
-    fx_long(f, 0); /* SS:RSP is popped at the same level, too; SS may be null below level 3 */
+    /* SS:RSP is popped at the same level, too; SS may be null below level 3. */
     PUSH(f, 8, 0, 0xffff800000001230, RFLAGS_FIXED | RFLAGS_IF, FX_CS0, 0xffff800000004560);
     FX_DONE(FX_RUN(f, 0x48, 0xcf));
     expect_at(f, FX_CS0, 0xffff800000004560, 0xffff800000001230);
@@ -813,8 +805,7 @@ static void iret_long(void **)
     assert_true(f->s.seg[SEG_SS].access & SEG_UNUSABLE);
     fx_free(f);
 
-    f = fx_new(); /* to a 32-bit user */
-    fx_long(f, 0);
+    f = fx_new_long(0); /* to a 32-bit user */
     fx_set_desc(f, FX_FREE, fx_desc(0, 0xffffffff, FX_CODE32 | FX_DPL(3)));
     PUSH(f, 8, FX_DS3, 0x1230a000, RFLAGS_FIXED | RFLAGS_VM, FX_FREE | 3, 0x8444);
     FX_DONE(FX_RUN(f, 0x48, 0xcf));
@@ -822,8 +813,7 @@ static void iret_long(void **)
     assert_int_equal(f->s.rflags, RFLAGS_FIXED); /* there is no VM in IA-32e mode */
     fx_free(f);
 
-    f = fx_new();
-    fx_long(f, 0);
+    f = fx_new_long(0);
     PUSH(f, 8, FX_DS3, 0xa000, RFLAGS_FIXED, FX_CS3, 0x800000000000);
     FX_FAULT(FX_RUN(f, 0x48, 0xcf), VECTOR_GP, 0);
     f->s.rflags |= RFLAGS_NT;

@@ -27,9 +27,8 @@ static void stores_are_whole(void **)
  * ENTER; but rSP and rBP. */
 static void done_in_part(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(0); /* a stack of 8 bytes, expand-up */
 
-    fx_protected(f, 0); /* a stack of 8 bytes, expand-up */
     fx_set_seg(f, SEG_CS, FX_CS0, 0, 0xffff, FX_CODE16);
     fx_set_seg(f, SEG_SS, FX_DS0, 0xfff8, 0xffff, FX_DATA32);
     f->s.gpr[RAX] = 0x1111;
@@ -57,8 +56,7 @@ static void done_in_part(void **)
     assert_int_equal(f->s.gpr[RSP], 0);
     fx_free(f);
 
-    f = fx_new(); /* ENTER's frame pointer is not cut to the stack's width */
-    fx_protected(f, 0);
+    f = fx_new_protected(0); /* ENTER's frame pointer is not cut to the stack's width */
     fx_set_seg(f, SEG_CS, FX_CS0, 0, 0xffff, FX_CODE16);
     fx_set_seg(f, SEG_SS, FX_DS0, 0, 0xffff, FX_DATA16);
     f->s.gpr[RSP] = 0;
@@ -71,9 +69,8 @@ static void done_in_part(void **)
 /* BOUND reads its upper bound only when the lower one is met. */
 static void bounds(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(0);
 
-    fx_protected(f, 0);
     f->s.seg[SEG_DS].limit = 0xcfff;
     f->s.gpr[RBX] = 0xcffc;
     f->s.gpr[RAX] = ~0ull;
@@ -100,8 +97,7 @@ static void segment_registers(void **)
     FX_FAULT(FX_RUN(f, 0x0f, 0xa0), VECTOR_AC, 0); /* push fs: a quadword */
     fx_free(f);
 
-    f = fx_new();
-    fx_protected(f, 3);
+    f = fx_new_protected(3);
     f->s.cr0 |= CR0_AM;
     f->s.rflags |= RFLAGS_AC;
     f->s.gpr[RSP] = 0xcffe;
@@ -282,9 +278,8 @@ static void one_call_each(void **)
 
 static void port_rights(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(3);
 
-    fx_protected(f, 3);
     f->port_value = 0xaabbccdd;
     fx_poke(f, FX_TSS + 102, 2, 0x80); /* the map; the TSS ends at 0xff */
     memset(f->ram + FX_TSS + 0x80, 0xff, 0x80);
@@ -305,8 +300,7 @@ static void port_rights(void **)
     FX_DONE(FX_RUN(f, 0xe4, 0x64));
     fx_free(f);
 
-    f = fx_new();
-    fx_vm86(f, 3); /* the map counts whatever IOPL says */
+    f = fx_new_vm86(3); /* the map counts whatever IOPL says */
     fx_poke(f, FX_TSS + 102, 2, 0x80);
     fx_poke(f, FX_TSS + 0x80, 1, 0x02);
     FX_DONE(FX_RUN(f, 0xe6, 0x00));

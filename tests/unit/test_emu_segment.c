@@ -40,8 +40,7 @@ static void load_real(void **)
     expect_seg(f, SEG_DS, 0x40, 0x400, 0xffff, 0x93);
     fx_free(f);
 
-    f = fx_new();
-    fx_vm86(f, 3);
+    f = fx_new_vm86(3);
     FX_DONE(mov_sreg(f, SEG_FS, 0x1234));
     expect_seg(f, SEG_FS, 0x1234, 0x12340, 0xffff, 0xf3);
     fx_free(f);
@@ -114,9 +113,8 @@ static void return_order(void **)
  * it has done so when the target is refused, and rIP is cut to what compatibility mode has. */
 static void call_between_modes(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_long(0);
 
-    fx_long(f, 0);
     fx_set_desc(f, FX_FREE, fx_desc(0, 0xffff, FX_CODE16));
     f->s.gpr[RBX] = FX_DATA;
     f->s.gpr[RSP] = 0x100000000 + FX_STACK;
@@ -183,8 +181,7 @@ static const struct {
 static void load_protected(void **)
 {
     for (unsigned k = 0; k < ARRAY_SIZE(loads); k++) {
-        struct fixture *f = fx_new();
-        fx_protected(f, loads[k].cpl);
+        struct fixture *f = fx_new_protected(loads[k].cpl);
         fx_set_desc(f, FX_FREE, fx_desc(0x12345678, 0x9abcdfff, loads[k].access & ~1u));
         enum emu_status st = mov_sreg(f, loads[k].seg, loads[k].selector);
         if (st != (loads[k].vector ? EMU_FAULT : EMU_DONE))
@@ -206,24 +203,21 @@ static void load_protected(void **)
 
 static void load_null(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(3);
 
-    fx_protected(f, 3);
     FX_DONE(mov_sreg(f, SEG_ES, 3));
     assert_int_equal(f->s.seg[SEG_ES].selector, 3);
     assert_true(f->s.seg[SEG_ES].access & SEG_UNUSABLE);
     fx_free(f);
 
     /* A null SS is for 64-bit mode below level 3, RPL = CPL. */
-    f = fx_new();
-    fx_long(f, 0);
+    f = fx_new_long(0);
     FX_DONE(mov_sreg(f, SEG_SS, 0));
     assert_true(f->s.seg[SEG_SS].access & SEG_UNUSABLE);
     assert_int_equal(f->s.seg[SEG_SS].access >> 5 & 3, 0);
     FX_FAULT(mov_sreg(f, SEG_SS, 1), VECTOR_GP, 0);
     fx_free(f);
-    f = fx_new();
-    fx_long(f, 3);
+    f = fx_new_long(3);
     FX_FAULT(mov_sreg(f, SEG_SS, 3), VECTOR_GP, 0);
     fx_free(f);
 }
@@ -231,9 +225,8 @@ static void load_null(void **)
 /* From the LDT; an unusable LDT has no entries. */
 static void load_ldt(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(0);
 
-    fx_protected(f, 0);
     fx_set_desc(f, 0x0c, fx_desc(0x1000, 0xfff, FX_DATA16));
     FX_DONE(mov_sreg(f, SEG_FS, 0x0c));
     expect_seg(f, SEG_FS, 0x0c, 0x1000, 0xfff, FX_DATA16);
@@ -245,9 +238,8 @@ static void load_ldt(void **)
 /* MOV SS and POP SS hold off interrupts; POP moves ESP by the old stack's width. */
 static void shadow(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(0);
 
-    fx_protected(f, 0);
     FX_DONE(mov_sreg(f, SEG_SS, FX_DS0));
     assert_int_equal(f->s.interruptibility, BLOCKED_BY_MOV_SS);
     FX_DONE(mov_sreg(f, SEG_DS, FX_DS0));
@@ -292,8 +284,7 @@ static void far_code(void **)
     for (unsigned k = 0; k < ARRAY_SIZE(jumps) * 2; k++) {
         const unsigned row = k / 2;
         bool call = k & 1;
-        struct fixture *f = fx_new();
-        fx_protected(f, jumps[row].cpl);
+        struct fixture *f = fx_new_protected(jumps[row].cpl);
         u64 sp = f->s.gpr[RSP];
         u16 cs = f->s.seg[SEG_CS].selector;
         u32 limit = jumps[row].access & SEG_G ? 0xffffffff : 0x5678 - 1;
@@ -334,9 +325,8 @@ static enum emu_status call_gate(struct fixture *f, bool call)
 
 static void gate_inner(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(3);
 
-    fx_protected(f, 3);
     fx_set_desc(f, FX_FREE, fx_gate(FX_CS0, 0x12349000, GATE | DPL3, 2));
     fx_poke(f, FX_USER, 8, 0x2222222211111111); /* two parameters */
     FX_DONE(call_gate(f, true));
@@ -359,9 +349,8 @@ static void gate_inner(void **)
 /* A 16-bit gate pushes and copies words. */
 static void gate_16bit(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(3);
 
-    fx_protected(f, 3);
     fx_set_desc(f, FX_FREE, fx_gate(FX_CS0, 0x12349000, 0x84 | DPL3, 1));
     fx_poke(f, FX_USER, 2, 0x5555);
     FX_DONE(call_gate(f, true));
@@ -374,9 +363,8 @@ static void gate_16bit(void **)
 
 static void gate_same_level(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(3);
 
-    fx_protected(f, 3);
     fx_set_desc(f, FX_FREE, fx_gate(FX_CS3, 0x9000, GATE | DPL3, 2));
     FX_DONE(call_gate(f, true)); /* no parameters are copied */
     assert_int_equal(f->s.gpr[RSP], FX_USER - 8);
@@ -409,8 +397,7 @@ static const struct {
 static void gate_refused(void **)
 {
     for (unsigned k = 0; k < ARRAY_SIZE(gates); k++) {
-        struct fixture *f = fx_new();
-        fx_protected(f, 3);
+        struct fixture *f = fx_new_protected(3);
         fx_set_desc(f, FX_FREE, fx_gate(gates[k].selector, 0x9000, gates[k].access, 0));
         if (gates[k].access == 0xe9)
             fx_set_desc(f, FX_FREE, fx_desc(0, 0, gates[k].access));
@@ -425,8 +412,7 @@ static void gate_refused(void **)
         assert_int_equal(f->s.gpr[RSP], FX_USER);
         fx_free(f);
     }
-    struct fixture *f = fx_new(); /* RPL 3 for a gate of DPL 0, at level 0 */
-    fx_protected(f, 0);
+    struct fixture *f = fx_new_protected(0); /* RPL 3 for a gate of DPL 0, at level 0 */
     fx_set_desc(f, FX_FREE, fx_gate(FX_CS0, 0x9000, GATE, 0));
     FX_FAULT(call_gate(f, true), VECTOR_GP, FX_FREE);
     fx_free(f);
@@ -435,9 +421,8 @@ static void gate_refused(void **)
 /* The inner stack out of the TSS: not found there #TS, no room on it #SS (selectors, no EXT). */
 static void gate_stack(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(3);
 
-    fx_protected(f, 3);
     fx_set_desc(f, FX_FREE, fx_gate(FX_CS0, 0x9000, GATE | DPL3, 31));
     fx_poke(f, FX_TSS + 8, 2, FX_DS3);
     FX_FAULT(call_gate(f, true), VECTOR_TS, FX_DS3 & ~3u);
@@ -461,9 +446,8 @@ static void gate_stack(void **)
 
 static void gate_64bit(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_long(3);
 
-    fx_long(f, 3);
     fx_set_desc(f, FX_FREE, fx_gate(FX_CS0, 0xffff800012345678, GATE | DPL3, 0));
     fx_set_desc(f, FX_FREE + 8, 0xffff8000);
     fx_poke(f, FX_DATA, 6, (u64)FX_FREE << 32);
@@ -499,9 +483,8 @@ static void gate_64bit(void **)
 
 static void far_64bit(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_long(0);
 
-    fx_long(f, 0);
     f->s.gpr[RBX] = FX_DATA;
     fx_poke(f, FX_DATA, 8, 0x800000000000);
     fx_poke(f, FX_DATA + 8, 2, FX_CS0);
@@ -524,9 +507,8 @@ static void far_64bit(void **)
 /* retf to the outer level nulls what that level may not use. */
 static void return_outer(void **)
 {
-    struct fixture *f = fx_new();
+    struct fixture *f = fx_new_protected(0);
 
-    fx_protected(f, 0);
     f->s.seg[SEG_ES] = (struct segment){0, 0xffffffff, FX_DATA32 | FX_DPL(3), FX_DS3};
     f->s.gpr[RSP] -= 16;
     fx_poke(f, f->s.gpr[RSP], 8, (u64)FX_CS3 << 32 | 0x8800);

@@ -8,8 +8,7 @@
 /* 64-bit mode with AVX on; DS:RSI at FX_DATA, RDI at the device. */
 static struct fixture *machine_at(unsigned cpl)
 {
-    struct fixture *f = fx_new();
-    fx_long(f, cpl);
+    struct fixture *f = fx_new_long(cpl);
     f->s.cr0 |= CR0_NE | CR0_MP;
     f->s.cr4 |= CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
     f->s.xcr0 = 7;

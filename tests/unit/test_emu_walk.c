@@ -50,8 +50,7 @@ static void expect(struct fixture *f, u64 gva, enum emu_access access, u64 gpa)
 
 static void no_paging(void **)
 {
-    struct fixture *f = fx_new();
-    fx_protected(f, 0);
+    struct fixture *f = fx_new_protected(0);
     expect(f, 0x12345678, EMU_WRITE, 0x12345678);
     expect(f, 0xffffffff, EMU_FETCH | EMU_USER, 0xffffffff);
     fx_free(f);
@@ -61,8 +60,7 @@ static void no_paging(void **)
 
 static struct fixture *paging32(void)
 {
-    struct fixture *f = fx_new();
-    fx_protected(f, 0);
+    struct fixture *f = fx_new_protected(0);
     f->s.cr0 |= CR0_PG | CR0_WP;
     f->s.cr3 = FX_PT | 0x18; /* PCD and PWT do not matter */
     fx_poke(f, FX_PT + 4 * 1, 4, (FX_PT + 0x1000) | 7);
@@ -117,8 +115,7 @@ static void walk_pse(void **)
 
 static struct fixture *paging_pae(void)
 {
-    struct fixture *f = fx_new();
-    fx_protected(f, 0);
+    struct fixture *f = fx_new_protected(0);
     f->s.cr0 |= CR0_PG | CR0_WP;
     f->s.cr4 |= CR4_PAE;
     f->s.efer = EFER_NXE;
@@ -174,8 +171,7 @@ static void walk_pae_reserved(void **)
 /* Tables at FX_PT (top) and on, one page each. */
 static struct fixture *paging64(unsigned levels)
 {
-    struct fixture *f = fx_new();
-    fx_long(f, 0);
+    struct fixture *f = fx_new_long(0);
     memset(f->ram + FX_PT, 0, FX_RAM - FX_PT);
     f->s.cr4 |= levels == 5 ? CR4_LA57 : 0;
     f->s.cr3 = FX_PT | 0x18;
@@ -491,8 +487,7 @@ static void wrapping(void **)
     assert_int_equal(value, 0x44332211);
     fx_free(f);
 
-    f = fx_new(); /* so they do in compatibility mode */
-    fx_long(f, 0);
+    f = fx_new_long(0); /* so they do in compatibility mode */
     fx_level(f, 0, FX_CODE32);
     fx_map(f, 0xfffff000, 0x60000, 7);
     fx_map(f, 0, 0x50000, 7);
@@ -516,8 +511,7 @@ static void devices(void **)
         {0x20, 10, {8, 2}},       {0x21, 8, {1, 2, 4, 1}}, {0x00, 3, {2, 1}}, {0x01, 7, {1, 2, 4}},
         {0x40, 32, {8, 8, 8, 8}}, {0x02, 6, {2, 4}},
     };
-    struct fixture *f = fx_new();
-    fx_long(f, 0);
+    struct fixture *f = fx_new_long(0);
     for (unsigned k = 0; k < ARRAY_SIZE(rows); k++) {
         u8 data[64], back[64];
         for (unsigned i = 0; i < sizeof(data); i++)
