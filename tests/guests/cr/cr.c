@@ -5,18 +5,6 @@
  */
 #include "tests/guests/lib/guest.h"
 
-static _Alignas(4096) u64 table[512];
-#define WINDOW (64 * MiB) /* its 4-KiB pages are the tests' */
-
-static void window_open(void)
-{
-    for (u64 i = 0; i < 512; i++)
-        table[i] = (WINDOW + i * PAGE_SIZE) | 7;
-    page_split(WINDOW, table);
-}
-
-static void window_close(void) { page_split(WINDOW, NULL); }
-
 TEST(cr0_refusals)
 {
     u64 cr0 = read_cr0();
@@ -62,7 +50,7 @@ TEST(cr0_wp)
     u64 cr0 = read_cr0();
 
     window_open();
-    table[0] &= ~2ull;
+    window_entry[0] &= ~2ull;
     page_flush();
     EXPECT_TRAP(VECTOR_PF, 3, *cell = 1); /* P, W */
     EXPECT_EQ(CATCH(*cell = 1).cr2, WINDOW);
@@ -137,13 +125,13 @@ TEST(cr3_and_invlpg_flush)
     window_open();
     *a = 1;
     *b = 2;
-    table[0] = (WINDOW + PAGE_SIZE) | 7;
+    window_entry[0] = (WINDOW + PAGE_SIZE) | 7;
     write_cr3(read_cr3());
     EXPECT_EQ(*a, 2);
-    table[0] = WINDOW | 7;
+    window_entry[0] = WINDOW | 7;
     __asm__ volatile("invlpg (%0)" : : "r"(a) : "memory");
     EXPECT_EQ(*a, 1);
-    table[0] = 0;
+    window_entry[0] = 0;
     __asm__ volatile("invlpg (%0)" : : "r"(a) : "memory");
     EXPECT_TRAP(VECTOR_PF, 0, (void)*a);
     window_close();

@@ -6,18 +6,6 @@
 #include "tests/guests/lib/guest.h"
 
 #define NOT_CANONICAL 0x0000800000000000ull
-#define WINDOW        (64 * MiB)
-
-static _Alignas(4096) u64 table[512];
-
-static void window_open(void)
-{
-    for (u64 i = 0; i < 512; i++)
-        table[i] = (WINDOW + i * PAGE_SIZE) | 7;
-    page_split(WINDOW, table);
-}
-
-static void window_close(void) { page_split(WINDOW, NULL); }
 
 static volatile u64 *const cell = (volatile u64 *)WINDOW;
 
@@ -174,20 +162,20 @@ TEST(page_fault_codes)
     struct trap t;
 
     window_open();
-    table[0] = 0;
+    window_entry[0] = 0;
     page_flush();
     EXPECT_TRAP(VECTOR_PF, 0, (void)*cell);
     EXPECT_TRAP(VECTOR_PF, 2, *cell = 1);
     t = CATCH(*(volatile u32 *)(WINDOW - 2) = 1); /* straddles into the missing page */
     EXPECT_EQ(t.vector, VECTOR_PF);
     EXPECT_EQ(t.cr2, WINDOW);
-    table[0] = WINDOW | 5;
+    window_entry[0] = WINDOW | 5;
     page_flush();
     EXPECT_TRAP(VECTOR_PF, 3, *cell = 1);
     EXPECT_TRAP(VECTOR_PF, 3, __asm__ volatile("lock incq (%0)" : : "r"(WINDOW) : "memory"));
     guest_pd[WINDOW >> 21] |= BIT64(7); /* a 2-MiB page at an address that is not a multiple */
     page_flush();
-    if ((u64)table & (2 * MiB - 1) & ~0x1fffull)
+    if ((u64)window_entry & (2 * MiB - 1) & ~0x1fffull)
         EXPECT_TRAP(VECTOR_PF, 9, (void)*cell); /* reserved bits 20:13 */
     window_close();
 }
@@ -199,12 +187,12 @@ USER_CODE(user_jump, "mov $0x4000000, %eax; jmp *%rax")
 TEST(page_fault_codes_cpl3)
 {
     window_open();
-    table[0] = WINDOW | 3; /* supervisor */
+    window_entry[0] = WINDOW | 3; /* supervisor */
     page_flush();
     EXPECT_TRAP(VECTOR_PF, 5, user_run(user_read, 0));
     EXPECT_TRAP(VECTOR_PF, 7, user_run(user_write, 0));
     EXPECT_TRAP(VECTOR_PF, 5, user_run(user_jump, 0));
-    table[0] = 0;
+    window_entry[0] = 0;
     page_flush();
     EXPECT_TRAP(VECTOR_PF, 4, user_run(user_read, 0));
     EXPECT_TRAP(VECTOR_PF, 6, user_run(user_write, 0));
@@ -214,7 +202,7 @@ TEST(page_fault_codes_cpl3)
 /* Accessed and dirty are set by the CPU (under EPT by the guest's own walk). */
 TEST(accessed_and_dirty)
 {
-    volatile u64 *entry = &table[5];
+    volatile u64 *entry = &window_entry[5];
 
     window_open();
     EXPECT_EQ(entry[0] & 0x60, 0);
@@ -280,7 +268,7 @@ TEST(double_fault)
     EXPECT_EQ(t.vector, VECTOR_DF);
     EXPECT_EQ(t.error, 0);
     window_open();
-    table[0] = 0;
+    window_entry[0] = 0;
     page_flush();
     guest_idt[VECTOR_PF][0] &= ~BIT64(47);
     t = CATCH((void)*cell); /* #PF, then #NP */
@@ -296,7 +284,7 @@ TEST(double_fault_by_stack)
     struct trap t;
 
     window_open();
-    table[0] = 0;
+    window_entry[0] = 0;
     page_flush();
     t = CATCH(__asm__ volatile("mov %0, %%rsp; push %%rax" : : "r"(WINDOW + 64) : "memory"));
     EXPECT_EQ(t.vector, VECTOR_DF);

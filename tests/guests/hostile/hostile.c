@@ -11,21 +11,10 @@
  */
 #include "tests/guests/lib/guest.h"
 
-#define WINDOW (64 * MiB)
-
-static _Alignas(4096) u64 table[512];
-
-static void window_open(void)
-{
-    for (u64 i = 0; i < 512; i++)
-        table[i] = (WINDOW + i * PAGE_SIZE) | 7;
-    page_split(WINDOW, table);
-}
-
 /* Map the window's first page to any physical address. */
 static volatile u8 *window_to(u64 physical)
 {
-    table[0] = align_down(physical, PAGE_SIZE) | 7;
+    window_entry[0] = align_down(physical, PAGE_SIZE) | 7;
     page_flush();
     return (volatile u8 *)WINDOW + physical % PAGE_SIZE;
 }
@@ -165,7 +154,7 @@ TEST(memory_of_others)
         if (before == ~0ull)
             EXPECT_EQ(*p, ~0ull);
     }
-    page_split(WINDOW, NULL);
+    window_close();
 }
 
 /* Sprays values over the pages of APIC and I/O APIC, with every width and unaligned. */

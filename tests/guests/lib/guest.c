@@ -315,6 +315,17 @@ void page_split(u64 virtual, u64 *table)
     page_flush();
 }
 
+_Alignas(4096) u64 window_entry[512];
+
+void window_open(void)
+{
+    for (u64 i = 0; i < 512; i++)
+        window_entry[i] = (WINDOW + i * PAGE_SIZE) | 7;
+    page_split(WINDOW, window_entry);
+}
+
+void window_close(void) { page_split(WINDOW, NULL); }
+
 /* --- Running ---------------------------------------------------------------------------------- */
 
 void guest_end_run(void)

@@ -329,4 +329,10 @@ void pic_unmask(u16 mask);
 void page_split(u64 virtual, u64 *table);
 void page_flush(void);
 
+/* 2 MiB that have such entries while they are open: at first of themselves, with all rights. */
+#define WINDOW (64 * MiB)
+extern u64 window_entry[512];
+void window_open(void);
+void window_close(void);
+
 #endif

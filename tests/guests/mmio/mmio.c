@@ -175,21 +175,18 @@ TEST(addresses)
 
 TEST(rip_relative)
 {
-    /* A window near the code onto the APIC's page. */
-    static _Alignas(4096) u64 table[512];
-    u64 at = 64 * MiB;
     u32 v;
 
-    for (u64 i = 0; i < 512; i++)
-        table[i] = (at + i * PAGE_SIZE) | 7;
-    table[1] = APIC_BASE | 0x1b;
-    page_split(at, table);
+    /* Near the code, onto the APIC's page. */
+    window_open();
+    window_entry[1] = APIC_BASE | 0x1b;
+    page_flush();
     set_reg(0x600d);
     __asm__ volatile("mov .Lwindow(%%rip), %0\n .set .Lwindow, 0x4001380" : "=r"(v) : : "memory");
     EXPECT_EQ(v, 0x600d);
     __asm__ volatile("movl $0x1234, .Lwindow2(%%rip)\n .set .Lwindow2, 0x4001380" : : : "memory");
     EXPECT_EQ(read_reg(), 0x1234);
-    page_split(at, NULL);
+    window_close();
 }
 
 TEST(all_registers)
@@ -284,21 +281,18 @@ TEST(from_cpl3)
 /* Page protection comes before the device. */
 TEST(page_faults_first)
 {
-    static _Alignas(4096) u64 table[512];
-    u64 at = 64 * MiB;
-    volatile u32 *window = mmio(at + PAGE_SIZE + APIC_TIMER_INIT);
+    volatile u32 *window = mmio(WINDOW + PAGE_SIZE + APIC_TIMER_INIT);
 
-    for (u64 i = 0; i < 512; i++)
-        table[i] = (at + i * PAGE_SIZE) | 7;
-    table[1] = APIC_BASE | 0x19; /* read-only */
-    page_split(at, table);
+    window_open();
+    window_entry[1] = APIC_BASE | 0x19; /* read-only */
+    page_flush();
     set_reg(0xabc);
     EXPECT_EQ(*window, 0xabc);
     EXPECT_TRAP(VECTOR_PF, 3, *window = 1);
     EXPECT_TRAP(VECTOR_PF, 3, __asm__ volatile("lock incl %0" : "+m"(*window)));
     EXPECT_EQ(read_reg(), 0xabc);
-    table[1] = 0;
+    window_entry[1] = 0;
     page_flush();
     EXPECT_TRAP(VECTOR_PF, 0, (void)*window);
-    page_split(at, NULL);
+    window_close();
 }

@@ -149,17 +149,14 @@ TEST(efer)
 /* Without NXE bit 63 of a page entry is reserved; with it, it forbids fetches. */
 TEST(efer_nxe)
 {
-    static _Alignas(4096) u64 table[512];
-    u64 efer = rdmsr(IA32_EFER), at = 64 * MiB;
+    u64 efer = rdmsr(IA32_EFER), at = WINDOW;
     volatile u8 *page = (volatile u8 *)at;
 
     if (!(cpuid(0x80000001, 0).d & BIT(20)))
         SKIP("no NX");
-    for (u64 i = 0; i < 512; i++)
-        table[i] = (at + i * PAGE_SIZE) | 7;
     *page = 0xc3;
-    page_split(at, table);
-    table[0] |= BIT64(63);
+    window_open();
+    window_entry[0] |= BIT64(63);
     wrmsr(IA32_EFER, efer & ~EFER_NXE);
     page_flush();
     EXPECT_TRAP(VECTOR_PF, 0x9, (void)*page); /* P, RSVD */
@@ -167,11 +164,11 @@ TEST(efer_nxe)
     page_flush();
     EXPECT_NO_TRAP((void)*page);
     EXPECT_TRAP(VECTOR_PF, 0x11, ((void (*)(void))at)()); /* P, I/D */
-    table[0] &= ~BIT64(63);
+    window_entry[0] &= ~BIT64(63);
     page_flush();
     EXPECT_NO_TRAP(((void (*)(void))at)());
     wrmsr(IA32_EFER, efer);
-    page_split(at, NULL);
+    window_close();
 }
 
 TEST(pat_types)

@@ -173,14 +173,12 @@ TEST(segment_override)
 /* A page fault in the middle: the iterations before it count, the registers say how many. */
 TEST(fault_in_the_middle)
 {
-    static _Alignas(4096) u64 table[512];
-    u64 at = 64 * MiB;
+    u64 at = WINDOW;
     struct trap t;
 
-    for (u64 i = 0; i < 512; i++)
-        table[i] = (at + i * PAGE_SIZE) | 7;
-    table[1] = 0;
-    page_split(at, table);
+    window_open();
+    window_entry[1] = 0;
+    page_flush();
     outb(SCRATCH, 0x2b);
     memset((void *)(at + 4000), 0, 96);
     t = CATCH(__asm__ volatile("rep insb"
@@ -202,7 +200,7 @@ TEST(fault_in_the_middle)
     EXPECT_EQ(t.cr2, at + PAGE_SIZE);
     EXPECT_EQ(t.rcx, 7);
     EXPECT_EQ(t.rsi, at + PAGE_SIZE - 2);
-    page_split(at, NULL);
+    window_close();
 }
 
 TEST(many)

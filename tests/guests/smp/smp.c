@@ -32,7 +32,6 @@ static volatile u32 ap_up, seen[2][256], ap_id;
 static u32 bsp_id;
 static u64 shared;
 static volatile u32 page_value; /* what the other processor reads through the changing mapping */
-static u64 table[512] __attribute__((aligned(4096)));
 
 static unsigned self(void) { return apic_read(APIC_ID) >> 24 == bsp_id ? 0 : 1; }
 
@@ -258,9 +257,7 @@ TEST(both_at_the_devices)
 }
 
 /* A mapping is changed; the other processor reads the new page once it has been told to flush. */
-#define WINDOW 0x10000000ull
-
-static void read_window(void) { page_value = *(volatile u32 *)(uintptr_t)WINDOW; }
+static void read_window(void) { page_value = *(volatile u32 *)WINDOW; }
 
 TEST(remote_flush)
 {
@@ -269,16 +266,15 @@ TEST(remote_flush)
 
     pages[0][0] = 0x1111;
     pages[1][0] = 0x2222;
-    for (u32 i = 0; i < 512; i++)
-        table[i] = 0;
-    table[0] = (u64)(uintptr_t)pages[0] | 3;
-    page_split(WINDOW, table);
+    window_open();
+    window_entry[0] = (u64)(uintptr_t)pages[0] | 3;
+    page_flush();
     send(FLUSH, ap_id);
     EXPECT(reaches(&seen[1][FLUSH], before + 1));
     ap_work = read_window;
     EXPECT(joins());
     EXPECT_EQ(page_value, 0x1111);
-    table[0] = (u64)(uintptr_t)pages[1] | 3;
+    window_entry[0] = (u64)(uintptr_t)pages[1] | 3;
     page_flush();
     send(FLUSH, ap_id);
     EXPECT(reaches(&seen[1][FLUSH], before + 2));
@@ -310,8 +306,8 @@ TEST(locked_across_pages)
     bool forced =
         CATCH(__asm__ volatile(".byte 0x0f, 0x0b, 'k', 'v', 'm'; nop")).vector == TRAP_NONE;
 
-    table[0] = (u64)(uintptr_t)pages[2] | 3;
-    table[1] = (u64)(uintptr_t)pages[0] | 3;
+    window_entry[0] = (u64)(uintptr_t)pages[2] | 3;
+    window_entry[1] = (u64)(uintptr_t)pages[0] | 3;
     page_flush();
     send(FLUSH, ap_id);
     EXPECT(reaches(&seen[1][FLUSH], before + 1));
