@@ -20,6 +20,32 @@ static struct boot_info info;
 
 enum { INFO = 0x9500, MODS = 0xa000, MMAP = 0xa800, TEXT = 0xb000 };
 
+#define CMDLINE "vitrine selftest=msr name=\"a b\" flag"
+
+static void put_range(u64 at, u64 base, u64 size, u32 type)
+{
+    put64(at, base);
+    put64(at + 8, size);
+    put32(at + 16, type);
+}
+
+static void put_module(u64 at, u32 start, u32 end)
+{
+    put32(at, start);
+    put32(at + 4, end);
+}
+
+static void put_framebuffer(u64 at, u64 colours)
+{
+    put64(at, 0xfd000000);
+    put32(at + 8, 4096);
+    put32(at + 12, 1024);
+    put32(at + 16, 768);
+    physmem[at + 20] = 32;
+    physmem[at + 21] = 1;
+    memcpy(physmem + colours, "\x10\x08\x08\x08\x00\x08", 6);
+}
+
 /* Multiboot 1: offsets as in the figure of section 3.3. */
 static void put_multiboot1(void)
 {
@@ -32,38 +58,24 @@ static void put_multiboot1(void)
     put32(INFO + 44, 24 + 28 + 24);
     put32(INFO + 48, MMAP);
     put32(INFO + 64, TEXT + 0x100);
-    put64(INFO + 88, 0xfd000000);
-    put32(INFO + 96, 4096);
-    put32(INFO + 100, 1024);
-    put32(INFO + 104, 768);
-    physmem[INFO + 108] = 32;
-    physmem[INFO + 109] = 1;
-    memcpy(physmem + INFO + 110, "\x10\x08\x08\x08\x00\x08", 6);
-    put_text(TEXT, "vitrine selftest=msr name=\"a b\" flag");
+    put_framebuffer(INFO + 88, INFO + 110);
+    put_text(TEXT, CMDLINE);
     put_text(TEXT + 0x100, "a loader");
     put_text(TEXT + 0x200, "linux mem=64M");
-    put32(MODS + 0, 0x20000);
-    put32(MODS + 4, 0x20345);
+    put_module(MODS, 0x20000, 0x20345);
     put32(MODS + 8, TEXT + 0x200);
-    put32(MODS + 16, 0x30000);
-    put32(MODS + 20, 0x31000);
+    put_module(MODS + 16, 0x30000, 0x31000);
     put32(MMAP + 0, 20);
-    put64(MMAP + 4, 0);
-    put64(MMAP + 12, 0x9fc00);
-    put32(MMAP + 20, 1);
+    put_range(MMAP + 4, 0, 0x9fc00, 1);
     put32(MMAP + 24, 24); /* a longer entry, as ACPI 3 has them */
-    put64(MMAP + 28, 0x9fc00);
-    put64(MMAP + 36, 0x400);
-    put32(MMAP + 44, 2);
+    put_range(MMAP + 28, 0x9fc00, 0x400, 2);
     put32(MMAP + 52, 20);
-    put64(MMAP + 56, 0x100000000);
-    put64(MMAP + 64, 0x40000000);
-    put32(MMAP + 72, 1);
+    put_range(MMAP + 56, 0x100000000, 0x40000000, 1);
 }
 
 static void check_common(void)
 {
-    assert_string_equal(info.cmdline, "vitrine selftest=msr name=\"a b\" flag");
+    assert_string_equal(info.cmdline, CMDLINE);
     assert_string_equal(info.loader, "a loader");
     assert_int_equal(info.module_count, 2);
     assert_int_equal(info.module[0].at.v, 0x20000);
@@ -153,8 +165,7 @@ static void test_many_modules(void **)
 {
     put_multiboot1();
     for (u32 i = 0; i < 40; i++) {
-        put32(MODS + 16 * i, 0x20000 + 0x1000 * i);
-        put32(MODS + 16 * i + 4, 0x20001 + 0x1000 * i);
+        put_module(MODS + 16 * i, 0x20000 + 0x1000 * i, 0x20001 + 0x1000 * i);
         put32(MODS + 16 * i + 8, 0);
     }
     put32(INFO + 20, 40);
@@ -186,34 +197,21 @@ static void put_multiboot2(void)
     memset(physmem + INFO, 0, 0x800);
     tail = INFO + 8;
     at = put_tag(1, 8 + 37);
-    put_text(at + 8, "vitrine selftest=msr name=\"a b\" flag");
+    put_text(at + 8, CMDLINE);
     at = put_tag(2, 8 + 9);
     put_text(at + 8, "a loader");
     at = put_tag(3, 16 + 14);
-    put32(at + 8, 0x20000);
-    put32(at + 12, 0x20345);
+    put_module(at + 8, 0x20000, 0x20345);
     put_text(at + 16, "linux mem=64M");
     at = put_tag(3, 16 + 1);
-    put32(at + 8, 0x30000);
-    put32(at + 12, 0x31000);
+    put_module(at + 8, 0x30000, 0x31000);
     at = put_tag(6, 16 + 3 * 24);
     put32(at + 8, 24);
-    put64(at + 24, 0x9fc00);
-    put32(at + 32, 1);
-    put64(at + 40, 0x9fc00);
-    put64(at + 48, 0x400);
-    put32(at + 56, 2);
-    put64(at + 64, 0x100000000);
-    put64(at + 72, 0x40000000);
-    put32(at + 80, 1);
+    put_range(at + 16, 0, 0x9fc00, 1);
+    put_range(at + 40, 0x9fc00, 0x400, 2);
+    put_range(at + 64, 0x100000000, 0x40000000, 1);
     at = put_tag(8, 38);
-    put64(at + 8, 0xfd000000);
-    put32(at + 16, 4096);
-    put32(at + 20, 1024);
-    put32(at + 24, 768);
-    physmem[at + 28] = 32;
-    physmem[at + 29] = 1;
-    memcpy(physmem + at + 32, "\x10\x08\x08\x08\x00\x08", 6);
+    put_framebuffer(at + 8, at + 32);
     at = put_tag(15, 8 + 36);
     memcpy(physmem + at + 8, "RSD PTR new", 11);
     at = put_tag(14, 8 + 20);

@@ -139,31 +139,21 @@ TEST(sti_shadow)
     EXPECT_EQ(rips[0], after);
 }
 
-TEST(sti_halt)
-{
-    u64 after;
+/* One that waits arrives where label 1 is. */
+#define ARRIVES_AT_1(code)                                                               \
+    do {                                                                                 \
+        u64 after_;                                                                      \
+        start();                                                                         \
+        send_self(IPI);                                                                  \
+        __asm__ volatile("lea 1f(%%rip), %0; " code : "=&r"(after_) : : "memory", "cc"); \
+        EXPECT_EQ(seen, 1);                                                              \
+        EXPECT_EQ(rips[0], after_);                                                      \
+    } while (0)
 
-    start();
-    send_self(IPI);
-    __asm__ volatile("lea 1f(%%rip), %0; sti; hlt; 1: cli" : "=&r"(after) : : "memory");
-    EXPECT_EQ(seen, 1);
-    EXPECT_EQ(rips[0], after);
-}
+TEST(sti_halt) { ARRIVES_AT_1("sti; hlt; 1: cli"); }
 
 /* No shadow after POPF. */
-TEST(popf_has_no_shadow)
-{
-    u64 after;
-
-    start();
-    send_self(IPI);
-    __asm__ volatile("lea 1f(%%rip), %0; pushfq; orq $0x200, (%%rsp); popfq; 1: nop; nop; cli"
-                     : "=&r"(after)
-                     :
-                     : "memory", "cc");
-    EXPECT_EQ(seen, 1);
-    EXPECT_EQ(rips[0], after);
-}
+TEST(popf_has_no_shadow) { ARRIVES_AT_1("pushfq; orq $0x200, (%%rsp); popfq; 1: nop; nop; cli"); }
 
 /* MOV SS and POP SS hold interrupts for one instruction more. */
 TEST(mov_ss_shadow)
