@@ -35,9 +35,11 @@ static bool is_branch(const struct emu *e)
         op_int, op_trap, op_syscall, op_sysret,  op_sysenter, op_sysexit,
     };
     const struct emu_code *c = e->record.code;
+    u8 code[CODE_ROOM] = {0};
     struct insn i;
 
-    if (emu_decode(c->bytes, c->length, (enum emu_mode)c->mode, c->mode == EMU_MODE_32, &i) !=
+    memcpy(code, c->bytes, sizeof(c->bytes));
+    if (emu_decode(code, c->length, (enum emu_mode)c->mode, c->mode == EMU_MODE_32, &i) !=
         DECODE_OK)
         return true; /* in 32-bit virtual-8086 code and the like: RIP decides */
     for (unsigned n = 0; n < ARRAY_SIZE(always); n++)

@@ -5,34 +5,15 @@
  */
 #include "emulator/internal.h"
 
-#define INSN_MAX 15
+/* The next byte.  There are CODE_ROOM, so none need be counted before the end. */
+static inline u8 take(const u8 **at) { return *(*at)++; }
 
-/* The bytes still to be read; `over` remembers that one was asked for past their end. */
-struct cursor {
-    const u8 *bytes;
-    unsigned pos, avail;
-    bool over;
-};
-
-static inline u8 take(struct cursor *c)
+/* A little-endian, sign-extended number of 1, 2, 4 or 8 bytes. */
+static inline u64 take_signed(const u8 **at, unsigned size)
 {
-    if (likely(c->pos < c->avail))
-        return c->bytes[c->pos++];
-    c->over = true;
-    return 0;
-}
+    u64 v = host_load(*at, 8);
 
-/* A little-endian, sign-extended number of 1, 2, 4 or 8 bytes (of none: 0). */
-static u64 take_signed(struct cursor *c, unsigned size)
-{
-    unsigned left = c->avail - c->pos;
-    u64 v = 0;
-
-    if (size == 0)
-        return 0;
-    c->over |= size > left;
-    memcpy(&v, c->bytes + c->pos, size < left ? size : left);
-    c->pos += size < left ? size : left;
+    *at += size;
     return (u64)sign_extend(v, size);
 }
 
@@ -89,44 +70,39 @@ unsigned emu_memory_arg(const struct insn *i, unsigned *which)
     return 0;
 }
 
-/* Segment-override prefixes: 26 2E 36 3E 64 65. */
-static int override_of(u8 byte)
-{
-    if ((byte & 0xe7) == 0x26)
-        return byte >> 3 & 3; /* ES CS SS DS */
-    return (byte & 0xfe) == 0x64 ? SEG_FS + (byte & 1) : -1;
-}
-
 /* What the prefixes said, until the instruction is known. */
 struct prefixes {
     int seg; /* -1: none */
-    bool addr, any;
+    bool addr;
 };
 
-/* Take all prefixes; returns the first opcode byte. */
-static u8 decode_prefixes(struct cursor *c, struct insn *i, struct prefixes *p)
+/* Take all prefixes, but no more than an instruction has bytes; returns the first opcode byte. */
+static inline u8 decode_prefixes(const u8 **at, struct insn *i, struct prefixes *p)
 {
+    const u8 *end = *at + INSN_MAX;
     bool long_mode = i->mode == EMU_MODE_64;
 
     for (;;) {
-        u8 byte = take(c);
-        int seg = override_of(byte);
-        if (seg >= 0) {
-            if (!long_mode || seg >= SEG_FS) /* ES, CS, SS, DS mean nothing in 64-bit mode */
-                p->seg = seg;
-        } else if (byte == 0x66) {
-            i->opsize16 = true;
-        } else if (byte == 0x67) {
-            p->addr = true;
-        } else if (byte == 0xf0) {
-            i->lock = true;
-        } else if (byte == 0xf2 || byte == 0xf3) {
-            i->rep = byte;
-        } else if (long_mode && (byte & 0xf0) == 0x40) {
+        u8 byte = take(at);
+        if (*at > end)
+            return byte;
+        switch (byte) {
+        case 0x26: /* ES, CS, SS, DS mean nothing in 64-bit mode */
+        case 0x2e:
+        case 0x36:
+        case 0x3e: p->seg = long_mode ? p->seg : byte >> 3 & 3; break;
+        case 0x64:
+        case 0x65: p->seg = SEG_FS + (byte & 1); break;
+        case 0x66: i->opsize16 = true; break;
+        case 0x67: p->addr = true; break;
+        case 0xf0: i->lock = true; break;
+        case 0xf2:
+        case 0xf3: i->rep = byte; break;
+        default:
+            if (!long_mode || (byte & 0xf0) != 0x40)
+                return byte;
             i->rex = byte;
             continue;
-        } else {
-            return byte;
         }
         i->rex = 0; /* REX counts only right before the opcode */
     }
@@ -143,9 +119,9 @@ static void set_implied(struct insn *i, unsigned pp)
 }
 
 /* The fields of VEX (C4, C5), SDM vol. 2A, 2.3.5. */
-static void decode_vex(struct cursor *c, struct insn *i, u8 first)
+static void decode_vex(const u8 **at, struct insn *i, u8 first)
 {
-    u8 b1 = take(c), b2 = b1;
+    u8 b1 = take(at), b2 = b1;
 
     i->vex = 1;
     i->map = 1;
@@ -153,7 +129,7 @@ static void decode_vex(struct cursor *c, struct insn *i, u8 first)
     if (first == 0xc4) {
         i->rex = (u8)(0x40 | (~b1 >> 5 & 7));
         i->map = b1 & 31;
-        b2 = take(c);
+        b2 = take(at);
         i->rex |= b2 >> 4 & 8; /* W */
     }
     i->vvvv = ~b2 >> 3 & 15; /* bit 3 counts outside 64-bit mode only until it is checked */
@@ -162,11 +138,11 @@ static void decode_vex(struct cursor *c, struct insn *i, u8 first)
 }
 
 /* Those of EVEX (62), SDM vol. 2A, 2.7; false when its fixed bit is not set. */
-static bool decode_evex(struct cursor *c, struct insn *i)
+static bool decode_evex(const u8 **at, struct insn *i)
 {
-    u8 p0 = take(c), p1 = take(c);
+    u8 p0 = take(at), p1 = take(at);
 
-    i->evex = take(c);
+    i->evex = take(at);
     i->vex = 2;
     i->rex = (u8)(0x40 | (~p0 >> 5 & 7) | (p1 >> 4 & 8) | (~p0 & 16));
     i->vvvv = (u8)((~p1 >> 3 & 15) | (~i->evex & 8) << 1);
@@ -176,42 +152,39 @@ static bool decode_evex(struct cursor *c, struct insn *i)
     return p1 & 4;
 }
 
-/* True when C4, C5 or 62 begins VEX or EVEX here rather than LES, LDS or BOUND. */
-static bool is_vex(const struct cursor *c, const struct insn *i)
+/* Does C4, C5 or 62 begin VEX or EVEX rather than LES, LDS or BOUND? */
+static bool is_vex(const u8 *at, const struct insn *i)
 {
-    if (i->mode == EMU_MODE_64)
-        return true;
-    if (i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86)
-        return false;
-    return c->pos < c->avail && c->bytes[c->pos] >= 0xc0;
+    return i->mode == EMU_MODE_64 ||
+           (i->mode != EMU_MODE_REAL && i->mode != EMU_MODE_VM86 && *at >= 0xc0);
 }
 
 /* Opcode bytes: sets map, opcode and the VEX fields. */
-static bool decode_opcode(struct cursor *c, struct insn *i, u8 byte)
+static bool decode_opcode(const u8 **at, struct insn *i, u8 byte)
 {
     i->opcode = byte;
     if (byte == 0x0f) {
         i->map = 1;
-        i->opcode = take(c);
+        i->opcode = take(at);
         if ((i->opcode & 0xf8) == 0x38) { /* of the eight maps two are filled */
             bool filled = i->opcode == 0x38 || i->opcode == 0x3a;
             i->map = i->opcode & 2 ? 3 : 2;
-            i->opcode = take(c);
+            i->opcode = take(at);
             return filled;
         }
     }
-    if ((byte != 0xc4 && byte != 0xc5 && byte != 0x62) || !is_vex(c, i))
+    if ((byte != 0xc4 && byte != 0xc5 && byte != 0x62) || !is_vex(*at, i))
         return true;
-    if (byte != 0xc5 && c->pos < c->avail && (c->bytes[c->pos] & 3) == 0)
+    if (byte != 0xc5 && (**at & 3) == 0)
         return false; /* no map: as long as LES and BOUND */
     bool allowed = i->rex == 0 && !i->lock && !i->opsize16 && i->rep == 0;
     if (byte == 0x62)
-        allowed &= decode_evex(c, i);
+        allowed &= decode_evex(at, i);
     else
-        decode_vex(c, i, byte);
+        decode_vex(at, i, byte);
     if (i->mode != EMU_MODE_64)
         i->rex &= 0x48;
-    i->opcode = take(c);
+    i->opcode = take(at);
     if (i->map <= 3 || (i->vex == 2 && (i->map == 5 || i->map == 6)))
         return allowed;
     i->map &= 3; /* the others look like these, as long as CPUs do not know them */
@@ -246,11 +219,10 @@ static const struct opcode *undefined_form(const struct insn *i, const struct op
 }
 
 /* From the map's entry through the groups to the instruction; *valid false: only its form. */
-static const struct opcode *walk_tables(const struct insn *i, const struct cursor *c,
-                                        const struct opcode *op, bool *valid)
+static const struct opcode *walk_tables(const struct insn *i, u8 modrm, const struct opcode *op,
+                                        bool *valid)
 {
     const struct opcode *from = op;
-    u8 modrm = c->pos < c->avail ? c->bytes[c->pos] : 0;
 
     while (op->group != GROUP_NONE) {
         unsigned index = 0;
@@ -296,7 +268,7 @@ static void decode_opsize(struct insn *i, bool code32)
 }
 
 /* 16-bit forms, SDM vol. 2A, table 2-1. */
-static void decode_modrm16(struct cursor *c, struct insn *i, u8 rm)
+static void decode_modrm16(const u8 **at, struct insn *i, u8 rm)
 {
     static const u8 bases[8] = {RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX};
     static const u8 indexes[8] = {RSI, RDI, RSI, RDI, GPR_NONE, GPR_NONE, GPR_NONE, GPR_NONE};
@@ -305,19 +277,19 @@ static void decode_modrm16(struct cursor *c, struct insn *i, u8 rm)
     i->index = indexes[rm];
     if (i->mod == 0 && rm == 6) {
         i->base = GPR_NONE;
-        i->disp = take_signed(c, 2);
+        i->disp = take_signed(at, 2);
     } else if (i->mod != 0) {
-        i->disp = take_signed(c, i->mod);
+        i->disp = take_signed(at, i->mod);
     }
 }
 
 /* 32- and 64-bit forms, tables 2-2 and 2-3. */
-static void decode_modrm32(struct cursor *c, struct insn *i, u8 rm)
+static void decode_modrm32(const u8 **at, struct insn *i, u8 rm)
 {
     u8 base = rm;
 
     if (rm == 4) {
-        u8 sib = take(c);
+        u8 sib = take(at);
         u8 index = (u8)((sib >> 3 & 7) | (i->rex << 2 & 8));
         base = sib & 7;
         i->index = index == RSP && !(i->op->flags & OP_VSIB) ? GPR_NONE : index;
@@ -326,15 +298,15 @@ static void decode_modrm32(struct cursor *c, struct insn *i, u8 rm)
     i->base = (u8)(base | (i->rex << 3 & 8));
     if (i->mod == 0 && base == RBP) {
         i->base = rm != 4 && i->mode == EMU_MODE_64 ? GPR_RIP : GPR_NONE;
-        i->disp = take_signed(c, 4);
+        i->disp = take_signed(at, 4);
     } else if (i->mod != 0) {
-        i->disp = take_signed(c, i->mod == 1 ? 1 : 4);
+        i->disp = take_signed(at, i->mod == 1 ? 1 : 4);
     }
 }
 
-static void decode_modrm(struct cursor *c, struct insn *i)
+static void decode_modrm(const u8 **at, struct insn *i)
 {
-    u8 modrm = take(c);
+    u8 modrm = take(at);
     u8 rm = modrm & 7;
 
     i->mod = modrm >> 6;
@@ -344,34 +316,37 @@ static void decode_modrm(struct cursor *c, struct insn *i)
     if (i->mod == 3)
         i->rm = (u8)(rm | (i->rex << 3 & 8) | (i->vex == 2 ? i->rex << 3 & 16 : 0));
     else if (i->addrsize == 2)
-        decode_modrm16(c, i, rm);
+        decode_modrm16(at, i, rm);
     else
-        decode_modrm32(c, i, rm);
+        decode_modrm32(at, i, rm);
 }
 
-static void decode_immediates(struct cursor *c, struct insn *i)
+#define IMMEDIATES \
+    (LETTER(I) | LETTER(J) | LETTER(IU) | LETTER(ONE) | LETTER(L) | LETTER(O) | LETTER(A))
+
+static void decode_immediates(const u8 **at, struct insn *i)
 {
     bool second = false;
 
-    for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg) && i->op->arg[n] != 0; n++) {
+    for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg); n++) {
         u16 arg = i->op->arg[n];
         u64 value;
         switch (ARG_LETTER(arg)) {
         case ARG_I:
-        case ARG_J: value = take_signed(c, emu_arg_bytes(i, arg)); break;
+        case ARG_J: value = take_signed(at, emu_arg_bytes(i, arg)); break;
         case ARG_IU:
-            value = take_signed(c, emu_arg_bytes(i, arg));
+            value = take_signed(at, emu_arg_bytes(i, arg));
             value = ARG_SIZE(arg) == SIZE_b ? (u8)value : (u16)value;
             break;
         case ARG_ONE: value = 1; break;
-        case ARG_L: value = (u64)take(c) >> 4 & (i->mode == EMU_MODE_64 ? 15 : 7); break;
+        case ARG_L: value = (u64)take(at) >> 4 & (i->mode == EMU_MODE_64 ? 15 : 7); break;
         case ARG_O: /* memory without registers; the other operand is register 0 */
             i->mod = 0;
-            i->disp = take_signed(c, i->addrsize);
+            i->disp = take_signed(at, i->addrsize);
             continue;
         case ARG_A:
-            i->imm = take_signed(c, i->opsize == 2 ? 2 : 4) & mask_bytes(i->opsize);
-            i->imm2 = take_signed(c, 2) & 0xffff;
+            i->imm = take_signed(at, i->opsize == 2 ? 2 : 4) & mask_bytes(i->opsize);
+            i->imm2 = take_signed(at, 2) & 0xffff;
             continue;
         default: continue;
         }
@@ -380,10 +355,12 @@ static void decode_immediates(struct cursor *c, struct insn *i)
     }
 }
 
+#define NO_MEMORY (LETTER(R) | LETTER(KR) | LETTER(N) | LETTER(U))
+
 /* Can ModRM and VEX.vvvv be this operand? */
 static bool check_operand(const struct insn *i, enum arg_letter letter, bool first)
 {
-    if (BIT64(letter) & (LETTER(R) | LETTER(KR) | LETTER(N) | LETTER(U)))
+    if (BIT64(letter) & NO_MEMORY)
         return !insn_is_memory(i);
     switch (letter) {
     case ARG_M: return insn_is_memory(i);
@@ -397,12 +374,18 @@ static bool check_operand(const struct insn *i, enum arg_letter letter, bool fir
     }
 }
 
-static bool check_operands(const struct insn *i)
+static bool check_operands(const struct insn *i, u64 letters)
 {
-    for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg) && i->op->arg[n] != 0; n++)
+    const u64 choosy = NO_MEMORY | LETTER(M) | LETTER(S) | LETTER(C) | LETTER(D) | LETTER(K);
+
+    if (i->lock && (!(i->op->flags & OP_LOCK) || !insn_is_memory(i)))
+        return false;
+    if (i->vex == 0 && (letters & choosy) == 0)
+        return true;
+    for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg); n++)
         if (!check_operand(i, ARG_LETTER(i->op->arg[n]), n == 0))
             return false;
-    return !i->lock || ((i->op->flags & OP_LOCK) && insn_is_memory(i));
+    return true;
 }
 
 /* What of OP_* and EVEX_* mode, prefixes, W, length and opmask rule out. */
@@ -454,7 +437,7 @@ static bool check_vsib(const struct insn *i)
     return i->reg != i->index && i->reg != mask && i->index != mask;
 }
 
-static bool check_mode(const struct insn *i)
+static bool check_mode(const struct insn *i, u64 letters)
 {
     u64 flags = i->op->flags;
 
@@ -466,10 +449,8 @@ static bool check_mode(const struct insn *i)
         ((flags & OP_VSIB) && !check_vsib(i)) || (i->vex == 2 && !check_evex(i)))
         return false;
     /* VEX.vvvv names no operand: it must be 1111b, SDM vol. 2A, 2.3.5.6. */
-    bool named = (flags & OP_VEX3) != 0;
-    for (unsigned n = 0; n < ARRAY_SIZE(i->op->arg); n++)
-        named |= arg_is_of(i->op->arg[n], LETTER(H) | LETTER(B) | LETTER(KH));
-    return named || (i->vvvv & (flags & OP_VSIB ? 15 : 31)) == 0;
+    return (flags & OP_VEX3) || (letters & (LETTER(H) | LETTER(B) | LETTER(KH))) ||
+           (i->vvvv & (flags & OP_VSIB ? 15 : 31)) == 0;
 }
 
 static const struct opcode *map_entry(const struct insn *i)
@@ -484,50 +465,48 @@ static u8 default_segment(const struct insn *i)
     return i->base == RSP || i->base == RBP ? SEG_SS : SEG_DS;
 }
 
-static enum decode_result finish(const struct cursor *c, struct insn *i, bool valid)
+enum decode_result emu_decode(const u8 code[CODE_ROOM], unsigned avail, enum emu_mode mode,
+                              bool code32, struct insn *i)
 {
-    i->length = (u8)c->pos;
-    if (c->over)
-        return c->avail >= INSN_MAX ? DECODE_LONG : DECODE_MORE;
-    return valid ? DECODE_OK : DECODE_UD;
-}
-
-enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mode, bool code32,
-                              struct insn *i)
-{
-    struct cursor c = {bytes, 0, avail < INSN_MAX ? avail : INSN_MAX, false};
+    const u8 *at = code;
     struct prefixes p = {.seg = -1};
 
     *i = (struct insn){.mode = (u8)mode, .mod = 3, .base = GPR_NONE, .index = GPR_NONE};
-    bool valid = decode_opcode(&c, i, decode_prefixes(&c, i, &p));
-    if (c.over)
-        return finish(&c, i, false);
+    bool valid = decode_opcode(&at, i, decode_prefixes(&at, i, &p));
     if (mode == EMU_MODE_64)
         i->addrsize = p.addr ? 4 : 8;
     else
         i->addrsize = code32 != p.addr ? 4 : 2;
 
     unsigned which;
-    i->op = walk_tables(i, &c, map_entry(i), &valid);
+    const struct opcode *op = i->op = walk_tables(i, *at, map_entry(i), &valid);
+    const u64 letters = BIT64(ARG_LETTER(op->arg[0])) | BIT64(ARG_LETTER(op->arg[1])) |
+                        BIT64(ARG_LETTER(op->arg[2])) | BIT64(ARG_LETTER(op->arg[3]));
     decode_opsize(i, code32);
-    if (i->op->flags & OP_MODRM)
-        decode_modrm(&c, i);
+    if (op->flags & OP_MODRM)
+        decode_modrm(&at, i);
     else
         i->rm = (u8)((i->opcode & 7) | (i->rex << 3 & 8));
     i->seg = p.seg >= 0 ? (u8)p.seg : default_segment(i);
     i->flat = mode == EMU_MODE_64 && i->seg < SEG_FS && i->addrsize == 8;
-    i->checked = i->op->feature != 0 || (i->op->flags & (OP_VECTOR | OP_LEVEL));
-    decode_immediates(&c, i);
+    i->checked = op->feature != 0 || (op->flags & (OP_VECTOR | OP_LEVEL));
+    if (letters & IMMEDIATES)
+        decode_immediates(&at, i);
     if (i->vex == 2 && i->mod == 3 && (i->evex & INSN_B)) /* LL is the rounding mode */
         i->vlen = 2;
-    i->size = (u8)emu_arg_bytes(i, i->op->arg[0]);
+    i->size = (u8)emu_arg_bytes(i, op->arg[0]);
     if (i->vex == 2 && i->mod == 1) /* disp8*N, SDM vol. 2A, 2.7.5 */
-        i->disp *= i->op->flags & EVEX_PACKED ? emu_evex_unit(i) : emu_memory_arg(i, &which);
-    valid = valid && check_operands(i) && check_mode(i);
+        i->disp *= op->flags & EVEX_PACKED ? emu_evex_unit(i) : emu_memory_arg(i, &which);
+    valid = valid && check_operands(i, letters) && check_mode(i, letters);
     if (mode != EMU_MODE_64)
         i->vvvv &= 7;
-    if (valid && (i->op->handler == op_native || i->op->handler == op_integer ||
-                  i->op->handler == op_bitcount || i->op->handler == op_vzero))
+    i->length = (u8)(at - code);
+    if (i->length > avail) {
+        i->length = (u8)avail;
+        return avail < INSN_MAX ? DECODE_MORE : DECODE_LONG;
+    }
+    if (valid && (op->handler == op_native || op->handler == op_integer ||
+                  op->handler == op_bitcount || op->handler == op_vzero))
         emu_native_prepare(i);
-    return finish(&c, i, valid);
+    return valid ? DECODE_OK : DECODE_UD;
 }

@@ -286,11 +286,14 @@ unsigned emu_disassemble(const u8 *bytes, unsigned avail, enum emu_mode mode, u6
                          size_t cap, bool (*symbol)(void *ctx, u64 addr, char *out, size_t cap),
                          void *ctx)
 {
+    u8 code[CODE_ROOM] = {0};
     struct insn i;
     struct listing l = {.i = &i, .symbol = symbol, .ctx = ctx};
 
+    avail = avail < INSN_MAX ? avail : INSN_MAX;
+    memcpy(code, bytes, avail);
     buf_sink_init(&l.out, buf, cap);
-    if (emu_decode(bytes, avail, mode, mode == EMU_MODE_32, &i) != DECODE_OK) {
+    if (emu_decode(code, avail, mode, mode == EMU_MODE_32, &i) != DECODE_OK) {
         put(&l, "(bad)");
         return 0;
     }

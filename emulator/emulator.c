@@ -10,8 +10,7 @@
 #include "emulator/emulator.h"
 #include "emulator/internal.h"
 
-#define SHADOWS  (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)
-#define INSN_MAX 15u
+#define SHADOWS (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)
 
 enum emu_mode emu_mode(const struct x86_state *s)
 {
@@ -28,50 +27,27 @@ enum emu_mode emu_mode(const struct x86_state *s)
 
 /* ---- the cache ------------------------------------------------------------------------------ */
 
-#define CACHE_INSNS 512u
-#define LEVELS      4u
-
-/*
- * A decoded instruction that lay within one page of RAM.  Direct-mapped by linear address; `tag` is
- * RIP in 64-bit mode, else OTHER_TAG with mode and linear address.  Where RIP was translated,
- * `host` holds without a walk while these registers and paging entries are what they were (4-level
- * paging; where there are fewer entries the last one stands for the rest).
- */
-struct cache_entry {
-    u64 tag;
-    u64 mask[2]; /* which bytes of `code` are the instruction; the rest of it are zero */
-    struct emu_code code;
-    const u8 *host;
-    u64 cr3, cr4, efer, cs_access; /* the last says 64-bit mode, and the CPL */
-    const u64 *at[LEVELS];
-    u64 entry[LEVELS];
-    struct insn insn;
-} __attribute__((aligned(256))); /* so that indexing is a shift */
-_Static_assert(sizeof(struct cache_entry) == 256 && sizeof(struct emu_code) == 16, "see above");
-
-struct emu_cache {
-    struct cache_entry insn[CACHE_INSNS];
-};
-
 #define OTHER_TAG(key, gva) (BIT64(62) | (u64)(key) << 40 | (gva)) /* not canonical, so no RIP */
 #define NO_TAG              (~0ull >> 1)                           /* likewise */
-#define NO_CR3              (~0ull)
+#define NO_PAGE             (~0ull)
 
 size_t emu_cache_size(void) { return sizeof(struct emu_cache); }
 
 void emu_cache_init(struct emu_cache *c)
 {
+    for (unsigned n = 0; n < CACHE_PAGES; n++)
+        c->page[n].page = NO_PAGE;
     for (unsigned n = 0; n < CACHE_INSNS; n++)
         c->insn[n].tag = NO_TAG;
 }
 
-static inline struct cache_entry *cache_slot(struct emu_cache *c, u64 gva)
+static inline struct emu_cached *cache_slot(struct emu_cache *c, u64 gva)
 {
     return &c->insn[gva % CACHE_INSNS];
 }
 
 /* Are the bytes at `host` (16 can be read) those of the entry? */
-static inline bool cache_same(const struct cache_entry *t, const u8 *host)
+static inline bool cache_same(const struct emu_cached *t, const u8 *host)
 {
     const u64 *code = (const u64 *)(const void *)&t->code;
     u64 differ = (host_load(host, 8) ^ code[0]) & t->mask[0];
@@ -79,45 +55,30 @@ static inline bool cache_same(const struct cache_entry *t, const u8 *host)
     return likely((differ | ((host_load(host + 8, 8) ^ code[1]) & t->mask[1])) == 0);
 }
 
-/* Is what the translation came from still there? */
-static inline bool cache_translates(const struct cache_entry *t, const struct x86_state *s)
-{
-    return likely(t->cr3 == s->cr3 && t->cr4 == s->cr4 && t->efer == s->efer &&
-                  t->cs_access == s->seg[SEG_CS].access && host_load(t->at[0], 8) == t->entry[0] &&
-                  host_load(t->at[1], 8) == t->entry[1] && host_load(t->at[2], 8) == t->entry[2] &&
-                  host_load(t->at[3], 8) == t->entry[3]);
-}
-
-static void cache_fill(struct cache_entry *t, u64 tag, const u8 *bytes, const struct insn *i)
-{
-    t->tag = tag;
-    t->mask[0] = i->length >= 8 ? ~0ull : mask_bytes(i->length);
-    t->mask[1] = i->length <= 8 ? 0 : mask_bytes(i->length - 8u);
-    t->code = emu_code_of(bytes, i->length, i->mode);
-    t->insn = *i;
-}
-
-/* Keep the translation that has led to the instruction, where CS says 64-bit mode and the CPL (not
- * when it conforms). */
-static void cache_keep(struct emu *e, struct cache_entry *t, const struct emu_walk *w)
+/* In 64-bit mode: is it known where the code at RIP is on the host, and may it be executed? */
+static inline bool known_code(const struct emu *e, const u8 **host)
 {
     const struct x86_state *s = e->state;
-    u32 cs = s->seg[SEG_CS].access;
+    const struct emu_translation *t = emu_translation_slot(e->cache, GVA(s->rip));
 
-    t->cr3 = NO_CR3;
-    if (w->count == 0 || !(s->efer & EFER_LMA) || !(cs & SEG_L) || (cs & 4) || (s->cr4 & CR4_LA57))
-        return;
-    for (unsigned n = 0; n < LEVELS; n++) {
-        const struct emu_walk_step *step = &w->step[n < w->count ? n : w->count - 1];
-        t->at[n] = e->ops->ram(e->ctx, step->entry_at, EMU_READ | EMU_IMPLICIT);
-        t->entry[n] = step->entry;
-        if (t->at[n] == NULL)
-            return;
-    }
-    t->cr3 = s->cr3;
-    t->cr4 = s->cr4;
-    t->efer = s->efer;
-    t->cs_access = cs;
+    *host = t->code + (s->rip & PAGE_MASK);
+    return emu_translates(t, s, GVA(s->rip)) && likely(t->cs == s->seg[SEG_CS].access);
+}
+
+/* A mask of the first n of eight bytes. */
+static u64 first_bytes(int n) { return n <= 0 ? 0 : n >= 8 ? ~0ull : mask_bytes((unsigned)n); }
+
+/* An instruction's bytes as they are told of; 16 can be read. */
+static struct emu_code code_of(const u8 *bytes, unsigned length, enum emu_mode mode)
+{
+    u64 raw[2] = {host_load(bytes, 8) & first_bytes((int)length),
+                  host_load(bytes + 8, 8) & first_bytes((int)length - 8)};
+    struct emu_code c;
+
+    memcpy(&c, raw, sizeof(c));
+    c.length = length & 15;
+    c.mode = (unsigned)mode & 15;
+    return c;
 }
 
 /* ---- fetch ----------------------------------------------------------------------------------- */
@@ -129,7 +90,7 @@ struct fetch {
     enum emu_mode mode;
     bool code32;
     unsigned have;
-    u8 bytes[INSN_MAX + 1];
+    u8 bytes[CODE_ROOM];
 };
 
 /* Linear address and room in the segment; #GP(0) when there is none. */
@@ -140,6 +101,7 @@ static enum emu_status fetch_begin(struct emu *e, struct fetch *f)
 
     *f = (struct fetch){
         .gva = GVA(s->rip), .limit = INSN_MAX, .mode = emu_mode(s), .code32 = cs->access & SEG_DB};
+    e->fetched = (struct emu_code){.mode = (unsigned)f->mode & 15};
     if (f->mode == EMU_MODE_64)
         return EMU_DONE;
     emu_need(e, STATE_SEG(SEG_CS));
@@ -164,7 +126,7 @@ static u64 fetch_tag(const struct x86_state *s, enum emu_mode mode, u64 gva)
 static enum emu_status fetch_end(struct emu *e, const struct fetch *f, enum decode_result r,
                                  unsigned length)
 {
-    e->fetched = emu_code_of(f->bytes, length, (unsigned)f->mode);
+    e->fetched = code_of(f->bytes, length, f->mode);
     return r == DECODE_OK ? EMU_DONE : r == DECODE_UD ? emu_ud(e) : emu_gp(e, 0);
 }
 
@@ -204,10 +166,23 @@ static enum emu_status fetch_pieces(struct emu *e, struct fetch *f, struct insn 
         if (f->have == f->limit) /* it needs bytes that the segment or the CPU does not allow */
             return emu_gp(e, 0);
         TRY(fetch_more(e, f));
-        e->fetched = emu_code_of(f->bytes, f->have, (unsigned)f->mode);
+        e->fetched = code_of(f->bytes, f->have, f->mode);
         r = emu_decode(f->bytes, f->have, f->mode, f->code32, i);
     }
     return fetch_end(e, f, r, r == DECODE_OK ? i->length : f->have);
+}
+
+/* The code of a page that has just been translated is at `host`: let known_code() say so. */
+static void note_code(struct emu *e, gva_t gva, u8 *host)
+{
+    const struct x86_state *s = e->state;
+    struct emu_translation *t = emu_translation_slot(e->cache, gva);
+    u32 cs = s->seg[SEG_CS].access;
+
+    if (!(cs & SEG_L) || (cs & 4) || !emu_translates(t, s, gva)) /* 4: conforming, so of any CPL */
+        return;
+    t->code = host - (gva.v & PAGE_MASK);
+    t->cs = cs;
 }
 
 /* Whatever it takes: from the cache, or into it, when all that it may be is in one page of RAM. */
@@ -215,28 +190,35 @@ static enum emu_status fetch(struct emu *e, struct insn *local, const struct ins
 {
     struct emu_walk w;
     struct fetch f;
-    u8 *host;
+    u8 *ram;
 
     *out = local;
-    e->fetched = emu_code_of(NULL, 0, emu_mode(e->state));
     TRY(fetch_begin(e, &f));
-    if (e->cache == NULL || (f.gva.v & PAGE_MASK) > PAGE_SIZE - sizeof(f.bytes) ||
+    if (e->cache == NULL || (f.gva.v & PAGE_MASK) > PAGE_SIZE - sizeof(struct emu_code) ||
         f.limit != INSN_MAX)
         return fetch_pieces(e, &f, local);
-    TRY(fetch_map(e, &f, f.gva, &w, &host));
-    if (host == NULL)
-        return fetch_pieces(e, &f, local);
-    struct cache_entry *t = cache_slot(e->cache, f.gva.v);
+    const u8 *host;
+    if (f.mode != EMU_MODE_64 || !known_code(e, &host)) {
+        TRY(fetch_map(e, &f, f.gva, &w, &ram));
+        if (ram == NULL)
+            return fetch_pieces(e, &f, local);
+        note_code(e, f.gva, ram);
+        host = ram;
+    }
+    struct emu_cached *t = cache_slot(e->cache, f.gva.v);
     u64 tag = fetch_tag(e->state, f.mode, f.gva.v);
     if (t->tag != tag || !cache_same(t, host)) {
-        memcpy(f.bytes, host, sizeof(f.bytes));
-        enum decode_result r = emu_decode(f.bytes, INSN_MAX, f.mode, f.code32, local);
+        t->tag = NO_TAG;
+        memcpy(f.bytes, host, sizeof(struct emu_code));
+        enum decode_result r = emu_decode(f.bytes, INSN_MAX, f.mode, f.code32, &t->insn);
         if (r != DECODE_OK)
-            return fetch_end(e, &f, r, local->length);
-        cache_fill(t, tag, f.bytes, local);
+            return fetch_end(e, &f, r, t->insn.length);
+        t->tag = tag;
+        t->mask[0] = first_bytes(t->insn.length);
+        t->mask[1] = first_bytes(t->insn.length - 8);
+        t->code = code_of(f.bytes, t->insn.length, f.mode);
     }
     t->host = host;
-    cache_keep(e, t, &w);
     e->record.code = &t->code;
     *out = &t->insn;
     return EMU_DONE;
@@ -245,12 +227,12 @@ static enum emu_status fetch(struct emu *e, struct insn *local, const struct ins
 /* ---- what is known --------------------------------------------------------------------------- */
 
 /* Without paging an address is what it is: no translation to check.  `key`: fetch_tag() of 0. */
-static inline const struct cache_entry *known_unpaged(const struct emu *e, u64 key)
+static inline const struct emu_cached *known_unpaged(const struct emu *e, u64 key)
 {
     const struct x86_state *s = e->state;
     const struct segment *cs = &s->seg[SEG_CS];
     u64 gva = (u32)(cs->base + s->rip);
-    const struct cache_entry *t = cache_slot(e->cache, gva);
+    const struct emu_cached *t = cache_slot(e->cache, gva);
 
     if (t->tag != (key | gva) || s->rip + t->insn.length - 1 > cs->limit)
         return NULL;
@@ -267,16 +249,17 @@ static inline bool is_unpaged(const struct emu *e)
 }
 
 /* The usual case, in 64-bit mode: the instruction is known, and what is known still holds. */
-static inline const struct cache_entry *known(const struct emu *e)
+static inline const struct emu_cached *known(const struct emu *e)
 {
     const struct x86_state *s = e->state;
 
     if (unlikely(e->cache == NULL))
         return NULL;
-    const struct cache_entry *t = cache_slot(e->cache, s->rip);
+    const struct emu_cached *t = cache_slot(e->cache, s->rip);
     if (unlikely(t->tag != s->rip))
         return NULL;
-    return cache_translates(t, s) && cache_same(t, t->host) ? t : NULL;
+    const u8 *host;
+    return known_code(e, &host) && cache_same(t, host) ? t : NULL;
 }
 
 /* ---- checks before execution ------------------------------------------------------------------
@@ -365,7 +348,7 @@ static inline enum emu_status execute(struct emu *e, const struct insn *i, bool 
     return st;
 }
 
-static inline enum emu_status step_cached(struct emu *e, const struct cache_entry *t, bool mode64)
+static inline enum emu_status step_cached(struct emu *e, const struct emu_cached *t, bool mode64)
 {
     e->record.code = &t->code;
     return execute(e, &t->insn, mode64);
@@ -374,7 +357,7 @@ static inline enum emu_status step_cached(struct emu *e, const struct cache_entr
 static NOINLINE enum emu_status step_unknown(struct emu *e)
 {
     const struct x86_state *s = e->state;
-    const struct cache_entry *t =
+    const struct emu_cached *t =
         is_unpaged(e) ? known_unpaged(e, fetch_tag(s, emu_mode(s), 0)) : NULL;
     const struct insn *i;
     struct insn local;
@@ -389,7 +372,7 @@ static NOINLINE enum emu_status step_unknown(struct emu *e)
 enum emu_status emu_step(struct emu *e)
 {
     record_begin(e);
-    const struct cache_entry *t = known(e);
+    const struct emu_cached *t = known(e);
     return likely(t != NULL) ? step_cached(e, t, true) : step_unknown(e);
 }
 
@@ -404,7 +387,7 @@ enum emu_status emu_run(struct emu *e, u32 until, unsigned *count)
     until |= STATE_CR0 | STATE_SEG(SEG_CS); /* which make another key */
     do {
         record_begin(e);
-        const struct cache_entry *t = unpaged ? known_unpaged(e, key) : known(e);
+        const struct emu_cached *t = unpaged ? known_unpaged(e, key) : known(e);
         st = likely(t != NULL) ? step_cached(e, t, !unpaged) : step_unknown(e);
     } while (--left != 0 && emu_is_plain(e, st) && !(s->dirty & until) &&
              e->record.io == EMU_IO_NONE);

@@ -177,6 +177,9 @@ enum opcode_group {
 #define EVEX_ZMM      BIT64(49) /* LL must be 2 */
 #define EVEX_SCALAR   BIT64(50) /* LL means nothing, but must not be 3 */
 
+#define INSN_MAX  15u /* bytes */
+#define CODE_ROOM 48u /* what a decoder may look at before it knows that there are too many */
+
 /* A decoded instruction.  Lives in the decode cache: handlers must not change it. */
 struct insn {
     const struct opcode *op;
@@ -221,6 +224,31 @@ static inline bool insn_is_memory(const struct insn *i) { return i->mod != 3; }
 /* More of enum emu_access: these bytes are never #AC. */
 #define EMU_BYTES BIT(4)
 
+/* Host values of 1, 2, 4 or 8 bytes at any alignment, each one host access (so: atomic). */
+typedef u16 host_u16 __attribute__((aligned(1), may_alias));
+typedef u32 host_u32 __attribute__((aligned(1), may_alias));
+typedef u64 host_u64 __attribute__((aligned(1), may_alias));
+
+static inline u64 host_load(const void *p, unsigned size)
+{
+    switch (size) {
+    case 1: return *(const volatile u8 *)p;
+    case 2: return *(const volatile host_u16 *)p;
+    case 4: return *(const volatile host_u32 *)p;
+    default: return *(const volatile host_u64 *)p;
+    }
+}
+
+static inline void host_store(void *p, unsigned size, u64 value)
+{
+    switch (size) {
+    case 1: *(volatile u8 *)p = (u8)value; break;
+    case 2: *(volatile host_u16 *)p = (u16)value; break;
+    case 4: *(volatile host_u32 *)p = (u32)value; break;
+    default: *(volatile host_u64 *)p = value;
+    }
+}
+
 /* ---- memory.c --------------------------------------------------------------------------- */
 
 /* Operand bytes after translation, in one or two pages: parts at consecutive addresses. */
@@ -256,7 +284,57 @@ struct emu_walk {
     u64 leaf;                     /* the last of them */
     unsigned count;               /* entries seen in memory: 0 without paging */
     struct emu_walk_step step[5]; /* these entries, top down; levels are filled in when asked for */
+    const void *host[5];          /* where they are */
 };
+
+/*
+ * A page's translation, in 4-level paging: good while these registers and paging entries are what
+ * they were (where there are fewer entries the last one stands for the rest).
+ */
+struct emu_translation {
+    u64 page; /* gva / PAGE_SIZE */
+    u64 cr3, cr4, efer;
+    const void *at[4];
+    u64 entry[4];
+    gpa_t gpa;      /* of the page */
+    const u8 *code; /* the page, once instructions were fetched ... */
+    u32 cs; /* ... with these access rights of CS, which tell 64-bit mode and the CPL; or ~0 */
+} __attribute__((aligned(128))); /* so that indexing is a shift */
+
+/*
+ * A decoded instruction that lay within one page of RAM.  `tag` is RIP in 64-bit mode, else
+ * OTHER_TAG (emulator.c) with mode and linear address.
+ */
+struct emu_cached {
+    u64 tag;
+    u64 mask[2]; /* which bytes of `code` are the instruction; the rest of it are zero */
+    struct emu_code code;
+    const u8 *host; /* where it was, for those without paging */
+    struct insn insn;
+} __attribute__((aligned(128))); /* so that indexing is a shift */
+_Static_assert(sizeof(struct emu_cached) == 128 && sizeof(struct emu_code) == 16, "see above");
+
+/* Direct-mapped by linear address. */
+#define CACHE_PAGES 64u
+#define CACHE_INSNS 512u
+struct emu_cache {
+    struct emu_cached insn[CACHE_INSNS];
+    struct emu_translation page[CACHE_PAGES];
+};
+
+static inline struct emu_translation *emu_translation_slot(struct emu_cache *c, gva_t gva)
+{
+    return &c->page[gva.v / PAGE_SIZE % CACHE_PAGES];
+}
+
+static inline bool emu_translates(const struct emu_translation *t, const struct x86_state *s,
+                                  gva_t gva)
+{
+    return likely(t->page == gva.v / PAGE_SIZE && t->cr3 == s->cr3 && t->cr4 == s->cr4 &&
+                  t->efer == s->efer && host_load(t->at[0], 8) == t->entry[0] &&
+                  host_load(t->at[1], 8) == t->entry[1] && host_load(t->at[2], 8) == t->entry[2] &&
+                  host_load(t->at[3], 8) == t->entry[3]);
+}
 
 /* Translate gva, rights and all, to w->gpa; *host is NULL when it is a device's. */
 enum emu_status emu_map_page(struct emu *e, gva_t gva, enum emu_access access, struct emu_walk *w,
@@ -316,31 +394,6 @@ enum emu_status emu_read_linear(struct emu *e, gva_t gva, void *buf, unsigned si
 static inline u64 emu_low(u64 value, unsigned size)
 {
     return likely(size == 4) ? (u32)value : value & mask_bytes(size);
-}
-
-/* Host values of 1, 2, 4 or 8 bytes at any alignment, each one host access (so: atomic). */
-typedef u16 host_u16 __attribute__((aligned(1), may_alias));
-typedef u32 host_u32 __attribute__((aligned(1), may_alias));
-typedef u64 host_u64 __attribute__((aligned(1), may_alias));
-
-static inline u64 host_load(const void *p, unsigned size)
-{
-    switch (size) {
-    case 1: return *(const volatile u8 *)p;
-    case 2: return *(const volatile host_u16 *)p;
-    case 4: return *(const volatile host_u32 *)p;
-    default: return *(const volatile host_u64 *)p;
-    }
-}
-
-static inline void host_store(void *p, unsigned size, u64 value)
-{
-    switch (size) {
-    case 1: *(volatile u8 *)p = (u8)value; break;
-    case 2: *(volatile host_u16 *)p = (u16)value; break;
-    case 4: *(volatile host_u32 *)p = (u32)value; break;
-    default: *(volatile host_u64 *)p = value;
-    }
 }
 
 static inline void emu_record_io(struct emu *e, enum emu_io io, u64 address, unsigned width,
@@ -588,15 +641,6 @@ enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target);
 /* ---- string.c: may the current CPL access ports [port, port + size)?  Else #GP(0). ---------- */
 enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size);
 
-/* ---- emulator.c: an instruction's bytes as they are told of -------------------------------- */
-static inline struct emu_code emu_code_of(const u8 *bytes, unsigned length, unsigned mode)
-{
-    struct emu_code c = {.length = length & 15, .mode = mode & 15};
-    for (unsigned n = 0; n < length; n++)
-        c.bytes[n] = bytes[n];
-    return c;
-}
-
 /* ---- decode.c, table.c ---------------------------------------------------------------------- */
 
 extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256],
@@ -604,13 +648,13 @@ extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256
 extern const struct opcode emu_map_opmask[32]; /* with VEX, for 0F 40..4F and 90..9F */
 
 /*
- * Decode at most `avail` bytes (15 at most are looked at).  code32: CS.D.  Returns:
- * DECODE_MORE when the instruction goes on past them, DECODE_UD (length then the bytes seen),
- * DECODE_LONG when it is longer than 15 bytes (#GP), else DECODE_OK.
+ * Decode at most `avail` bytes, INSN_MAX or less, of `code`.  code32: CS.D.  Returns: DECODE_MORE
+ * when the instruction goes on past them, DECODE_UD (length then the bytes seen), DECODE_LONG when
+ * it is longer than 15 bytes (#GP), else DECODE_OK.
  */
 enum decode_result { DECODE_OK, DECODE_MORE, DECODE_UD, DECODE_LONG };
-enum decode_result emu_decode(const u8 *bytes, unsigned avail, enum emu_mode mode, bool code32,
-                              struct insn *i);
+enum decode_result emu_decode(const u8 code[CODE_ROOM], unsigned avail, enum emu_mode mode,
+                              bool code32, struct insn *i);
 
 /* Bytes of the memory operand among the arguments, and which it is; 0: there is none. */
 unsigned emu_memory_arg(const struct insn *i, unsigned *which);

@@ -183,6 +183,7 @@ walk_down(struct emu *e, struct emu_walk *w, u32 *cause, const bool wide)
             return STATUS_EHW;
         }
         u64 entry = wide ? host_load(host, 8) : host_load(host, 4);
+        w->host[w->count] = host;
         w->step[w->count].entry_at = at;
         w->step[w->count++].entry = entry;
         all &= entry;
@@ -330,6 +331,46 @@ static bool known_address(const struct emu *e, gva_t gva, enum emu_access access
     return access & EMU_WRITE ? apart == 0 : apart < PAGE_SIZE;
 }
 
+/* Has the walk been made before, with nothing changed since, and is it allowed without one? */
+static bool remembered(const struct emu *e, struct emu_walk *w)
+{
+    const struct x86_state *s = e->state;
+
+    if (e->cache == NULL)
+        return false;
+    const struct emu_translation *t = emu_translation_slot(e->cache, w->gva);
+    if (!emu_translates(t, s, w->gva))
+        return false;
+    w->all = t->entry[0] & t->entry[1] & t->entry[2] & t->entry[3];
+    w->any = t->entry[0] | t->entry[1] | t->entry[2] | t->entry[3];
+    w->leaf = t->entry[3];
+    w->gpa = GPA(t->gpa.v | (w->gva.v & PAGE_MASK));
+    return (!(w->access & EMU_WRITE) || (w->leaf & PTE_DIRTY)) && !key_forbids(s, w) &&
+           !rights_forbid(s, w);
+}
+
+/* Remember what a walk has found, if nothing is left to mark. */
+static void remember(struct emu *e, const struct emu_walk *w)
+{
+    const struct x86_state *s = e->state;
+
+    if (e->cache == NULL || w->count == 0 || !(w->all & PTE_ACCESSED) || !(s->efer & EFER_LMA) ||
+        (s->cr4 & CR4_LA57))
+        return;
+    struct emu_translation *t = emu_translation_slot(e->cache, w->gva);
+    *t = (struct emu_translation){w->gva.v / PAGE_SIZE,
+                                  s->cr3,
+                                  s->cr4,
+                                  s->efer,
+                                  .gpa = GPA(align_down(w->gpa.v, PAGE_SIZE)),
+                                  .cs = ~0u};
+    for (unsigned n = 0; n < ARRAY_SIZE(t->at); n++) {
+        unsigned from = n < w->count ? n : w->count - 1;
+        t->at[n] = w->host[from];
+        t->entry[n] = w->step[from].entry;
+    }
+}
+
 enum emu_status emu_map_page(struct emu *e, gva_t gva, enum emu_access access, struct emu_walk *w,
                              u8 **host)
 {
@@ -337,10 +378,11 @@ enum emu_status emu_map_page(struct emu *e, gva_t gva, enum emu_access access, s
     w->access = access;
     if (known_address(e, gva, access)) {
         w->gpa = GPA((e->fault_gpa.v & ~PAGE_MASK) | (gva.v & PAGE_MASK));
-    } else {
+    } else if (!remembered(e, w)) {
         enum status st = walk(e, w, false, &e->event);
         if (unlikely(st != STATUS_OK))
             return st == STATUS_EBUSY ? EMU_RETRY : EMU_FAULT;
+        remember(e, w);
     }
     *host = e->ops->ram(e->ctx, w->gpa, access & (EMU_WRITE | EMU_FETCH));
     return EMU_DONE;

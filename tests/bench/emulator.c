@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What an emulated instruction costs: nanoseconds, best of several runs, with the decode cache and
- * without it; and, by callgrind, instructions of ours per instruction of the guest's.
+ * What an emulated instruction costs: nanoseconds, best of several runs, and, by callgrind,
+ * instructions of ours per instruction of the guest's.  Cached: the same code over and over.  Cold:
+ * code that was never met before, or so long ago that the cache knows neither it nor its page.
+ * None: without a cache.
  *
- *   emulator [--instructions] [--stream NAME] [--steps N]
+ *   emulator [--instructions] [--stream NAME] [--steps N [--cold | --none]]
  *
  * --instructions runs each stream once more under valgrind.  --steps N with --stream runs only
  * that stream N times without taking the time: what callgrind is to count is bench_loop().
@@ -15,14 +17,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGES     64
-#define CODE      0x10000ull
+#define PAGES     256
+#define CODE      0x40000ull
+#define COLD      0xa0000ull /* bytes of code: more pages than the cache has */
 #define DATA      0x20000ull
 #define COPY      0x28000ull
-#define DEVICE    0x40000ull /* linear; below: what it is to the guest's page tables */
+#define DEVICE    0x3f000ull /* linear; below: what it is to the guest's page tables */
 #define DEVICE_AT 0xfee00000ull
 #define TABLES    0x30000ull
 #define RUNS      9
+
+enum run { CACHED, COLD_CODE, NO_CACHE, RUN_COUNT };
 
 enum stream_flags {
     REAL = BIT(0),
@@ -90,17 +95,25 @@ static const struct stream streams[] = {
     {"rep insb, 4 KiB", STRING, 20000, 2, {0xf3, 0x6c}},
 };
 
-static void state_for(struct guest *g, const struct stream *s)
+/* Bytes of code until execution wraps. */
+static u64 code_bytes(const struct stream *s, enum run run)
+{
+    return run != COLD_CODE ? s->length : (s->flags & REAL ? 0x8000 : COLD) / s->length * s->length;
+}
+
+static void state_for(struct guest *g, const struct stream *s, enum run run)
 {
     struct x86_state *x = &g->state;
     u64 cr3 = x->cr3;
+    for (u64 at = 0; at < code_bytes(s, run); at++)
+        *guest_ptr(g, CODE + at) = s->code[at % s->length];
     x86_state_reset(x);
     x->valid = STATE_ALL;
     for (unsigned i = 0; i <= SEG_GS; i++)
-        x->seg[i] = s->flags & REAL
-                        ? (struct segment){0x10000, 0xffff, i == SEG_CS ? 0x9b : 0x93, 0x1000}
-                        : (struct segment){0, 0xffffffff, i == SEG_CS ? 0xa09b : 0xc093,
-                                           i == SEG_CS ? 8 : 16};
+        x->seg[i] = s->flags & REAL ? (struct segment){i == SEG_CS ? CODE : 0x10000, 0xffff,
+                                                       i == SEG_CS ? 0x9b : 0x93, 0x1000}
+                                    : (struct segment){0, 0xffffffff, i == SEG_CS ? 0xa09b : 0xc093,
+                                                       i == SEG_CS ? 8 : 16};
     if (!(s->flags & REAL)) {
         x->cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE | CR0_WP;
         x->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXSAVE;
@@ -117,12 +130,13 @@ static void state_for(struct guest *g, const struct stream *s)
 }
 
 /* Execute `steps` instructions of a stream; true when each was done. */
-__attribute__((noinline)) static bool bench_loop(struct guest *g, const struct stream *s, u64 steps)
+__attribute__((noinline)) static bool bench_loop(struct guest *g, const struct stream *s, u64 steps,
+                                                 u64 bytes)
 {
     struct x86_state *x = &g->state;
     u64 start = s->flags & REAL ? 0 : CODE;
     for (u64 i = 0; i < steps; i++) {
-        if (x->rip - start >= s->length)
+        if (x->rip - start >= bytes)
             x->rip = start;
         if (s->flags & STRING) {
             x->gpr[RCX] = s->code[1] == 0xa5 ? 1024 : 4096;
@@ -136,14 +150,14 @@ __attribute__((noinline)) static bool bench_loop(struct guest *g, const struct s
     return true;
 }
 
-static double best_ns(struct guest *g, const struct stream *s)
+static double best_ns(struct guest *g, const struct stream *s, enum run run)
 {
     double best = 1e18;
-    for (unsigned run = 0; run < RUNS; run++) {
+    for (unsigned n = 0; n < RUNS; n++) {
         struct timespec a, b;
-        state_for(g, s);
+        state_for(g, s, run);
         clock_gettime(CLOCK_MONOTONIC, &a);
-        if (!bench_loop(g, s, s->steps))
+        if (!bench_loop(g, s, s->steps, code_bytes(s, run)))
             return -1;
         clock_gettime(CLOCK_MONOTONIC, &b);
         double ns = (double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec);
@@ -154,15 +168,16 @@ static double best_ns(struct guest *g, const struct stream *s)
 }
 
 /* Instructions per step by callgrind, -1 when it cannot be had. */
-static double count_instructions(const char *self, const struct stream *s, bool cold)
+static double count_instructions(const char *self, const struct stream *s, enum run run)
 {
+    static const char *const options[] = {"", "--cold", "--none"};
     char command[1024], line[256];
     unsigned long long collected = 0, steps = s->flags & STRING ? 50 : 5000;
     snprintf(
         command, sizeof(command),
         "valgrind --tool=callgrind --callgrind-out-file=/dev/null '--toggle-collect=bench_loop*' "
         "'%s' --stream '%s' --steps %llu %s 2>&1",
-        self, s->name, steps, cold ? "--cold" : "");
+        self, s->name, steps, options[run]);
     FILE *f = popen(command, "r");
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
         const char *at = strstr(line, "Collected : ");
@@ -183,8 +198,9 @@ static void setup(struct guest *g)
     g->live = true;
     g->state.cr3 = TABLES;
     g->next_table = TABLES / PAGE_SIZE + 1;
-    for (u64 page = CODE; page < TABLES; page += PAGE_SIZE)
-        guest_map(g, page, page, PTE_WRITE);
+    for (u64 page = DATA; page < CODE + COLD; page += PAGE_SIZE)
+        if (page < TABLES || page >= CODE)
+            guest_map(g, page, page, PTE_WRITE);
     guest_map(g, DEVICE, DEVICE_AT, PTE_WRITE);
     g->emu.fault_gva = GVA(DEVICE);
     g->emu.fault_gpa = GPA(DEVICE_AT);
@@ -193,20 +209,18 @@ static void setup(struct guest *g)
 static void run_stream(struct guest *g, struct emu_cache *cache, const struct stream *s,
                        const char *self)
 {
-    double ns[2], count[2] = {0, 0};
-    memcpy(guest_ptr(g, CODE), s->code, sizeof(s->code));
-    for (unsigned cold = 0; cold < 2; cold++) {
-        g->emu.cache = cold ? NULL : cache;
-        ns[cold] = best_ns(g, s);
-        if (self != NULL && ns[cold] >= 0)
-            count[cold] = count_instructions(self, s, cold != 0);
+    printf("%-26s", s->name);
+    for (enum run run = CACHED; run < RUN_COUNT; run++) {
+        g->emu.cache = run == NO_CACHE ? NULL : cache;
+        double ns = best_ns(g, s, run);
+        if (ns < 0)
+            printf(" not executed");
+        else if (self == NULL)
+            printf(" %9.1f ns", ns);
+        else
+            printf(" %9.1f ns %6.0f", ns, count_instructions(self, s, run));
     }
-    if (ns[0] < 0)
-        printf("%-26s not executed: status not EMU_DONE\n", s->name);
-    else if (self == NULL)
-        printf("%-26s %9.1f ns %9.1f ns\n", s->name, ns[0], ns[1]);
-    else
-        printf("%-26s %9.1f ns %9.1f ns %9.0f %9.0f\n", s->name, ns[0], ns[1], count[0], count[1]);
+    printf("\n");
 }
 
 int main(int argc, char **argv)
@@ -215,20 +229,23 @@ int main(int argc, char **argv)
     const char *only = NULL, *self = NULL;
     char path[512];
     u64 steps = 0;
-    bool cold = false;
+    enum run run = CACHED;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--instructions") == 0) {
             ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
             path[n > 0 ? n : 0] = 0;
             self = path;
         } else if (strcmp(argv[i], "--cold") == 0) {
-            cold = true;
+            run = COLD_CODE;
+        } else if (strcmp(argv[i], "--none") == 0) {
+            run = NO_CACHE;
         } else if (strcmp(argv[i], "--stream") == 0 && i + 1 < argc) {
             only = argv[++i];
         } else if (strcmp(argv[i], "--steps") == 0 && i + 1 < argc) {
             steps = strtoull(argv[++i], NULL, 0);
         } else {
-            fputs("usage: emulator [--instructions] [--stream NAME] [--steps N [--cold]]\n",
+            fputs("usage: emulator [--instructions] [--stream NAME] "
+                  "[--steps N [--cold | --none]]\n",
                   stderr);
             return 2;
         }
@@ -239,8 +256,8 @@ int main(int argc, char **argv)
         return 2;
     emu_cache_init(cache);
     if (steps == 0)
-        printf("%-26s %12s %12s %s\n", "stream", "cached", "cold",
-               self != NULL ? "instructions: cached, cold" : "");
+        printf(self != NULL ? "%-26s %19s %19s %19s\n" : "%-26s %12s %12s %12s\n", "stream",
+               "cached", "cold", "no cache");
     for (size_t i = 0; i < ARRAY_SIZE(streams); i++) {
         const struct stream *s = &streams[i];
         if (only != NULL && strcmp(only, s->name) != 0)
@@ -249,10 +266,9 @@ int main(int argc, char **argv)
             run_stream(&g, cache, s, self);
             continue;
         }
-        memcpy(guest_ptr(&g, CODE), s->code, sizeof(s->code));
-        state_for(&g, s);
-        g.emu.cache = cold ? NULL : cache;
-        if (!bench_loop(&g, s, steps))
+        state_for(&g, s, run);
+        g.emu.cache = run == NO_CACHE ? NULL : cache;
+        if (!bench_loop(&g, s, steps, code_bytes(s, run)))
             return 1;
     }
     return 0;

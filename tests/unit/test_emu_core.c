@@ -220,7 +220,7 @@ static void caches(void **)
     u64 cr3 = f->s.cr3;
     f->next_table = 0x180000;
     f->s.cr3 = 0x180000;
-    fx_map(f, FX_CODE, 0x31000, 0x67);
+    fx_map(f, FX_CODE, 0x31000, 0x47); /* not accessed, so not remembered at once */
     f->ram[0x31000] = 0xb0;
     f->ram[0x31001] = 0x55;
     for (unsigned n = 0; n < 4; n++) {
@@ -234,6 +234,19 @@ static void caches(void **)
     f->s.rip = FX_CODE;
     FX_FAULT(emu_step(&f->e), VECTOR_PF, 0x11);
     f->s.cr4 &= ~CR4_SMEP;
+    /* Conforming code runs at any level, but a supervisor's page is no user's. */
+    fx_poke(f, pte, 8, 0x30000 | 0x63);
+    u32 cs = f->s.seg[SEG_CS].access, ss = f->s.seg[SEG_SS].access;
+    f->s.seg[SEG_CS].access |= 4;
+    for (unsigned n = 0; n < 3; n++) {
+        f->s.rip = FX_CODE;
+        FX_DONE(emu_step(&f->e));
+    }
+    f->s.seg[SEG_SS].access |= 3 << SEG_DPL_SHIFT;
+    f->s.rip = FX_CODE;
+    FX_FAULT(emu_step(&f->e), VECTOR_PF, 0x15);
+    f->s.seg[SEG_CS].access = cs;
+    f->s.seg[SEG_SS].access = ss;
     /* The bytes of 32-bit INC EAX are a REX prefix in 64-bit mode. */
     fx_poke(f, pte, 8, FX_CODE | 0x67);
     f->s.rip = FX_CODE;

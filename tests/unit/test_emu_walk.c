@@ -19,14 +19,36 @@ static enum emu_status write_linear(struct fixture *f, gva_t gva, const void *fr
     return st;
 }
 
-/* Translate; the error code of the #PF, or OK and the address in *gpa. */
+/* Translate as instructions do, and again: what is remembered of a walk must say the same.  A
+ * debugger's translation is another function. */
+static enum status translate(struct fixture *f, gva_t gva, enum emu_access access, gpa_t *gpa)
+{
+    struct emu_walk w;
+    u8 *host;
+
+    if (access == EMU_IMPLICIT)
+        return emu_translate(&f->e, gva, access, gpa, &f->e.event, NULL, NULL);
+    if (f->e.cache == NULL)
+        fx_cache(f);
+    for (unsigned n = 0; n < 3; n++) { /* sets A and D bits, is remembered, remembers */
+        if (emu_map_page(&f->e, gva, access, &w, &host) != EMU_DONE)
+            return STATUS_ENOENT;
+        if (n != 0)
+            assert_int_equal(w.gpa.v, gpa->v);
+        *gpa = w.gpa;
+    }
+    return STATUS_OK;
+}
+
+/* The error code of the #PF, or OK and the address in *gpa. */
 static u32 look(struct fixture *f, u64 gva, enum emu_access access, u64 *gpa)
 {
-    struct emu_event fault = {.vector = VECTOR_NONE};
+    const struct emu_event *fault = &f->e.event;
     gpa_t out = GPA(0);
 
     fx_hide(f);
-    enum status st = emu_translate(&f->e, GVA(gva), access, &out, &fault, NULL, NULL);
+    f->e.event.vector = VECTOR_NONE;
+    enum status st = translate(f, GVA(gva), access, &out);
     fx_settle(f);
     if (st == STATUS_OK) {
         if (gpa != NULL)
@@ -34,11 +56,11 @@ static u32 look(struct fixture *f, u64 gva, enum emu_access access, u64 *gpa)
         return OK;
     }
     assert_int_equal(st, STATUS_ENOENT);
-    assert_int_equal(fault.vector, VECTOR_PF);
-    assert_int_equal(fault.type, EMU_EVENT_HARD_EXCEPTION);
-    assert_true(fault.has_error);
-    assert_int_equal(fault.payload, gva);
-    return fault.error;
+    assert_int_equal(fault->vector, VECTOR_PF);
+    assert_int_equal(fault->type, EMU_EVENT_HARD_EXCEPTION);
+    assert_true(fault->has_error);
+    assert_int_equal(fault->payload, gva);
+    return fault->error;
 }
 
 static void expect(struct fixture *f, u64 gva, enum emu_access access, u64 gpa)
@@ -296,6 +318,9 @@ static void walk_rights(void **)
             f->s.rflags |= rights[k].ac ? RFLAGS_AC : 0;
             u64 at = entry_at(f, level);
             fx_poke(f, at, 8, (fx_peek(f, at, 8) & ~7ull) | rights[k].flags);
+            look(f, GVA4, EMU_READ, NULL); /* what is remembered of them must not help */
+            look(f, GVA4, EMU_READ | EMU_USER, NULL);
+            look(f, GVA4, EMU_FETCH, NULL);
             u32 got = look(f, GVA4, (enum emu_access)rights[k].access, NULL);
             if (got != rights[k].want)
                 print_error("row %u level %u\n", k, level);
@@ -312,7 +337,7 @@ static void walk_keys(void **)
     u64 at = entry_at(f, 1);
     const u32 ad = BIT(2 * 5), wd = BIT(2 * 5 + 1);
 
-    fx_poke(f, at, 8, 0x99007 | 5ull << 59);
+    fx_poke(f, at, 8, 0x99067 | 5ull << 59);
     f->s.pkru = ad;
     expect(f, GVA4, EMU_READ | EMU_USER, 0x990ab); /* CR4.PKE off */
     f->s.cr4 |= CR4_PKE;
@@ -368,6 +393,48 @@ static void accessed_dirty(void **)
     expect(f, 0x407ff000, EMU_WRITE, 0x77000);
     assert_int_equal(f->s.pdpte[1], (FX_PT + 0x1000) | 1);
     assert_int_equal(fx_peek(f, FX_PT + 0x3000 + 8 * 0x1ff, 8), 0x77007 | A | D);
+    fx_free(f);
+}
+
+/* What is remembered of walks counts while everything it depends on is as it was. */
+static void remembered(void **state)
+{
+    (void)state;
+    for (unsigned level = 1; level <= 5; level++) {
+        struct fixture *f = paging64(5);
+        expect(f, GVA4, EMU_WRITE, 0x990ab);
+        u64 at = entry_at(f, level), entry = fx_peek(f, at, 8);
+        fx_poke(f, at, 8, entry & ~1ull);
+        assert_int_equal(look(f, GVA4, EMU_READ, NULL), 0);
+        fx_poke(f, at, 8, entry);
+        expect(f, GVA4, EMU_READ, 0x990ab);
+        fx_free(f);
+    }
+    for (unsigned level = 1; level <= 4; level++) {
+        struct fixture *f = paging64(4);
+        u64 at = entry_at(f, level), entry = fx_peek(f, at, 8);
+        expect(f, GVA4, EMU_READ, 0x990ab);
+        for (unsigned n = 0; n < 2; n++) { /* not accessed, and so again later */
+            struct emu_walk w;
+            u8 *host;
+            fx_poke(f, at, 8, entry);
+            FX_DONE(emu_map_page(&f->e, GVA(GVA4), EMU_READ, &w, &host));
+            assert_int_equal(fx_peek(f, at, 8), entry | A);
+        }
+        fx_poke(f, at, 8, entry & ~1ull);
+        assert_int_equal(look(f, GVA4, EMU_READ, NULL), 0);
+        fx_poke(f, at, 8, entry | XD);
+        expect(f, GVA4, EMU_READ, 0x990ab);
+        f->s.efer &= ~(u64)EFER_NXE;
+        assert_int_equal(look(f, GVA4, EMU_READ, NULL), PFEC_P | PFEC_RSVD);
+        assert_int_equal(look(f, GVA4 + (64 << 12), EMU_READ, NULL),
+                         level == 1 ? 0 : PFEC_P | PFEC_RSVD);
+        fx_free(f);
+    }
+    struct fixture *f = paging_pae();
+    expect(f, 0x407ff000, EMU_READ, 0x77000);
+    f->s.pdpte[1] = 0;
+    assert_int_equal(look(f, 0x407ff000, EMU_READ, NULL), 0);
     fx_free(f);
 }
 
@@ -735,17 +802,29 @@ static void segment_64bit(void **)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_paging),         cmocka_unit_test(walk_32bit),
-        cmocka_unit_test(walk_pse),          cmocka_unit_test(walk_pae),
-        cmocka_unit_test(walk_pae_reserved), cmocka_unit_test(walk_long),
-        cmocka_unit_test(walk_large),        cmocka_unit_test(walk_rights),
-        cmocka_unit_test(walk_keys),         cmocka_unit_test(accessed_dirty),
-        cmocka_unit_test(debugger),          cmocka_unit_test(racing),
-        cmocka_unit_test(crossing),          cmocka_unit_test(wrapping),
-        cmocka_unit_test(devices),           cmocka_unit_test(ram_and_device),
-        cmocka_unit_test(known_translation), cmocka_unit_test(alignment),
-        cmocka_unit_test(table_outside_ram), cmocka_unit_test(segment_limits),
-        cmocka_unit_test(segment_real),      cmocka_unit_test(segment_64bit),
+        cmocka_unit_test(no_paging),
+        cmocka_unit_test(walk_32bit),
+        cmocka_unit_test(walk_pse),
+        cmocka_unit_test(walk_pae),
+        cmocka_unit_test(walk_pae_reserved),
+        cmocka_unit_test(walk_long),
+        cmocka_unit_test(walk_large),
+        cmocka_unit_test(walk_rights),
+        cmocka_unit_test(walk_keys),
+        cmocka_unit_test(accessed_dirty),
+        cmocka_unit_test(remembered),
+        cmocka_unit_test(debugger),
+        cmocka_unit_test(racing),
+        cmocka_unit_test(crossing),
+        cmocka_unit_test(wrapping),
+        cmocka_unit_test(devices),
+        cmocka_unit_test(ram_and_device),
+        cmocka_unit_test(known_translation),
+        cmocka_unit_test(alignment),
+        cmocka_unit_test(table_outside_ram),
+        cmocka_unit_test(segment_limits),
+        cmocka_unit_test(segment_real),
+        cmocka_unit_test(segment_64bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
