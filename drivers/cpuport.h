@@ -21,6 +21,9 @@ struct intc_ops {
     u8 (*read_cr8)(void *intc, unsigned cpu);
     void (*write_cr8)(void *intc, unsigned cpu, u8 value);
 
+    /* False while IA32_APIC_BASE has it off: CPUID then shows none (SDM vol. 3A, 10.4.3). */
+    bool (*enabled)(void *intc, unsigned cpu);
+
     /* INIT or power-on reset of this CPU's controller; bsp says whether it is CPU 0. */
     void (*reset)(void *intc, unsigned cpu);
 

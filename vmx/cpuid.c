@@ -9,6 +9,8 @@
 #include "emulator/emulator.h"
 #include "lib/string.h"
 #include "vmx/caps.h"
+#include "vmx/vcpu.h"
+#include "vmx/vm.h"
 
 #define MAX_BASIC      0x16u
 #define MAX_EXTENDED   0x80000008u
@@ -334,22 +336,26 @@ void cpuid_policy_init(struct cpuid_policy *p, const struct vmx_caps *caps, u64 
 }
 
 /* Bits that depend on the vCPU's state, or its number. */
-static void patch(const struct cpuid_policy *p, unsigned index, bool osxsave, u32 leaf, u32 subleaf,
-                  u32 out[4])
+static void patch(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 {
+    const struct intc *intc = &v->vm->parts.intc;
+
     switch (leaf) {
     case 1:
-        out[B] |= index << 24;
-        if (osxsave)
+        out[B] |= v->index << 24;
+        vcpu_load(v, STATE_CR4);
+        if (v->state.cr4 & CR4_OSXSAVE)
             out[C] |= BIT(27);
+        if (!intc->ops->enabled(intc->ctx, v->index))
+            out[D] &= ~BIT(9);
         break;
     case 0xb:
         /* One thread per core: level 0 is one thread, level 1 all cores of the one package, and
          * every x2APIC ID shifted by 8 gives its number, 0 (SDM vol. 3A, 8.9). */
         out[A] = subleaf == 1 ? 8 : 0;
-        out[B] = subleaf == 0 ? 1 : subleaf == 1 ? p->vcpus : 0;
+        out[B] = subleaf == 0 ? 1 : subleaf == 1 ? v->vm->cpuid.vcpus : 0;
         out[C] = (subleaf & 0xff) | (subleaf < 2 ? (subleaf + 1) << 8 : 0);
-        out[D] = index;
+        out[D] = v->index;
         break;
     default:
         /* 0DH: the size of the area for what XCR0 has on; XCR0 is the guest's at this moment. */
@@ -359,14 +365,14 @@ static void patch(const struct cpuid_policy *p, unsigned index, bool osxsave, u3
     }
 }
 
-void cpuid_answer(const struct cpuid_policy *p, unsigned index, bool osxsave, u32 leaf, u32 subleaf,
-                  u32 out[4])
+void cpuid_answer(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4])
 {
+    const struct cpuid_policy *p = &v->vm->cpuid;
     const struct cpuid_entry *first = cpuid_find(p, leaf), *e = first;
 
     if (first->subleaves > 1)
         e = subleaf < first->subleaves ? first + subleaf : p->entry;
     memcpy(out, e->reg, sizeof(e->reg));
     if (first->dynamic)
-        patch(p, index, osxsave, leaf, subleaf, out);
+        patch(v, leaf, subleaf, out);
 }

@@ -43,6 +43,6 @@ static inline const struct cpuid_entry *cpuid_find(const struct cpuid_policy *p,
     return p->entry + p->first[0][31]; /* as for any leaf past the last one */
 }
 
-/* The whole answer for virtual CPU number `index`; osxsave: its CR4.OSXSAVE (XCR0 is the CPU's). */
-void cpuid_answer(const struct cpuid_policy *p, unsigned index, bool osxsave, u32 leaf, u32 subleaf,
-                  u32 out[4]);
+/* The whole answer for a virtual CPU in its present state (whose XCR0 the CPU has). */
+struct vcpu;
+void cpuid_answer(struct vcpu *v, u32 leaf, u32 subleaf, u32 out[4]);

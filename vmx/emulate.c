@@ -159,8 +159,7 @@ static enum emu_status op_write_msr(void *ctx, u32 msr, u64 value)
 
 static void op_cpuid(void *ctx, u32 leaf, u32 subleaf, u32 out[4])
 {
-    struct vcpu *v = ctx;
-    cpuid_answer(&v->vm->cpuid, v->index, v->state.cr4 & CR4_OSXSAVE, leaf, subleaf, out);
+    cpuid_answer(ctx, leaf, subleaf, out);
 }
 
 static u64 op_read_tsc(void *ctx) { return rdtsc() + ((struct vcpu *)ctx)->tsc_offset; }

@@ -358,12 +358,10 @@ static enum status run_bt(struct shell *sh)
 
 static enum status run_cpuid(struct shell *sh)
 {
-    struct vcpu *v = sh->subject;
     const u32 leaf = (u32)sh->value[1], subleaf = (u32)sh->value[2];
     u32 guest[4];
 
-    vcpu_load(v, STATE_CR4);
-    cpuid_answer(&v->vm->cpuid, v->index, v->state.cr4 & CR4_OSXSAVE, leaf, subleaf, guest);
+    cpuid_answer(sh->subject, leaf, subleaf, guest);
     struct cpuid_regs h = cpuid(leaf, subleaf);
     sink_printf(sh->out,
                 "       EAX      EBX      ECX      EDX\n"

@@ -50,9 +50,7 @@ static __attribute__((noinline)) enum exit_action cpuid_special(struct vcpu *v)
     u64 *gpr = v->state.gpr;
     u32 out[4];
 
-    vcpu_load(v, STATE_CR4);
-    cpuid_answer(&v->vm->cpuid, v->index, v->state.cr4 & CR4_OSXSAVE, (u32)gpr[RAX], (u32)gpr[RCX],
-                 out);
+    cpuid_answer(v, (u32)gpr[RAX], (u32)gpr[RCX], out);
     gpr[RAX] = out[0];
     gpr[RBX] = out[1];
     gpr[RCX] = out[2];

@@ -694,6 +694,11 @@ static void intc_write_cr8(void *intc, unsigned cpu, u8 value)
     write_tpr(&((struct vlapic_set *)intc)->lapic[cpu], TPR, (value & 0xfu) << 4);
 }
 
+static bool intc_enabled(void *intc, unsigned cpu)
+{
+    return enabled(&((struct vlapic_set *)intc)->lapic[cpu]);
+}
+
 static void intc_reset(void *intc, unsigned cpu)
 {
     reset(&((struct vlapic_set *)intc)->lapic[cpu]);
@@ -714,6 +719,7 @@ struct intc vlapic_intc(struct vlapic_set *s)
                                         .accept = intc_accept,
                                         .read_cr8 = intc_read_cr8,
                                         .write_cr8 = intc_write_cr8,
+                                        .enabled = intc_enabled,
                                         .reset = intc_reset,
                                         .set_tsc_offset = intc_set_tsc_offset};
 

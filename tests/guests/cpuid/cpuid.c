@@ -58,8 +58,19 @@ TEST(osxsave_follows_cr4)
     write_cr4(cr4);
 }
 
-/* CPUID.1:EDX.APIC[9] mirrors IA32_APIC_BASE.EN; it is left on here, so both say 1. */
-TEST(apic_bit) { EXPECT_EQ(rdmsr(0x1b) >> 11 & 1, CPUID1_D(9)); }
+/* CPUID.1:EDX.APIC[9] mirrors IA32_APIC_BASE.EN.  Bochs' own cannot be switched on again. */
+TEST(apic_bit)
+{
+    u64 base = rdmsr(0x1b);
+
+    EXPECT_EQ(base >> 11 & 1, CPUID1_D(9));
+    if (!under_hypervisor())
+        SKIP("no hypervisor");
+    wrmsr(0x1b, base & ~(u64)BIT(11));
+    EXPECT_EQ(CPUID1_D(9), 0);
+    wrmsr(0x1b, base);
+    EXPECT_EQ(CPUID1_D(9), 1);
+}
 
 /* Above the highest basic leaf Intel CPUs return the data of the highest basic leaf. */
 TEST(beyond_the_last_basic_leaf)
