@@ -55,10 +55,10 @@ struct board {
 };
 
 /*
- * Create all devices in their power-on state and as firmware leaves them (8259 interrupts reach
- * CPU 0 through its local APIC, the SCI is level-triggered, CMOS knows the memory size).  What
- * config points to must outlive the board.  EINVAL: vcpus not 1..CONFIG_MAX_VCPUS, no clock rate,
- * or nothing behind `read`, `uart` or `port`.
+ * Create all devices in their power-on state and as firmware leaves them (8259 interrupts have the
+ * BIOS's vectors and reach CPU 0 through its local APIC, the SCI is level-triggered, CMOS knows the
+ * memory size).  What config points to must outlive the board.  EINVAL: vcpus
+ * not 1..CONFIG_MAX_VCPUS, no clock rate, or nothing behind `read`, `uart` or `port`.
  */
 CHECKED enum status board_init(struct board *b, const struct board_config *config);
 

@@ -199,6 +199,17 @@ static void test_timer_through_8259(void **)
     assert_int_equal(board.intc.ops->accept(board.intc.ctx, 0), 0x20);
 }
 
+/* A guest that has not touched the 8259s gets their interrupts at the BIOS's vectors. */
+static void test_bios_vectors(void **)
+{
+    make(64 * MiB);
+    out8(0x2000 + 11, 1);
+    assert_true(pending() >= 0x100);
+    assert_int_equal(board.intc.ops->accept(board.intc.ctx, 0), 0x73);
+    out8(0x2000 + 1, 1);
+    assert_int_equal(board.intc.ops->accept(board.intc.ctx, 0), 0x09);
+}
+
 /* The same through the I/O APIC: input 2, as the MADT says. */
 static void test_timer_through_ioapic(void **)
 {
@@ -395,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_cmos_memory_sizes),
         cmocka_unit_test(test_timer_through_8259),
+        cmocka_unit_test(test_bios_vectors),
         cmocka_unit_test(test_timer_through_ioapic),
         cmocka_unit_test(test_uart),
         cmocka_unit_test(test_rtc),
