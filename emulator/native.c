@@ -73,9 +73,8 @@ enum emu_status emu_native_run(struct emu *e, struct emu_native *n)
     u8 vector = e->ops->run_native(e->ctx, n);
     if (likely(vector == VECTOR_NONE))
         return EMU_DONE;
-    /* Without CR0.NE the error goes out by FERR# and comes back as IRQ 13: nobody does that. */
-    if (vector == VECTOR_MF && !(s->cr0 & CR0_NE))
-        return EMU_UNIMPLEMENTED;
+    /* #MF without CR0.NE, too: VT-x holds it at 1 below a guest that has it 0 (vol. 3C, 23.8), so
+     * there is no FERR# for what runs natively either. */
     if (vector == VECTOR_XM && !(s->cr4 & CR4_OSXMMEXCPT))
         vector = VECTOR_UD;
     return emu_raise(e, vector, vector == VECTOR_GP, 0);

@@ -97,8 +97,8 @@ static void numeric_errors(void **)
     FX_FAULT(FX_RUN(f, 0x9b), VECTOR_MF, ~0u);
     FX_DONE(FX_RUN(f, 0xdd, 0x3f)); /* fnstsw [rdi] does not wait */
     assert_int_equal(f->mmio[0] & 0x84, 0x84);
-    f->s.cr0 &= ~CR0_NE; /* by FERR#, which nobody hears */
-    assert_int_equal(FX_RUN(f, 0x9b), EMU_UNIMPLEMENTED);
+    f->s.cr0 &= ~CR0_NE; /* as VT-x has it */
+    FX_FAULT(FX_RUN(f, 0x9b), VECTOR_MF, ~0u);
     fx_free(f);
 }
 

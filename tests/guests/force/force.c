@@ -209,6 +209,23 @@ TEST(control_registers)
     EACH("smsw (%%rbx)", 0);
 }
 
+/* 0 / 0, not masked, with and without CR0.NE: which VT-x holds at 1 below the guest. */
+TEST(x87_errors)
+{
+    u64 cr0 = read_cr0();
+
+    NEEDS_FORCE();
+    for (unsigned i = 0; i < 2; i++) {
+        write_cr0(i ? cr0 | CR0_NE : cr0 & ~(u64)CR0_NE);
+        JUDGE("fwait", "fninit; movw $0x340, (%%rbx); fldcw (%%rbx); fldz; fldz; fdivp", "fninit",
+              0, 0, 0);
+        JUDGE("movq %%mm0, %%rdx", "fninit; movw $0x340, (%%rbx); fldcw (%%rbx); fldz; fldz; fdivp",
+              "fninit", 0, 0, 0);
+        __asm__ volatile("fninit");
+    }
+    write_cr0(cr0);
+}
+
 TEST(debug_registers)
 {
     u64 cr4 = read_cr4();
