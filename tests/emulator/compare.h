@@ -8,7 +8,7 @@
 
 #include "tests/emulator/cases.h"
 
-#include "tests/emulator/undefined.h"
+#include "tests/emulator/amd.h"
 
 struct options {
     unsigned mode; /* 0: all three */
@@ -246,14 +246,13 @@ static bool compare_event(const struct guest *g, const struct code_scan *s, stru
     return true;
 }
 
-/* A large operand that faults: on AMD in any order; where its offsets wrap around, none of both
- * makers' CPUs does it whole (SDM vol. 3A, 5.3: "implementation-specific"). */
+/* A large operand whose offsets wrap around: none of both makers' CPUs does it whole (SDM vol. 3A,
+ * 5.3: "implementation-specific"). */
 static bool pieces_open(const struct guest *g, const struct testcase *c, const struct code_scan *s)
 {
     u8 emu = g->emu.event.vector;
     bool short_address = s->addrsize != (c->mode == 16);
-    return latitude_pieces(s) &&
-           (host_is_amd() || (short_address && (emu == VECTOR_SS || emu == VECTOR_GP)));
+    return latitude_pieces(s) && short_address && (emu == VECTOR_SS || emu == VECTOR_GP);
 }
 
 /* Refused for reasons whose order is open, on either side's CPU. */
@@ -265,8 +264,7 @@ static bool order_is_open(const struct guest *g, const struct testcase *c,
     bool one = o->status == EMU_FAULT ? emu == VECTOR_PF && cpu == VECTOR_DB : cpu == VECTOR_PF;
     if (latitude_xrstor(s) && (both || one))
         return true;
-    return o->status == EMU_FAULT && pieces_open(g, c, s) && emu >= VECTOR_SS &&
-           (cpu >= VECTOR_SS || (cpu == VECTOR_DB && !host_is_amd()));
+    return o->status == EMU_FAULT && pieces_open(g, c, s) && (cpu >= VECTOR_SS || cpu == VECTOR_DB);
 }
 
 /* XSTATE_BV's bit of ZMM16 to ZMM31 outside 64-bit mode: 0 (SDM vol. 1, 13.6), on AMD not. */
@@ -310,18 +308,6 @@ static void take_latitude(struct guest *g, const struct testcase *c, const struc
     }
 }
 
-/*
- * AMD's CPUs meet faults in another order, some where Intel's do not, and leave other things done
- * by then: there only what completes on both sides is judged, but for what touches several places.
- */
-static bool is_amds(const struct code_scan *s, const struct outcome *o)
-{
-    bool completed = o->status == EMU_DONE && o->cpu.vector == VECTOR_DB;
-
-    return !completed ? o->status == EMU_DONE || o->status == EMU_FAULT
-                      : latitude_order(s) || latitude_masked_wrap(s) || latitude_evex(s);
-}
-
 static enum verdict compare(struct oracle *all, const struct testcase *c, struct outcome *o)
 {
     const struct x86_state *e = &all->guest.state;
@@ -348,7 +334,11 @@ static enum verdict compare(struct oracle *all, const struct testcase *c, struct
     equal = equal && compare_gprs(c, &s, e, o) && compare_flags(all, c, &s, e, o) &&
             compare_segments(c, e, o) && compare_memory(&all->guest, o) &&
             compare_vectors(&all->guest, o);
-    return equal ? EQUAL : host_is_amd() && is_amds(&s, o) ? SKIPPED : MISMATCH;
+    if (equal)
+        return EQUAL;
+    u8 emu = o->status == EMU_DONE ? VECTOR_DB : all->guest.emu.event.vector;
+    return host_is_amd() && amd_differs(&all->guest, c, &s, emu, &o->cpu, o->symptom) ? SKIPPED
+                                                                                      : MISMATCH;
 }
 
 #endif

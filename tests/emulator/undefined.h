@@ -205,16 +205,6 @@ static inline bool excluded_amd(const struct code_scan *s, bool mode64)
 
 /* ---- latitude: where the SDM leaves it open, or AMD does it in another order ---- */
 
-/* CMPS, BOUND, far pointers, branches and returns, ENTER, near CALL: of AMD's. */
-static inline bool latitude_order(const struct code_scan *s)
-{
-    static const u8 one[] = {0xa6, 0xa7, 0x62, 0xc4, 0xc5, 0xc8, 0xca,
-                             0xcb, 0xcf, 0x9a, 0xea, 0xe8, 0xff};
-    if (s->map == MAP_ONE)
-        return memchr(one, s->opcode, sizeof(one)) != NULL;
-    return s->map == MAP_0F && (s->opcode == 0xb2 || (s->opcode & 0xfe) == 0xb4);
-}
-
 /* PUSH Sreg of 32 bits: Intel writes the lower two bytes (SDM vol. 2B, PUSH), AMD all four. */
 static inline bool latitude_push_sreg(const struct code_scan *s)
 {
@@ -231,8 +221,8 @@ static inline bool latitude_repeat(const struct code_scan *s)
     return (s->opcode & 0xfc) == 0xa4 || (s->opcode & 0xfe) == 0xaa || (s->opcode & 0xfc) == 0xac;
 }
 
-/* Operands that AMD writes and reads in pieces of its own order: which byte of which page faults is
- * open.  FLDENV FNSTENV FRSTOR FNSAVE, FXSAVE and XSAVE families, ten bytes of x87, MASKMOVQ. */
+/* Operands of many bytes, which CPUs write and read in pieces.  FLDENV FNSTENV FRSTOR FNSAVE,
+ * FXSAVE and XSAVE families, ten bytes of x87, MASKMOVQ. */
 static inline bool latitude_pieces(const struct code_scan *s)
 {
     unsigned reg = s->modrm >> 3 & 7;
@@ -270,25 +260,12 @@ static inline bool latitude_xrstor(const struct code_scan *s)
            ((s->opcode == 0xae && reg == 5) || (s->opcode == 0xc7 && reg == 3));
 }
 
-/* EVEX conversions from doublewords to doubles: b, of no meaning to Intel, is #UD to AMD or not. */
-static inline bool latitude_evex(const struct code_scan *s)
-{
-    return s->map == MAP_VEX && s->opcount == 5 && (s->opcode == 0xe6 || s->opcode == 0x7a);
-}
-
 /* Which byte of a page CR2 tells, of those that a masked store accesses there, is open: the last
  * one on Intel if it is not the store's first page.  VMASKMOV, VPMASKMOV; EVEX stores. */
 static inline bool latitude_masked_store(const struct code_scan *s)
 {
     return s->map == MAP_VEX &&
            (s->opcount == 5 || (s->opcode & 0xfe) == 0x2e || s->opcode == 0x8e);
-}
-
-/* VMASKMOV, VPMASKMOV: AMD lets each element's address wrap around at the address size. */
-static inline bool latitude_masked_wrap(const struct code_scan *s)
-{
-    return host_is_amd() && s->map == MAP_VEX && s->opcount == 4 && s->addrsize &&
-           ((s->opcode & 0xfc) == 0x2c || (s->opcode & 0xfd) == 0x8c);
 }
 
 /* A gather may stop between two elements when a trap is due (SDM vol. 2C, VGATHERDPS). */
