@@ -136,8 +136,9 @@ enum emu_status emu_under_opmask(struct emu *e, const struct insn *i)
     else
         mask = ~mask;
     struct elements v = by_opmask(i, mask);
+    enum emu_access access = i->stores ? EMU_WRITE : EMU_READ;
     gva_t at;
-    bool reached = emu_reaches(e, (enum seg)i->seg, emu_ea(e, i), i->operand, EMU_READ, &at);
+    bool reached = emu_reaches(e, (enum seg)i->seg, emu_ea(e, i), i->operand, access, &at);
 
     if (v.active != 0 && (i->op->sub & NATIVE_ALIGNED) && !is_aligned(at.v, i->operand))
         return emu_gp(e, 0);

@@ -7,7 +7,7 @@
 #ifndef TESTS_EMULATOR_AMD_H
 #define TESTS_EMULATOR_AMD_H
 
-#include "emulator/internal.h"
+#include "emulator/system.h"
 #include "tests/emulator/cases.h"
 #include "tests/emulator/undefined.h"
 
@@ -67,10 +67,15 @@ static inline bool amd_ignored(const struct amd_case *a)
 /* #AC is for vectors of 16 bytes and more, too (APM vol. 2, 8.2.17), … */
 static inline bool amd_vector(const struct amd_case *a) { return a->i.operand >= 16; }
 
-/* … but not for smaller ones under an opmask. */
+/* … but not for smaller ones under an opmask, unless they go past the segment's end. */
 static inline bool amd_masked(const struct amd_case *a)
 {
-    return a->i.vex == 2 && (a->i.evex & INSN_OPMASK) && a->i.operand < 16;
+    const struct emu *e = &a->g->emu;
+    gva_t at;
+    bool whole = emu_segment_linear(e, &e->state->seg[a->i.seg], a->c->mode == 64, a->ea,
+                                    a->i.operand, EMU_READ, &at);
+    return a->i.vex == 2 && (a->i.evex & INSN_OPMASK) && a->i.operand < 16 &&
+           whole == (a->cpu != VECTOR_AC);
 }
 
 /* Each element of VMASKMOV and VPMASKMOV wraps around at the address size. */
@@ -133,7 +138,8 @@ static const struct amd_difference {
     {MAP_COUNT, 0x00, 0xff, E_ANY, E_GP, "CPU:", amd_offset},
     {MAP_COUNT, 0x00, 0xff, E_ANY, E_AC, "CPU:", amd_vector},
     {MAP_VEX, 0x00, 0xff, E_UD, E_DONE | E_MEM | E_XM, "CPU:", amd_ignored},
-    {MAP_VEX, 0x00, 0xff, E_AC, E_DONE | E_MEM | E_XM, "CPU:", amd_masked},
+    {MAP_VEX, 0x00, 0xff, E_AC, E_DONE | E_PF | E_XM, "CPU:", amd_masked},
+    {MAP_VEX, 0x00, 0xff, E_ANY, E_AC, "CPU:", amd_masked},
     {MAP_VEX, 0x2c, 0x2f, E_DONE | E_MEM, E_DONE | E_MEM, "", amd_masked_wrap},
     {MAP_VEX, 0x8c, 0x8f, E_DONE | E_MEM, E_DONE | E_MEM, "", amd_masked_wrap},
     {MAP_VEX, 0x90, 0x93, E_MEM, E_MEM, "XMM register", NULL}, /* a gather that faults leaves of */

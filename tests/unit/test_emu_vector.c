@@ -503,7 +503,8 @@ static void alignment_check(void **)
 /* Under an opmask the whole operand, of up to 8 bytes, where any unit of it is accessed. */
 static void opmask_alignment(void **)
 {
-    static const u8 widen[] = {0x62, 0xf1, 0x7c, 0x0b, 0x5a, 0x06}; /* vcvtps2pd xmm0{k3}, [rsi] */
+    static const u8 widen[] = {0x62, 0xf1, 0x7c, 0x0b, 0x5a, 0x06};  /* vcvtps2pd xmm0{k3}, [rsi] */
+    static const u8 narrow[] = {0x62, 0xf2, 0x7e, 0x0b, 0x31, 0x16}; /* vpmovdb [esi]{k3}, xmm2 */
     struct fixture *f = machine_at(3);
     struct emu_ops ops = *f->e.ops;
 
@@ -522,6 +523,15 @@ static void opmask_alignment(void **)
     FX_DONE(FX_RUN(f, 0x62, 0xf1, 0x7c, 0x4b, 0x10, 0x06)); /* vmovups zmm0{k3}, [rsi] */
     f->s.gpr[RSI] = FX_DATA + 8;
     FX_DONE(fx_run(f, widen, sizeof(widen)));
+    fx_set_seg(f, SEG_CS, FX_CS3, 0, 0xffffffff, FX_CODE32 | FX_DPL(3));
+    f->s.gpr[RSI] = FX_DATA + 1;
+    FX_FAULT(fx_run(f, narrow, sizeof(narrow)), VECTOR_AC, 0);
+    f->s.seg[SEG_DS].access &= ~2u; /* read-only: that comes first */
+    FX_FAULT(fx_run(f, narrow, sizeof(narrow)), VECTOR_GP, 0);
+    f->s.seg[SEG_DS].access |= 2;
+    f->s.seg[SEG_DS].limit = FX_DATA + 3; /* and so does its end */
+    fake.mask = 8;
+    FX_FAULT(fx_run(f, narrow, sizeof(narrow)), VECTOR_GP, 0);
     fx_free(f);
 }
 
