@@ -238,7 +238,7 @@ static bool compare_event(const struct guest *g, const struct code_scan *s, stru
         SYMPTOM(o, "error code of %s", vector_name(ev->vector));
         return false;
     }
-    u64 same_byte = latitude_masked_store(s) ? ~PAGE_MASK : ~0ull;
+    u64 same_byte = latitude_masked_store(s, ev->error, ev->payload) ? ~PAGE_MASK : ~0ull;
     if (ev->vector == VECTOR_PF && ((o->cpu.cr2 ^ ev->payload) & same_byte) != 0) {
         SYMPTOM(o, "CR2");
         return false;

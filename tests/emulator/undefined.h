@@ -260,11 +260,11 @@ static inline bool latitude_xrstor(const struct code_scan *s)
            ((s->opcode == 0xae && reg == 5) || (s->opcode == 0xc7 && reg == 3));
 }
 
-/* Which byte of a page CR2 tells, of those that a masked store accesses there, is open: the last
- * one on Intel if it is not the store's first page.  VMASKMOV, VPMASKMOV; EVEX stores. */
-static inline bool latitude_masked_store(const struct code_scan *s)
+/* Where a masked store goes over a page's end and the second page faults, CR2 tells on Intel the
+ * last byte that is accessed there, on AMD the first.  VMASKMOV, VPMASKMOV; EVEX stores. */
+static inline bool latitude_masked_store(const struct code_scan *s, u32 error, u64 cr2)
 {
-    return s->map == MAP_VEX &&
+    return !host_is_amd() && s->map == MAP_VEX && (error & PFEC_W) && (cr2 & PAGE_MASK) < 64 &&
            (s->opcount == 5 || (s->opcode & 0xfe) == 0x2e || s->opcode == 0x8e);
 }
 
