@@ -61,8 +61,10 @@ static inline bool known_code(const struct emu *e, const u8 **host)
     const struct x86_state *s = e->state;
     const struct emu_translation *t = emu_translation_slot(e->cache, GVA(s->rip));
 
+    if (!emu_translates(t, s, GVA(s->rip)) || unlikely(t->cs != s->seg[SEG_CS].access))
+        return false;
     *host = t->code + (s->rip & PAGE_MASK);
-    return emu_translates(t, s, GVA(s->rip)) && likely(t->cs == s->seg[SEG_CS].access);
+    return true;
 }
 
 /* A mask of the first n of eight bytes. */
