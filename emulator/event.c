@@ -40,16 +40,16 @@ u64 emu_event_flags(const struct x86_state *s, const struct emu_event *event)
  * Also the way of virtual-8086 mode's redirected INT n. */
 static enum emu_status deliver_8086(struct emu *e, gva_t entry, u64 rip, u64 flags, u64 clear)
 {
-    struct emu_frame f;
+    struct emu_stack k;
     u16 to[2]; /* IP, CS */
 
     TRY(emu_read_linear(e, entry, to, sizeof(to), EMU_IMPLICIT));
-    emu_frame_begin(e, 2, &f);
-    emu_frame_push(e, &f, flags);
-    emu_frame_push_selector(e, &f, SEG_CS);
-    emu_frame_push(e, &f, rip);
+    emu_stack_current(e, 2, &k);
+    emu_stack_push(e, &k, flags);
+    emu_stack_push_selector(e, &k, SEG_CS);
+    emu_stack_push(e, &k, rip);
     struct segment cs = emu_segment_8086(e, SEG_CS, to[1]);
-    return emu_transfer(e, &f, &cs, emu_cpl(e), to[0], clear);
+    return emu_transfer(e, &k, &cs, emu_cpl(e), to[0], clear);
 }
 
 static enum emu_status deliver_real(struct emu *e, const struct emu_event *event, u64 rip)
@@ -93,22 +93,22 @@ static enum emu_status gate_fetch(struct emu *e, const struct emu_event *event,
 
 /* All that delivery pushes, SDM vol. 3A, figures 6-4, 6-8 and 20-6. */
 static void push_event(struct emu *e, const struct emu_event *event, u64 rip, bool with_stack,
-                       struct emu_frame *f)
+                       struct emu_stack *k)
 {
     static const enum seg vm86[] = {SEG_GS, SEG_FS, SEG_DS, SEG_ES};
     const struct x86_state *s = e->state;
 
-    for (unsigned k = 0; (s->rflags & RFLAGS_VM) && k < ARRAY_SIZE(vm86); k++)
-        emu_frame_push_selector(e, f, vm86[k]);
+    for (unsigned n = 0; (s->rflags & RFLAGS_VM) && n < ARRAY_SIZE(vm86); n++)
+        emu_stack_push_selector(e, k, vm86[n]);
     if (with_stack) {
-        emu_frame_push_selector(e, f, SEG_SS);
-        emu_frame_push(e, f, s->gpr[RSP]);
+        emu_stack_push_selector(e, k, SEG_SS);
+        emu_stack_push(e, k, s->gpr[RSP]);
     }
-    emu_frame_push(e, f, emu_event_flags(s, event));
-    emu_frame_push_selector(e, f, SEG_CS);
-    emu_frame_push(e, f, rip);
+    emu_stack_push(e, k, emu_event_flags(s, event));
+    emu_stack_push_selector(e, k, SEG_CS);
+    emu_stack_push(e, k, rip);
     if (event->has_error)
-        emu_frame_push(e, f, event->error);
+        emu_stack_push(e, k, event->error);
 }
 
 static enum emu_status deliver_gate(struct emu *e, const struct emu_event *event, u64 rip,
@@ -121,13 +121,12 @@ static enum emu_status deliver_gate(struct emu *e, const struct emu_event *event
 
     TRY(emu_gate_open(e, d, USE_GATE, &g));
     if (long_mode) { /* aligned, and 64 bits wide (SDM vol. 3A, 6.14.2) */
-        struct emu_stack *k = &g.frame.stack;
-        if (k->kind == STACK_CURRENT)
-            *k = (struct emu_stack){.kind = STACK_TO, .sp = s->gpr[RSP], .size = 8, .width = 8};
-        k->sp &= ~15ull;
+        if (g.stack.kind == STACK_CURRENT)
+            g.stack = (struct emu_stack){.kind = STACK_TO, .sp = s->gpr[RSP], .size = 8, .width = 8};
+        g.stack.sp &= ~15ull;
     }
-    push_event(e, event, rip, long_mode || g.level != emu_cpl(e), &g.frame);
-    TRY(emu_transfer(e, &g.frame, &g.cs, g.level, g.offset, clear));
+    push_event(e, event, rip, long_mode || g.level != emu_cpl(e), &g.stack);
+    TRY(emu_transfer(e, &g.stack, &g.cs, g.level, g.offset, clear));
     if (vm86)
         emu_null_segments(e, 4);
     return EMU_DONE;

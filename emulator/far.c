@@ -5,20 +5,19 @@
  */
 #include "emulator/system.h"
 
-enum emu_status emu_transfer(struct emu *e, const struct emu_frame *f, const struct segment *cs,
+enum emu_status emu_transfer(struct emu *e, const struct emu_stack *k, const struct segment *cs,
                              unsigned level, u64 rip, u64 clear)
 {
     bool inner = level != emu_cpl(e);
 
-    TRY(f->stack.status);
-    if (!emu_code_holds(e, cs, rip))
+    if (!emu_code_holds(e, cs, rip) && (k == NULL || k->status == EMU_DONE))
         return emu_gp(e, 0);
-    if (f->count != 0)
-        TRY(emu_frame_commit(e, f));
+    if (k != NULL)
+        TRY(emu_stack_commit(e, k));
     if (clear != 0)
         emu_set_rflags(e, e->state->rflags & ~clear);
     if (inner)
-        emu_set_segment(e, SEG_SS, &f->stack.ss);
+        emu_set_segment(e, SEG_SS, &k->ss);
     emu_set_code(e, cs, level, rip);
     return EMU_DONE;
 }
@@ -41,29 +40,29 @@ enum emu_status emu_gate_open(struct emu *e, const struct descriptor *d, enum se
     if ((e->state->rflags & RFLAGS_VM) &&
         g->level != 0) /* from virtual-8086 mode to level 0 only */
         return emu_raise_selector(e, VECTOR_GP, selector);
-    emu_frame_begin(e, size, &g->frame);
+    emu_stack_current(e, size, &g->stack);
     if (g->level != cpl || ist != 0)
-        emu_stack_of_tss(e, g->level, ist, &g->frame.stack);
-    return g->frame.stack.status;
+        emu_stack_of_tss(e, g->level, ist, &g->stack);
+    return g->stack.status;
 }
 
 /* Copy a call gate's parameters, first pushed first, from the caller's stack. */
-static void copy_parameters(struct emu *e, struct emu_frame *f, unsigned count)
+static void copy_parameters(struct emu *e, struct emu_stack *k, unsigned count)
 {
     struct emu_stack old;
 
-    emu_stack_current(e, f->stack.size, &old);
-    while (count-- != 0 && f->stack.status == EMU_DONE) {
+    emu_stack_current(e, k->size, &old);
+    while (count-- != 0 && k->status == EMU_DONE) {
         u64 value = emu_stack_item(e, &old, count, old.size);
-        f->stack.status = old.status;
-        emu_frame_push(e, f, value);
+        k->status = old.status;
+        emu_stack_push(e, k, value);
     }
 }
 
-static void push_return(struct emu *e, struct emu_frame *f)
+static void push_return(struct emu *e, struct emu_stack *k)
 {
-    emu_frame_push_selector(e, f, SEG_CS);
-    emu_frame_push(e, f, e->state->rip);
+    emu_stack_push_selector(e, k, SEG_CS);
+    emu_stack_push(e, k, e->state->rip);
 }
 
 /* Call gate, SDM vol. 3A, 5.8.3 and 5.8.4; of 16 bytes in IA-32e mode, 5.8.3.1. */
@@ -76,14 +75,14 @@ static enum emu_status far_gate(struct emu *e, struct descriptor *d, bool call)
         return emu_raise_selector(e, VECTOR_NP, d->selector);
     TRY(emu_gate_open(e, d, call ? USE_GATE : USE_JMP_GATE, &g));
     if (g.level != emu_cpl(e)) {
-        emu_frame_push_selector(e, &g.frame, SEG_SS);
-        emu_frame_push(e, &g.frame, e->state->gpr[RSP]);
+        emu_stack_push_selector(e, &g.stack, SEG_SS);
+        emu_stack_push(e, &g.stack, e->state->gpr[RSP]);
         if (!emu_long_mode(e->state))
-            copy_parameters(e, &g.frame, (unsigned)bits_get(d->low, 36, 32));
+            copy_parameters(e, &g.stack, (unsigned)bits_get(d->low, 36, 32));
     }
     if (call)
-        push_return(e, &g.frame);
-    return emu_transfer(e, &g.frame, &g.cs, g.level, g.offset, 0);
+        push_return(e, &g.stack);
+    return emu_transfer(e, call ? &g.stack : NULL, &g.cs, g.level, g.offset, 0);
 }
 
 /* A selector that names no code segment: a call gate, a task gate or a TSS. */
@@ -111,11 +110,10 @@ static enum emu_status far_system(struct emu *e, struct descriptor *d, bool call
 
 /* As CPUs have it (SDM vol. 2A, CALL, not so): on the stack as the code sees it that is called, and
  * before the target is looked at. */
-static enum emu_status push_return_to(struct emu *e, const struct segment *cs, struct emu_frame *f)
+static void push_return_to(struct emu *e, const struct segment *cs, struct emu_stack *k)
 {
     const struct segment *ss = &e->state->seg[SEG_SS];
     bool code64 = emu_long_mode(e->state) && (cs->access & SEG_L);
-    struct emu_stack *k = &f->stack;
 
     k->kind = STACK_TO;
     k->ss = *ss;
@@ -123,10 +121,7 @@ static enum emu_status push_return_to(struct emu *e, const struct segment *cs, s
     k->width = code64 ? 8 : ss->access & SEG_DB ? 4 : 2;
     k->sp = e->state->gpr[RSP] & mask_bytes(k->width);
     k->error = 0;
-    push_return(e, f);
-    TRY(emu_frame_commit(e, f));
-    f->count = 0;
-    return EMU_DONE;
+    push_return(e, k);
 }
 
 static enum emu_status far_branch(struct emu *e, const struct insn *i, bool call)
@@ -134,7 +129,7 @@ static enum emu_status far_branch(struct emu *e, const struct insn *i, bool call
     u64 offset = i->imm & mask_bytes(i->opsize);
     u16 selector = (u16)i->imm2;
     struct descriptor d;
-    struct emu_frame f;
+    struct emu_stack k;
     struct segment cs;
 
     if (i->opcode == 0xff)
@@ -149,14 +144,10 @@ static enum emu_status far_branch(struct emu *e, const struct insn *i, bool call
             return far_system(e, &d, call);
         TRY(emu_take_segment(e, selector, USE_BRANCH, emu_cpl(e), VECTOR_GP, &cs));
     }
-    u64 sp = e->state->gpr[RSP];
-    emu_frame_begin(e, i->opsize, &f);
+    emu_stack_current(e, i->opsize, &k);
     if (call)
-        TRY(push_return_to(e, &cs, &f));
-    enum emu_status st = emu_transfer(e, &f, &cs, emu_cpl(e), offset, 0);
-    if (st != EMU_DONE)
-        e->state->gpr[RSP] = sp;
-    return st;
+        push_return_to(e, &cs, &k);
+    return emu_transfer(e, call ? &k : NULL, &cs, emu_cpl(e), offset, 0);
 }
 
 enum emu_status op_jmp_far(struct emu *e, const struct insn *i) { return far_branch(e, i, false); }

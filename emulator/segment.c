@@ -317,34 +317,27 @@ u64 emu_stack_item(struct emu *e, struct emu_stack *k, u64 n, unsigned bytes)
     return k->status == EMU_DONE ? emu_span_load(e, &span) : 0;
 }
 
-void emu_frame_begin(const struct emu *e, unsigned size, struct emu_frame *f)
+void emu_stack_push(struct emu *e, struct emu_stack *k, u64 value)
 {
-    emu_stack_current(e, size, &f->stack);
-    f->count = 0;
+    struct emu_span span;
+
+    emu_stack_skip(k, -(u64)k->size);
+    if (k->status == EMU_DONE)
+        k->status = stack_map(e, k, EMU_WRITE, &span);
+    if (k->status == EMU_DONE)
+        emu_span_store(e, &span, value);
 }
 
-void emu_frame_push(struct emu *e, struct emu_frame *f, u64 value)
-{
-    emu_stack_skip(&f->stack, -(u64)f->stack.size);
-    if (f->stack.status != EMU_DONE)
-        return;
-    f->value[f->count] = value;
-    f->stack.status = stack_map(e, &f->stack, EMU_WRITE, &f->span[f->count]);
-    f->count += f->stack.status == EMU_DONE;
-}
-
-void emu_frame_push_selector(struct emu *e, struct emu_frame *f, enum seg seg)
+void emu_stack_push_selector(struct emu *e, struct emu_stack *k, enum seg seg)
 {
     emu_need(e, STATE_SEG(seg));
-    emu_frame_push(e, f, e->state->seg[seg].selector);
+    emu_stack_push(e, k, e->state->seg[seg].selector);
 }
 
-enum emu_status emu_frame_commit(struct emu *e, const struct emu_frame *f)
+enum emu_status emu_stack_commit(struct emu *e, const struct emu_stack *k)
 {
-    for (unsigned i = 0; i < f->count; i++)
-        emu_span_store(e, &f->span[i], f->value[i]);
-    TRY(f->stack.status);
-    emu_set_gpr(e, RSP, f->stack.width, f->stack.sp);
+    TRY(k->status);
+    emu_set_gpr(e, RSP, k->width, k->sp);
     return EMU_DONE;
 }
 

@@ -74,12 +74,12 @@ enum emu_status op_pop(struct emu *e, const struct insn *i)
 
 enum emu_status op_pusha(struct emu *e, const struct insn *i)
 {
-    struct emu_frame f;
+    struct emu_stack k;
 
-    emu_frame_begin(e, i->opsize, &f);
+    emu_stack_current(e, i->opsize, &k);
     for (unsigned n = 0; n < 8; n++)
-        emu_frame_push(e, &f, e->state->gpr[n]);
-    return emu_frame_commit(e, &f);
+        emu_stack_push(e, &k, e->state->gpr[n]);
+    return emu_stack_commit(e, &k);
 }
 
 enum emu_status op_popa(struct emu *e, const struct insn *i)

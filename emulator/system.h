@@ -173,35 +173,27 @@ void emu_stack_skip(struct emu_stack *k, u64 bytes);
  */
 void emu_stack_of_tss(struct emu *e, unsigned dpl, unsigned ist, struct emu_stack *k);
 
-/* Items to be pushed: each is resolved when added, all that are so are written by emu_frame_commit,
- * which moves the stack pointer if none has faulted. */
-#define FRAME_MAX 35 /* call gate: SS, ESP, 31 parameters, CS, EIP */
-struct emu_frame {
-    struct emu_stack stack;
-    unsigned count;
-    struct emu_span span[FRAME_MAX];
-    u64 value[FRAME_MAX];
-};
-void emu_frame_begin(const struct emu *e, unsigned size, struct emu_frame *f);
-void emu_frame_push(struct emu *e, struct emu_frame *f, u64 value);
-void emu_frame_push_selector(struct emu *e, struct emu_frame *f, enum seg seg);
-enum emu_status emu_frame_commit(struct emu *e, const struct emu_frame *f);
+/* Pushes write at once, as CPUs do; emu_stack_commit moves the stack pointer if none has faulted. */
+void emu_stack_push(struct emu *e, struct emu_stack *k, u64 value);
+void emu_stack_push_selector(struct emu *e, struct emu_stack *k, enum seg seg);
+enum emu_status emu_stack_commit(struct emu *e, const struct emu_stack *k);
 
 /* ---- far.c ------------------------------------------------------------------------------ */
 
-/* Where a call, interrupt or trap gate leads: its code segment, the level there, and an empty frame
- * on the stack of that level or of the IST. */
+/* Where a call, interrupt or trap gate leads: its code segment, the level there, and the stack of
+ * that level or of the IST. */
 struct emu_gate {
     struct segment cs;
     u64 offset;
     unsigned level;
-    struct emu_frame frame;
+    struct emu_stack stack;
 };
 enum emu_status emu_gate_open(struct emu *e, const struct descriptor *d, enum segment_use use,
                               struct emu_gate *g);
 
-/* Write the frame and go to cs:rip at `level`, without the flags `clear`, if CS holds rip. */
-enum emu_status emu_transfer(struct emu *e, const struct emu_frame *f, const struct segment *cs,
+/* Commit to the stack (NULL: nothing is pushed) and go to cs:rip at `level`, without the flags
+ * `clear`, if CS holds rip. */
+enum emu_status emu_transfer(struct emu *e, const struct emu_stack *k, const struct segment *cs,
                              unsigned level, u64 rip, u64 clear);
 
 /* A far return or IRET, with what it has popped. */

@@ -145,13 +145,13 @@ static enum emu_status begin_task(struct emu *e, const struct tss_layout *l, con
                                   const struct emu_event *cause)
 {
     struct x86_state *s = e->state;
-    struct emu_frame f;
+    struct emu_stack k;
 
     TRY(load_task_segments(e, l, image));
     if (cause != NULL && cause->has_error) {
-        emu_frame_begin(e, l->size, &f);
-        emu_frame_push(e, &f, cause->error);
-        TRY(emu_frame_commit(e, &f));
+        emu_stack_current(e, l->size, &k);
+        emu_stack_push(e, &k, cause->error);
+        TRY(emu_stack_commit(e, &k));
     }
     if (!emu_code_holds(e, &s->seg[SEG_CS], s->rip))
         return emu_gp(e, 0);
