@@ -69,11 +69,6 @@ enum emu_status op_alu_reg_rm(struct emu *e, const struct insn *i)
     return modify_reg(e, i, i->reg, source);
 }
 
-enum emu_status op_alu_acc_imm(struct emu *e, const struct insn *i)
-{
-    return modify_reg(e, i, RAX, i->imm);
-}
-
 /* Also where there is no source at all.  A shift count of 0 changes no flag, but the access is made
  * all the same: the host does just that. */
 enum emu_status op_alu_rm_imm(struct emu *e, const struct insn *i)
@@ -113,8 +108,6 @@ static void decimal_adjust(struct emu *e, bool subtract)
     if (old > 0x99 || old_cf) {
         al = (u8)(subtract ? al - 0x60 : al + 0x60);
         cf = true;
-    } else if (!subtract) {
-        cf = false;
     }
     emu_set_gpr(e, RAX, 1, al);
     set_bcd_flags(e, al, cf, af);

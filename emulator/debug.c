@@ -11,16 +11,17 @@
 u64 emu_breakpoints(const struct x86_state *s, u64 at, unsigned size, enum emu_breakpoint kind)
 {
     static const u8 bytes[4] = {1, 2, 8, 4}; /* by the LEN field */
+    static const u8 kinds[] = {              /* values of the R/W field */
+                               [EMU_BREAK_READ] = BIT(3),
+                               [EMU_BREAK_WRITE] = BIT(1) | BIT(3),
+                               [EMU_BREAK_IO] = BIT(2),
+                               [EMU_BREAK_EXECUTE] = BIT(0)};
     u64 hit = 0;
 
     for (unsigned n = 0; n < 4; n++) {
         unsigned rw = (unsigned)(s->dr7 >> (16 + 4 * n) & 3);
         u64 length = bytes[s->dr7 >> (18 + 4 * n) & 3];
-        bool kinds = kind == EMU_BREAK_READ      ? rw == 3
-                     : kind == EMU_BREAK_WRITE   ? rw & 1
-                     : kind == EMU_BREAK_EXECUTE ? rw == 0
-                                                 : rw == 2;
-        if ((s->dr7 >> (2 * n) & 3) && kinds &&
+        if ((s->dr7 >> (2 * n) & 3) && (kinds[kind] >> rw & 1) &&
             ranges_overlap(at, size, align_down(s->dr[n], length), length))
             hit |= BIT64(n);
     }
@@ -31,8 +32,8 @@ u64 emu_breakpoints(const struct x86_state *s, u64 at, unsigned size, enum emu_b
 static bool is_branch(const struct emu *e)
 {
     static emu_handler *const always[] = {
-        op_jmp, op_call, op_ret,     op_jmp_far, op_call_far, op_ret_far, op_iret,
-        op_int, op_trap, op_syscall, op_sysret,  op_sysenter, op_sysexit,
+        op_jmp, op_call, op_ret,     op_far,    op_ret_far,  op_iret,
+        op_int, op_trap, op_syscall, op_sysret, op_sysenter, op_sysexit,
     };
     const struct emu_code *c = e->record.code;
     u8 code[CODE_ROOM] = {0};

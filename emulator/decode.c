@@ -485,7 +485,7 @@ enum decode_result emu_decode(const u8 code[CODE_ROOM], unsigned avail, enum emu
     decode_opsize(i, code32);
     if (op->flags & OP_MODRM)
         decode_modrm(&at, i);
-    else
+    else if (!arg_is_of(op->arg[0], LETTER(ACC))) /* which is register 0 */
         i->rm = (u8)((i->opcode & 7) | (i->rex << 3 & 8));
     i->seg = p.seg >= 0 ? (u8)p.seg : default_segment(i);
     i->flat = mode == EMU_MODE_64 && i->seg < SEG_FS && i->addrsize == 8;

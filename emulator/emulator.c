@@ -264,8 +264,7 @@ static inline const struct emu_cached *known(const struct emu *e)
     return known_code(e, &host) && cache_same(t, host) ? t : NULL;
 }
 
-/* ---- checks before execution ------------------------------------------------------------------
- */
+/* ---- checks before execution -------------------------------------------------------------- */
 
 static NOINLINE enum emu_status check(struct emu *e, const struct insn *i)
 {
@@ -281,8 +280,7 @@ static NOINLINE enum emu_status check(struct emu *e, const struct insn *i)
     return op->flags & OP_HIDDEN ? emu_ud(e) : emu_gp(e, 0);
 }
 
-/* ---- execution and retirement -----------------------------------------------------------------
- */
+/* ---- execution and retirement ------------------------------------------------------------- */
 
 /* There is more to do than to go on. */
 static NOINLINE void retire_special(struct emu *e)

@@ -124,8 +124,10 @@ static void push_return_to(struct emu *e, const struct segment *cs, struct emu_s
     push_return(e, k);
 }
 
-static enum emu_status far_branch(struct emu *e, const struct insn *i, bool call)
+/* JMP; CALL has op->sub. */
+enum emu_status op_far(struct emu *e, const struct insn *i)
 {
+    bool call = i->op->sub;
     u64 offset = i->imm & mask_bytes(i->opsize);
     u16 selector = (u16)i->imm2;
     struct descriptor d;
@@ -149,10 +151,6 @@ static enum emu_status far_branch(struct emu *e, const struct insn *i, bool call
         push_return_to(e, &cs, &k);
     return emu_transfer(e, call ? &k : NULL, &cs, emu_cpl(e), offset, 0);
 }
-
-enum emu_status op_jmp_far(struct emu *e, const struct insn *i) { return far_branch(e, i, false); }
-
-enum emu_status op_call_far(struct emu *e, const struct insn *i) { return far_branch(e, i, true); }
 
 /* ---- return --------------------------------------------------------------------------------- */
 

@@ -329,3 +329,15 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
         e->state->pkru = area[XSAVE_BV + 1] & 2 ? (u32)host_load(area + part[9], 4) : 0;
     return wide ? EMU_DONE : keep_registers(e, high, false);
 }
+
+/* Outside 64-bit mode VZEROUPPER and VZEROALL leave registers 8 to 15 alone. */
+enum emu_status op_vzero(struct emu *e, const struct insn *i)
+{
+    bool wide = i->mode == EMU_MODE_64;
+    u8 high[24][64];
+
+    if (!wide)
+        TRY(keep_registers(e, high, true));
+    TRY(op_native(e, i));
+    return wide ? EMU_DONE : keep_registers(e, high, false);
+}

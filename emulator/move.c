@@ -53,9 +53,10 @@ enum emu_status op_mov_imm(struct emu *e, const struct insn *i)
     return emu_write_rm(e, i, i->size, i->imm);
 }
 
+/* MOV r/m, Sreg; SLDT and STR, which are the next two. */
 enum emu_status op_mov_from_sreg(struct emu *e, const struct insn *i)
 {
-    unsigned seg = i->reg & 7;
+    unsigned seg = (i->reg & 7u) + (i->map == 0 ? 0 : SEG_LDTR);
 
     emu_need(e, STATE_SEG(seg));
     return emu_write_rm(e, i, i->size, e->state->seg[seg].selector);
@@ -148,25 +149,17 @@ static u64 interrupt_flag(const struct emu *e, const struct insn *i)
     return emu_cpl(e) == 3 && (s->cr4 & CR4_PVI) ? RFLAGS_VIF : 0;
 }
 
-enum emu_status op_cli(struct emu *e, const struct insn *i)
-{
-    u64 flag = interrupt_flag(e, i);
-
-    if (flag == 0)
-        return emu_gp(e, 0);
-    emu_set_rflags(e, e->state->rflags & ~flag);
-    return EMU_DONE;
-}
-
-enum emu_status op_sti(struct emu *e, const struct insn *i)
+/* CLI STI: FA FB */
+enum emu_status op_interrupts(struct emu *e, const struct insn *i)
 {
     u64 flag = interrupt_flag(e, i), rflags = e->state->rflags;
+    bool set = i->opcode & 1;
 
-    if (flag == 0 || (flag == RFLAGS_VIF && (rflags & RFLAGS_VIP)))
+    if (flag == 0 || (set && flag == RFLAGS_VIF && (rflags & RFLAGS_VIP)))
         return emu_gp(e, 0);
-    if (flag == RFLAGS_IF && !(rflags & RFLAGS_IF))
+    if (set && flag == RFLAGS_IF && !(rflags & RFLAGS_IF))
         e->step.shadow = BLOCKED_BY_STI;
-    emu_set_rflags(e, rflags | flag);
+    emu_set_rflags(e, (rflags & ~flag) | (set ? flag : 0));
     return EMU_DONE;
 }
 

@@ -44,8 +44,6 @@ enum emu_status emu_check_vector(struct emu *e, const struct insn *i)
 
     if (i->vex != 0) {
         u64 parts = i->vex == 2 || (flags & OP_OPMASK) ? XCR0_AVX512 : XCR0_AVX;
-        if (i->mode == EMU_MODE_REAL || i->mode == EMU_MODE_VM86)
-            return emu_ud(e);
         if ((flags & OP_GPRVEX) && !(flags & OP_OPMASK))
             return EMU_DONE;
         if (!(s->cr4 & CR4_OSXSAVE) || (s->xcr0 & parts) != parts || lacks_feature(e, i))
@@ -326,7 +324,6 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
     struct emu_span span;
     unsigned size = i->operand;
     bool store = i->stores;
-    enum emu_status st = EMU_DONE;
 
     n.memory = buf;
     if (store && (i->op->flags & EVEX_SAE)) /* VCVTPS2PH: its own exceptions come first */
@@ -334,21 +331,20 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
     if (size != 0) {
         if (i->vex == 2 && emu_by_units(i))
             return emu_under_opmask(e, i);
-        st = waits(i) ? emu_native_wait(e) : EMU_DONE;
-        if (st == EMU_DONE)
-            st = emu_vector_map(e, i, size, store ? EMU_WRITE : EMU_READ, &span);
-        if (unlikely(st == EMU_FAULT) && store && i->map == 0)
-            return refused_store(e, i, &n);
-        if (st == EMU_DONE && !store)
+        if (waits(i))
+            TRY(emu_native_wait(e));
+        enum emu_status st = emu_vector_map(e, i, size, store ? EMU_WRITE : EMU_READ, &span);
+        if (unlikely(st != EMU_DONE))
+            return st == EMU_FAULT && store && i->map == 0 ? refused_store(e, i, &n) : st;
+        if (!store)
             emu_span_read(e, &span, buf);
     }
-    if (st == EMU_DONE)
-        st = run_with_registers(e, i, &n);
-    if (st == EMU_DONE && i->map == 0)
-        st = emu_x87_after(e, i, &n, &store);
-    if (st == EMU_DONE && store)
+    TRY(run_with_registers(e, i, &n));
+    if (i->map == 0)
+        TRY(emu_x87_after(e, i, &n, &store));
+    if (store)
         emu_span_write(e, &span, buf);
-    return st;
+    return EMU_DONE;
 }
 
 /*

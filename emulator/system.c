@@ -86,13 +86,6 @@ enum emu_status op_load_table(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-/* SLDT, STR. */
-enum emu_status op_store_selector(struct emu *e, const struct insn *i)
-{
-    emu_need(e, STATE_SEG(i->op->sub));
-    return emu_write_rm(e, i, i->size, e->state->seg[i->op->sub].selector);
-}
-
 enum emu_status emu_load_ldt(struct emu *e, u16 selector, enum vector vector, enum vector absent)
 {
     struct segment g = {.access = SEG_UNUSABLE, .selector = selector};
@@ -323,8 +316,7 @@ enum emu_status op_invpcid(struct emu *e, const struct insn *i)
     return special(e, EMU_OP_INVPCID, kind | what[0] << 8, what[1]);
 }
 
-/* ---- MSRs, time, identification ---------------------------------------------------------------
- */
+/* ---- MSRs, time, identification ----------------------------------------------------------- */
 
 enum emu_status op_rdmsr(struct emu *e, const struct insn *)
 {
@@ -403,8 +395,7 @@ enum emu_status op_wrpkru(struct emu *e, const struct insn *)
     return EMU_DONE;
 }
 
-/* ---- FS and GS bases --------------------------------------------------------------------------
- */
+/* ---- FS and GS bases ---------------------------------------------------------------------- */
 
 static void set_base(struct emu *e, enum seg seg, u64 base)
 {
@@ -442,8 +433,7 @@ enum emu_status op_swapgs(struct emu *e, const struct insn *)
     return EMU_DONE;
 }
 
-/* ---- fast system calls ------------------------------------------------------------------------
- */
+/* ---- fast system calls -------------------------------------------------------------------- */
 
 #define FLAT_CODE (SEG_P | SEG_S | SEG_G | 0xbu)
 #define FLAT_DATA (SEG_P | SEG_S | SEG_G | SEG_DB | 0x3u)
@@ -533,8 +523,7 @@ enum emu_status op_sysexit(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-/* ---- the rest -----------------------------------------------------------------------------------
- */
+/* ---- the rest ----------------------------------------------------------------------------- */
 
 /* CLAC; STAC has op->sub. */
 enum emu_status op_set_ac(struct emu *e, const struct insn *i)

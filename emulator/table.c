@@ -143,7 +143,7 @@ enum {
     MS(alu_rm_reg, sub, n, (sub) == ALU_CMP ? 0 : OP_LOCK, Eb, Gb),                                \
     MS(alu_rm_reg, sub, n, (sub) == ALU_CMP ? 0 : OP_LOCK, Ev, Gv),                                \
     MS(alu_reg_rm, sub, n, 0, Gb, Eb), MS(alu_reg_rm, sub, n, 0, Gv, Ev),                          \
-    IS(alu_acc_imm, sub, n, 0, ALb, Ib), IS(alu_acc_imm, sub, n, 0, rAX, Iz)
+    IS(alu_rm_imm, sub, n, 0, ALb, Ib), IS(alu_rm_imm, sub, n, 0, rAX, Iz)
 #define PUSH_SEG(s)  IS(push_sreg, s, "push", OP_NO64 | OP_DEF64, SREG)
 #define POP_SEG(s)   IS(pop_sreg, s, "pop", OP_NO64 | OP_DEF64, SREG)
 #define PUSH_FSGS(s) IS(push_sreg, s, "push", OP_DEF64, SREG)
@@ -221,15 +221,15 @@ const struct opcode emu_map_1byte[256] = {
     [0x8f] = BY_REG(M(pop, "pop", OP_DEF64, Ev)),
     [0x90] = BY_PREFIX(XA, XA, IS(pause, 0, "pause", 0, 0), XA), XA, XA, XA, XA, XA, XA, XA,
     [0x98] = I(integer, "cbw|cwde|cdqe", 0, 0), I(integer, "cwd|cdq|cqo", 0, 0),
-    [0x9a] = I(call_far, "call far", OP_NO64, Ap), I(fwait, "fwait", 0, 0),
+    [0x9a] = IS(far, 1, "call far", OP_NO64, Ap), I(fwait, "fwait", 0, 0),
     [0x9c] = I(pushf, "pushf|pushfd|pushfq", OP_DEF64, 0), I(popf, "popf|popfd|popfq", OP_DEF64, 0),
     [0x9e] = AH("sahf"), AH("lahf"), I(mov_load, "mov", 0, ALb, Ob), I(mov_load, "mov", 0, rAX, Ov),
     [0xa2] = I(mov_store, "mov", 0, Ob, ALb), I(mov_store, "mov", 0, Ov, rAX),
     [0xa4] = STR(MOVS, "movsb", 0, Yb, Xb), STR(MOVS, "movsw|movsd|movsq", 0, Yv, Xv),
     [0xa6] = STR(CMPS, "cmpsb", OP_REPCC, Xb, Yb),
     [0xa7] = STR(CMPS, "cmpsw|cmpsd|cmpsq", OP_REPCC, Xv, Yv),
-    [0xa8] = IS(alu_acc_imm, ALU_TEST, "test", 0, ALb, Ib),
-    [0xa9] = IS(alu_acc_imm, ALU_TEST, "test", 0, rAX, Iz),
+    [0xa8] = IS(alu_rm_imm, ALU_TEST, "test", 0, ALb, Ib),
+    [0xa9] = IS(alu_rm_imm, ALU_TEST, "test", 0, rAX, Iz),
     [0xaa] = STR(STOS, "stosb", 0, Yb, ALb), STR(STOS, "stosw|stosd|stosq", 0, Yv, rAX),
     [0xac] = STR(LODS, "lodsb", 0, ALb, Xb), STR(LODS, "lodsw|lodsd|lodsq", 0, rAX, Xv),
     [0xae] = STR(SCAS, "scasb", OP_REPCC, ALb, Yb),
@@ -293,18 +293,18 @@ const struct opcode emu_map_1byte[256] = {
     [0xe3] = I(jcxz, "jcxz|jecxz|jrcxz", OP_FORCE64, Jb), I(in, "in", 0, ALb, Iub),
     [0xe5] = I(in, "in", 0, eAX, Iub), I(out, "out", 0, Iub, ALb), I(out, "out", 0, Iub, eAX),
     [0xe8] = I(call, "call", OP_FORCE64, Jz), I(jmp, "jmp", OP_FORCE64, Jz),
-    [0xea] = I(jmp_far, "jmp far", OP_NO64, Ap), I(jmp, "jmp", OP_FORCE64, Jb),
+    [0xea] = I(far, "jmp far", OP_NO64, Ap), I(jmp, "jmp", OP_FORCE64, Jb),
     [0xec] = I(in, "in", 0, ALb, DXw), I(in, "in", 0, eAX, DXw), I(out, "out", 0, DXw, ALb),
     [0xef] = I(out, "out", 0, DXw, eAX),
     [0xf1] = IS(trap, VECTOR_DB, "int1", 0, 0),
     [0xf4] = I(hlt, "hlt", OP_CPL0, 0), I(flag, "cmc", 0, 0), GROUP3(Eb, Ib),
     [0xf7] = GROUP3(Ev, Iz), I(flag, "clc", 0, 0), I(flag, "stc", 0, 0),
-    [0xfa] = I(cli, "cli", 0, 0), I(sti, "sti", 0, 0), I(flag, "cld", 0, 0),
+    [0xfa] = I(interrupts, "cli", 0, 0), I(interrupts, "sti", 0, 0), I(flag, "cld", 0, 0),
     [0xfd] = I(flag, "std", 0, 0),
     [0xfe] = BY_REG(RMI(INC, "inc", OP_LOCK, Eb), RMI(DEC, "dec", OP_LOCK, Eb)),
     [0xff] = BY_REG(RMI(INC, "inc", OP_LOCK, Ev), RMI(DEC, "dec", OP_LOCK, Ev),
-                    M(call, "call", OP_FORCE64, Ev), M(call_far, "call far", 0, Mp),
-                    M(jmp, "jmp", OP_FORCE64, Ev), M(jmp_far, "jmp far", 0, Mp),
+                    M(call, "call", OP_FORCE64, Ev), MS(far, 1, "call far", 0, Mp),
+                    M(jmp, "jmp", OP_FORCE64, Ev), M(far, "jmp far", 0, Mp),
                     M(push_rm, "push", OP_DEF64, Ev)),
 };
 
@@ -390,8 +390,8 @@ static const struct opcode group9[2] = {
 #define ESHIFT(n, e) EV(n, e, Hx, Wx, Iub)
 
 const struct opcode emu_map_0f[256] = {
-    [0x00] = BY_REG(MS(store_selector, SEG_LDTR, "sldt", OP_PROT | OP_UMIP, Evw),
-                    MS(store_selector, SEG_TR, "str", OP_PROT | OP_UMIP, Evw),
+    [0x00] = BY_REG(M(mov_from_sreg, "sldt", OP_PROT | OP_UMIP, Evw),
+                    M(mov_from_sreg, "str", OP_PROT | OP_UMIP, Evw),
                     MS(load_system, SEG_LDTR, "lldt", OP_PROT | OP_CPL0, Ew),
                     MS(load_system, SEG_TR, "ltr", OP_PROT | OP_CPL0, Ew),
                     MS(probe, PROBE_VERR, "verr", OP_PROT, Ew),

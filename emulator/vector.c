@@ -195,17 +195,3 @@ enum emu_status op_gather(struct emu *e, const struct insn *i)
              : emu_vector_set(e, i->vvvv, mask));
     return st;
 }
-
-/* Outside 64-bit mode VZEROUPPER and VZEROALL leave registers 8 to 15 alone. */
-enum emu_status op_vzero(struct emu *e, const struct insn *i)
-{
-    if (i->mode == EMU_MODE_64)
-        return op_native(e, i);
-    for (unsigned n = 0; n < 8; n++) {
-        u64 modrm = 0xc0 | n << 3 | n; /* VMOVAPS or VXORPS of XMMn, which clear the rest */
-        u64 vvvv = i->vlen ? (~n & 15) << 3 : 0x78, opcode = i->vlen ? 0x57 : 0x28;
-        u64 code = 0xc5 | (0x80 | vvvv) << 8 | opcode << 16 | modrm << 24 | 0xc3ull << 32;
-        TRY(emu_native_simple(e, code, NULL));
-    }
-    return EMU_DONE;
-}
