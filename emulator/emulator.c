@@ -241,13 +241,13 @@ static inline const struct emu_cached *known_unpaged(const struct emu *e, u64 ke
     return cache_same(t, t->host) ? t : NULL;
 }
 
-/* May known_unpaged() be asked? */
-static inline bool is_unpaged(const struct emu *e)
+/* What known_unpaged() is asked with; 0: nothing. */
+static inline u64 unpaged_key(const struct emu *e)
 {
     if (e->cache == NULL || (e->state->cr0 & CR0_PG))
-        return false;
+        return 0;
     emu_need(e, STATE_SEG(SEG_CS));
-    return true;
+    return fetch_tag(e->state, emu_mode(e->state), 0);
 }
 
 /* The usual case, in 64-bit mode: the instruction is known, and what is known still holds. */
@@ -348,51 +348,48 @@ static inline enum emu_status execute(struct emu *e, const struct insn *i, bool 
     return st;
 }
 
-static inline enum emu_status step_cached(struct emu *e, const struct emu_cached *t, bool mode64)
-{
-    e->record.code = &t->code;
-    return execute(e, &t->insn, mode64);
-}
-
 static NOINLINE enum emu_status step_unknown(struct emu *e)
 {
-    const struct x86_state *s = e->state;
-    const struct emu_cached *t =
-        is_unpaged(e) ? known_unpaged(e, fetch_tag(s, emu_mode(s), 0)) : NULL;
     const struct insn *i;
     struct insn local;
 
-    if (t != NULL)
-        return step_cached(e, t, false);
     e->record.code = &e->fetched;
     TRY(fetch(e, &local, &i));
     return execute(e, i, i->mode == EMU_MODE_64);
 }
 
-enum emu_status emu_step(struct emu *e)
+/* key: fetch_tag() of 0 without paging, else 0. */
+static inline enum emu_status step(struct emu *e, u64 key)
 {
     record_begin(e);
-    const struct emu_cached *t = known(e);
-    return likely(t != NULL) ? step_cached(e, t, true) : step_unknown(e);
+    const struct emu_cached *t = key != 0 ? known_unpaged(e, key) : known(e);
+    if (unlikely(t == NULL))
+        return step_unknown(e);
+    e->record.code = &t->code;
+    return execute(e, &t->insn, key == 0);
 }
 
 enum emu_status emu_run(struct emu *e, u32 until, unsigned *count)
 {
-    struct x86_state *s = e->state;
-    const bool unpaged = is_unpaged(e);
-    const u64 key = unpaged ? fetch_tag(s, emu_mode(s), 0) : 0;
+    const struct x86_state *s = e->state;
+    const u64 key = unpaged_key(e);
     unsigned left = *count;
     enum emu_status st;
 
     until |= STATE_CR0 | STATE_SEG(SEG_CS); /* which make another key */
-    do {
-        record_begin(e);
-        const struct emu_cached *t = unpaged ? known_unpaged(e, key) : known(e);
-        st = likely(t != NULL) ? step_cached(e, t, !unpaged) : step_unknown(e);
-    } while (--left != 0 && emu_is_plain(e, st) && !(s->dirty & until) &&
-             e->record.io == EMU_IO_NONE);
+    do
+        st = step(e, key);
+    while (--left != 0 && emu_is_plain(e, st) && !(s->dirty & until) &&
+           e->record.io == EMU_IO_NONE);
     *count -= left;
     return st;
+}
+
+enum emu_status emu_step(struct emu *e)
+{
+    unsigned one = 1;
+
+    return likely(e->state->cr0 & CR0_PG) ? step(e, 0) : emu_run(e, 0, &one);
 }
 
 void emu_retire(struct emu *e, unsigned length)

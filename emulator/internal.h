@@ -681,8 +681,8 @@ emu_handler op_far, op_ret_far, op_mov_to_sreg, op_pop_sreg, op_load_far_pointer
 /* event.c */
 emu_handler op_int, op_trap, op_iret;
 /* system.c: 0F 00, 0F 01 */
-emu_handler op_load_system, op_store_table, op_load_table, op_smsw, op_lmsw,
-    op_invlpg, op_swapgs, op_monitor, op_mwait, op_set_ac, op_read_extended, op_xsetbv, op_wrpkru;
+emu_handler op_load_system, op_store_table, op_load_table, op_smsw, op_lmsw, op_invlpg, op_swapgs,
+    op_monitor, op_mwait, op_set_ac, op_read_extended, op_xsetbv, op_wrpkru;
 /* system.c: the rest of 0F, and F4 */
 emu_handler op_special, op_probe, op_syscall, op_sysret, op_sysenter, op_sysexit, op_clts,
     op_mov_from_cr, op_mov_to_cr, op_mov_dr, op_rdmsr, op_wrmsr, op_rdtsc, op_rdpmc, op_cpuid,
@@ -690,8 +690,8 @@ emu_handler op_special, op_probe, op_syscall, op_sysret, op_sysenter, op_sysexit
 /* emulator.c */
 emu_handler op_ud, op_nop, op_xend, op_xtest;
 /* alu.c */
-emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_rm_imm, op_alu_rm_cl, op_bcd,
-    op_aam, op_aad, op_bt, op_bitcount, op_bswap, op_movbe_load, op_movbe_store;
+emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_rm_imm, op_alu_rm_cl, op_bcd, op_aam, op_aad,
+    op_bt, op_bitcount, op_bswap, op_movbe_load, op_movbe_store;
 /* move.c */
 emu_handler op_movdir64b, op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sreg, op_extend,
     op_cmov, op_set, op_lea, op_xchg_acc, op_xlat, op_salc, op_flag, op_interrupts, op_bound,

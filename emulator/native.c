@@ -336,13 +336,15 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
         enum emu_status st = emu_vector_map(e, i, size, store ? EMU_WRITE : EMU_READ, &span);
         if (unlikely(st != EMU_DONE))
             return st == EMU_FAULT && store && i->map == 0 ? refused_store(e, i, &n) : st;
-        if (!store)
+        if (emu_span_is_ram(&span))
+            n.memory = span.host[0];
+        else if (!store)
             emu_span_read(e, &span, buf);
     }
     TRY(run_with_registers(e, i, &n));
     if (i->map == 0)
         TRY(emu_x87_after(e, i, &n, &store));
-    if (store)
+    if (store && n.memory == buf)
         emu_span_write(e, &span, buf);
     return EMU_DONE;
 }
