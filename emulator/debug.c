@@ -58,7 +58,7 @@ enum emu_status emu_step_watched(struct emu *e, bool btf)
     emu_need(e, STATE_DR7 | STATE_LIVE | STATE_PENDING_DEBUG);
     u64 held = s->pending_debug & 0xf;
     emu_forget(e);
-    e->fault_gpa_valid = false; /* no short ways */
+    e->fault_allows = 0; /* no short ways */
     e->hits = 0;
     e->watch = true;
     enum emu_status st = emu_step(e);

@@ -14,7 +14,8 @@
 enum emu_status {
     EMU_DONE,          /* the instruction is retired (also HLT and the like: see state.activity) */
     EMU_FAULT,         /* nothing retired: deliver emu->event (a fault; a trap has EMU_DONE) */
-    EMU_RETRY,         /* nothing or whole `rep` iterations done; go on natively, or call again */
+    EMU_RETRY,         /* nothing or whole `rep` iterations done; go on natively, or call again (of
+                        * an instruction only: a delivery or task switch tries again itself) */
     EMU_STOP,          /* an operation asked to stop (reset, power-off, debug-exit) */
     EMU_TRIPLE_FAULT,  /* delivery failed for the third time: shutdown */
     EMU_UNIMPLEMENTED, /* decoded, but not covered: emu->record says which; nothing was changed */
@@ -68,7 +69,7 @@ struct emu_native {
 /*
  * What the emulator asks of its user.  `ctx` is emu->ctx.  Functions that return enum emu_status
  * may return EMU_DONE, EMU_STOP, EMU_RETRY, or EMU_FAULT after emu_raise().  Device accesses cannot
- * fail: they come last, when everything that can has been checked.
+ * fail: each comes when everything about it has been checked.
  */
 struct emu_ops {
     /* Make these state groups valid in *emu->state. */
@@ -192,12 +193,13 @@ struct emu {
     struct x86_state *state;
     const struct emu_ops *ops;
     void *ctx;
-    u64 features;         /* BIT64(EMU_HAS_*) */
-    u8 phys_bits;         /* MAXPHYADDR of the guest, 32..52 */
-    bool vmware_ports;    /* ports 5658H and 5659H need neither IOPL nor the TSS's bitmap */
-    bool fault_gpa_valid; /* the access that caused the exit: fault_gva is at fault_gpa, no walk */
-    bool watch;           /* emulator-private: accesses are looked at (debug.c) ... */
-    u8 hits;              /* ... and met these of DR0 to DR3 */
+    u64 features;      /* BIT64(EMU_HAS_*) */
+    u8 phys_bits;      /* MAXPHYADDR of the guest, 32..52 */
+    bool vmware_ports; /* ports 5658H and 5659H need neither IOPL nor the TSS's bitmap */
+    u8 fault_allows;   /* of the access that caused the exit, and so walked, fault_gva is known to
+                        * be at fault_gpa: 0 not, 1 for reading, 2 for writing, too */
+    bool watch;        /* emulator-private: accesses are looked at (debug.c) ... */
+    u8 hits;           /* ... and met these of DR0 to DR3 */
     gva_t fault_gva;
     gpa_t fault_gpa;
     struct emu_event event; /* after EMU_FAULT; also a pending trap (#DB) after EMU_DONE */

@@ -80,9 +80,9 @@ static enum emu_status gate_fetch(struct emu *e, const struct emu_event *event,
     u64 raw[2] = {0, 0};
 
     emu_need(e, STATE_IDTR);
-    if (at + bytes - 1 > s->idtr.limit)
-        return emu_gp(e, error);
     u64 linear = s->idtr.base + at;
+    if (at + bytes - 1 > s->idtr.limit || (long_mode && !emu_span_canonical(e, linear, bytes)))
+        return emu_gp(e, error);
     TRY(emu_read_linear(e, GVA(long_mode ? linear : (u32)linear), raw, bytes, EMU_IMPLICIT));
     *d = (struct descriptor){.low = raw[0], .high = raw[1], .access = (u32)(raw[0] >> 40) & 0xff};
     if (!(allowed & BIT(system_type(d->access))) ||
@@ -209,7 +209,7 @@ static void note_payload(struct emu *e, const struct emu_event *event)
     if (event->vector == VECTOR_DB) {
         emu_need(e, STATE_DR7 | STATE_LIVE);
         s->dr6 = (s->dr6 & ~0xfull) | event->payload;
-        s->dr7 &= ~BIT64(13); /* GD */
+        s->dr7 &= ~DR7_GD;
         s->dirty |= STATE_DR7 | STATE_LIVE;
     }
 }
@@ -236,7 +236,10 @@ enum emu_status emu_deliver_after(struct emu *e, const struct emu_event *first,
     for (unsigned i = 0; i < MAX_SERIAL_FAULTS && combine(before, &now); i++) {
         note_payload(e, &now);
         u64 rip = e->state->rip + (event_is_software(&now) ? now.ilen : 0);
-        enum emu_status st = deliver_once(e, &now, rip);
+        enum emu_status st;
+        do
+            st = deliver_once(e, &now, rip);
+        while (st == EMU_RETRY); /* its user has let go of the event: it must arrive */
         if (st == EMU_DONE)
             note_delivered(e, &now);
         if (st != EMU_FAULT)

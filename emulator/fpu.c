@@ -321,6 +321,7 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
     TRY(map_area(e, i, size, EMU_READ, &span));
     memset(area, 0, sizeof(area));
     emu_span_read(e, &span, area);
+    host_store(area + XSAVE_COMP, 8, layout); /* as it was judged, whatever another CPU writes */
     if (!wide)
         TRY(keep_registers(e, high, true));
     struct emu_native n = xsave_code(e, i, area);

@@ -7,8 +7,8 @@
  * NEXT instruction, call the handler, retire.  On any status but EMU_DONE state.rip goes back to
  * the instruction itself (e->record.rip).  A handler that branches assigns state.rip.
  *
- * A handler first resolves and checks everything (emu_linear, emu_map), then reads, then writes:
- * a fault leaves the state as it was.
+ * A handler first resolves and checks everything (emu_linear, emu_map), then reads, then writes, so
+ * that a fault leaves all as it was; but for what CPUs have done by then (docs/emulator.md).
  */
 #ifndef EMULATOR_INTERNAL_H
 #define EMULATOR_INTERNAL_H
@@ -528,6 +528,13 @@ static inline bool emu_canonical(const struct emu *e, u64 value)
     return (u64)((s64)(value << shift) >> shift) == value;
 }
 
+/* Are both ends of these bytes?  Outside IA-32e mode addresses always are. */
+static inline bool emu_span_canonical(const struct emu *e, u64 first, unsigned size)
+{
+    u64 last = first + size - 1;
+    return emu_canonical(e, first) && (likely((first ^ last) >> 47 == 0) || emu_canonical(e, last));
+}
+
 /* ---- operand.c: operands by ModRM -------------------------------------------------------- */
 
 /* Offset of the memory operand within its segment, truncated to the address size.  RIP is the next
@@ -676,7 +683,7 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
 
 /* ---- handlers: operands are as in the tables (table.c) ------------------------------------- */
 
-/* segment.c: EA, 9A, FF/3, FF/5, CB, CA; 8E; 07 17 1F, 0F A1 A9; C4 C5, 0F B2 B4 B5 */
+/* far.c, segment.c: EA, 9A, FF/3, FF/5, CB, CA; 8E; 07 17 1F, 0F A1 A9; C4 C5, 0F B2 B4 B5 */
 emu_handler op_far, op_ret_far, op_mov_to_sreg, op_pop_sreg, op_load_far_pointer;
 /* event.c */
 emu_handler op_int, op_trap, op_iret;
@@ -687,15 +694,13 @@ emu_handler op_load_system, op_store_table, op_load_table, op_smsw, op_lmsw, op_
 emu_handler op_special, op_probe, op_syscall, op_sysret, op_sysenter, op_sysexit, op_clts,
     op_mov_from_cr, op_mov_to_cr, op_mov_dr, op_rdmsr, op_wrmsr, op_rdtsc, op_rdpmc, op_cpuid,
     op_invpcid, op_rdpid, op_read_base, op_write_base, op_hlt;
-/* emulator.c */
-emu_handler op_ud, op_nop, op_xend, op_xtest;
 /* alu.c */
 emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_rm_imm, op_alu_rm_cl, op_bcd, op_aam, op_aad,
     op_bt, op_bitcount, op_bswap, op_movbe_load, op_movbe_store;
 /* move.c */
-emu_handler op_movdir64b, op_mov_store, op_mov_load, op_mov_imm, op_mov_from_sreg, op_extend,
-    op_cmov, op_set, op_lea, op_xchg_acc, op_xlat, op_salc, op_flag, op_interrupts, op_bound,
-    op_arpl, op_pause, op_clflush, op_fence;
+emu_handler op_ud, op_nop, op_xend, op_xtest, op_movdir64b, op_mov_store, op_mov_load, op_mov_imm,
+    op_mov_from_sreg, op_extend, op_cmov, op_set, op_lea, op_xchg_acc, op_xlat, op_salc, op_flag,
+    op_interrupts, op_bound, op_arpl, op_pause, op_clflush, op_fence;
 /* stack.c */
 emu_handler op_push_rm, op_push_imm, op_push_sreg, op_pop, op_pusha, op_popa, op_pushf, op_popf,
     op_enter, op_leave;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Memory as an instruction sees it: segmented to linear to guest-physical to host addresses, and
- * the reading and writing of what was found, RAM or device.  Everything an instruction touches is
- * resolved here before any of it is touched.
+ * the reading and writing of what was found, RAM or device.  An access is resolved here, both pages
+ * of it, before any of it is made.
  */
 #include "emulator/system.h"
 
@@ -34,17 +34,12 @@ static bool segment_allows(const struct x86_state *s, const struct segment *g, u
     return last <= g->limit || g->limit == 0xffffffff;
 }
 
-static inline bool span_canonical(const struct emu *e, u64 first, u64 last)
-{
-    return emu_canonical(e, first) && (likely((first ^ last) >> 47 == 0) || emu_canonical(e, last));
-}
-
 bool emu_segment_linear(const struct emu *e, const struct segment *g, bool mode64, u64 offset,
                         unsigned size, enum emu_access access, gva_t *gva)
 {
     if (mode64) {
         *gva = GVA(g->base + offset);
-        return span_canonical(e, gva->v, gva->v + size - 1);
+        return emu_span_canonical(e, gva->v, size);
     }
     *gva = GVA((u32)(g->base + offset));
     return segment_allows(e->state, g, offset, size, access);
@@ -326,7 +321,7 @@ static bool known_address(const struct emu *e, gva_t gva, enum emu_access access
 {
     u64 apart = gva.v ^ e->fault_gva.v;
 
-    if (!e->fault_gpa_valid || (access & (EMU_FETCH | EMU_IMPLICIT)))
+    if (e->fault_allows <= (access & EMU_WRITE) || (access & (EMU_FETCH | EMU_IMPLICIT)))
         return false;
     return access & EMU_WRITE ? apart == 0 : apart < PAGE_SIZE;
 }
@@ -400,7 +395,8 @@ enum emu_status emu_map_as(struct emu *e, gva_t gva, unsigned size, enum emu_acc
     if (likely(size <= room))
         return EMU_DONE;
     u64 next = gva.v + room;
-    if (!(e->state->efer & EFER_LMA) || (next == BIT64(32) && !emu_in_64bit(e->state)))
+    if (!(e->state->efer & EFER_LMA) ||
+        (next == BIT64(32) && !emu_in_64bit(e->state) && !(access & EMU_IMPLICIT)))
         next = (u32)next;
     TRY(emu_map_page(e, GVA(next), access, &w, &span->host[1]));
     span->gpa[1] = w.gpa;

@@ -33,9 +33,10 @@ enum emu_status emu_map_operand(struct emu *e, const struct insn *i, unsigned si
  * Is this the access that caused the exit?  Then hardware has made every check and told the
  * device's address.  Aligned, so it has but one page and cannot be #AC.
  */
-static inline bool is_exit_access(const struct emu *e, const struct insn *i, u64 ea, unsigned size)
+static inline bool is_exit_access(const struct emu *e, const struct insn *i, u64 ea, unsigned size,
+                                  enum emu_access access)
 {
-    return e->fault_gva.v == ea && e->fault_gpa_valid && i->flat && (ea & (size - 1)) == 0;
+    return e->fault_gva.v == ea && e->fault_allows > access && i->flat && (ea & (size - 1)) == 0;
 }
 
 enum emu_status emu_read_memory(struct emu *e, const struct insn *i, u64 ea, unsigned size,
@@ -46,7 +47,7 @@ enum emu_status emu_read_memory(struct emu *e, const struct insn *i, u64 ea, uns
 
     if (emu_known_data(e, (enum seg)i->seg, ea, size, EMU_READ, &host)) {
         *value = host_load(host, size);
-    } else if (is_exit_access(e, i, ea, size)) {
+    } else if (is_exit_access(e, i, ea, size, EMU_READ)) {
         *value = emu_low(emu_device_read(e, e->fault_gpa, size), size);
     } else {
         TRY(emu_map_seg(e, (enum seg)i->seg, ea, size, EMU_READ, &span));
@@ -63,7 +64,7 @@ enum emu_status emu_write_memory(struct emu *e, const struct insn *i, u64 ea, un
 
     if (emu_known_data(e, (enum seg)i->seg, ea, size, EMU_WRITE, &host)) {
         host_store(host, size, value);
-    } else if (is_exit_access(e, i, ea, size)) {
+    } else if (is_exit_access(e, i, ea, size, EMU_WRITE)) {
         emu_device_write(e, e->fault_gpa, size, emu_low(value, size));
     } else {
         TRY(emu_map_seg(e, (enum seg)i->seg, ea, size, EMU_WRITE, &span));

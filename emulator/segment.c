@@ -28,9 +28,10 @@ static enum emu_status table_read(struct emu *e, u16 selector, unsigned at, enum
 
     emu_need(e, local ? STATE_SEG(SEG_LDTR) : STATE_GDTR);
     table = local ? (struct table_reg){ldt->base, ldt->limit} : s->gdtr;
-    if ((local && (ldt->access & SEG_UNUSABLE)) || (selector | 7u) + at > table.limit)
-        return emu_raise_selector(e, vector, selector);
     *where = table_address(s, table.base + (selector & 0xfff8u) + at);
+    if ((local && (ldt->access & SEG_UNUSABLE)) || (selector | 7u) + at > table.limit ||
+        !emu_span_canonical(e, where->v, 8))
+        return emu_raise_selector(e, vector, selector);
     return emu_read_linear(e, *where, value, 8, EMU_IMPLICIT);
 }
 
@@ -346,9 +347,10 @@ enum emu_status emu_read_tss(struct emu *e, u32 at, void *buf, unsigned size, en
     const struct segment *tr = &e->state->seg[SEG_TR];
 
     emu_need(e, STATE_SEG(SEG_TR));
-    if (at + size - 1 > tr->limit)
+    gva_t gva = table_address(e->state, tr->base + at);
+    if (at + size - 1 > tr->limit || !emu_span_canonical(e, gva.v, size))
         return emu_raise_selector(e, vector, vector == VECTOR_TS ? tr->selector : 0);
-    return emu_read_linear(e, table_address(e->state, tr->base + at), buf, size, EMU_IMPLICIT);
+    return emu_read_linear(e, gva, buf, size, EMU_IMPLICIT);
 }
 
 enum emu_status emu_read_io_map(struct emu *e, u32 at, void *buf, unsigned size)

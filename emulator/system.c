@@ -438,6 +438,13 @@ enum emu_status op_swapgs(struct emu *e, const struct insn *)
 #define FLAT_CODE (SEG_P | SEG_S | SEG_G | 0xbu)
 #define FLAT_DATA (SEG_P | SEG_S | SEG_G | SEG_DB | 0x3u)
 
+/* SYSCALL and SYSRET single-step by the TF that they load: an OS keeps it out by IA32_FMASK. */
+static void load_flags(struct emu *e, u64 value)
+{
+    emu_set_rflags(e, value);
+    e->step.before = (e->step.before & ~(u32)RFLAGS_TF) | ((u32)value & RFLAGS_TF);
+}
+
 /* The fixed segments of SYSCALL, SYSENTER and their returns: flat, not read from any table. */
 static void enter_flat(struct emu *e, u16 cs, u16 ss, unsigned cpl, bool code64, u64 rip)
 {
@@ -462,7 +469,7 @@ enum emu_status op_syscall(struct emu *e, const struct insn *i)
     TRY(e->ops->read_msr(e->ctx, MSR_IA32_FMASK, &mask));
     s->gpr[RCX] = s->rip;
     s->gpr[R11] = s->rflags;
-    emu_set_rflags(e, s->rflags & ~(mask | RFLAGS_RF));
+    load_flags(e, s->rflags & ~(mask | RFLAGS_RF));
     u16 cs = (u16)(star >> 32);
     enter_flat(e, cs & 0xfffc, (u16)(cs + 8), 0, true, target);
     return EMU_DONE;
@@ -480,7 +487,7 @@ enum emu_status op_sysret(struct emu *e, const struct insn *i)
         return emu_gp(e, 0);
     TRY(e->ops->read_msr(e->ctx, MSR_IA32_STAR, &star));
     u16 base = (u16)(star >> 48);
-    emu_set_rflags(e, s->gpr[R11] & 0x3c7fd7);
+    load_flags(e, s->gpr[R11] & 0x3c7fd7);
     enter_flat(e, (u16)(base + (code64 ? 16 : 0)), (u16)(base + 8), 3, code64,
                code64 ? s->gpr[RCX] : low(e, RCX));
     return EMU_DONE;

@@ -139,8 +139,8 @@ void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip
 /* Is `rip` canonical when it is a 64-bit code segment, else its lower half within the limit? */
 bool emu_code_holds(const struct emu *e, const struct segment *cs, u64 rip);
 
-/* The same in real mode, too.  There a load changes the base alone: the limit and rights stay as
- * they were ("unreal mode"), unless a null selector had left none. */
+/* What emu_segment_vm86() says, in real mode, too.  There a load changes the base alone: the limit
+ * and rights stay as they were ("unreal mode"), unless a null selector had left none. */
 struct segment emu_segment_8086(struct emu *e, enum seg seg, u16 selector);
 
 /* Bytes at `at` in the TSS; beyond its limit #TS (its selector), or #GP(0) if that is `vector`. */

@@ -202,7 +202,11 @@ enum emu_status emu_enter_task(struct emu *e, u16 selector, enum emu_task_source
     TRY(e->ops->write_cr(e->ctx, 0, s->cr0 | CR0_TS));
     if (l->cr3 != 0 && (s->cr0 & CR0_PG))
         TRY(e->ops->write_cr(e->ctx, 3, field(image, l->cr3, 4)));
-    return begin_task(e, l, image, cause);
+    enum emu_status st;
+    do
+        st = begin_task(e, l, image, cause);
+    while (st == EMU_RETRY); /* there is no way back */
+    return st;
 }
 
 enum emu_status emu_task_switch(struct emu *e, u16 selector, enum emu_task_source source,
@@ -214,8 +218,11 @@ enum emu_status emu_task_switch(struct emu *e, u16 selector, enum emu_task_sourc
     if (cause != NULL)
         why = *cause;
     e->event.vector = VECTOR_NONE;
-    enum emu_status st = emu_enter_task(e, selector, source, cause != NULL ? &why : NULL,
-                                        e->state->rip + length, &entered);
+    enum emu_status st;
+    do
+        st = emu_enter_task(e, selector, source, cause != NULL ? &why : NULL,
+                            e->state->rip + length, &entered);
+    while (st == EMU_RETRY);
     if (st != EMU_FAULT || (!entered && cause == NULL))
         return st;
     struct emu_event fault = e->event;

@@ -8,8 +8,6 @@
 #include "guest/address.h"
 #include "lib/string.h"
 
-/* Page-table entry bits, SDM vol. 3A, 4.5. */
-
 #define TABLE_ENTRIES 512u
 #define MAPPED_GIB    4u               /* identity-mapped for 64-bit entry */
 #define TABLE_PAGES   (2 + MAPPED_GIB) /* PML4, PDPT, and a page directory per GiB */

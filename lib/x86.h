@@ -74,13 +74,6 @@
 #define XCR0_PKRU   BIT64(9)
 #define XCR0_AVX512 (XCR0_AVX | BIT64(5) | BIT64(6) | BIT64(7))
 
-/* Code for emu_native_simple(), operand at RDI, RET at its end. */
-#define CODE_FXSAVE    0xc307ae0full
-#define CODE_FXSAVE64  0xc307ae0f48ull
-#define CODE_FXRSTOR   0xc30fae0full
-#define CODE_FXRSTOR64 0xc30fae0f48ull
-#define FX_SIZE        512
-
 /* DR6 and DR7, SDM vol. 3B, 17.2. */
 #define DR6_BD        BIT64(13)
 #define DR6_BS        BIT64(14)

@@ -326,7 +326,7 @@ static inline enum emu_status step(struct vcpu *v)
     vm_lock(v->vm); /* over the whole instruction: a locked one on a device's page is one access */
     enum emu_status status = unlikely(is_watched(v)) ? step_watched(v) : emu_step(&v->emu);
     vm_unlock(v->vm);
-    v->emu.fault_gpa_valid = false;
+    v->emu.fault_allows = 0;
     return status;
 }
 
@@ -399,10 +399,10 @@ enum exit_action emulate_many(struct vcpu *v, u32 until, unsigned *count)
     return emulate_finish(v, status);
 }
 
-enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa)
+enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa, bool write)
 {
     v->emu.fault_gva = gva;
     v->emu.fault_gpa = gpa;
-    v->emu.fault_gpa_valid = true;
+    v->emu.fault_allows = write ? 2 : 1;
     return emulate_usual(v);
 }

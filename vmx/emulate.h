@@ -22,10 +22,10 @@ enum exit_action emulate_usual(struct vcpu *v);
 enum exit_action emulate_many(struct vcpu *v, u32 until, unsigned *count);
 
 /*
- * The access that caused the exit was to linear address gva at gpa: the emulator need not walk the
- * page tables for it again.
+ * The access that caused the exit was to linear address gva at gpa, and perhaps a write: the
+ * emulator need not walk the page tables for it again.
  */
-enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa);
+enum exit_action emulate_access(struct vcpu *v, gva_t gva, gpa_t gpa, bool write);
 
 /* The same, but false when the emulator does not know the instruction. */
 bool emulate_known(struct vcpu *v, enum emu_reason why, enum exit_action *action);

@@ -63,5 +63,5 @@ enum exit_action exit_ept_violation(struct vcpu *v)
                  inject_was_interrupted() || v->debug.native))
         return violation_special(v, q);
     return emulate_access(v, GVA(vmread(VMCS_GUEST_LINEAR_ADDRESS)),
-                          GPA(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)));
+                          GPA(vmread(VMCS_GUEST_PHYSICAL_ADDRESS)), q & EPT_Q_WRITE);
 }

@@ -143,7 +143,7 @@ __attribute__((noinline)) static bool bench_loop(struct guest *g, const struct s
             x->gpr[RSI] = DATA;
             x->gpr[RDI] = s->flags & MMIO ? DEVICE : COPY;
         }
-        g->emu.fault_gpa_valid = (s->flags & MMIO) != 0;
+        g->emu.fault_allows = s->flags & MMIO ? 2 : 0;
         if (emu_step(&g->emu) != EMU_DONE)
             return false;
     }

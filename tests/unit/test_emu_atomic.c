@@ -65,11 +65,12 @@ static void map_memory(void)
     close(fd);
 }
 
-/* A CPU in 64-bit mode on the shared memory, its code at `code`. */
 /* Integer instructions only: the threads' own registers need not be put aside. */
 static u8 run_bare(void *, struct emu_native *n) { return hostnative_run(n, NULL); }
 
 static struct emu_ops ops;
+
+/* A CPU in 64-bit mode on the shared memory, its code at `code`. */
 static struct fixture *cpu_new(u64 code)
 {
     struct fixture *f = fx_new();

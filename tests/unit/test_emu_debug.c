@@ -74,7 +74,7 @@ static void devices_and_faults(void **)
     struct fixture *f = machine(FX_MMIO + 0x20, ENABLE | BOTH | BYTES(4));
 
     f->s.gpr[RBX] = FX_MMIO;
-    f->e.fault_gpa_valid = true; /* the exit's own access counts all the same */
+    f->e.fault_allows = 2; /* the exit's own access counts all the same */
     f->e.fault_gva = GVA(FX_MMIO + 0x20);
     f->e.fault_gpa = GPA(FX_MMIO + 0x20);
     TRAPS(1, STEP(f, false, 0x8b, 0x43, 0x20));

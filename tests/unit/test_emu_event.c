@@ -447,6 +447,55 @@ static void from_vm86(void **)
     assert_int_equal(fx_peek(f, f->s.gpr[RSP], 4), (FX_CS3 & ~3u) + 1);
     fx_free(f);
 }
+
+/* A gate that reaches past the canonical addresses is as one past the limit. */
+static void long_table_end(void **)
+{
+    struct fixture *f = longmode(0);
+
+    f->s.idtr.base = 0x800000000000 - 8 - 0x40 * 16; /* #GP's gate is in the same page */
+    fx_map(f, f->s.idtr.base, FX_IDT, 0x67);
+    u64 gate = f->s.idtr.base + VECTOR_GP * 16;
+    fx_poke(f, FX_IDT + (gate & 0xfff), 8, fx_gate(FX_CS0, HANDLER, INT_GATE, 0));
+    fx_poke(f, FX_IDT + (gate & 0xfff) + 8, 8, 0);
+    FX_DONE(fx_deliver(f, external));
+    assert_int_equal(f->s.rip, HANDLER);
+    assert_int_equal(fx_peek(f, f->s.gpr[RSP], 8), 0x40 * 8 + 3);
+    fx_free(f);
+}
+
+static u64 contended, changes;
+
+/* Another CPU changes this entry whenever its D bit is to be set. */
+static void *contended_ram(void *ctx, gpa_t gpa, enum emu_access access)
+{
+    struct fixture *f = ctx;
+
+    if ((access & EMU_WRITE) && gpa.v == contended && changes != 0) {
+        changes--;
+        fx_poke(f, gpa.v, 8, fx_peek(f, gpa.v, 8) ^ BIT(9));
+    }
+    return fx_ram(ctx, gpa, access);
+}
+
+/* However often another CPU gets in between, an event arrives, and only once. */
+static void long_contended(void **)
+{
+    struct fixture *f = longmode(0);
+    struct emu_ops ops = fx_ops;
+
+    ops.ram = contended_ram;
+    f->e.ops = &ops;
+    f->s.gpr[RSP] = 0xa800;
+    contended = fx_map(f, 0xa000, 0xa000, 0x27);
+    changes = 1001;
+    FX_DONE(fx_deliver(f, external));
+    expect_at(f, FX_CS0, HANDLER + 0x40, 0xa800 - 40);
+    assert_int_equal(changes, 0);
+    assert_int_equal(fx_peek(f, contended, 8), 0xa000 | 0x67 | BIT(9));
+    fx_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +506,7 @@ int main(void)
         cmocka_unit_test(broken_stacks),    cmocka_unit_test(faults_within_faults),
         cmocka_unit_test(debug_exception),  cmocka_unit_test(long_same_level),
         cmocka_unit_test(long_inner_level), cmocka_unit_test(long_broken),
+        cmocka_unit_test(long_table_end),   cmocka_unit_test(long_contended),
         cmocka_unit_test(from_vm86),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -237,7 +237,7 @@ static void device_accesses(void **)
     f->s.gpr[RBX] = 0xffff800000000010;
     f->e.fault_gva = GVA(f->s.gpr[RBX]);
     f->e.fault_gpa = GPA(FX_MMIO + 0x10);
-    f->e.fault_gpa_valid = true;
+    f->e.fault_allows = 1;
     FX_DONE(FX_RUN(f, 0x8b, 0x03));
     assert_int_equal(f->mmio_log[0].gpa, FX_MMIO + 0x10);
     fx_free(f);

@@ -526,6 +526,31 @@ static void return_outer(void **)
     fx_free(f);
 }
 
+/* Tables in IA-32e mode: at 64-bit addresses whatever the code is, which must be canonical. */
+static void table_addresses(void **)
+{
+    struct fixture *f = fx_new_long(0);
+    u64 data = fx_desc(0x1234, 0xffff, 0x93);
+
+    fx_map(f, 0xfffff000, 0x30000, 0x67);
+    fx_map(f, 0x100000000, 0x32000, 0x67);
+    f->s.gdtr.base = 0xfffffffc - 0x20;
+    fx_poke(f, 0x30ffc, 4, data);
+    fx_poke(f, 0x32000, 4, data >> 32);
+    FX_DONE(mov_sreg(f, SEG_ES, 0x20));
+    assert_int_equal(f->s.seg[SEG_ES].base, 0x1234);
+    fx_set_seg(f, SEG_CS, FX_CS0, 0, 0xffffffff, FX_CODE32);
+    f->s.rip = FX_CODE;
+    FX_DONE(mov_sreg(f, SEG_DS, 0x20));
+    assert_int_equal(f->s.seg[SEG_DS].base, 0x1234);
+    fx_map(f, 0xffff800000000000, 0x32000, 0x67); /* what 48 bits would find */
+    fx_poke(f, 0x32000, 8, data);
+    f->s.gdtr.base = 0x7ffffffffff8;
+    f->s.rip = FX_CODE;
+    FX_FAULT(mov_sreg(f, SEG_DS, 8), VECTOR_GP, 8);
+    fx_free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -547,6 +572,7 @@ int main(void)
         cmocka_unit_test(return_order),
         cmocka_unit_test(call_between_modes),
         cmocka_unit_test(return_outer),
+        cmocka_unit_test(table_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -523,6 +523,18 @@ static void syscalls(void **)
     assert_int_equal(f->s.rflags, 0x3c7fd7 & ~RFLAGS_TF);
     fx_free(f);
 
+    f = in_mode(LONG3); /* single-stepped by the TF that is loaded, not by the one before */
+    f->msr_fmask = RFLAGS_TF;
+    f->s.rflags |= RFLAGS_TF;
+    FX_DONE(FX_RUN(f, 0x0f, 0x05));
+    assert_int_equal(f->e.event.vector, VECTOR_NONE);
+    assert_true(f->s.gpr[R11] & RFLAGS_TF);
+    f->s.rip = FX_CODE;
+    FX_DONE(FX_RUN(f, 0x48, 0x0f, 0x07));
+    assert_int_equal(f->e.event.vector, VECTOR_DB);
+    assert_int_equal(f->e.event.payload, DR6_BS);
+    fx_free(f);
+
     f = in_mode(LONG0);
     f->msr_star = 0x0023001000000000;
     f->s.gpr[RCX] = 0x800000000000;

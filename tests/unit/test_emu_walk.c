@@ -642,7 +642,7 @@ static void known_translation(void **)
     fx_long(f, 0);
     ops.ram = watched_ram;
     f->e.ops = &ops;
-    f->e.fault_gpa_valid = true;
+    f->e.fault_allows = 2;
     f->e.fault_gva = GVA(0xffff800000001080);
     f->e.fault_gpa = GPA(FX_MMIO + 0x80);
     no_tables = true;
@@ -656,6 +656,13 @@ static void known_translation(void **)
     no_tables = false;
     assert_int_equal(write_linear(f, GVA(0xffff800000001084), &value, 4), EMU_FAULT);
     assert_int_equal(f->e.event.vector, VECTOR_PF);
+    /* The exit was a read: that the page may be written nobody has said. */
+    f->e.fault_allows = 1;
+    assert_int_equal(emu_read_linear(&f->e, f->e.fault_gva, &value, 4, EMU_READ), EMU_DONE);
+    assert_int_equal(write_linear(f, f->e.fault_gva, &value, 4), EMU_FAULT);
+    f->s.gpr[RBX] = f->e.fault_gva.v; /* call [rbx] that pushes to the same place */
+    f->s.gpr[RSP] = f->e.fault_gva.v + 8;
+    FX_FAULT(FX_RUN(f, 0xff, 0x13), VECTOR_PF, PFEC_W);
     fx_free(f);
 }
 

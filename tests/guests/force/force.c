@@ -430,7 +430,7 @@ TEST(vmware_ports)
     EXPECT_EQ(t.vector, VECTOR_BP);
 }
 
-/* Instructions of CPUs to come: told of in CPUID, so they have to work. */
+/* Instructions that this CPU may lack: told of in CPUID, so they have to work. */
 TEST(absent_instructions)
 {
     u64 v = 0x1122334455667788, w = 0;
