@@ -124,12 +124,9 @@ static u64 fetch_tag(const struct x86_state *s, enum emu_mode mode, u64 gva)
     return OTHER_TAG(key | (s->cr0 & CR0_PG ? 16 : 0), gva);
 }
 
-/* What was fetched, to the record; then the fault, if it is no instruction. */
-static enum emu_status fetch_end(struct emu *e, const struct fetch *f, enum decode_result r,
-                                 unsigned length)
+static void no_instruction(struct emu *e, enum decode_result r)
 {
-    e->fetched = code_of(f->bytes, length, f->mode);
-    return r == DECODE_OK ? EMU_DONE : r == DECODE_UD ? emu_ud(e) : emu_gp(e, 0);
+    (void)(r == DECODE_UD ? emu_ud(e) : emu_gp(e, 0));
 }
 
 /* Translate a byte of code. */
@@ -171,7 +168,11 @@ static enum emu_status fetch_pieces(struct emu *e, struct fetch *f, struct insn 
         e->fetched = code_of(f->bytes, f->have, f->mode);
         r = emu_decode(f->bytes, f->have, f->mode, f->code32, i);
     }
-    return fetch_end(e, f, r, r == DECODE_OK ? i->length : f->have);
+    if (r == DECODE_OK)
+        e->fetched = code_of(f->bytes, i->length, f->mode);
+    else
+        no_instruction(e, r);
+    return r == DECODE_OK ? EMU_DONE : EMU_FAULT;
 }
 
 /* The code of a page that has just been translated is at `host`: let known_code() say so. */
@@ -213,12 +214,15 @@ static enum emu_status fetch(struct emu *e, struct insn *local, const struct ins
         t->tag = NO_TAG;
         memcpy(f.bytes, host, sizeof(struct emu_code));
         enum decode_result r = emu_decode(f.bytes, INSN_MAX, f.mode, f.code32, &t->insn);
-        if (r != DECODE_OK)
-            return fetch_end(e, &f, r, t->insn.length);
+        t->code = code_of(f.bytes, t->insn.length, f.mode);
+        if (r != DECODE_OK) {
+            e->fetched = t->code;
+            no_instruction(e, r);
+            return EMU_FAULT;
+        }
         t->tag = tag;
         t->mask[0] = first_bytes(t->insn.length);
         t->mask[1] = first_bytes(t->insn.length - 8);
-        t->code = code_of(f.bytes, t->insn.length, f.mode);
     }
     t->host = host;
     e->record.code = &t->code;
