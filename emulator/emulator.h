@@ -161,24 +161,38 @@ enum emu_io { EMU_IO_NONE, EMU_IO_MMIO_READ, EMU_IO_MMIO_WRITE, EMU_IO_IN, EMU_I
 enum emu_mode { EMU_MODE_REAL, EMU_MODE_VM86, EMU_MODE_16, EMU_MODE_32, EMU_MODE_64 };
 
 /* Instruction-set extensions the guest was told of: an absent one decodes to #UD or to its elder.
- */
+ * Where CPUID tells of each: leaf, subleaf, register, bit (SDM vol. 2A, CPUID). */
 /* clang-format off */
 #define EMU_FEATURE_LIST(X) \
-    X(MOVBE) X(POPCNT) X(LZCNT) X(BMI1) X(BMI2) X(ADX) X(CRC32) X(CX16) X(RDRAND) X(RDSEED) \
-    X(RDTSCP) X(RDPID) X(FSGSBASE) X(SMAP) X(INVPCID) X(CLFLUSHOPT) X(CLWB) X(AES) \
-    X(PCLMUL) X(SHA) X(SSE3) X(SSSE3) X(SSE41) X(SSE42) X(AVX) X(AVX2) X(FMA) X(F16C) \
-    X(AVX512F) X(AVX512DQ) X(AVX512BW) X(AVX512VL) X(AVX512CD) X(AVX512IFMA) X(AVX512VBMI) \
-    X(AVX512VBMI2) X(AVX512VNNI) X(AVX512BITALG) X(AVX512POPCNTDQ) X(AVX512BF16) X(AVX512FP16) \
-    X(GFNI) X(VAES) X(VPCLMUL) X(XSAVE) X(XSAVEOPT) X(XSAVEC) X(XSAVES) X(UMIP) X(PKU) X(LA57) \
-    X(PAGE1GB) X(SYSCALL) X(SYSENTER) X(LAHF64) X(MONITOR) X(MOVDIRI) X(MOVDIR64B) X(SERIALIZE) \
-    X(AVXVNNI) X(RTM)
+    X(MOVBE, 1, 0, C, 22) X(POPCNT, 1, 0, C, 23) X(LZCNT, 0x80000001, 0, C, 5) \
+    X(BMI1, 7, 0, B, 3) X(BMI2, 7, 0, B, 8) X(ADX, 7, 0, B, 19) X(CRC32, 1, 0, C, 20) \
+    X(CX16, 1, 0, C, 13) X(RDRAND, 1, 0, C, 30) X(RDSEED, 7, 0, B, 18) \
+    X(RDTSCP, 0x80000001, 0, D, 27) X(RDPID, 7, 0, C, 22) X(FSGSBASE, 7, 0, B, 0) \
+    X(SMAP, 7, 0, B, 20) X(INVPCID, 7, 0, B, 10) X(CLFLUSHOPT, 7, 0, B, 23) X(CLWB, 7, 0, B, 24) \
+    X(AES, 1, 0, C, 25) X(PCLMUL, 1, 0, C, 1) X(SHA, 7, 0, B, 29) X(SSE3, 1, 0, C, 0) \
+    X(SSSE3, 1, 0, C, 9) X(SSE41, 1, 0, C, 19) X(SSE42, 1, 0, C, 20) X(AVX, 1, 0, C, 28) \
+    X(AVX2, 7, 0, B, 5) X(FMA, 1, 0, C, 12) X(F16C, 1, 0, C, 29) X(AVX512F, 7, 0, B, 16) \
+    X(AVX512DQ, 7, 0, B, 17) X(AVX512BW, 7, 0, B, 30) X(AVX512VL, 7, 0, B, 31) \
+    X(AVX512CD, 7, 0, B, 28) X(AVX512IFMA, 7, 0, B, 21) X(AVX512VBMI, 7, 0, C, 1) \
+    X(AVX512VBMI2, 7, 0, C, 6) X(AVX512VNNI, 7, 0, C, 11) X(AVX512BITALG, 7, 0, C, 12) \
+    X(AVX512POPCNTDQ, 7, 0, C, 14) X(AVX512BF16, 7, 1, A, 5) X(AVX512FP16, 7, 0, D, 23) \
+    X(GFNI, 7, 0, C, 8) X(VAES, 7, 0, C, 9) X(VPCLMUL, 7, 0, C, 10) X(XSAVE, 1, 0, C, 26) \
+    X(XSAVEOPT, 0xd, 1, A, 0) X(XSAVEC, 0xd, 1, A, 1) X(XSAVES, 0xd, 1, A, 3) \
+    X(UMIP, 7, 0, C, 2) X(PKU, 7, 0, C, 3) X(LA57, 7, 0, C, 16) X(PAGE1GB, 0x80000001, 0, D, 26) \
+    X(SYSCALL, 0x80000001, 0, D, 11) X(SYSENTER, 1, 0, D, 11) X(LAHF64, 0x80000001, 0, C, 0) \
+    X(MONITOR, 1, 0, C, 3) X(MOVDIRI, 7, 0, C, 27) X(MOVDIR64B, 7, 0, C, 28) \
+    X(SERIALIZE, 7, 0, D, 14) X(AVXVNNI, 7, 1, A, 4) X(RTM, 7, 0, B, 11)
 /* clang-format on */
 enum emu_feature {
-#define X(name) EMU_HAS_##name,
+#define X(name, ...) EMU_HAS_##name,
     EMU_FEATURE_LIST(X)
 #undef X
         EMU_FEATURE_COUNT
 };
+extern const struct emu_feature_bit {
+    u32 leaf;
+    u8 subleaf, reg, bit; /* reg: 0 to 3 for EAX to EDX */
+} emu_feature_bits[EMU_FEATURE_COUNT];
 
 struct emu_cache; /* decode cache, emulator-private; sized by emu_cache_size() */
 

@@ -889,3 +889,10 @@ const struct opcode emu_map_6[256] = {
     [0x56] = COMPLEX("madd"), [0x96] = FMA10H("132"), [0xa6] = FMA10H("213"), [0xb6] = FMA10H("231"),
     [0xd6] = COMPLEX("mul"),
 };
+
+enum { A, B, C, D };
+const struct emu_feature_bit emu_feature_bits[EMU_FEATURE_COUNT] = {
+#define X(name, ...) {__VA_ARGS__},
+    EMU_FEATURE_LIST(X)
+#undef X
+};

@@ -211,71 +211,6 @@ static const u32 *registers_of(const struct cpuid_policy *p, u32 leaf, u32 suble
     return (subleaf < e->subleaves ? e + subleaf : p->entry)->reg;
 }
 
-/* Which emulator features follow from which CPUID bits. */
-static const struct {
-    u8 feature;
-    u8 reg, bit;
-    u32 leaf, subleaf;
-} feature_bits[] = {
-    {EMU_HAS_MOVBE, C, 22, 1, 0},
-    {EMU_HAS_POPCNT, C, 23, 1, 0},
-    {EMU_HAS_LZCNT, C, 5, BIT(31) + 1, 0},
-    {EMU_HAS_BMI1, B, 3, 7, 0},
-    {EMU_HAS_BMI2, B, 8, 7, 0},
-    {EMU_HAS_ADX, B, 19, 7, 0},
-    {EMU_HAS_CRC32, C, 20, 1, 0},
-    {EMU_HAS_CX16, C, 13, 1, 0},
-    {EMU_HAS_RDRAND, C, 30, 1, 0},
-    {EMU_HAS_RDSEED, B, 18, 7, 0},
-    {EMU_HAS_RDTSCP, D, 27, BIT(31) + 1, 0},
-    {EMU_HAS_RDPID, C, 22, 7, 0},
-    {EMU_HAS_FSGSBASE, B, 0, 7, 0},
-    {EMU_HAS_SMAP, B, 20, 7, 0},
-    {EMU_HAS_INVPCID, B, 10, 7, 0},
-    {EMU_HAS_CLFLUSHOPT, B, 23, 7, 0},
-    {EMU_HAS_CLWB, B, 24, 7, 0},
-    {EMU_HAS_AES, C, 25, 1, 0},
-    {EMU_HAS_PCLMUL, C, 1, 1, 0},
-    {EMU_HAS_SHA, B, 29, 7, 0},
-    {EMU_HAS_SSE3, C, 0, 1, 0},
-    {EMU_HAS_SSSE3, C, 9, 1, 0},
-    {EMU_HAS_SSE41, C, 19, 1, 0},
-    {EMU_HAS_SSE42, C, 20, 1, 0},
-    {EMU_HAS_AVX, C, 28, 1, 0},
-    {EMU_HAS_AVX2, B, 5, 7, 0},
-    {EMU_HAS_FMA, C, 12, 1, 0},
-    {EMU_HAS_F16C, C, 29, 1, 0},
-    {EMU_HAS_AVX512F, B, 16, 7, 0},
-    {EMU_HAS_AVX512DQ, B, 17, 7, 0},
-    {EMU_HAS_AVX512BW, B, 30, 7, 0},
-    {EMU_HAS_AVX512VL, B, 31, 7, 0},
-    {EMU_HAS_AVX512CD, B, 28, 7, 0},
-    {EMU_HAS_AVX512IFMA, B, 21, 7, 0},
-    {EMU_HAS_AVX512VBMI, C, 1, 7, 0},
-    {EMU_HAS_AVX512VBMI2, C, 6, 7, 0},
-    {EMU_HAS_AVX512VNNI, C, 11, 7, 0},
-    {EMU_HAS_AVX512BITALG, C, 12, 7, 0},
-    {EMU_HAS_AVX512POPCNTDQ, C, 14, 7, 0},
-    {EMU_HAS_AVX512BF16, A, 5, 7, 1},
-    {EMU_HAS_AVX512FP16, D, 23, 7, 0},
-    {EMU_HAS_AVXVNNI, A, 4, 7, 1},
-    {EMU_HAS_MOVDIRI, C, 27, 7, 0},
-    {EMU_HAS_MOVDIR64B, C, 28, 7, 0},
-    {EMU_HAS_SERIALIZE, D, 14, 7, 0},
-    {EMU_HAS_GFNI, C, 8, 7, 0},
-    {EMU_HAS_VAES, C, 9, 7, 0},
-    {EMU_HAS_VPCLMUL, C, 10, 7, 0},
-    {EMU_HAS_XSAVE, C, 26, 1, 0},
-    {EMU_HAS_XSAVEOPT, A, 0, 0xd, 1},
-    {EMU_HAS_XSAVEC, A, 1, 0xd, 1},
-    {EMU_HAS_XSAVES, A, 3, 0xd, 1},
-    {EMU_HAS_UMIP, C, 2, 7, 0},
-    {EMU_HAS_PAGE1GB, D, 26, BIT(31) + 1, 0},
-    {EMU_HAS_SYSCALL, D, 11, BIT(31) + 1, 0},
-    {EMU_HAS_SYSENTER, D, 11, 1, 0},
-    {EMU_HAS_LAHF64, C, 0, BIT(31) + 1, 0},
-};
-
 /* CR4 bits that a guest may set, by the CPUID bit that announces each (SDM vol. 3A, 2.5). */
 static const struct {
     u64 cr4;
@@ -291,10 +226,11 @@ static const struct {
 
 static void derive(struct cpuid_policy *p)
 {
-    for (unsigned i = 0; i < ARRAY_SIZE(feature_bits); i++)
-        if (registers_of(p, feature_bits[i].leaf, feature_bits[i].subleaf)[feature_bits[i].reg] &
-            BIT(feature_bits[i].bit))
-            p->features |= BIT64(feature_bits[i].feature);
+    for (unsigned i = 0; i < EMU_FEATURE_COUNT; i++) {
+        const struct emu_feature_bit *f = &emu_feature_bits[i];
+        if (registers_of(p, f->leaf, f->subleaf)[f->reg] & BIT(f->bit))
+            p->features |= BIT64(i);
+    }
     for (unsigned i = 0; i < ARRAY_SIZE(cr4_bits); i++)
         if (registers_of(p, cr4_bits[i].leaf, 0)[cr4_bits[i].reg] & BIT(cr4_bits[i].bit))
             p->cr4_allowed |= cr4_bits[i].cr4;

@@ -214,85 +214,15 @@ static const struct emu_ops guest_ops = {
 
 /* ---- features ---- */
 
-struct guest_feature {
-    u8 feature;  /* EMU_HAS_* */
-    u32 leaf;    /* subleaf 0; of 0DH, and for EAX of 7: 1 */
-    u8 reg, bit; /* 0..3: EAX..EDX */
-};
-
-/* Where CPUID says so, SDM vol. 2A, CPUID; AMD's LZCNT bit is the same. */
-static const struct guest_feature guest_features[] = {
-    {EMU_HAS_MOVBE, 1, 2, 22},
-    {EMU_HAS_POPCNT, 1, 2, 23},
-    {EMU_HAS_LZCNT, 0x80000001, 2, 5},
-    {EMU_HAS_BMI1, 7, 1, 3},
-    {EMU_HAS_BMI2, 7, 1, 8},
-    {EMU_HAS_ADX, 7, 1, 19},
-    {EMU_HAS_CRC32, 1, 2, 20},
-    {EMU_HAS_CX16, 1, 2, 13},
-    {EMU_HAS_RDRAND, 1, 2, 30},
-    {EMU_HAS_RDSEED, 7, 1, 18},
-    {EMU_HAS_RDTSCP, 0x80000001, 3, 27},
-    {EMU_HAS_RDPID, 7, 2, 22},
-    {EMU_HAS_FSGSBASE, 7, 1, 0},
-    {EMU_HAS_SMAP, 7, 1, 20},
-    {EMU_HAS_INVPCID, 7, 1, 10},
-    {EMU_HAS_CLFLUSHOPT, 7, 1, 23},
-    {EMU_HAS_CLWB, 7, 1, 24},
-    {EMU_HAS_AES, 1, 2, 25},
-    {EMU_HAS_PCLMUL, 1, 2, 1},
-    {EMU_HAS_SHA, 7, 1, 29},
-    {EMU_HAS_SSE3, 1, 2, 0},
-    {EMU_HAS_SSSE3, 1, 2, 9},
-    {EMU_HAS_SSE41, 1, 2, 19},
-    {EMU_HAS_SSE42, 1, 2, 20},
-    {EMU_HAS_AVX, 1, 2, 28},
-    {EMU_HAS_AVX2, 7, 1, 5},
-    {EMU_HAS_FMA, 1, 2, 12},
-    {EMU_HAS_F16C, 1, 2, 29},
-    {EMU_HAS_AVX512F, 7, 1, 16},
-    {EMU_HAS_AVX512DQ, 7, 1, 17},
-    {EMU_HAS_AVX512BW, 7, 1, 30},
-    {EMU_HAS_AVX512VL, 7, 1, 31},
-    {EMU_HAS_AVX512CD, 7, 1, 28},
-    {EMU_HAS_AVX512IFMA, 7, 1, 21},
-    {EMU_HAS_AVX512VBMI, 7, 2, 1},
-    {EMU_HAS_AVX512VBMI2, 7, 2, 6},
-    {EMU_HAS_AVX512VNNI, 7, 2, 11},
-    {EMU_HAS_AVX512BITALG, 7, 2, 12},
-    {EMU_HAS_AVX512POPCNTDQ, 7, 2, 14},
-    {EMU_HAS_AVX512BF16, 7, 0, 5},
-    {EMU_HAS_AVX512FP16, 7, 3, 23},
-    {EMU_HAS_AVXVNNI, 7, 0, 4},
-    {EMU_HAS_MOVDIRI, 7, 2, 27},
-    {EMU_HAS_MOVDIR64B, 7, 2, 28},
-    {EMU_HAS_SERIALIZE, 7, 3, 14},
-    {EMU_HAS_RTM, 7, 1, 11},
-    {EMU_HAS_GFNI, 7, 2, 8},
-    {EMU_HAS_VAES, 7, 2, 9},
-    {EMU_HAS_VPCLMUL, 7, 2, 10},
-    {EMU_HAS_XSAVE, 1, 2, 26},
-    {EMU_HAS_XSAVEOPT, 0xd, 0, 0},
-    {EMU_HAS_XSAVEC, 0xd, 0, 1},
-    {EMU_HAS_XSAVES, 0xd, 0, 3},
-    {EMU_HAS_UMIP, 7, 2, 2},
-    {EMU_HAS_PKU, 7, 2, 3},
-    {EMU_HAS_LA57, 7, 2, 16},
-    {EMU_HAS_PAGE1GB, 0x80000001, 3, 26},
-    {EMU_HAS_SYSCALL, 0x80000001, 3, 11},
-    {EMU_HAS_SYSENTER, 1, 3, 11},
-    {EMU_HAS_LAHF64, 0x80000001, 2, 0},
-};
-
 /* What the host CPU has, as a mask of BIT64(EMU_HAS_*). */
 static inline u64 guest_host_features(void)
 {
     static u64 mask; /* CPUID is slow where it is virtual */
-    for (size_t i = 0; mask >> 63 == 0 && i < ARRAY_SIZE(guest_features); i++) {
-        const struct guest_feature *f = &guest_features[i];
+    for (unsigned i = 0; mask >> 63 == 0 && i < EMU_FEATURE_COUNT; i++) {
+        const struct emu_feature_bit *f = &emu_feature_bits[i];
         u32 r[4];
-        guest_cpuid(NULL, f->leaf, f->leaf == 0xd || (f->leaf == 7 && f->reg == 0), r);
-        mask |= (u64)(r[f->reg] >> f->bit & 1) << f->feature;
+        guest_cpuid(NULL, f->leaf, f->subleaf, r);
+        mask |= (u64)(r[f->reg] >> f->bit & 1) << i;
     }
     mask |= BIT64(63); /* asked */
     return mask & ~BIT64(63);
