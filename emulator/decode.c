@@ -191,8 +191,7 @@ static bool decode_opcode(const u8 **at, struct insn *i, u8 byte)
     return false;
 }
 
-/* Undefined opcodes are as long as the map's defined ones: the CPU fetches them whole before #UD.
- */
+/* Undefined opcodes are as long as the map's defined ones: CPUs fetch them whole before #UD. */
 static const struct opcode undefined_forms[] = {
     {.handler = op_ud, .name = ""},
     {.handler = op_ud, .name = "", .flags = OP_MODRM},
@@ -505,8 +504,8 @@ enum decode_result emu_decode(const u8 code[CODE_ROOM], unsigned avail, enum emu
         i->length = (u8)avail;
         return avail < INSN_MAX ? DECODE_MORE : DECODE_LONG;
     }
-    if (valid && (op->handler == op_native || op->handler == op_integer ||
-                  op->handler == op_bitcount || op->handler == op_vzero))
+    if (valid &&
+        ((op->flags & OP_VECTOR) || op->handler == op_integer || op->handler == op_bitcount))
         emu_native_prepare(i);
     return valid ? DECODE_OK : DECODE_UD;
 }

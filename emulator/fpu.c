@@ -13,6 +13,8 @@
 #define FX_FCS     12
 #define FX_FDP     16
 #define FX_FDS     20
+#define FX_MXCSR   24 /* and its mask */
+#define FX_ST      32
 #define FX_XMM     160
 #define FX_XMM8    (FX_XMM + 128)
 #define FX_XMM_END (FX_XMM + 256)
@@ -137,7 +139,6 @@ enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
     bool store = i->op->sub & NATIVE_STORE;
     unsigned header = wide ? 28 : 14, rest = i->opcode == 0xdd ? REGISTER_BYTES : 0;
     enum emu_access access = store ? EMU_WRITE : EMU_READ;
-    u64 code = emu_native_encode(i);
     struct emu_span span;
 
     if (!store)
@@ -151,9 +152,9 @@ enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
         memcpy(native.registers, guest + header, rest);
     }
     if (real)
-        TRY(emu_native_simple(e, code, &native));
+        TRY(emu_native_simple(e, i->imm2, &native));
     else /* the CPU's own layout */
-        TRY(emu_native_simple(e, wide ? code : code << 8 | 0x66, guest));
+        TRY(emu_native_simple(e, wide ? i->imm2 : i->imm2 << 8 | 0x66, guest));
     if (!store)
         return EMU_DONE;
     if (real) {
@@ -166,7 +167,7 @@ enum emu_status op_fpu_env(struct emu *e, const struct insn *i)
 
 /* ---- FXSAVE FXRSTOR --------------------------------------------------------------------- */
 
-/* Misaligned is #GP, or #AC of doublewords: whether and of what SDM vol. 2A, FXSAVE, leaves open.
+/* Misaligned is #GP, or #AC of doublewords: SDM vol. 2A, FXSAVE, leaves open whether and of what.
  */
 static enum emu_status check_area(struct emu *e, const struct insn *i, unsigned align)
 {
@@ -180,18 +181,18 @@ static enum emu_status check_area(struct emu *e, const struct insn *i, unsigned 
 enum emu_status op_fxsave(struct emu *e, const struct insn *i)
 {
     _Alignas(64) u8 image[FX_SIZE];
-    bool store = i->op->sub & NATIVE_STORE, wide = i->rex & 8;
+    bool store = i->op->sub & NATIVE_STORE;
     struct emu_span span;
 
     TRY(check_area(e, i, 16));
     TRY(map_area(e, i, FX_SIZE, store ? EMU_WRITE : EMU_READ, &span));
-    TRY(emu_native_simple(e, store && wide ? CODE_FXSAVE64 : CODE_FXSAVE, image));
+    TRY(emu_native_simple(e, store ? i->imm2 : CODE_FXSAVE, image));
     /* outside 64-bit mode XMM8 to XMM15 are neither saved nor restored, SDM vol. 1, 10.5 */
     span.size = i->mode == EMU_MODE_64 ? FX_XMM_END : FX_XMM8;
     span.first = span.first < span.size ? span.first : span.size;
     if (!store) {
         emu_span_read(e, &span, image);
-        return emu_native_simple(e, wide ? CODE_FXRSTOR64 : CODE_FXRSTOR, image);
+        return emu_native_simple(e, i->imm2, image);
     }
     emu_span_write(e, &span, image);
     return EMU_DONE;
@@ -205,12 +206,17 @@ enum emu_status op_fxsave(struct emu *e, const struct insn *i)
 #define XSAVE_MAX     4096u
 #define XSAVE_PARTS   10                       /* up to PKRU: more no guest's XCR0 has */
 #define XSAVE_NATIVE  (XCR0_AVX512 | XCR0_X87) /* what run_native() has */
-#define XSAVE_HIGH    (128 + 128 + 256 + 1024)
 #define XCOMP_COMPACT BIT64(63)
 
-/* Bytes of an area with these components, in the compacted form or not, and where those from 2 on
- * are (0: absent): CPUID 0DH. */
-static unsigned area_size(struct emu *e, u64 components, bool compact, unsigned part[XSAVE_PARTS])
+/* A component from 2 on in an area. */
+struct part {
+    unsigned at, size; /* size 0: absent */
+};
+
+/* Bytes of an area with these components, in the compacted form or not, and where they are: CPUID
+ * 0DH. */
+static unsigned area_size(struct emu *e, u64 components, bool compact,
+                          struct part part[XSAVE_PARTS])
 {
     unsigned size = XSAVE_HEADER;
     u32 r[4];
@@ -220,33 +226,19 @@ static unsigned area_size(struct emu *e, u64 components, bool compact, unsigned 
         if (!(components >> n & 1))
             continue;
         e->ops->cpuid(e->ctx, 0xd, n, r);
-        part[n] = !compact ? r[1] : r[2] & 2 ? (unsigned)align_up(size, 64) : size;
-        size = part[n] + r[0] > size ? part[n] + r[0] : size;
+        unsigned at = !compact ? r[1] : r[2] & 2 ? (unsigned)align_up(size, 64) : size;
+        part[n] = (struct part){at, r[0]};
+        size = at + r[0] > size ? at + r[0] : size;
     }
     return size;
 }
 
-/* Outside 64-bit mode registers from 8 on, and their places in an area, stay as they are (SDM
- * vol. 1, 13.5): put them aside, or back. */
-static void keep_places(u8 *area, const unsigned part[XSAVE_PARTS], u8 kept[XSAVE_HIGH], bool save)
-{
-    const struct {
-        unsigned part, skip, size;
-    } places[] = {{FX_XMM8, 0, 128}, {part[2], 128, 128}, {part[6], 256, 256}, {part[7], 0, 1024}};
-
-    for (unsigned n = 0; n < ARRAY_SIZE(places); kept += places[n++].size) {
-        u8 *at = area + places[n].part + places[n].skip;
-        if (places[n].part != 0)
-            memcpy(save ? kept : at, save ? at : kept, places[n].size);
-    }
-}
-
-static enum emu_status keep_registers(struct emu *e, u8 kept[24][64], bool save)
+static enum emu_status keep_registers(struct emu *e, u8 kept[24][64], enum vector_move way)
 {
     unsigned count = emu_usable(e, XCR0_AVX512, EMU_HAS_AVX512F) ? 24 : 8;
 
     for (unsigned n = 0; n < count; n++)
-        TRY(save ? emu_vector_get(e, 8 + n, kept[n]) : emu_vector_set(e, 8 + n, kept[n]));
+        TRY(emu_vector_move(e, 8 + n, way, kept[n]));
     return EMU_DONE;
 }
 
@@ -256,10 +248,11 @@ static u64 requested(const struct emu *e)
     return ((u32)e->state->gpr[RAX] | e->state->gpr[RDX] << 32) & e->state->xcr0;
 }
 
-static struct emu_native xsave_code(const struct emu *e, const struct insn *i, void *area)
+static enum emu_status run_on_area(struct emu *e, const struct insn *i, u8 *area)
 {
-    return (struct emu_native){
-        .code = emu_native_encode(i), .memory = area, .gpr = {[RAX] = requested(e) & XSAVE_NATIVE}};
+    struct emu_native n = {
+        .code = i->imm2, .memory = area, .gpr = {[RAX] = requested(e) & XSAVE_NATIVE}};
+    return emu_native_run(e, &n);
 }
 
 /* PKRU is not in the CPU but in state.pkru.  What is 0 is in its initial state. */
@@ -274,39 +267,62 @@ static void save_pkru(const struct emu *e, u8 *area, unsigned at, bool compact)
         host_store(area + at, 8, pkru);
 }
 
+/* Only what was asked for is the instruction's to write; other CPUs may be writing the rest.
+ * Outside 64-bit mode registers from 8 on have no part in it (SDM vol. 1, 13.5). */
+static enum emu_status write_parts(struct emu *e, const struct insn *i, const u8 *area,
+                                   const struct part part[XSAVE_PARTS])
+{
+    unsigned half = i->mode == EMU_MODE_64 ? 1 : 2;
+    u64 all = requested(e);
+    const struct part parts[] = {{0, all & XCR0_X87 ? FX_MXCSR : 0},
+                                 {FX_MXCSR, all & XCR0_AVX ? 8 : 0},
+                                 {FX_ST, all & XCR0_X87 ? FX_XMM - FX_ST : 0},
+                                 {FX_XMM, all & XCR0_SSE ? 256 / half : 0},
+                                 {XSAVE_BV, i->op->sub ? 16 : 8},
+                                 {part[2].at, part[2].size / half},
+                                 part[5],
+                                 {part[6].at, part[6].size / half},
+                                 {part[7].at, half == 1 ? part[7].size : 0},
+                                 part[9]};
+    struct emu_span span;
+
+    for (unsigned n = 0; n < ARRAY_SIZE(parts); n++) {
+        if (parts[n].size == 0)
+            continue;
+        TRY(emu_map_seg(e, (enum seg)i->seg, emu_ea(e, i) + parts[n].at, parts[n].size,
+                        EMU_WRITE | EMU_BYTES, &span));
+        emu_span_write(e, &span, area + parts[n].at);
+    }
+    return EMU_DONE;
+}
+
 /* op->sub: the compacted form (XSAVEC, XSAVES). */
 enum emu_status op_xsave(struct emu *e, const struct insn *i)
 {
     /* Never at the address XRSTOR had: XSAVEOPT and XSAVES would leave out what has not changed
      * since an XRSTOR from there (SDM vol. 1, 13.6). */
     _Alignas(128) u8 room[64 + XSAVE_MAX];
-    u8 *area = room + 64, kept[XSAVE_HIGH];
-    unsigned part[XSAVE_PARTS];
+    u8 *area = room + 64;
+    struct part part[XSAVE_PARTS];
     struct emu_span span;
     unsigned size = area_size(e, requested(e), i->op->sub, part);
 
     TRY(check_area(e, i, 64));
     TRY(map_area(e, i, size, EMU_WRITE, &span));
     emu_span_read(e, &span, area);
-    keep_places(area, part, kept, true);
-    struct emu_native n = xsave_code(e, i, area);
-    TRY(emu_native_run(e, &n));
-    if (part[9] != 0)
-        save_pkru(e, area, part[9], i->op->sub);
-    if (i->mode != EMU_MODE_64) {
-        keep_places(area, part, kept, false);
-        if (part[7] != 0) /* ZMM16 to ZMM31 are initial there, 13.6 */
-            area[XSAVE_BV] &= 0x7f;
-    }
-    emu_span_write(e, &span, area);
-    return EMU_DONE;
+    TRY(run_on_area(e, i, area));
+    if (part[9].size != 0)
+        save_pkru(e, area, part[9].at, i->op->sub);
+    if (i->mode != EMU_MODE_64 && part[7].size != 0)
+        area[XSAVE_BV] &= 0x7f; /* ZMM16 to ZMM31 are initial there, 13.6 */
+    return write_parts(e, i, area, part);
 }
 
 enum emu_status op_xrstor(struct emu *e, const struct insn *i)
 {
     _Alignas(128) u8 area[XSAVE_MAX];
     u8 high[24][64];
-    unsigned part[XSAVE_PARTS];
+    struct part part[XSAVE_PARTS];
     bool wide = i->mode == EMU_MODE_64;
     struct emu_span span;
     u64 layout;
@@ -323,12 +339,11 @@ enum emu_status op_xrstor(struct emu *e, const struct insn *i)
     emu_span_read(e, &span, area);
     host_store(area + XSAVE_COMP, 8, layout); /* as it was judged, whatever another CPU writes */
     if (!wide)
-        TRY(keep_registers(e, high, true));
-    struct emu_native n = xsave_code(e, i, area);
-    TRY(emu_native_run(e, &n));
+        TRY(keep_registers(e, high, VECTOR_GET));
+    TRY(run_on_area(e, i, area));
     if (requested(e) & XCR0_PKRU)
-        e->state->pkru = area[XSAVE_BV + 1] & 2 ? (u32)host_load(area + part[9], 4) : 0;
-    return wide ? EMU_DONE : keep_registers(e, high, false);
+        e->state->pkru = area[XSAVE_BV + 1] & 2 ? (u32)host_load(area + part[9].at, 4) : 0;
+    return wide ? EMU_DONE : keep_registers(e, high, VECTOR_SET);
 }
 
 /* Outside 64-bit mode VZEROUPPER and VZEROALL leave registers 8 to 15 alone. */
@@ -338,7 +353,7 @@ enum emu_status op_vzero(struct emu *e, const struct insn *i)
     u8 high[24][64];
 
     if (!wide)
-        TRY(keep_registers(e, high, true));
+        TRY(keep_registers(e, high, VECTOR_GET));
     TRY(op_native(e, i));
-    return wide ? EMU_DONE : keep_registers(e, high, false);
+    return wide ? EMU_DONE : keep_registers(e, high, VECTOR_SET);
 }

@@ -158,9 +158,8 @@ enum opcode_group {
  * be; the units of its memory operand that opmask bits stand for (default: 4 bytes, with W 8).
  * OP_L0 and OP_L1 then mean 16 bytes, or more than 16.
  */
-#define EVEX_FEATURE(flags)                                              \
-    ((unsigned)((flags) >> 32) & 15) /* from AVX512F on; 0: no EVEX form \
-                                      */
+#define EVEX_FEATURE(flags) ((unsigned)((flags) >> 32) & 15)
+/* Which is AVX512F or one after it; 0: there is no EVEX form. */
 #define EVEX(feature) ((u64)(EMU_HAS_AVX512##feature - EMU_HAS_AVX512F + 1) << 32)
 #define EVEX_W0       BIT64(36)
 #define EVEX_W1       BIT64(37)
@@ -184,7 +183,7 @@ enum opcode_group {
 struct insn {
     const struct opcode *op;
     u64 imm;  /* sign-extended; far pointer: the offset */
-    u64 imm2; /* far pointer: the selector; ENTER: the level; a second immediate; native.c: code */
+    u64 imm2; /* far pointer: the selector; ENTER: the level; what native.c prepares: its code */
     u64 disp; /* sign-extended; moffs: the offset */
     u8 length;
     u8 mode;         /* enum emu_mode */
@@ -486,8 +485,7 @@ static inline unsigned emu_stack_width(const struct emu *e)
     return e->state->seg[SEG_SS].access & SEG_DB ? 4 : 2;
 }
 
-/* General register writes: 4 bytes clear the upper half, 1 and 2 leave the rest (SDM 1, 3.4.1.1).
- */
+/* In a general register 4 bytes clear the upper half, 1 and 2 leave it (SDM vol. 1, 3.4.1.1). */
 static inline void emu_set_gpr(struct emu *e, unsigned reg, unsigned size, u64 value)
 {
     u64 *r = &e->state->gpr[reg];
@@ -639,7 +637,7 @@ static inline void emu_pop_commit(struct emu *e, u64 bytes)
 /* ---- native.c: may x87, MMX, SSE, AVX state be used by this instruction?  Else #UD or #NM. --- */
 enum emu_status emu_check_vector(struct emu *e, const struct insn *i);
 
-/* For the decoder: what op_native() and op_integer() want to know of the instruction. */
+/* For the decoder: the code, and what op_native() and op_integer() want to know. */
 void emu_native_prepare(struct insn *i);
 
 /* ---- branch.c: check a near target in CS (limit, canonical), then state.rip = it. ----------- */

@@ -85,9 +85,9 @@ enum emu_status emu_native_simple(struct emu *e, u64 code, void *memory)
 }
 
 /* VMOVDQU64 between ZMM `reg` and memory, or as much of the register as the guest may use. */
-static enum emu_status move_register(struct emu *e, unsigned reg, u64 opcode, void *buf)
+enum emu_status emu_vector_move(struct emu *e, unsigned reg, enum vector_move way, void *buf)
 {
-    u64 tail = opcode | (7 | (reg & 7) << 3) << 8 | 0xc3 << 16, low = reg & 8 ? 0 : 0x80;
+    u64 tail = way | (7 | (reg & 7) << 3) << 8 | 0xc3 << 16, low = reg & 8 ? 0 : 0x80;
 
     if (emu_usable(e, XCR0_AVX512, EMU_HAS_AVX512F)) /* EVEX.512.F3.0F.W1 */
         tail = tail << 32 | 0x48fe6162 | low << 8 | (reg & 16 ? 0 : 0x1000);
@@ -96,16 +96,6 @@ static enum emu_status move_register(struct emu *e, unsigned reg, u64 opcode, vo
     else
         tail = tail << 24 | 0x0f40f3 | (low == 0 ? 0x400 : 0);
     return emu_native_simple(e, tail, buf);
-}
-
-enum emu_status emu_vector_get(struct emu *e, unsigned reg, void *buf)
-{
-    return move_register(e, reg, 0x7f, buf);
-}
-
-enum emu_status emu_vector_set(struct emu *e, unsigned reg, const void *buf)
-{
-    return move_register(e, reg, 0x6f, (void *)(uintptr_t)buf);
 }
 
 /* ---- encoding --------------------------------------------------------------------------- */
@@ -204,7 +194,8 @@ static void emit_opcode(struct encoder *c, const struct insn *i, unsigned reg, u
     emit(c, i->opcode);
 }
 
-u64 emu_native_encode(const struct insn *i)
+/* The instruction with RDI for its memory operand and RSI for an explicit general register. */
+static u64 encode(const struct insn *i)
 {
     struct encoder c = {0};
     bool dest;
@@ -233,7 +224,7 @@ void emu_native_prepare(struct insn *i)
     unsigned at, size = emu_memory_arg(i, &at);
     enum gpr_field gpr = gpr_field(i, &i->gpr_written);
 
-    i->imm2 = emu_native_encode(i);
+    i->imm2 = encode(i);
     i->operand = (u8)size;
     i->stores = size != 0 && (at == 0 && i->map != 0 ? !(i->op->sub & NATIVE_LOAD)
                                                      : (i->op->sub & NATIVE_STORE) != 0);

@@ -15,9 +15,6 @@ static inline bool emu_usable(const struct emu *e, u64 parts, enum emu_feature f
            emu_has(e, feature);
 }
 
-/* The instruction with RDI for its memory operand and RSI for an explicit general register. */
-u64 emu_native_encode(const struct insn *i);
-
 /* Run n->code; a fault within becomes the guest's.  simple: code that needs no general register. */
 enum emu_status emu_native_run(struct emu *e, struct emu_native *n);
 enum emu_status emu_native_simple(struct emu *e, u64 code, void *memory);
@@ -25,9 +22,9 @@ enum emu_status emu_native_simple(struct emu *e, u64 code, void *memory);
 /* #MF when an unmasked x87 exception is pending. */
 enum emu_status emu_native_wait(struct emu *e);
 
-/* The 64 bytes of a vector register (without AVX-512 32, without AVX 16). */
-enum emu_status emu_vector_get(struct emu *e, unsigned reg, void *buf);
-enum emu_status emu_vector_set(struct emu *e, unsigned reg, const void *buf);
+/* The 64 bytes of a vector register (without AVX-512 32, without AVX 16) to or from memory. */
+enum vector_move { VECTOR_SET = 0x6f, VECTOR_GET = 0x7f }; /* MOVDQU */
+enum emu_status emu_vector_move(struct emu *e, unsigned reg, enum vector_move way, void *buf);
 
 /* The memory operand, with the alignment rules of SDM vol. 2A, 2.4. */
 enum emu_status emu_vector_map(struct emu *e, const struct insn *i, unsigned size,

@@ -173,8 +173,7 @@ void emu_stack_skip(struct emu_stack *k, u64 bytes);
  */
 void emu_stack_of_tss(struct emu *e, unsigned dpl, unsigned ist, struct emu_stack *k);
 
-/* Pushes write at once, as CPUs do; emu_stack_commit moves the stack pointer if none has faulted.
- */
+/* Pushes write at once, as CPUs do; emu_stack_commit moves rSP if none has faulted. */
 void emu_stack_push(struct emu *e, struct emu_stack *k, u64 value);
 void emu_stack_push_selector(struct emu *e, struct emu_stack *k, enum seg seg);
 enum emu_status emu_stack_commit(struct emu *e, const struct emu_stack *k);

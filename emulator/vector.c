@@ -51,7 +51,7 @@ static enum emu_status move_masked(struct emu *e, const struct insn *i, const st
     TRY(move_active(e, i, emu_ea(e, i), v, access, NULL));
     if (!store)
         TRY(move_active(e, i, emu_ea(e, i), v, access, buf));
-    TRY(emu_native_simple(e, emu_native_encode(i), buf));
+    TRY(emu_native_simple(e, i->imm2, buf));
     return store ? move_active(e, i, emu_ea(e, i), v, access, buf) : EMU_DONE;
 }
 
@@ -60,7 +60,7 @@ enum emu_status op_vmaskmov(struct emu *e, const struct insn *i)
 {
     _Alignas(64) u8 mask[64];
 
-    TRY(emu_vector_get(e, i->vvvv, mask));
+    TRY(emu_vector_move(e, i->vvvv, VECTOR_GET, mask));
     struct elements v = by_sign(mask, 16u << i->vlen, i->op->sub);
     return move_masked(e, i, &v, ARG_LETTER(i->op->arg[0]) == ARG_M);
 }
@@ -69,7 +69,8 @@ static enum emu_status get_register(struct emu *e, bool mmx, unsigned n, u8 valu
 {
     u64 movq = 0xc3077f0f; /* movq [rdi], mm0; ret */
 
-    return mmx ? emu_native_simple(e, movq | (n & 7u) << 19, value) : emu_vector_get(e, n, value);
+    return mmx ? emu_native_simple(e, movq | (n & 7u) << 19, value)
+               : emu_vector_move(e, n, VECTOR_GET, value);
 }
 
 /* MASKMOVQ and MASKMOVDQU: bytes of ModRM.reg to DS:rDI by the mask in ModRM.rm.  The whole operand
@@ -163,10 +164,10 @@ enum emu_status op_gather(struct emu *e, const struct insn *i)
     bool store = ARG_LETTER(i->op->arg[0]) == ARG_M, evex = i->vex == 2;
     enum emu_status st = EMU_DONE;
 
-    TRY(emu_vector_get(e, i->reg, data));
-    TRY(emu_vector_get(e, i->index | (evex ? i->vvvv & 16u : 0), index));
+    TRY(emu_vector_move(e, i->reg, VECTOR_GET, data));
+    TRY(emu_vector_move(e, i->index | (evex ? i->vvvv & 16u : 0), VECTOR_GET, index));
     TRY(evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x91, &active)
-             : emu_vector_get(e, i->vvvv, mask));
+             : emu_vector_move(e, i->vvvv, VECTOR_GET, mask));
     for (unsigned n = 0; !evex && n < sizeof(mask) / size; n++) { /* all become masks */
         active |= (u64)(n * size < 16u << i->vlen && mask[n * size + size - 1] & 0x80) << n;
         memset(mask + n * size, active >> n & 1 ? 0xff : 0, size);
@@ -190,8 +191,8 @@ enum emu_status op_gather(struct emu *e, const struct insn *i)
         memset(data + count * size, 0, sizeof(data) - count * size);
     }
     if (!store)
-        TRY(emu_vector_set(e, i->reg, data));
+        TRY(emu_vector_move(e, i->reg, VECTOR_SET, data));
     TRY(evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x90, &active)
-             : emu_vector_set(e, i->vvvv, mask));
+             : emu_vector_move(e, i->vvvv, VECTOR_SET, mask));
     return st;
 }

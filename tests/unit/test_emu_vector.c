@@ -375,6 +375,37 @@ static void supervisor_states(void **)
     fx_free(f);
 }
 
+/* Another CPU, busy with what is behind the x87 state. */
+static u8 run_meanwhile(void *ctx, struct emu_native *n)
+{
+    static const u32 at[] = {XSAVE_XMM, 464, XSAVE_BV + 8, XSAVE_YMM};
+
+    for (unsigned k = 0; k < ARRAY_SIZE(at); k++)
+        fx_poke(ctx, FX_DATA + at[k], 8, 0x77);
+    return fx_run_native(ctx, n);
+}
+
+/* XSAVE leaves alone what it was not asked for, and what no part of the state is in. */
+static void saved_parts(void **)
+{
+    struct fixture *f = machine();
+    struct emu_ops ops = *f->e.ops;
+
+    ops.run_native = run_meanwhile;
+    f->e.ops = &ops;
+    f->s.gpr[RAX] = 1;
+    f->s.gpr[RDX] = 0;
+    fx_xsave[XSAVE_FCW] = 0x7a;
+    FX_DONE(FX_RUN(f, 0x0f, 0xae, 0x26)); /* xsave [rsi] */
+    assert_int_equal(fx_peek(f, FX_DATA, 1), 0x7a);
+    assert_int_equal(fx_peek(f, FX_DATA + XSAVE_BV, 8), XSTATE_X87);
+    assert_int_equal(fx_peek(f, FX_DATA + XSAVE_XMM, 8), 0x77);
+    assert_int_equal(fx_peek(f, FX_DATA + 464, 8), 0x77);
+    assert_int_equal(fx_peek(f, FX_DATA + XSAVE_BV + 8, 8), 0x77);
+    assert_int_equal(fx_peek(f, FX_DATA + XSAVE_YMM, 8), 0x77);
+    fx_free(f);
+}
+
 static void pkru_cpuid(void *, u32 leaf, u32 subleaf, u32 out[4])
 {
     assert_int_equal(leaf, 0xd);
@@ -545,6 +576,7 @@ int main(void)
         cmocka_unit_test(numeric_errors),
         cmocka_unit_test(x87_store),
         cmocka_unit_test(area_order),
+        cmocka_unit_test(saved_parts),
         cmocka_unit_test(saved_pkru),
         cmocka_unit_test(masked_wrap),
         cmocka_unit_test(masked_moves),
