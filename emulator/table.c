@@ -11,35 +11,29 @@
 #include "emulator/internal.h"
 
 /* Operands: an addressing letter and a size letter, as the SDM has them. */
+#define A(letter, size) letter##size = ARG(letter, size)
 enum {
-    Ap = ARG(A, p), Bd = ARG(B, y), Cr = ARG(C, nat), Dr = ARG(D, nat), Eb = ARG(E, b),
-    Ew = ARG(E, w), Ed = ARG(E, d), Ev = ARG(E, v), Ey = ARG(E, y), Edb = ARG(E, db), Edw = ARG(E, dw), Evw = ARG(E, vw), Gb = ARG(G, b), Gw = ARG(G, w),
-    Gd = ARG(G, d), Gv = ARG(G, v), Gy = ARG(G, y), Ib = ARG(I, b), Iw = ARG(IU, w), Iv = ARG(I, v),
-    Iz = ARG(I, z), Iub = ARG(IU, b), Jb = ARG(J, b), Jz = ARG(J, z), Kk = ARG(K, k),
-    Kx = ARG(K, none), KRx = ARG(KR, none), KHk = ARG(KH, k), KRk = ARG(KR, k), Lx = ARG(L, x),
-    Ma = ARG(M, a), Mb = ARG(M, b), Mw = ARG(M, w), Md = ARG(M, d), Mq = ARG(M, q), My = ARG(M, y),
-    Mv = ARG(M, v), Mp = ARG(M, p), Ms = ARG(M, desc), Mx = ARG(M, x), Mt = ARG(M, t),
-    Mdq = ARG(M, dq), Mqq = ARG(M, qq), Mbig = ARG(M, big), Mel = ARG(M, el), Mea = ARG(M, none),
-    Nq = ARG(N, q), Ob = ARG(O, b), Ov = ARG(O, v), Pq = ARG(P, q), Qd = ARG(Q, d), Qq = ARG(Q, q),
-    Rv = ARG(R, v), Rd = ARG(R, d), Ry = ARG(R, y), Rr = ARG(R, nat), Sw = ARG(S, w),
-    Ux = ARG(U, x), Uq = ARG(U, q), Udq = ARG(U, dq), Vx = ARG(V, x), Vdq = ARG(V, dq),
-    Vqq = ARG(V, qq), Hx = ARG(H, x), Hdq = ARG(H, dq), Wx = ARG(W, x), Wh = ARG(W, h),
-    Vf = ARG(V, f), Wf = ARG(W, f), We = ARG(W, e), Vh = ARG(V, h), Hh = ARG(H, h), Wb = ARG(W, b), Ww = ARG(W, w),
-    Wd = ARG(W, d), Wq = ARG(W, q), Wdq = ARG(W, dq), Wel = ARG(W, el), Wqq = ARG(W, qq),
-    Xb = ARG(X, b), Xv = ARG(X, v), Xz = ARG(X, z), Yb = ARG(Y, b), Yv = ARG(Y, v), Yz = ARG(Y, z),
-    Zb = ARG(Z, b), Zv = ARG(Z, v), ALb = ARG(ACC, b), rAX = ARG(ACC, v), eAX = ARG(ACC, z),
-    CLb = ARG(CL, b), DXw = ARG(DX, w), One = ARG(ONE, b), SREG = ARG(SEG, w), ST0 = ARG(ST0, none),
-    STi = ARG(STI, none)
+    A(A, p), A(E, b), A(E, w), A(E, d), A(E, v), A(E, y), A(E, db), A(E, dw), A(E, vw), A(G, b),
+    A(G, w), A(G, d), A(G, v), A(G, y), A(I, b), A(I, v), A(I, z), A(J, b), A(J, z), A(K, k),
+    A(KH, k), A(KR, k), A(L, x), A(M, a), A(M, b), A(M, w), A(M, d), A(M, q), A(M, y), A(M, v),
+    A(M, p), A(M, x), A(M, t), A(M, dq), A(M, qq), A(M, big), A(M, el), A(N, q), A(O, b), A(O, v),
+    A(P, q), A(Q, d), A(Q, q), A(R, v), A(R, d), A(R, y), A(S, w), A(U, x), A(U, q), A(U, dq),
+    A(V, x), A(V, dq), A(V, qq), A(H, x), A(H, dq), A(W, x), A(W, h), A(V, f), A(W, f), A(W, e),
+    A(V, h), A(H, h), A(W, b), A(W, w), A(W, d), A(W, q), A(W, dq), A(W, el), A(W, qq), A(X, b),
+    A(X, v), A(X, z), A(Y, b), A(Y, v), A(Y, z), A(Z, b), A(Z, v), A(CL, b), A(DX, w),
+    Bd = ARG(B, y), Cr = ARG(C, nat), Dr = ARG(D, nat), Iw = ARG(IU, w), Iub = ARG(IU, b),
+    Kx = ARG(K, none), KRx = ARG(KR, none), Ms = ARG(M, desc), Mea = ARG(M, none), Rr = ARG(R, nat),
+    ALb = ARG(ACC, b), rAX = ARG(ACC, v), eAX = ARG(ACC, z), One = ARG(ONE, b), SREG = ARG(SEG, w),
+    ST0 = ARG(ST0, none), STi = ARG(STI, none)
 };
 
 /* I: no ModRM; M: with one; the S forms name op->sub; F forms name a feature. */
 #define I(h, n, f, ...)      {{op_##h}, n, {__VA_ARGS__}, f, 0, 0, 0}
 #define IS(h, s, n, f, ...)  {{op_##h}, n, {__VA_ARGS__}, f, s, 0, 0}
-#define IF(h, n, f, feat, ...) {{op_##h}, n, {__VA_ARGS__}, f, 0, 0, EMU_HAS_##feat + 1}
+#define IF(h, n, f, x, ...)  {{op_##h}, n, {__VA_ARGS__}, f, 0, 0, EMU_HAS_##x + 1}
 #define M(h, n, f, ...)      {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, 0, 0, 0}
 #define MS(h, s, n, f, ...)  {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, s, 0, 0}
-#define MF(h, s, n, f, feat, ...)                                                                  \
-    {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, s, 0, EMU_HAS_##feat + 1}
+#define MF(h, s, n, f, x, ...) {{op_##h}, n, {__VA_ARGS__}, (f) | OP_MODRM, s, 0, EMU_HAS_##x + 1}
 #define UD                   {{NULL}, NULL, {0}, 0, 0, 0, 0}
 
 /* Ways on: the next table is looked up by what the name says. */
@@ -61,14 +55,9 @@ enum {
 #define V3             (OP_SSE | OP_VEX3)
 #define VI2            (V2 | OP_INTEGER)
 #define VI3            (V3 | OP_INTEGER)
-#define S2(n, ...)     M(native, n, V2, __VA_ARGS__)
-#define S3(n, ...)     M(native, n, V3, __VA_ARGS__)
-#define SI2(n, ...)    M(native, n, VI2, __VA_ARGS__)
-#define SL(n, ...)     M(native, n, OP_SSE, __VA_ARGS__)
-#define SX(f, n, ...)  M(native, n, f, __VA_ARGS__)
-#define SF(feat, f, n, ...) MF(native, 0, n, f, feat, __VA_ARGS__)
-#define MM(n, ...)     M(native, n, OP_FPU, __VA_ARGS__)
-#define X8(n, ...)     M(native, n, OP_FPU, __VA_ARGS__)
+#define SX(n, f, ...)  M(native, n, f, __VA_ARGS__)
+#define SF(feat, n, f, ...) MF(native, 0, n, f, feat, __VA_ARGS__)
+#define FP(n, ...)     SX(n, OP_FPU, __VA_ARGS__)
 #define XS(n, ...)     MS(native, NATIVE_STORE, n, OP_FPU, __VA_ARGS__)
 #define XC(n, ...)     MS(native, NATIVE_STORE | NATIVE_NOWAIT, n, OP_FPU, __VA_ARGS__)
 /* Moves whose memory operand need not, or always must, be aligned; of both types of elements. */
@@ -115,39 +104,34 @@ enum {
     P66(BY_W(EV(n "32x8", EVEX(DQ) | EVEX_ZMM | (f), __VA_ARGS__),                                 \
              EV(n "64x4", EVEX(F) | EVEX_ZMM | (f), __VA_ARGS__)))
 /* The two forms nearly every MMX instruction has; e: its EVEX form. */
-#define MMX3(n, e)       BY_PREFIX(MM(n, Pq, Qq), SX(VI3 | (e), n, Vx, Wx))
-#define SSSE3_(n, e)     BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI3 | (e), n, Vx, Wx))
-#define SSSE3_2(n, e)    BY_PREFIX(SF(SSSE3, OP_FPU, n, Pq, Qq), SF(SSSE3, VI2 | (e), n, Vx, Wx))
-#define UNPCKL(n, e)     BY_PREFIX(MM(n, Pq, Qd), SX(VI3 | (e) | EALL, n, Vx, Wx))
+#define MMX3(n, e)       BY_PREFIX(FP(n, Pq, Qq), SX(n, VI3 | (e), Vx, Wx))
+#define SSSE3_(n, f)     BY_PREFIX(SF(SSSE3, n, OP_FPU, Pq, Qq), SF(SSSE3, n, f, Vx, Wx))
+#define UNPCKL(n, e)     BY_PREFIX(FP(n, Pq, Qd), SX(n, VI3 | (e) | EALL, Vx, Wx))
 /* With EVEX the result is an opmask. */
-#define MMXK(n, e)                                                                                 \
-    BY_PREFIX(MM(n, Pq, Qq), BY_EVEX(SX(VI3, n, Vx, Wx), EV(n, e, Kx, Hx, Wx)))
+#define MMXK(n, e) BY_PREFIX(FP(n, Pq, Qq), BY_EVEX(SX(n, VI3, Vx, Wx), EV(n, e, Kx, Hx, Wx)))
 /* Vector shifts: the count is 16 bytes whatever the vector's length. */
-#define SHIFT3(n, e)     BY_PREFIX(MM(n, Pq, Qq), SX(VI3 | (e) | EALL, n, Vx, Wdq))
+#define SHIFT3(n, e)     BY_PREFIX(FP(n, Pq, Qq), SX(n, VI3 | (e) | EALL, Vx, Wdq))
 /* With 66 only. */
 #define P66(...)       BY_PREFIX(UD, __VA_ARGS__)
-#define P41(f, n, ...) P66(SF(SSE41, f, n, __VA_ARGS__))
-#define AV(f, n, ...)  SF(AVX, OP_AVX | (f), n, __VA_ARGS__)
+#define PF(feat, n, f, ...) P66(SF(feat, n, f, __VA_ARGS__))
+#define P41(n, f, ...) PF(SSE41, n, f, __VA_ARGS__)
 #define F16(n, ...)                                                                                \
     MF(native, NATIVE_UNALIGNED, n, OP_AVX | OP_W0 | EVEX(F) | E0 | EVEX_WORDS | ESAE, F16C, __VA_ARGS__)
-#define A2(f, n, ...)  SF(AVX2, OP_AVX | (f), n, __VA_ARGS__)
-#define PAV(f, n, ...) P66(AV(f, n, __VA_ARGS__))
-#define PA2(f, n, ...) P66(A2(f, n, __VA_ARGS__))
+#define PAV(n, f, ...) PF(AVX, n, OP_AVX | (f), __VA_ARGS__)
+#define PA2(n, f, ...) PF(AVX2, n, OP_AVX | (f), __VA_ARGS__)
 /* ps, pd, ss, sd */
 #define FLOAT4(v, n, e)                                                                            \
-    BY_PREFIX(SX((v) | EP | (e), n "ps", Vx, Wx), SX((v) | EP | (e), n "pd", Vx, Wx),              \
-              SX(V3 | ES | (e), n "ss", Vdq, Wd), SX(V3 | ES | (e), n "sd", Vdq, Wq))
-#define FLOAT2(n, f) BY_PREFIX(SX(V3 | (f), n "s", Vx, Wx), SX(V3 | (f), n "d", Vx, Wx))
+    BY_PREFIX(SX(n "ps", (v) | EP | (e), Vx, Wx), SX(n "pd", (v) | EP | (e), Vx, Wx),              \
+              SX(n "ss", V3 | ES | (e), Vdq, Wd), SX(n "sd", V3 | ES | (e), Vdq, Wq))
+#define FLOAT2(n, f) BY_PREFIX(SX(n "s", V3 | (f), Vx, Wx), SX(n "d", V3 | (f), Vx, Wx))
 
 #define ALU(sub, n)                                                                                \
     MS(alu_rm_reg, sub, n, (sub) == ALU_CMP ? 0 : OP_LOCK, Eb, Gb),                                \
     MS(alu_rm_reg, sub, n, (sub) == ALU_CMP ? 0 : OP_LOCK, Ev, Gv),                                \
     MS(alu_reg_rm, sub, n, 0, Gb, Eb), MS(alu_reg_rm, sub, n, 0, Gv, Ev),                          \
     IS(alu_rm_imm, sub, n, 0, ALb, Ib), IS(alu_rm_imm, sub, n, 0, rAX, Iz)
-#define PUSH_SEG(s)  IS(push_sreg, s, "push", OP_NO64 | OP_DEF64, SREG)
-#define POP_SEG(s)   IS(pop_sreg, s, "pop", OP_NO64 | OP_DEF64, SREG)
-#define PUSH_FSGS(s) IS(push_sreg, s, "push", OP_DEF64, SREG)
-#define POP_FSGS(s)  IS(pop_sreg, s, "pop", OP_DEF64, SREG)
+#define SREGS(s, f)  PUSH_SREG(s, f), IS(pop_sreg, s, "pop", OP_DEF64 | (f), SREG)
+#define PUSH_SREG(s, f) IS(push_sreg, s, "push", OP_DEF64 | (f), SREG)
 #define STR(s, n, f, ...) IS(string, STRING_##s, n, OP_REP | (f), __VA_ARGS__)
 #define TWICE(...) __VA_ARGS__, __VA_ARGS__
 #define EIGHT(x)     x, x, x, x, x, x, x, x
@@ -167,7 +151,9 @@ enum {
     BY_REG(RMI(TEST, "test", 0, E, i), RMI(TEST, "test", 0, E, i), RMI(NOT, "not", OP_LOCK, E),    \
            RMI(NEG, "neg", OP_LOCK, E), M(integer, "mul", 0, E), M(integer, "imul", 0, E),         \
            M(integer, "div", 0, E), M(integer, "idiv", 0, E))
-#define XCHG(...) MS(integer, NATIVE_STORE | NATIVE_BOTH, "xchg", OP_LOCK | OP_LOCKED, __VA_ARGS__)
+/* Carried out by the CPU (native.c) on the first operand, or on both. */
+#define RMW(n, f, ...)  MS(integer, NATIVE_STORE, n, f, __VA_ARGS__)
+#define XCHG(n, f, ...) MS(integer, NATIVE_STORE | NATIVE_BOTH, n, OP_LOCK | (f), __VA_ARGS__)
 #define JCC(n)  I(jcc, n, OP_FORCE64, Jb)
 #define JCCZ(n) I(jcc, n, OP_FORCE64, Jz)
 #define SCAN(n, count)                                                                             \
@@ -180,21 +166,20 @@ enum {
     X(p "o"), X(p "no"), X(p "b"), X(p "nb"), X(p "z"), X(p "nz"), X(p "be"), X(p "nbe"),          \
     X(p "s"), X(p "ns"), X(p "p"), X(p "np"), X(p "l"), X(p "nl"), X(p "le"), X(p "nle")
 
-#define RTM_F8(...) BY_MOD(UD, BY_RM(__VA_ARGS__))
 /* x87: memory forms, then register forms. */
 #define X87(m, ...) BY_MOD(m, BY_REG(__VA_ARGS__))
 #define FISTTP(m)   MF(native, NATIVE_STORE, "fisttp", OP_FPU, SSE3, m)
 #define ARITH8(suffix, ...)                                                                        \
-    X8("f" suffix "add", __VA_ARGS__), X8("f" suffix "mul", __VA_ARGS__),                          \
-    X8("f" suffix "com", __VA_ARGS__), X8("f" suffix "comp", __VA_ARGS__),                         \
-    X8("f" suffix "sub", __VA_ARGS__), X8("f" suffix "subr", __VA_ARGS__),                         \
-    X8("f" suffix "div", __VA_ARGS__), X8("f" suffix "divr", __VA_ARGS__)
+    FP("f" suffix "add", __VA_ARGS__), FP("f" suffix "mul", __VA_ARGS__),                          \
+    FP("f" suffix "com", __VA_ARGS__), FP("f" suffix "comp", __VA_ARGS__),                         \
+    FP("f" suffix "sub", __VA_ARGS__), FP("f" suffix "subr", __VA_ARGS__),                         \
+    FP("f" suffix "div", __VA_ARGS__), FP("f" suffix "divr", __VA_ARGS__)
 
 const struct opcode emu_map_1byte[256] = {
-    [0x00] = ALU(ALU_ADD, "add"), PUSH_SEG(SEG_ES), POP_SEG(SEG_ES),
-    [0x08] = ALU(ALU_OR, "or"), PUSH_SEG(SEG_CS), UD,
-    [0x10] = ALU(ALU_ADC, "adc"), PUSH_SEG(SEG_SS), POP_SEG(SEG_SS),
-    [0x18] = ALU(ALU_SBB, "sbb"), PUSH_SEG(SEG_DS), POP_SEG(SEG_DS),
+    [0x00] = ALU(ALU_ADD, "add"), SREGS(SEG_ES, OP_NO64),
+    [0x08] = ALU(ALU_OR, "or"), PUSH_SREG(SEG_CS, OP_NO64), UD,
+    [0x10] = ALU(ALU_ADC, "adc"), SREGS(SEG_SS, OP_NO64),
+    [0x18] = ALU(ALU_SBB, "sbb"), SREGS(SEG_DS, OP_NO64),
     [0x20] = ALU(ALU_AND, "and"), UD, I(bcd, "daa", OP_NO64, 0),
     [0x28] = ALU(ALU_SUB, "sub"), UD, I(bcd, "das", OP_NO64, 0),
     [0x30] = ALU(ALU_XOR, "xor"), UD, I(bcd, "aaa", OP_NO64, 0),
@@ -213,21 +198,20 @@ const struct opcode emu_map_1byte[256] = {
     [0x80] = GROUP1(0, Eb, Ib), GROUP1(0, Ev, Iz), GROUP1(OP_NO64, Eb, Ib), GROUP1(0, Ev, Ib),
     [0x84] = MS(alu_rm_reg, ALU_TEST, "test", 0, Eb, Gb),
     [0x85] = MS(alu_rm_reg, ALU_TEST, "test", 0, Ev, Gv),
-    [0x86] = XCHG(Eb, Gb), XCHG(Ev, Gv),
+    [0x86] = XCHG("xchg", OP_LOCKED, Eb, Gb), XCHG("xchg", OP_LOCKED, Ev, Gv),
     [0x88] = M(mov_store, "mov", 0, Eb, Gb), M(mov_store, "mov", 0, Ev, Gv),
     [0x8a] = M(mov_load, "mov", 0, Gb, Eb), M(mov_load, "mov", 0, Gv, Ev),
     [0x8c] = M(mov_from_sreg, "mov", 0, Evw, Sw),
     [0x8d] = M(lea, "lea", 0, Gv, Mea), M(mov_to_sreg, "mov", 0, Sw, Ew),
     [0x8f] = BY_REG(M(pop, "pop", OP_DEF64, Ev)),
-    [0x90] = BY_PREFIX(XA, XA, IS(pause, 0, "pause", 0, 0), XA), XA, XA, XA, XA, XA, XA, XA,
+    [0x90] = BY_PREFIX(XA, XA, I(pause, "pause", 0, 0), XA), XA, XA, XA, XA, XA, XA, XA,
     [0x98] = I(integer, "cbw|cwde|cdqe", 0, 0), I(integer, "cwd|cdq|cqo", 0, 0),
     [0x9a] = IS(far, 1, "call far", OP_NO64, Ap), I(fwait, "fwait", 0, 0),
     [0x9c] = I(pushf, "pushf|pushfd|pushfq", OP_DEF64, 0), I(popf, "popf|popfd|popfq", OP_DEF64, 0),
     [0x9e] = AH("sahf"), AH("lahf"), I(mov_load, "mov", 0, ALb, Ob), I(mov_load, "mov", 0, rAX, Ov),
     [0xa2] = I(mov_store, "mov", 0, Ob, ALb), I(mov_store, "mov", 0, Ov, rAX),
     [0xa4] = STR(MOVS, "movsb", 0, Yb, Xb), STR(MOVS, "movsw|movsd|movsq", 0, Yv, Xv),
-    [0xa6] = STR(CMPS, "cmpsb", OP_REPCC, Xb, Yb),
-    [0xa7] = STR(CMPS, "cmpsw|cmpsd|cmpsq", OP_REPCC, Xv, Yv),
+    [0xa6] = STR(CMPS, "cmpsb", OP_REPCC, Xb, Yb), STR(CMPS, "cmpsw|cmpsd|cmpsq", OP_REPCC, Xv, Yv),
     [0xa8] = IS(alu_rm_imm, ALU_TEST, "test", 0, ALb, Ib),
     [0xa9] = IS(alu_rm_imm, ALU_TEST, "test", 0, rAX, Iz),
     [0xaa] = STR(STOS, "stosb", 0, Yb, ALb), STR(STOS, "stosw|stosd|stosq", 0, Yv, rAX),
@@ -240,9 +224,9 @@ const struct opcode emu_map_1byte[256] = {
     [0xc4] = MS(load_far_pointer, SEG_ES, "les", OP_NO64, Gv, Mp), /* or VEX */
     [0xc5] = MS(load_far_pointer, SEG_DS, "lds", OP_NO64, Gv, Mp),
     [0xc6] = BY_REG(M(mov_imm, "mov", 0, Eb, Ib), UD, UD, UD, UD, UD, UD,
-                    RTM_F8(MF(nop, 0, "xabort", 0, RTM, Iub))),
+                    BY_MOD(UD, BY_RM(MF(nop, 0, "xabort", 0, RTM, Iub)))),
     [0xc7] = BY_REG(M(mov_imm, "mov", 0, Ev, Iz), UD, UD, UD, UD, UD, UD,
-                    RTM_F8(MF(xbegin, 0, "xbegin", OP_DEF64, RTM, Jz))),
+                    BY_MOD(UD, BY_RM(MF(xbegin, 0, "xbegin", OP_DEF64, RTM, Jz)))),
     [0xc8] = I(enter, "enter", OP_DEF64, Iw, Iub), I(leave, "leave", OP_DEF64, 0),
     [0xca] = I(ret_far, "ret far", 0, Iw), I(ret_far, "ret far", 0, 0),
     [0xcc] = IS(trap, VECTOR_BP, "int3", 0, 0), I(int, "int", 0, Iub),
@@ -251,43 +235,43 @@ const struct opcode emu_map_1byte[256] = {
     [0xd3] = GROUP2(alu_rm_cl, Ev, CLb), I(aam, "aam", OP_NO64, Iub), I(aad, "aad", OP_NO64, Iub),
     [0xd6] = I(salc, "salc", OP_NO64, 0), I(xlat, "xlat", 0, 0),
     [0xd8] = X87(BY_REG(ARITH8("", Md)), ARITH8("", ST0, STi)),
-    [0xd9] = X87(BY_REG(X8("fld", Md), UD, XS("fst", Md), XS("fstp", Md),
-                        M(fpu_env, "fldenv", OP_FPU, Mbig), X8("fldcw", Mw),
+    [0xd9] = X87(BY_REG(FP("fld", Md), UD, XS("fst", Md), XS("fstp", Md),
+                        M(fpu_env, "fldenv", OP_FPU, Mbig), FP("fldcw", Mw),
                         MS(fpu_env, NATIVE_STORE, "fnstenv", OP_FPU, Mbig), XC("fnstcw", Mw)),
-        X8("fld", STi), X8("fxch", STi), BY_RM(X8("fnop", 0)), X8("fstp1", STi),
-        BY_RM(X8("fchs", 0), X8("fabs", 0), UD, UD, X8("ftst", 0), X8("fxam", 0)),
-        BY_RM(X8("fld1", 0), X8("fldl2t", 0), X8("fldl2e", 0), X8("fldpi", 0), X8("fldlg2", 0),
-              X8("fldln2", 0), X8("fldz", 0)),
-        BY_RM(X8("f2xm1", 0), X8("fyl2x", 0), X8("fptan", 0), X8("fpatan", 0), X8("fxtract", 0),
-              X8("fprem1", 0), X8("fdecstp", 0), X8("fincstp", 0)),
-        BY_RM(X8("fprem", 0), X8("fyl2xp1", 0), X8("fsqrt", 0), X8("fsincos", 0), X8("frndint", 0),
-              X8("fscale", 0), X8("fsin", 0), X8("fcos", 0))),
+        FP("fld", STi), FP("fxch", STi), BY_RM(FP("fnop", 0)), FP("fstp1", STi),
+        BY_RM(FP("fchs", 0), FP("fabs", 0), UD, UD, FP("ftst", 0), FP("fxam", 0)),
+        BY_RM(FP("fld1", 0), FP("fldl2t", 0), FP("fldl2e", 0), FP("fldpi", 0), FP("fldlg2", 0),
+              FP("fldln2", 0), FP("fldz", 0)),
+        BY_RM(FP("f2xm1", 0), FP("fyl2x", 0), FP("fptan", 0), FP("fpatan", 0), FP("fxtract", 0),
+              FP("fprem1", 0), FP("fdecstp", 0), FP("fincstp", 0)),
+        BY_RM(FP("fprem", 0), FP("fyl2xp1", 0), FP("fsqrt", 0), FP("fsincos", 0), FP("frndint", 0),
+              FP("fscale", 0), FP("fsin", 0), FP("fcos", 0))),
     [0xda] = X87(BY_REG(ARITH8("i", Md)),
-        X8("fcmovb", ST0, STi), X8("fcmove", ST0, STi), X8("fcmovbe", ST0, STi),
-        X8("fcmovu", ST0, STi), UD, BY_RM(UD, X8("fucompp", 0)), UD, UD),
-    [0xdb] = X87(BY_REG(X8("fild", Md), FISTTP(Md), XS("fist", Md), XS("fistp", Md), UD,
-                        X8("fld", Mt), UD, XS("fstp", Mt)),
-        X8("fcmovnb", ST0, STi), X8("fcmovne", ST0, STi), X8("fcmovnbe", ST0, STi),
-        X8("fcmovnu", ST0, STi),
-        BY_RM(X8("feni8087_nop", 0), X8("fdisi8087_nop", 0), X8("fnclex", 0), X8("fninit", 0),
-              X8("fsetpm287_nop", 0)),
-        X8("fucomi", ST0, STi), X8("fcomi", ST0, STi), UD),
+        FP("fcmovb", ST0, STi), FP("fcmove", ST0, STi), FP("fcmovbe", ST0, STi),
+        FP("fcmovu", ST0, STi), UD, BY_RM(UD, FP("fucompp", 0)), UD, UD),
+    [0xdb] = X87(BY_REG(FP("fild", Md), FISTTP(Md), XS("fist", Md), XS("fistp", Md), UD,
+                        FP("fld", Mt), UD, XS("fstp", Mt)),
+        FP("fcmovnb", ST0, STi), FP("fcmovne", ST0, STi), FP("fcmovnbe", ST0, STi),
+        FP("fcmovnu", ST0, STi),
+        BY_RM(FP("feni8087_nop", 0), FP("fdisi8087_nop", 0), FP("fnclex", 0), FP("fninit", 0),
+              FP("fsetpm287_nop", 0)),
+        FP("fucomi", ST0, STi), FP("fcomi", ST0, STi), UD),
     [0xdc] = X87(BY_REG(ARITH8("", Mq)),
-        X8("fadd", STi, ST0), X8("fmul", STi, ST0), X8("fcom2", ST0, STi), X8("fcomp3", ST0, STi),
-        X8("fsubr", STi, ST0), X8("fsub", STi, ST0), X8("fdivr", STi, ST0), X8("fdiv", STi, ST0)),
-    [0xdd] = X87(BY_REG(X8("fld", Mq), FISTTP(Mq), XS("fst", Mq), XS("fstp", Mq),
+        FP("fadd", STi, ST0), FP("fmul", STi, ST0), FP("fcom2", ST0, STi), FP("fcomp3", ST0, STi),
+        FP("fsubr", STi, ST0), FP("fsub", STi, ST0), FP("fdivr", STi, ST0), FP("fdiv", STi, ST0)),
+    [0xdd] = X87(BY_REG(FP("fld", Mq), FISTTP(Mq), XS("fst", Mq), XS("fstp", Mq),
                         M(fpu_env, "frstor", OP_FPU, Mbig), UD,
                         MS(fpu_env, NATIVE_STORE, "fnsave", OP_FPU, Mbig), XC("fnstsw", Mw)),
-        X8("ffree", STi), X8("fxch4", STi), X8("fst", STi), X8("fstp", STi), X8("fucom", STi),
-        X8("fucomp", STi), UD, UD),
+        FP("ffree", STi), FP("fxch4", STi), FP("fst", STi), FP("fstp", STi), FP("fucom", STi),
+        FP("fucomp", STi), UD, UD),
     [0xde] = X87(BY_REG(ARITH8("i", Mw)),
-        X8("faddp", STi, ST0), X8("fmulp", STi, ST0), X8("fcomp5", STi),
-        BY_RM(UD, X8("fcompp", 0)), X8("fsubrp", STi, ST0),
-        X8("fsubp", STi, ST0), X8("fdivrp", STi, ST0), X8("fdivp", STi, ST0)),
-    [0xdf] = X87(BY_REG(X8("fild", Mw), FISTTP(Mw), XS("fist", Mw), XS("fistp", Mw),
-                        X8("fbld", Mt), X8("fild", Mq), XS("fbstp", Mt), XS("fistp", Mq)),
-        X8("ffreep", STi), X8("fxch7", STi), X8("fstp8", STi), X8("fstp9", STi),
-        BY_RM(X8("fnstsw", ARG(ACC, w))), X8("fucomip", ST0, STi), X8("fcomip", ST0, STi), UD),
+        FP("faddp", STi, ST0), FP("fmulp", STi, ST0), FP("fcomp5", STi),
+        BY_RM(UD, FP("fcompp", 0)), FP("fsubrp", STi, ST0),
+        FP("fsubp", STi, ST0), FP("fdivrp", STi, ST0), FP("fdivp", STi, ST0)),
+    [0xdf] = X87(BY_REG(FP("fild", Mw), FISTTP(Mw), XS("fist", Mw), XS("fistp", Mw),
+                        FP("fbld", Mt), FP("fild", Mq), XS("fbstp", Mt), XS("fistp", Mq)),
+        FP("ffreep", STi), FP("fxch7", STi), FP("fstp8", STi), FP("fstp9", STi),
+        BY_RM(FP("fnstsw", ARG(ACC, w))), FP("fucomip", ST0, STi), FP("fcomip", ST0, STi), UD),
     [0xe0] = IS(loop, LOOP_NE, "loopne", OP_FORCE64, Jb), IS(loop, LOOP_E, "loope", OP_FORCE64, Jb),
     [0xe2] = IS(loop, LOOP_ALWAYS, "loop", OP_FORCE64, Jb),
     [0xe3] = I(jcxz, "jcxz|jecxz|jrcxz", OP_FORCE64, Jb), I(in, "in", 0, ALb, Iub),
@@ -339,7 +323,7 @@ static const struct opcode group7_register[8] = {
 
 static const struct opcode group15[2] = {
     BY_REG(NP(MS(fxsave, NATIVE_STORE, "fxsave", OP_FPU, Mbig)), NP(M(fxsave, "fxrstor", OP_FPU, Mbig)),
-           NP(MS(native, NATIVE_LOAD, "ldmxcsr", V2 | OP_L0, Md)), NP(SX(V2 | OP_L0, "stmxcsr", Md)),
+           NP(MS(native, NATIVE_LOAD, "ldmxcsr", V2 | OP_L0, Md)), NP(SX("stmxcsr", V2 | OP_L0, Md)),
            BY_PREFIX(MF(xsave, 0, "xsave", OP_XSAVE, XSAVE, Mbig), UD, M(ud, "ptwrite", 0, Ey)),
            XAREA(xrstor, 0, "xrstor", 0, XSAVE),
            BY_PREFIX(MF(xsave, 0, "xsaveopt", OP_XSAVE, XSAVEOPT, Mbig),
@@ -353,7 +337,7 @@ static const struct opcode group15[2] = {
 };
 
 static const struct opcode group9[2] = {
-    BY_REG(UD, BY_W(MS(integer, NATIVE_STORE, "cmpxchg8b", OP_LOCK, Mq),
+    BY_REG(UD, BY_W(RMW("cmpxchg8b", OP_LOCK, Mq),
                     MF(integer, NATIVE_STORE, "cmpxchg16b", OP_LOCK, CX16, Mdq)),
            UD, XAREA(xrstor, 0, "xrstors", OP_CPL0, XSAVES), XAREA(xsave, 1, "xsavec", 0, XSAVEC),
            XAREA(xsave, 1, "xsaves", OP_CPL0, XSAVES),
@@ -366,9 +350,9 @@ static const struct opcode group9[2] = {
 };
 
 /* Between memory, or the other half, and half a register. */
-#define HALF(n, ...)  SX(V3 | OP_L0 | EM | ENM, n, __VA_ARGS__)
-#define MOVS(n, ...)  BY_MOD(SX(V2 | ES, n, __VA_ARGS__), SX(V3 | ES, n, __VA_ARGS__))
-#define STORE_HALF(n) SX(V2 | OP_L0 | EM | ENM, n, Mq, Vdq)
+#define HALF(n, ...)  SX(n, V3 | OP_L0 | EM | ENM, __VA_ARGS__)
+#define MOVS(n, ...)  BY_MOD(SX(n, V2 | ES, __VA_ARGS__), SX(n, V3 | ES, __VA_ARGS__))
+#define STORE_HALF(n) SX(n, V2 | OP_L0 | EM | ENM, Mq, Vdq)
 /* Conversions between numbers of 4 and 8 bytes: W0, then W1. */
 #define CVTW(a, af, A, W, b, bf, B, X) BY_W(EV("cvt" a, (af) | EBC, A, W), EV("cvt" b, (bf) | EBC, B, X))
 #define CVTQ(t, q, r)                                                                              \
@@ -378,14 +362,14 @@ static const struct opcode group9[2] = {
               CVTQ(t, "uq", r), EV("cvt" t "ss2usi", EXS | ENM | (r), Gy, Wd),                     \
               EV("cvt" t "sd2usi", EXS | ENM | (r), Gy, Wq))
 #define COMPARE(n)                                                                                 \
-    BY_PREFIX(SX(V2 | ES | ENM | ESAE, n "s", Vdq, Wd), SX(V2 | ES | ENM | ESAE, n "d", Vdq, Wq))
+    BY_PREFIX(SX(n "s", V2 | ES | ENM | ESAE, Vdq, Wd), SX(n "d", V2 | ES | ENM | ESAE, Vdq, Wq))
 #define CVTI(t, r)                                                                                 \
-    BY_PREFIX(SL("cvt" t "ps2pi", Pq, Wq), SL("cvt" t "pd2pi", Pq, Wdq),                           \
-              SX(V2 | EXS | ENM | (r), "cvt" t "ss2si", Gy, Wd),                                   \
-              SX(V2 | EXS | ENM | (r), "cvt" t "sd2si", Gy, Wq))
+    BY_PREFIX(SX("cvt" t "ps2pi", OP_SSE, Pq, Wq), SX("cvt" t "pd2pi", OP_SSE, Pq, Wdq),                           \
+              SX("cvt" t "ss2si", V2 | EXS | ENM | (r), Gy, Wd),                                   \
+              SX("cvt" t "sd2si", V2 | EXS | ENM | (r), Gy, Wq))
 /* Vector shifts by an immediate: memory operands exist with EVEX only. */
-#define VSHIFT(n)  BY_PREFIX(MM(n, Nq, Iub), SX(VI3, n, Ux, Iub))
-#define VSHIFT1(n) P66(SX(VI3, n, Ux, Iub))
+#define VSHIFT(n)  BY_PREFIX(FP(n, Nq, Iub), SX(n, VI3, Ux, Iub))
+#define VSHIFT1(n) P66(SX(n, VI3, Ux, Iub))
 #define VSHIFTS(t) UD, UD, VSHIFT("psrl" t), UD, VSHIFT("psra" t), UD, VSHIFT("psll" t)
 #define ESHIFT(n, e) EV(n, e, Hx, Wx, Iub)
 
@@ -412,12 +396,12 @@ const struct opcode emu_map_0f[256] = {
     [0x11] = BY_PREFIX(PSPD(MU, "movu", V2 | EM, Wx, Vx), MOVS("movss", Wd, Vdq),
                        MOVS("movsd", Wq, Vdq)),
     [0x12] = BY_PREFIX(BY_MOD(HALF("movlps", Vdq, Mq), HALF("movhlps", Vdq, Udq)),
-                       HALF("movlpd", Vdq, Mq), SF(SSE3, V2 | EM | EALL, "movsldup", Vx, Wx),
-                       SF(SSE3, V2 | EM | EALL, "movddup", Vx, ARG(W, dup))),
+                       HALF("movlpd", Vdq, Mq), SF(SSE3, "movsldup", V2 | EM | EALL, Vx, Wx),
+                       SF(SSE3, "movddup", V2 | EM | EALL, Vx, ARG(W, dup))),
     [0x13] = BY_PREFIX(STORE_HALF("movlps"), STORE_HALF("movlpd")),
     [0x14] = FLOAT2("unpcklp", EP | EALL), FLOAT2("unpckhp", EP | EALL),
     [0x16] = BY_PREFIX(BY_MOD(HALF("movhps", Vdq, Mq), HALF("movlhps", Vdq, Udq)),
-                       HALF("movhpd", Vdq, Mq), SF(SSE3, V2 | EM | EALL, "movshdup", Vx, Wx)),
+                       HALF("movhpd", Vdq, Mq), SF(SSE3, "movshdup", V2 | EM | EALL, Vx, Wx)),
     [0x17] = BY_PREFIX(STORE_HALF("movhps"), STORE_HALF("movhpd")),
     [0x18] = BY_MOD(BY_REG(PREFETCH("prefetchnta"), PREFETCH("prefetcht0"), PREFETCH("prefetcht1"),
                            PREFETCH("prefetcht2"), NOP_EV, NOP_EV, NOP_EV, NOP_EV), NOP_EV),
@@ -428,41 +412,41 @@ const struct opcode emu_map_0f[256] = {
     [0x23] = M(mov_dr, "mov", OP_CPL0 | OP_MOVCR, Dr, Rr),
     [0x28] = BY_PREFIX(PSPD(MA, "mova", V2 | EM, Vx, Wx)),
     [0x29] = BY_PREFIX(PSPD(MA, "mova", V2 | EM, Wx, Vx)),
-    [0x2a] = BY_PREFIX(SL("cvtpi2ps", Vdq, Qq), SL("cvtpi2pd", Vdq, Qq),
-                       SX(V3 | EXS | ENM | ER, "cvtsi2ss", Vdq, Ey),
-                       SX(V3 | EXS | ENM | ER, "cvtsi2sd", Vdq, Ey)),
+    [0x2a] = BY_PREFIX(SX("cvtpi2ps", OP_SSE, Vdq, Qq), SX("cvtpi2pd", OP_SSE, Vdq, Qq),
+                       SX("cvtsi2ss", V3 | EXS | ENM | ER, Vdq, Ey),
+                       SX("cvtsi2sd", V3 | EXS | ENM | ER, Vdq, Ey)),
     [0x2b] = BY_PREFIX(PSPD(MA, "movnt", V2 | EM | ENM, Mx, Vx)), CVTI("t", ESAE), CVTI("", ER),
     [0x2e] = COMPARE("ucomis"), COMPARE("comis"),
     [0x30] = I(wrmsr, "wrmsr", OP_CPL0, 0), I(rdtsc, "rdtsc", 0, 0), I(rdmsr, "rdmsr", OP_CPL0, 0),
     [0x33] = I(rdpmc, "rdpmc", 0, 0), I(sysenter, "sysenter", 0, 0), I(sysexit, "sysexit", 0, 0),
     [0x37] = BY_PREFIX(I(ud, "getsec", 0, 0)),
-    [0x40] = CC16(CMOV, "cmov"), BY_PREFIX(S2("movmskps", Gd, Ux), S2("movmskpd", Gd, Ux)),
-    [0x51] = FLOAT4(V2, "sqrt", ER), BY_PREFIX(S2("rsqrtps", Vx, Wx), UD, S3("rsqrtss", Vdq, Wd)),
-    [0x53] = BY_PREFIX(S2("rcpps", Vx, Wx), UD, S3("rcpss", Vdq, Wd)),
+    [0x40] = CC16(CMOV, "cmov"), BY_PREFIX(SX("movmskps", V2, Gd, Ux), SX("movmskpd", V2, Gd, Ux)),
+    [0x51] = FLOAT4(V2, "sqrt", ER), BY_PREFIX(SX("rsqrtps", V2, Vx, Wx), UD, SX("rsqrtss", V3, Vdq, Wd)),
+    [0x53] = BY_PREFIX(SX("rcpps", V2, Vx, Wx), UD, SX("rcpss", V3, Vdq, Wd)),
     [0x54] = FLOAT2("andp", EVEX(DQ) | EVEX_WPP | EBC), FLOAT2("andnp", EVEX(DQ) | EVEX_WPP | EBC),
     [0x56] = FLOAT2("orp", EVEX(DQ) | EVEX_WPP | EBC), FLOAT2("xorp", EVEX(DQ) | EVEX_WPP | EBC),
     [0x58] = FLOAT4(V3, "add", ER), FLOAT4(V3, "mul", ER),
-    [0x5a] = BY_PREFIX(SX(V2 | EP | ESAE, "cvtps2pd", Vx, Wh), SX(V2 | EP | ER, "cvtpd2ps", Vh, Wx),
-                       SX(V3 | ES | ESAE, "cvtss2sd", Vdq, Wd), SX(V3 | ES | ER, "cvtsd2ss", Vdq, Wq)),
-    [0x5b] = BY_PREFIX(BY_EVEX(S2("cvtdq2ps", Vx, Wx),
+    [0x5a] = BY_PREFIX(SX("cvtps2pd", V2 | EP | ESAE, Vx, Wh), SX("cvtpd2ps", V2 | EP | ER, Vh, Wx),
+                       SX("cvtss2sd", V3 | ES | ESAE, Vdq, Wd), SX("cvtsd2ss", V3 | ES | ER, Vdq, Wq)),
+    [0x5b] = BY_PREFIX(BY_EVEX(SX("cvtdq2ps", V2, Vx, Wx),
                                CVTW("dq2ps", EVEX(F) | ER, Vx, Wx, "qq2ps", EVEX(DQ) | ER, Vh, Wx)),
-                       SX(V2 | ED | ER, "cvtps2dq", Vx, Wx), SX(V2 | ED | ESAE, "cvttps2dq", Vx, Wx)),
+                       SX("cvtps2dq", V2 | ED | ER, Vx, Wx), SX("cvttps2dq", V2 | ED | ESAE, Vx, Wx)),
     [0x5c] = FLOAT4(V3, "sub", ER), FLOAT4(V3, "min", ESAE), FLOAT4(V3, "div", ER), FLOAT4(V3, "max", ESAE),
     [0x60] = UNPCKL("punpcklbw", EB), UNPCKL("punpcklwd", EW), UNPCKL("punpckldq", ED),
     [0x63] = MMX3("packsswb", EW | EALL), MMXK("pcmpgtb", EB), MMXK("pcmpgtw", EW),
     [0x66] = MMXK("pcmpgtd", ED), MMX3("packuswb", EW | EALL), MMX3("punpckhbw", EB | EALL),
     [0x69] = MMX3("punpckhwd", EW | EALL),
     [0x6a] = MMX3("punpckhdq", ED | EALL), MMX3("packssdw", EVEX(BW) | E0 | EBC | EALL),
-    [0x6c] = P66(SX(VI3 | EQ | EALL, "punpcklqdq", Vx, Wx)),
-    [0x6d] = P66(SX(VI3 | EQ | EALL, "punpckhqdq", Vx, Wx)),
-    [0x6e] = BY_W64(BY_PREFIX(MM("movd", Pq, Ey), SX(V2 | OP_L0 | EL, "movd", Vdq, Ey)),
-                    BY_PREFIX(MM("movq", Pq, Ey), SX(V2 | OP_L0 | EL, "movq", Vdq, Ey))),
-    [0x6f] = BY_PREFIX(MM("movq", Pq, Qq), MA("movdqa~", V2 | EVEX(F), Vx, Wx),
+    [0x6c] = P66(SX("punpcklqdq", VI3 | EQ | EALL, Vx, Wx)),
+    [0x6d] = P66(SX("punpckhqdq", VI3 | EQ | EALL, Vx, Wx)),
+    [0x6e] = BY_W64(BY_PREFIX(FP("movd", Pq, Ey), SX("movd", V2 | OP_L0 | EL, Vdq, Ey)),
+                    BY_PREFIX(FP("movq", Pq, Ey), SX("movq", V2 | OP_L0 | EL, Vdq, Ey))),
+    [0x6f] = BY_PREFIX(FP("movq", Pq, Qq), MA("movdqa~", V2 | EVEX(F), Vx, Wx),
                        MU("movdqu~", V2 | EVEX(F), Vx, Wx),
                        BY_W(EV("movdqu8", EB, Vx, Wx), EV("movdqu16", EW, Vx, Wx))),
-    [0x70] = BY_PREFIX(MM("pshufw", Pq, Qq, Iub), SX(VI2 | ED | EALL, "pshufd", Vx, Wx, Iub),
-                       SX(VI2 | EW | EALL, "pshufhw", Vx, Wx, Iub),
-                       SX(VI2 | EW | EALL, "pshuflw", Vx, Wx, Iub)),
+    [0x70] = BY_PREFIX(FP("pshufw", Pq, Qq, Iub), SX("pshufd", VI2 | ED | EALL, Vx, Wx, Iub),
+                       SX("pshufhw", VI2 | EW | EALL, Vx, Wx, Iub),
+                       SX("pshuflw", VI2 | EW | EALL, Vx, Wx, Iub)),
     [0x71] = BY_EVEX(BY_MOD(UD, BY_REG(VSHIFTS("w"))),
                      P66(BY_REG(UD, UD, ESHIFT("psrlw", EW), UD, ESHIFT("psraw", EW), UD,
                                 ESHIFT("psllw", EW)))),
@@ -483,24 +467,22 @@ const struct opcode emu_map_0f[256] = {
                        CVTW("udq2ps", EVEX(F) | ER, Vx, Wx, "uqq2ps", EVEX(DQ) | ER, Vh, Wx)),
     [0x7b] = BY_PREFIX(UD, CVTQ("", "q", ER), EV("cvtusi2ss", EXS | ENM | ER, Vdq, Hdq, Ey),
                        EV("cvtusi2sd", EXS | ENM | ER, Vdq, Hdq, Ey)),
-    [0x7c] = BY_PREFIX(UD, SF(SSE3, V3, "haddpd", Vx, Wx), UD, SF(SSE3, V3, "haddps", Vx, Wx)),
-    [0x7d] = BY_PREFIX(UD, SF(SSE3, V3, "hsubpd", Vx, Wx), UD, SF(SSE3, V3, "hsubps", Vx, Wx)),
-    [0x7e] = BY_PREFIX(BY_W64(MM("movd", Ey, Pq), MM("movq", Ey, Pq)),
-                       BY_W64(SX(V2 | OP_L0 | EL, "movd", Ey, Vdq),
-                              SX(V2 | OP_L0 | EL, "movq", Ey, Vdq)),
-                       SX(V2 | OP_L0 | EL | E1, "movq", Vdq, Wq)),
-    [0x7f] = BY_PREFIX(MM("movq", Qq, Pq), MA("movdqa~", V2 | EVEX(F), Wx, Vx),
+    [0x7c] = BY_PREFIX(UD, SF(SSE3, "haddpd", V3, Vx, Wx), UD, SF(SSE3, "haddps", V3, Vx, Wx)),
+    [0x7d] = BY_PREFIX(UD, SF(SSE3, "hsubpd", V3, Vx, Wx), UD, SF(SSE3, "hsubps", V3, Vx, Wx)),
+    [0x7e] = BY_PREFIX(BY_W64(FP("movd", Ey, Pq), FP("movq", Ey, Pq)),
+                       BY_W64(SX("movd", V2 | OP_L0 | EL, Ey, Vdq),
+                              SX("movq", V2 | OP_L0 | EL, Ey, Vdq)),
+                       SX("movq", V2 | OP_L0 | EL | E1, Vdq, Wq)),
+    [0x7f] = BY_PREFIX(FP("movq", Qq, Pq), MA("movdqa~", V2 | EVEX(F), Wx, Vx),
                        MU("movdqu~", V2 | EVEX(F), Wx, Vx),
                        BY_W(EV("movdqu8", EB, Wx, Vx), EV("movdqu16", EW, Wx, Vx))),
     [0x80] = CC16(JCCZ, "j"), CC16(SET, "set"),
-    [0xa0] = PUSH_FSGS(SEG_FS), POP_FSGS(SEG_FS), I(cpuid, "cpuid", 0, 0),
+    [0xa0] = SREGS(SEG_FS, 0), I(cpuid, "cpuid", 0, 0),
     [0xa3] = M(bt, "bt", 0, Ev, Gv),
-    [0xa4] = MS(integer, NATIVE_STORE, "shld", 0, Ev, Gv, Iub),
-    [0xa5] = MS(integer, NATIVE_STORE, "shld", 0, Ev, Gv, CLb), BY_MOD(UD, UD), BY_MOD(UD, UD),
-    [0xa8] = PUSH_FSGS(SEG_GS), POP_FSGS(SEG_GS), I(ud, "rsm", 0, 0),
+    [0xa4] = RMW("shld", 0, Ev, Gv, Iub), RMW("shld", 0, Ev, Gv, CLb), BY_MOD(UD, UD), BY_MOD(UD, UD),
+    [0xa8] = SREGS(SEG_GS, 0), I(ud, "rsm", 0, 0),
     [0xab] = M(bt, "bts", OP_LOCK, Ev, Gv),
-    [0xac] = MS(integer, NATIVE_STORE, "shrd", 0, Ev, Gv, Iub),
-    [0xad] = MS(integer, NATIVE_STORE, "shrd", 0, Ev, Gv, CLb), TABLE(MOD, group15),
+    [0xac] = RMW("shrd", 0, Ev, Gv, Iub), RMW("shrd", 0, Ev, Gv, CLb), TABLE(MOD, group15),
     [0xaf] = M(integer, "imul", 0, Gv, Ev),
     [0xb0] = MS(integer, NATIVE_STORE | NATIVE_CMPXCHG, "cmpxchg", OP_LOCK, Eb, Gb),
     [0xb1] = MS(integer, NATIVE_STORE | NATIVE_CMPXCHG, "cmpxchg", OP_LOCK, Ev, Gv),
@@ -511,42 +493,39 @@ const struct opcode emu_map_0f[256] = {
     [0xb7] = M(extend, "movzx", 0, Gv, Ew),
     [0xb8] = BY_PREFIX(UD, UD, MF(integer, 0, "popcnt", 0, POPCNT, Gv, Ev)),
     [0xb9] = M(ud, "ud1", 0, Gv, Ev),
-    [0xba] = BY_REG(UD, UD, UD, UD, M(integer, "bt", 0, Ev, Iub),
-                    MS(integer, NATIVE_STORE, "bts", OP_LOCK, Ev, Iub),
-                    MS(integer, NATIVE_STORE, "btr", OP_LOCK, Ev, Iub),
-                    MS(integer, NATIVE_STORE, "btc", OP_LOCK, Ev, Iub)),
+    [0xba] = BY_REG(UD, UD, UD, UD, M(integer, "bt", 0, Ev, Iub), RMW("bts", OP_LOCK, Ev, Iub),
+                    RMW("btr", OP_LOCK, Ev, Iub), RMW("btc", OP_LOCK, Ev, Iub)),
     [0xbb] = M(bt, "btc", OP_LOCK, Ev, Gv),
     [0xbc] = SCAN("bsf", "tzcnt"), SCAN("bsr", "lzcnt"),
     [0xbe] = MS(extend, 1, "movsx", 0, Gv, Eb), MS(extend, 1, "movsx", 0, Gv, Ew),
-    [0xc0] = MS(integer, NATIVE_STORE | NATIVE_BOTH, "xadd", OP_LOCK, Eb, Gb),
-    [0xc1] = MS(integer, NATIVE_STORE | NATIVE_BOTH, "xadd", OP_LOCK, Ev, Gv),
-    [0xc2] = BY_EVEX(BY_PREFIX(PSPD(S3, "cmp", Vx, Wx, Iub), S3("cmpss", Vdq, Wd, Iub),
-                               S3("cmpsd", Vdq, Wq, Iub)),
+    [0xc0] = XCHG("xadd", 0, Eb, Gb), XCHG("xadd", 0, Ev, Gv),
+    [0xc2] = BY_EVEX(BY_PREFIX(PSPD(SX, "cmp", V3, Vx, Wx, Iub), SX("cmpss", V3, Vdq, Wd, Iub),
+                               SX("cmpsd", V3, Vdq, Wq, Iub)),
                      BY_PREFIX(PSPD(EV, "cmp", EP | ESAE, Kx, Hx, Wx, Iub),
                                EV("cmpss", ES | ESAE, Kx, Hdq, Wd, Iub),
                                EV("cmpsd", ES | ESAE, Kx, Hdq, Wq, Iub))),
     [0xc3] = BY_PREFIX(M(mov_store, "movnti", 0, My, Gy)),
-    [0xc4] = BY_PREFIX(MM("pinsrw", Pq, Edw, Iub), SX(V3 | OP_L0 | EW | ENM, "pinsrw", Vdq, Edw, Iub)),
-    [0xc5] = BY_PREFIX(MM("pextrw", Gd, Nq, Iub), SX(V2 | OP_L0 | EW | ENM, "pextrw", Gd, Udq, Iub)),
-    [0xc6] = BY_PREFIX(SX(V3 | EP | EALL, "shufps", Vx, Wx, Iub),
-                       SX(V3 | EP | EALL, "shufpd", Vx, Wx, Iub)),
+    [0xc4] = BY_PREFIX(FP("pinsrw", Pq, Edw, Iub), SX("pinsrw", V3 | OP_L0 | EW | ENM, Vdq, Edw, Iub)),
+    [0xc5] = BY_PREFIX(FP("pextrw", Gd, Nq, Iub), SX("pextrw", V2 | OP_L0 | EW | ENM, Gd, Udq, Iub)),
+    [0xc6] = BY_PREFIX(SX("shufps", V3 | EP | EALL, Vx, Wx, Iub),
+                       SX("shufpd", V3 | EP | EALL, Vx, Wx, Iub)),
     [0xc7] = TABLE(MOD, group9), EIGHT(I(bswap, "bswap", 0, Zv)),
-    [0xd0] = BY_PREFIX(UD, SF(SSE3, V3, "addsubpd", Vx, Wx), UD, SF(SSE3, V3, "addsubps", Vx, Wx)),
+    [0xd0] = BY_PREFIX(UD, SF(SSE3, "addsubpd", V3, Vx, Wx), UD, SF(SSE3, "addsubps", V3, Vx, Wx)),
     [0xd1] = SHIFT3("psrlw", EVEX(BW)), SHIFT3("psrld", EVEX(F) | E0),
     [0xd3] = SHIFT3("psrlq", EVEX(F) | E1), MMX3("paddq", EQ), MMX3("pmullw", EW),
-    [0xd6] = BY_PREFIX(UD, SX(V2 | OP_L0 | EL | E1, "movq", Wq, Vdq), SL("movq2dq", Vdq, Nq),
-                       SL("movdq2q", Pq, Uq)),
-    [0xd7] = BY_PREFIX(MM("pmovmskb", Gd, Nq), SI2("pmovmskb", Gd, Ux)),
+    [0xd6] = BY_PREFIX(UD, SX("movq", V2 | OP_L0 | EL | E1, Wq, Vdq), SX("movq2dq", OP_SSE, Vdq, Nq),
+                       SX("movdq2q", OP_SSE, Pq, Uq)),
+    [0xd7] = BY_PREFIX(FP("pmovmskb", Gd, Nq), SX("pmovmskb", VI2, Gd, Ux)),
     [0xd8] = MMX3("psubusb", EB), MMX3("psubusw", EW), MMX3("pminub", EB), MMX3("pand@", EX),
     [0xdc] = MMX3("paddusb", EB), MMX3("paddusw", EW), MMX3("pmaxub", EB), MMX3("pandn@", EX),
     [0xe0] = MMX3("pavgb", EB), SHIFT3("psraw", EVEX(BW)),
-    [0xe2] = BY_PREFIX(MM("psrad", Pq, Qq), SX(VI3 | EVEX(F) | EALL, "psra#", Vx, Wdq)),
+    [0xe2] = BY_PREFIX(FP("psrad", Pq, Qq), SX("psra#", VI3 | EVEX(F) | EALL, Vx, Wdq)),
     [0xe3] = MMX3("pavgw", EW), MMX3("pmulhuw", EW), MMX3("pmulhw", EW),
-    [0xe6] = BY_PREFIX(UD, SX(V2 | EQ | ESAE, "cvttpd2dq", Vh, Wx),
-                       BY_EVEX(S2("cvtdq2pd", Vx, Wh),
+    [0xe6] = BY_PREFIX(UD, SX("cvttpd2dq", V2 | EQ | ESAE, Vh, Wx),
+                       BY_EVEX(SX("cvtdq2pd", V2, Vx, Wh),
                                CVTW("dq2pd", EVEX(F) | EIGN, Vx, Wh, "qq2pd", EVEX(DQ) | ER, Vx, Wx)),
-                       SX(V2 | EQ | ER, "cvtpd2dq", Vh, Wx)),
-    [0xe7] = BY_PREFIX(MM("movntq", Mq, Pq), MA("movntdq", V2 | EVEX(F) | E0 | ENM, Mx, Vx)),
+                       SX("cvtpd2dq", V2 | EQ | ER, Vh, Wx)),
+    [0xe7] = BY_PREFIX(FP("movntq", Mq, Pq), MA("movntdq", V2 | EVEX(F) | E0 | ENM, Mx, Vx)),
     [0xe8] = MMX3("psubsb", EB), MMX3("psubsw", EW), MMX3("pminsw", EW), MMX3("por@", EX),
     [0xec] = MMX3("paddsb", EB), MMX3("paddsw", EW), MMX3("pmaxsw", EW), MMX3("pxor@", EX),
     [0xf0] = BY_PREFIX(UD, UD, UD, MF(native, NATIVE_UNALIGNED, "lddqu", V2, SSE3, Vx, Mx)),
@@ -560,17 +539,15 @@ const struct opcode emu_map_0f[256] = {
 };
 
 #define BMI(n, feat, ...) MF(integer, 0, n, OP_GPRVEX | OP_L0, feat, __VA_ARGS__)
-#define FMA2(n)                                                                                    \
-    P66(SF(FMA, OP_AVX | EX | ER, n "p$", Vx, Hx, Wx)),                                            \
-        P66(SF(FMA, OP_AVX | EXS | ER, n "s$", Vdq, Hdq, Wel))
-#define FMA10(order)                                                                               \
-    P66(SF(FMA, OP_AVX | EX | ER, "fmaddsub" order "p$", Vx, Hx, Wx)),                             \
-        P66(SF(FMA, OP_AVX | EX | ER, "fmsubadd" order "p$", Vx, Hx, Wx)), FMA2("fmadd" order),    \
-        FMA2("fmsub" order), FMA2("fnmadd" order), FMA2("fnmsub" order)
+/* Packed and scalar: in ten ways, the same order of operands in all. */
+#define FMAP(n) PF(FMA, n "p$", OP_AVX | EX | ER, Vx, Hx, Wx)
+#define FMAS(n) PF(FMA, n "s$", OP_AVX | EXS | ER, Vdq, Hdq, Wel)
+#define FMA10(P, S, order)                                                                         \
+    P("fmaddsub" order), P("fmsubadd" order), P("fmadd" order), S("fmadd" order),                  \
+        P("fmsub" order), S("fmsub" order), P("fnmadd" order), S("fnmadd" order),                  \
+        P("fnmsub" order), S("fnmsub" order)
 #define MASKMOVP(size, t, ...) MF(vmaskmov, size, "maskmovp" t, OP_AVX | OP_W0, AVX, __VA_ARGS__)
-#define PMASKMOV(...)                                                                              \
-    P66(BY_W(MF(vmaskmov, 4, "pmaskmovd", OP_AVX, AVX2, __VA_ARGS__),                              \
-             MF(vmaskmov, 8, "pmaskmovq", OP_AVX, AVX2, __VA_ARGS__)))
+#define PMASKMOV(...) P66(MF(vmaskmov, 0, "pmaskmov#", OP_AVX, AVX2, __VA_ARGS__))
 /* Indices of 4 bytes, then of 8: only as many elements as the larger of the two has. */
 #define VSIB  (OP_AVX | OP_VSIB)
 #define VSIBE (OP_AVX | OP_EVEX | OP_VSIB | EVEX(F))
@@ -583,79 +560,77 @@ const struct opcode emu_map_0f[256] = {
 #define SCATTER4(n) P66(MS(gather, 4, n, VSIBE, Mel, Vx))
 #define SCATTER8(n, d, q)                                                                          \
     P66(BY_W(MS(gather, 8, n d, VSIBE, Md, Vh), MS(gather, 8, n q, VSIBE, Mq, Vx)))
-#define AESFORM(n) P66(SF(AES, VI3 | EL, n, Vx, Wx))
-#define SHAFORM(n, ...) NP(SF(SHA, OP_SSE, n, Vdq, Wdq, ##__VA_ARGS__))
+#define AESFORM(n) PF(AES, n, VI3 | EL, Vx, Wx)
+#define SHAFORM(n, ...) NP(SF(SHA, n, OP_SSE, Vdq, Wdq, ##__VA_ARGS__))
 /* To wider elements; and with F3 back, saturating or not. */
-#define WIDEN(w, n, e, W)                                                                          \
-    BY_PREFIX(UD, SF(SSE41, VI2 | (e), w, Vx, W), EV(n, (e) | E0, W, Vx))
+#define WIDEN(w, n, e, W) BY_PREFIX(UD, SF(SSE41, w, VI2 | (e), Vx, W), EV(n, (e) | E0, W, Vx))
 #define WIDEN6(w, n)                                                                               \
     WIDEN(w "bw", n "wb", EB, Wh), WIDEN(w "bd", n "db", EVEX(F) | EVEX_BYTES, Wf),                \
         WIDEN(w "bq", n "qb", EVEX(F) | EVEX_BYTES, We),                                           \
         WIDEN(w "wd", n "dw", EVEX(F) | EVEX_WORDS, Wh),                                           \
         WIDEN(w "wq", n "qw", EVEX(F) | EVEX_WORDS, Wf), WIDEN(w "dq", n "qd", EVEX(F) | E0, Wh)
 #define DOT(n)                                                                                     \
-    BY_EVEX(SF(AVXVNNI, OP_AVX | OP_W0, n, Vx, Hx, Wx), EV(n, EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx))
+    BY_EVEX(SF(AVXVNNI, n, OP_AVX | OP_W0, Vx, Hx, Wx), EV(n, EVEX(VNNI) | E0 | EBC, Vx, Hx, Wx))
 /* A 66 form and, with F3, what narrows to unsigned elements. */
 #define NARROW(p66, n, e, W) BY_PREFIX(UD, p66, EV("pmovus" n, (e) | E0, W, Vx))
 #define MASKTEST(e, f) BY_PREFIX(UD, EV("ptestm" e, f, Kx, Hx, Wx), EV("ptestnm" e, f, Kx, Hx, Wx))
 
 const struct opcode emu_map_0f38[256] = {
-    [0x00] = SSSE3_("pshufb", EB | EALL), SSSE3_("phaddw", 0), SSSE3_("phaddd", 0),
-    [0x03] = SSSE3_("phaddsw", 0), SSSE3_("pmaddubsw", EW | EALL), SSSE3_("phsubw", 0),
-    [0x06] = SSSE3_("phsubd", 0), SSSE3_("phsubsw", 0), SSSE3_("psignb", 0), SSSE3_("psignw", 0),
-    [0x0a] = SSSE3_("psignd", 0), SSSE3_("pmulhrsw", EW),
-    [0x0c] = PAV(OP_W0 | ED | EALL, "permilps", Vx, Hx, Wx),
-    [0x0d] = PAV(OP_W0 | EQ | EALL, "permilpd", Vx, Hx, Wx),
-    [0x0e] = PAV(OP_W0, "testps", Vx, Wx), PAV(OP_W0, "testpd", Vx, Wx),
-    [0x10] = BY_EVEX(P41(OP_SSE, "pblendvb", Vdq, Wdq),
+    [0x00] = SSSE3_("pshufb", VI3 | EB | EALL), SSSE3_("phaddw", VI3), SSSE3_("phaddd", VI3),
+    [0x03] = SSSE3_("phaddsw", VI3), SSSE3_("pmaddubsw", VI3 | EW | EALL), SSSE3_("phsubw", VI3),
+    [0x06] = SSSE3_("phsubd", VI3), SSSE3_("phsubsw", VI3), SSSE3_("psignb", VI3), SSSE3_("psignw", VI3),
+    [0x0a] = SSSE3_("psignd", VI3), SSSE3_("pmulhrsw", VI3 | EW),
+    [0x0c] = PAV("permilps", OP_W0 | ED | EALL, Vx, Hx, Wx),
+    [0x0d] = PAV("permilpd", OP_W0 | EQ | EALL, Vx, Hx, Wx),
+    [0x0e] = PAV("testps", OP_W0, Vx, Wx), PAV("testpd", OP_W0, Vx, Wx),
+    [0x10] = BY_EVEX(P41("pblendvb", OP_SSE, Vdq, Wdq),
                      NARROW(EV("psrlvw", EW | E1, Vx, Hx, Wx), "wb", EB, Wh)),
     [0x11] = NARROW(EV("psravw", EW | E1, Vx, Hx, Wx), "db", EVEX(F) | EVEX_BYTES, Wf),
     [0x12] = NARROW(EV("psllvw", EW | E1, Vx, Hx, Wx), "qb", EVEX(F) | EVEX_BYTES, We),
-    [0x13] = NARROW(F16("cvtph2ps", Vx, Wh),
-                    "dw", EVEX(F) | EVEX_WORDS, Wh),
-    [0x14] = BY_EVEX(P41(OP_SSE, "blendvps", Vdq, Wdq),
+    [0x13] = NARROW(F16("cvtph2ps", Vx, Wh), "dw", EVEX(F) | EVEX_WORDS, Wh),
+    [0x14] = BY_EVEX(P41("blendvps", OP_SSE, Vdq, Wdq),
                      NARROW(EV("prorv#", EX, Vx, Hx, Wx), "qw", EVEX(F) | EVEX_WORDS, Wf)),
-    [0x15] = BY_EVEX(P41(OP_SSE, "blendvpd", Vdq, Wdq),
+    [0x15] = BY_EVEX(P41("blendvpd", OP_SSE, Vdq, Wdq),
                      NARROW(EV("prolv#", EX, Vx, Hx, Wx), "qd", EVEX(F), Wh)),
-    [0x16] = PA2(OP_L1 | OP_W0 | EX | EALL, "permp$", Vx, Hx, Wx), P41(V2, "ptest", Vx, Wx),
-    [0x18] = BY_MOD(PAV(OP_W0 | EVEX(F) | E0 | EVEX_REPEAT, "broadcastss", Vx, Md),
-                    PA2(OP_W0 | EVEX(F) | E0, "broadcastss", Vx, Wd)),
-    [0x19] = BY_EVEX(BY_MOD(PAV(OP_L1 | OP_W0, "broadcastsd", Vqq, Mq),
-                            PA2(OP_L1 | OP_W0, "broadcastsd", Vqq, Wq)),
+    [0x16] = PA2("permp$", OP_L1 | OP_W0 | EX | EALL, Vx, Hx, Wx), P41("ptest", V2, Vx, Wx),
+    [0x18] = BY_MOD(PAV("broadcastss", OP_W0 | EVEX(F) | E0 | EVEX_REPEAT, Vx, Md),
+                    PA2("broadcastss", OP_W0 | EVEX(F) | E0, Vx, Wd)),
+    [0x19] = BY_EVEX(BY_MOD(PAV("broadcastsd", OP_L1 | OP_W0, Vqq, Mq),
+                            PA2("broadcastsd", OP_L1 | OP_W0, Vqq, Wq)),
                      P66(BY_W(EV("broadcastf32x2", EVEX(DQ) | OP_L1 | EVEX_REPEAT, Vx, Wq),
                               EV("broadcastsd", EVEX(F) | OP_L1 | EVEX_REPEAT, Vx, Wq)))),
-    [0x1a] = BY_EVEX(PAV(OP_L1 | OP_W0, "broadcastf128", Vqq, Mdq),
+    [0x1a] = BY_EVEX(PAV("broadcastf128", OP_L1 | OP_W0, Vqq, Mdq),
                      LANES4("broadcastf", EVEX_REPEAT, Vx, Mdq)),
     [0x1b] = LANES8("broadcastf", EVEX_REPEAT, Vx, Mqq),
-    [0x1c] = SSSE3_2("pabsb", EB), SSSE3_2("pabsw", EW), SSSE3_2("pabsd", ED),
+    [0x1c] = SSSE3_("pabsb", VI2 | EB), SSSE3_("pabsw", VI2 | EW), SSSE3_("pabsd", VI2 | ED),
     [0x1f] = P66E("pabsq", EQ, Vx, Wx),
     [0x20] = WIDEN6("pmovsx", "pmovs"), MASKTEST("&", EB | EVEX_WORDS), MASKTEST("#", EX),
-    [0x28] = BY_PREFIX(UD, SF(SSE41, VI3 | EQ, "pmuldq", Vx, Wx), EV("pmovm2&", EVEX(BW) | ENM, Vx, KRx)),
-    [0x29] = BY_PREFIX(UD, BY_EVEX(SF(SSE41, VI3, "pcmpeqq", Vx, Wx), EV("pcmpeqq", EQ, Kx, Hx, Wx)),
+    [0x28] = BY_PREFIX(UD, SF(SSE41, "pmuldq", VI3 | EQ, Vx, Wx), EV("pmovm2&", EVEX(BW) | ENM, Vx, KRx)),
+    [0x29] = BY_PREFIX(UD, BY_EVEX(SF(SSE41, "pcmpeqq", VI3, Vx, Wx), EV("pcmpeqq", EQ, Kx, Hx, Wx)),
                        EV("pmov&2m", EVEX(BW) | ENM, Kx, Ux)),
     [0x2a] = BY_PREFIX(UD, MF(native, NATIVE_ALIGNED, "movntdqa", VI2 | EVEX(F) | E0 | ENM, SSE41, Vx, Mx),
                        EV("pbroadcastmb2q", EVEX(CD) | E1 | ENM, Vx, KRx)),
-    [0x2b] = P41(VI3 | EVEX(BW) | E0 | EBC | EALL, "packusdw", Vx, Wx),
+    [0x2b] = P41("packusdw", VI3 | EVEX(BW) | E0 | EBC | EALL, Vx, Wx),
     [0x2c] = P66(BY_EVEX(MASKMOVP(4, "s", Vx, Hx, Mx), EV("scalefp$", EX | ER, Vx, Hx, Wx))),
     [0x2d] = P66(BY_EVEX(MASKMOVP(8, "d", Vx, Hx, Mx), EV("scalefs$", EXS | ER, Vdq, Hdq, Wel))),
     [0x2e] = P66(MASKMOVP(4, "s", Mx, Hx, Vx)),
     [0x2f] = P66(MASKMOVP(8, "d", Mx, Hx, Vx)), WIDEN6("pmovzx", "pmov"),
-    [0x36] = PA2(OP_L1 | OP_W0 | EX | EALL, "perm#", Vx, Hx, Wx),
-    [0x37] = P66(BY_EVEX(SF(SSE42, VI3, "pcmpgtq", Vx, Wx), EV("pcmpgtq", EQ, Kx, Hx, Wx))),
-    [0x38] = BY_PREFIX(UD, SF(SSE41, VI3 | EB, "pminsb", Vx, Wx), EV("pmovm2#", EVEX(DQ) | ENM, Vx, KRx)),
-    [0x39] = BY_PREFIX(UD, SF(SSE41, VI3 | EX, "pmins#", Vx, Wx), EV("pmov#2m", EVEX(DQ) | ENM, Kx, Ux)),
-    [0x3a] = BY_PREFIX(UD, SF(SSE41, VI3 | EW, "pminuw", Vx, Wx),
+    [0x36] = PA2("perm#", OP_L1 | OP_W0 | EX | EALL, Vx, Hx, Wx),
+    [0x37] = P66(BY_EVEX(SF(SSE42, "pcmpgtq", VI3, Vx, Wx), EV("pcmpgtq", EQ, Kx, Hx, Wx))),
+    [0x38] = BY_PREFIX(UD, SF(SSE41, "pminsb", VI3 | EB, Vx, Wx), EV("pmovm2#", EVEX(DQ) | ENM, Vx, KRx)),
+    [0x39] = BY_PREFIX(UD, SF(SSE41, "pmins#", VI3 | EX, Vx, Wx), EV("pmov#2m", EVEX(DQ) | ENM, Kx, Ux)),
+    [0x3a] = BY_PREFIX(UD, SF(SSE41, "pminuw", VI3 | EW, Vx, Wx),
                        EV("pbroadcastmw2d", EVEX(CD) | E0 | ENM, Vx, KRx)),
-    [0x3b] = P41(VI3 | EX, "pminu#", Vx, Wx),
-    [0x3c] = P41(VI3 | EB, "pmaxsb", Vx, Wx), P41(VI3 | EX, "pmaxs#", Vx, Wx),
-    [0x3e] = P41(VI3 | EW, "pmaxuw", Vx, Wx), P41(VI3 | EX, "pmaxu#", Vx, Wx),
-    [0x40] = P66(BY_EVEX(SF(SSE41, VI3, "pmulld", Vx, Wx),
+    [0x3b] = P41("pminu#", VI3 | EX, Vx, Wx),
+    [0x3c] = P41("pmaxsb", VI3 | EB, Vx, Wx), P41("pmaxs#", VI3 | EX, Vx, Wx),
+    [0x3e] = P41("pmaxuw", VI3 | EW, Vx, Wx), P41("pmaxu#", VI3 | EX, Vx, Wx),
+    [0x40] = P66(BY_EVEX(SF(SSE41, "pmulld", VI3, Vx, Wx),
                          BY_W(EV("pmulld", EX, Vx, Hx, Wx), EV("pmullq", EVEX(DQ) | EBC, Vx, Hx, Wx)))),
-    [0x41] = P41(V2 | OP_L0, "phminposuw", Vdq, Wdq),
+    [0x41] = P41("phminposuw", V2 | OP_L0, Vdq, Wdq),
     [0x42] = P66E("getexpp$", EX | ESAE, Vx, Wx), P66E("getexps$", EXS | ESAE, Vdq, Hdq, Wel),
     [0x44] = P66E("plzcnt#", EVEX(CD) | EBC, Vx, Wx),
-    [0x45] = PA2(EX, "psrlv#", Vx, Hx, Wx), PA2(OP_W0 | EX, "psrav#", Vx, Hx, Wx),
-    [0x47] = PA2(EX, "psllv#", Vx, Hx, Wx),
+    [0x45] = PA2("psrlv#", EX, Vx, Hx, Wx), PA2("psrav#", OP_W0 | EX, Vx, Hx, Wx),
+    [0x47] = PA2("psllv#", EX, Vx, Hx, Wx),
     [0x4c] = P66E("rcp14p$", EX, Vx, Wx), P66E("rcp14s$", EXS, Vdq, Hdq, Wel),
     [0x4e] = P66E("rsqrt14p$", EX, Vx, Wx), P66E("rsqrt14s$", EXS, Vdq, Hdq, Wel),
     [0x50] = P66(DOT("pdpbusd")), P66(DOT("pdpbusds")),
@@ -663,11 +638,11 @@ const struct opcode emu_map_0f38[256] = {
     [0x53] = P66(DOT("pdpwssds")),
     [0x54] = P66E("popcnt&", EVEX(BITALG) | EVEX_BYTES | EVEX_WORDS, Vx, Wx),
     [0x55] = P66E("popcnt#", EVEX(POPCNTDQ) | EBC, Vx, Wx),
-    [0x58] = PA2(OP_W0 | EVEX(F) | E0 | EVEX_REPEAT, "pbroadcastd", Vx, Wd),
-    [0x59] = P66(BY_EVEX(A2(OP_W0, "pbroadcastq", Vx, Wq),
+    [0x58] = PA2("pbroadcastd", OP_W0 | EVEX(F) | E0 | EVEX_REPEAT, Vx, Wd),
+    [0x59] = P66(BY_EVEX(SF(AVX2, "pbroadcastq", OP_AVX | OP_W0, Vx, Wq),
                          BY_W(EV("broadcasti32x2", EVEX(DQ) | EVEX_REPEAT, Vx, Wq),
                               EV("pbroadcastq", EVEX(F) | EVEX_REPEAT, Vx, Wq)))),
-    [0x5a] = BY_EVEX(PA2(OP_L1 | OP_W0, "broadcasti128", Vqq, Mdq),
+    [0x5a] = BY_EVEX(PA2("broadcasti128", OP_L1 | OP_W0, Vqq, Mdq),
                      LANES4("broadcasti", EVEX_REPEAT, Vx, Mdq)),
     [0x5b] = LANES8("broadcasti", EVEX_REPEAT, Vx, Mqq),
     [0x62] = P66E("pexpand&", EVEX(VBMI2) | EVEX_BYTES | EVEX_WORDS | EVEX_PACKED, Vx, Wx),
@@ -682,8 +657,8 @@ const struct opcode emu_map_0f38[256] = {
     [0x73] = P66E("pshrdv#", EVEX(VBMI2) | EBC, Vx, Hx, Wx),
     [0x75] = BWE("permi2", VBMI, BW, Vx, Hx, Wx), P66E("permi2#", EX | EALL, Vx, Hx, Wx),
     [0x77] = P66E("permi2p$", EX | EALL, Vx, Hx, Wx),
-    [0x78] = PA2(OP_W0 | EB | E0 | EVEX_REPEAT, "pbroadcastb", Vx, Wb),
-    [0x79] = PA2(OP_W0 | EW | E0 | EVEX_REPEAT, "pbroadcastw", Vx, Ww),
+    [0x78] = PA2("pbroadcastb", OP_W0 | EB | E0 | EVEX_REPEAT, Vx, Wb),
+    [0x79] = PA2("pbroadcastw", OP_W0 | EW | E0 | EVEX_REPEAT, Vx, Ww),
     [0x7a] = P66E("pbroadcastb", EVEX(BW) | E0, Vx, Rd), P66E("pbroadcastw", EVEX(BW) | E0, Vx, Rd),
     [0x7c] = P66(BY_W64(EV("pbroadcastd", EVEX(F), Vx, Ry), EV("pbroadcastq", EVEX(F), Vx, Ry))),
     [0x7d] = BWE("permt2", VBMI, BW, Vx, Hx, Wx), P66E("permt2#", EX | EALL, Vx, Hx, Wx),
@@ -699,16 +674,16 @@ const struct opcode emu_map_0f38[256] = {
     [0x8f] = P66E("pshufbitqmb", EVEX(BITALG) | E0 | EVEX_BYTES, Kx, Hx, Wx),
     [0x90] = GATHER4("pgatherd#"), GATHER8("pgatherq", "d", "q"),
     [0x92] = GATHER4("gatherdp$"), GATHER8("gatherqp", "s", "d"),
-    [0x96] = FMA10("132"), SCATTER4("pscatterd#"), SCATTER8("pscatterq", "d", "q"),
+    [0x96] = FMA10(FMAP, FMAS, "132"), SCATTER4("pscatterd#"), SCATTER8("pscatterq", "d", "q"),
     [0xa2] = SCATTER4("scatterdp$"), SCATTER8("scatterqp", "s", "d"),
-    [0xa6] = FMA10("213"),
+    [0xa6] = FMA10(FMAP, FMAS, "213"),
     [0xb4] = P66E("pmadd52luq", EVEX(IFMA) | E1 | EBC, Vx, Hx, Wx),
-    [0xb5] = P66E("pmadd52huq", EVEX(IFMA) | E1 | EBC, Vx, Hx, Wx), FMA10("231"),
+    [0xb5] = P66E("pmadd52huq", EVEX(IFMA) | E1 | EBC, Vx, Hx, Wx), FMA10(FMAP, FMAS, "231"),
     [0xc4] = P66E("pconflict#", EVEX(CD) | EBC | EALL, Vx, Wx),
     [0xc8] = SHAFORM("sha1nexte"), SHAFORM("sha1msg1"), SHAFORM("sha1msg2"),
     [0xcb] = SHAFORM("sha256rnds2"), SHAFORM("sha256msg1"), SHAFORM("sha256msg2"),
-    [0xcf] = P66(SF(GFNI, V3 | OP_W0 | EVEX(F) | E0 | EVEX_BYTES, "gf2p8mulb", Vx, Wx)),
-    [0xdb] = P66(SF(AES, V2 | OP_L0, "aesimc", Vdq, Wdq)),
+    [0xcf] = PF(GFNI, "gf2p8mulb", V3 | OP_W0 | EVEX(F) | E0 | EVEX_BYTES, Vx, Wx),
+    [0xdb] = PF(AES, "aesimc", V2 | OP_L0, Vdq, Wdq),
     [0xdc] = AESFORM("aesenc"), AESFORM("aesenclast"), AESFORM("aesdec"), AESFORM("aesdeclast"),
     [0xf0] = BY_PREFIX(TWICE(MF(movbe_load, 0, "movbe", 0, MOVBE, Gv, Mv)), UD,
                        MF(integer, 0, "crc32", 0, CRC32, Gy, Eb)),
@@ -755,46 +730,45 @@ const struct opcode emu_map_opmask[32] = {
 
 /* Insert and extract four or two lanes, then eight or four; P: PAV or PA2. */
 #define INSERT_EXTRACT(t, P)                                                                       \
-    BY_EVEX(P(OP_L1 | OP_W0, "insert" t "128", Vqq, Hx, Wdq, Iub),                                 \
+    BY_EVEX(P("insert" t "128", OP_L1 | OP_W0, Vqq, Hx, Wdq, Iub),                                 \
             LANES4("insert" t, EALL, Vx, Hx, Wdq, Iub)),                                           \
-        BY_EVEX(P(OP_L1 | OP_W0, "extract" t "128", Wdq, Vqq, Iub),                                \
+        BY_EVEX(P("extract" t "128", OP_L1 | OP_W0, Wdq, Vqq, Iub),                                \
                 LANES4("extract" t, EALL, Wdq, Vx, Iub)),                                          \
         LANES8("insert" t, EALL, Vx, Hx, Wqq, Iub), LANES8("extract" t, EALL, Wqq, Vx, Iub)
 #define ROUNDP(t, e, half)                                                                         \
-    BY_PREFIX(half, BY_EVEX(SF(SSE41, V2, "round" t, Vx, Wx, Iub), EV("rndscale" t, (e) | ESAE, Vx, Wx, Iub)))
+    BY_PREFIX(half, BY_EVEX(SF(SSE41, "round" t, V2, Vx, Wx, Iub), EV("rndscale" t, (e) | ESAE, Vx, Wx, Iub)))
 #define ROUNDS(t, e, W, half)                                                                      \
-    BY_PREFIX(half, BY_EVEX(SF(SSE41, V3, "round" t, Vdq, W, Iub),                                             \
+    BY_PREFIX(half, BY_EVEX(SF(SSE41, "round" t, V3, Vdq, W, Iub),                                             \
                 EV("rndscale" t, EXS | (e) | ESAE, Vdq, Hdq, W, Iub)))
-#define BLENDV(f, n) P66(SF(AVX, OP_AVX | OP_W0 | (f), n, Vx, Hx, Wx, Lx))
+#define BLENDV(f, n) PAV(n, OP_W0 | (f), Vx, Hx, Wx, Lx)
 #define KS(n, size)        KN(n, OP_L0, ARG(K, size), ARG(KR, size), Iub)
 #define KSHIFT(n, a, m, b) P66(BY_W(KS(n, a), KS(m, b)))
-#define AFFINE(n)    P66(SF(GFNI, V3 | OP_W1 | EQ | EALL, n, Vx, Wx, Iub))
-#define PCMPSTR(n)                                                                                 \
-    P66(MF(native, NATIVE_UNALIGNED, "pcmp" n, V2 | OP_L0, SSE42, Vdq, Wdq, Iub))
+#define AFFINE(n)    PF(GFNI, n, V3 | OP_W1 | EQ | EALL, Vx, Wx, Iub)
+#define PCMPSTR(n) P66(MF(native, NATIVE_UNALIGNED, "pcmp" n, V2 | OP_L0, SSE42, Vdq, Wdq, Iub))
 
 const struct opcode emu_map_0f3a[256] = {
-    [0x00] = PA2(OP_W1 | OP_L1 | EQ | EALL, "permq", Vx, Wx, Iub),
-    [0x01] = PA2(OP_W1 | OP_L1 | EQ | EALL, "permpd", Vx, Wx, Iub),
-    [0x02] = PA2(OP_W0, "pblendd", Vx, Hx, Wx, Iub), P66E("align#", EX | EALL, Vx, Hx, Wx, Iub),
-    [0x04] = PAV(OP_W0 | ED | EALL, "permilps", Vx, Wx, Iub),
-    [0x05] = PAV(OP_W0 | EQ | EALL, "permilpd", Vx, Wx, Iub),
-    [0x06] = PAV(OP_L1 | OP_W0, "perm2f128", Vqq, Hx, Wqq, Iub),
+    [0x00] = PA2("permq", OP_W1 | OP_L1 | EQ | EALL, Vx, Wx, Iub),
+    [0x01] = PA2("permpd", OP_W1 | OP_L1 | EQ | EALL, Vx, Wx, Iub),
+    [0x02] = PA2("pblendd", OP_W0, Vx, Hx, Wx, Iub), P66E("align#", EX | EALL, Vx, Hx, Wx, Iub),
+    [0x04] = PAV("permilps", OP_W0 | ED | EALL, Vx, Wx, Iub),
+    [0x05] = PAV("permilpd", OP_W0 | EQ | EALL, Vx, Wx, Iub),
+    [0x06] = PAV("perm2f128", OP_L1 | OP_W0, Vqq, Hx, Wqq, Iub),
     [0x08] = ROUNDP("ps", ED, PH("rndscaleph", ESAE, Vx, Wx, Iub)), ROUNDP("pd", EQ, UD),
     [0x0a] = ROUNDS("ss", E0, Wd, SH("rndscalesh", ESAE, Vdq, Hdq, Ww, Iub)), ROUNDS("sd", E1, Wq, UD),
-    [0x0c] = P41(V3, "blendps", Vx, Wx, Iub), P41(V3, "blendpd", Vx, Wx, Iub),
-    [0x0e] = P41(VI3, "pblendw", Vx, Wx, Iub),
-    [0x0f] = BY_PREFIX(SF(SSSE3, OP_FPU, "palignr", Pq, Qq, Iub),
-                       SF(SSSE3, VI3 | EB | EALL, "palignr", Vx, Wx, Iub)),
-    [0x14] = P41(V2 | OP_L0 | EB | ENM, "pextrb", Edb, Vdq, Iub), P41(V2 | OP_L0 | EW | ENM, "pextrw", Edw, Vdq, Iub),
-    [0x16] = BY_W64(P41(V2 | OP_L0 | EVEX(DQ) | ENM, "pextrd", Ey, Vdq, Iub),
-                  P41(V2 | OP_L0 | EVEX(DQ) | ENM, "pextrq", Ey, Vdq, Iub)),
-    [0x17] = P41(V2 | OP_L0 | EL, "extractps", Ed, Vdq, Iub), INSERT_EXTRACT("f", PAV),
+    [0x0c] = P41("blendps", V3, Vx, Wx, Iub), P41("blendpd", V3, Vx, Wx, Iub),
+    [0x0e] = P41("pblendw", VI3, Vx, Wx, Iub),
+    [0x0f] = BY_PREFIX(SF(SSSE3, "palignr", OP_FPU, Pq, Qq, Iub),
+                       SF(SSSE3, "palignr", VI3 | EB | EALL, Vx, Wx, Iub)),
+    [0x14] = P41("pextrb", V2 | OP_L0 | EB | ENM, Edb, Vdq, Iub), P41("pextrw", V2 | OP_L0 | EW | ENM, Edw, Vdq, Iub),
+    [0x16] = BY_W64(P41("pextrd", V2 | OP_L0 | EVEX(DQ) | ENM, Ey, Vdq, Iub),
+                  P41("pextrq", V2 | OP_L0 | EVEX(DQ) | ENM, Ey, Vdq, Iub)),
+    [0x17] = P41("extractps", V2 | OP_L0 | EL, Ed, Vdq, Iub), INSERT_EXTRACT("f", PAV),
     [0x1d] = P66(F16("cvtps2ph", Wh, Vx, Iub)),
     [0x1e] = P66E("pcmpu#", EX, Kx, Hx, Wx, Iub), P66E("pcmp#", EX, Kx, Hx, Wx, Iub),
-    [0x20] = P41(V3 | OP_L0 | EB | ENM, "pinsrb", Vdq, Edb, Iub),
-    [0x21] = P41(V3 | OP_L0 | EL | E0, "insertps", Vdq, Wd, Iub),
-    [0x22] = BY_W64(P41(V3 | OP_L0 | EVEX(DQ) | ENM, "pinsrd", Vdq, Ey, Iub),
-                  P41(V3 | OP_L0 | EVEX(DQ) | ENM, "pinsrq", Vdq, Ey, Iub)),
+    [0x20] = P41("pinsrb", V3 | OP_L0 | EB | ENM, Vdq, Edb, Iub),
+    [0x21] = P41("insertps", V3 | OP_L0 | EL | E0, Vdq, Wd, Iub),
+    [0x22] = BY_W64(P41("pinsrd", V3 | OP_L0 | EVEX(DQ) | ENM, Vdq, Ey, Iub),
+                  P41("pinsrq", V3 | OP_L0 | EVEX(DQ) | ENM, Vdq, Ey, Iub)),
     [0x23] = P66(BY_W(EV("shuff32x4", EX | EALL | OP_L1, Vx, Hx, Wx, Iub),
                       EV("shuff64x2", EX | EALL | OP_L1, Vx, Hx, Wx, Iub))),
     [0x25] = P66E("pternlog#", EX, Vx, Hx, Wx, Iub), 
@@ -806,13 +780,13 @@ const struct opcode emu_map_0f3a[256] = {
     [0x38] = INSERT_EXTRACT("i", PA2),
     [0x3e] = P66E("pcmpu&", EB | EVEX_WORDS, Kx, Hx, Wx, Iub),
     [0x3f] = P66E("pcmp&", EB | EVEX_WORDS, Kx, Hx, Wx, Iub),
-    [0x40] = P41(V3, "dpps", Vx, Wx, Iub), P41(V3 | OP_L0, "dppd", Vdq, Wdq, Iub),
-    [0x42] = P66(BY_EVEX(SF(SSE41, VI3, "mpsadbw", Vx, Wx, Iub),
+    [0x40] = P41("dpps", V3, Vx, Wx, Iub), P41("dppd", V3 | OP_L0, Vdq, Wdq, Iub),
+    [0x42] = P66(BY_EVEX(SF(SSE41, "mpsadbw", VI3, Vx, Wx, Iub),
                          EV("dbpsadbw", EW | E0 | EALL, Vx, Hx, Wx, Iub))),
     [0x43] = P66(BY_W(EV("shufi32x4", EX | EALL | OP_L1, Vx, Hx, Wx, Iub),
                       EV("shufi64x2", EX | EALL | OP_L1, Vx, Hx, Wx, Iub))),
-    [0x44] = P66(SF(PCLMUL, VI3 | EL, "pclmulqdq", Vx, Wx, Iub)),
-    [0x46] = PA2(OP_L1 | OP_W0, "perm2i128", Vqq, Hx, Wqq, Iub),
+    [0x44] = PF(PCLMUL, "pclmulqdq", VI3 | EL, Vx, Wx, Iub),
+    [0x46] = PA2("perm2i128", OP_L1 | OP_W0, Vqq, Hx, Wqq, Iub),
     [0x4a] = BLENDV(0, "blendvps"), BLENDV(0, "blendvpd"), BLENDV(OP_INTEGER, "pblendvb"),
     [0x50] = P66E("rangep$", EVEX(DQ) | EBC | ESAE, Vx, Hx, Wx, Iub),
     [0x51] = P66E("ranges$", EVEX(DQ) | EVEX_SCALAR | ESAE, Vdq, Hdq, Wel, Iub),
@@ -833,7 +807,7 @@ const struct opcode emu_map_0f3a[256] = {
     [0xc2] = BY_PREFIX(PH("cmpph", ESAE, Kx, Hx, Wx, Iub), UD, SH("cmpsh", ESAE, Kx, Hdq, Ww, Iub)),
     [0xcc] = SHAFORM("sha1rnds4", Iub),
     [0xce] = AFFINE("gf2p8affineqb"), AFFINE("gf2p8affineinvqb"),
-    [0xdf] = P66(SF(AES, V2 | OP_L0, "aeskeygenassist", Vdq, Wdq, Iub)),
+    [0xdf] = PF(AES, "aeskeygenassist", V2 | OP_L0, Vdq, Wdq, Iub),
     [0xf0] = BY_PREFIX(UD, UD, UD, BMI("rorx", BMI2, Gy, Ey, Iub)),
 };
 
@@ -869,10 +843,8 @@ const struct opcode emu_map_5[256] = {
     [0x7e] = P66(EV("movw", FP16 | OP_L0 | ENM, Edw, Vdq)),
 };
 
-#define FMAH(n)     P66(PH(n "ph", ER, Vx, Hx, Wx)), P66(SH(n "sh", ER, Vdq, Hdq, Ww))
-#define FMA10H(o)                                                                                  \
-    P66(PH("fmaddsub" o "ph", ER, Vx, Hx, Wx)), P66(PH("fmsubadd" o "ph", ER, Vx, Hx, Wx)),        \
-        FMAH("fmadd" o), FMAH("fmsub" o), FMAH("fnmadd" o), FMAH("fnmsub" o)
+#define PH3(n) P66(PH(n "ph", ER, Vx, Hx, Wx))
+#define SH3(n) P66(SH(n "sh", ER, Vdq, Hdq, Ww))
 /* Complex numbers; packed, then scalar. */
 #define COMPLEXP(n) EV(n "cph", FP16 | E0 | EBC | ER, Vx, Hx, Wx)
 #define COMPLEXS(n) EV(n "csh", FP16S | E0 | ER, Vdq, Hdq, Wd)
@@ -882,11 +854,11 @@ const struct opcode emu_map_5[256] = {
 
 const struct opcode emu_map_6[256] = {
     [0x13] = BY_PREFIX(SH("cvtsh2ss", ESAE, Vdq, Hdq, Ww), PH("cvtph2psx", ESAE, Vx, Wh)),
-    [0x2c] = P66(PH("scalefph", ER, Vx, Hx, Wx)), P66(SH("scalefsh", ER, Vdq, Hdq, Ww)),
+    [0x2c] = PH3("scalef"), SH3("scalef"),
     [0x42] = P66(PH("getexpph", ESAE, Vx, Wx)), P66(SH("getexpsh", ESAE, Vdq, Hdq, Ww)),
     [0x4c] = P66(PH("rcpph", 0, Vx, Wx)), P66(SH("rcpsh", 0, Vdq, Hdq, Ww)),
     [0x4e] = P66(PH("rsqrtph", 0, Vx, Wx)), P66(SH("rsqrtsh", 0, Vdq, Hdq, Ww)),
-    [0x56] = COMPLEX("madd"), [0x96] = FMA10H("132"), [0xa6] = FMA10H("213"), [0xb6] = FMA10H("231"),
+    [0x56] = COMPLEX("madd"), [0x96] = FMA10(PH3, SH3, "132"), [0xa6] = FMA10(PH3, SH3, "213"), [0xb6] = FMA10(PH3, SH3, "231"),
     [0xd6] = COMPLEX("mul"),
 };
 

@@ -55,13 +55,13 @@ static enum emu_status move_masked(struct emu *e, const struct insn *i, const st
     return store ? move_active(e, i, emu_ea(e, i), v, access, buf) : EMU_DONE;
 }
 
-/* VMASKMOVPS, VPMASKMOVD …: the mask is in VEX.vvvv; op->sub: element size. */
+/* VMASKMOVPS, VPMASKMOVD …: the mask is in VEX.vvvv; op->sub: element size, or 0: by W. */
 enum emu_status op_vmaskmov(struct emu *e, const struct insn *i)
 {
     _Alignas(64) u8 mask[64];
 
     TRY(emu_vector_move(e, i->vvvv, VECTOR_GET, mask));
-    struct elements v = by_sign(mask, 16u << i->vlen, i->op->sub);
+    struct elements v = by_sign(mask, 16u << i->vlen, i->op->sub ? i->op->sub : emu_evex_unit(i));
     return move_masked(e, i, &v, ARG_LETTER(i->op->arg[0]) == ARG_M);
 }
 
