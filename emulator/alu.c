@@ -7,31 +7,10 @@
 #include "emulator/flags.h"
 #include "emulator/internal.h"
 
-FLAGS_RMW(do_add, "add", FLAGS_SOURCE)
-FLAGS_RMW(do_or, "or", FLAGS_SOURCE)
-FLAGS_RMW(do_adc, "adc", FLAGS_SOURCE)
-FLAGS_RMW(do_sbb, "sbb", FLAGS_SOURCE)
-FLAGS_RMW(do_and, "and", FLAGS_SOURCE)
-FLAGS_RMW(do_sub, "sub", FLAGS_SOURCE)
-FLAGS_RMW(do_xor, "xor", FLAGS_SOURCE)
-FLAGS_READ(do_cmp, "cmp", FLAGS_SOURCE)
-FLAGS_READ(do_test, "test", FLAGS_SOURCE)
-FLAGS_RMW(do_inc, "inc", FLAGS_ALONE)
-FLAGS_RMW(do_dec, "dec", FLAGS_ALONE)
-FLAGS_RMW(do_not, "not", FLAGS_ALONE)
-FLAGS_RMW(do_neg, "neg", FLAGS_ALONE)
-FLAGS_SHIFT(do_rol, "rol")
-FLAGS_SHIFT(do_ror, "ror")
-FLAGS_SHIFT(do_rcl, "rcl")
-FLAGS_SHIFT(do_rcr, "rcr")
-FLAGS_SHIFT(do_shl, "shl")
-FLAGS_SHIFT(do_shr, "shr")
-FLAGS_SHIFT(do_sar, "sar")
+ALU_LIST(FLAGS_RMW, FLAGS_SHIFT, FLAGS_READ)
 
-/* By enum alu_op. */
-static const emu_rmw alu_fns[] = {do_add, do_or,  do_adc, do_sbb, do_and, do_sub, do_xor,
-                                  do_inc, do_dec, do_not, do_neg, do_rol, do_ror, do_rcl,
-                                  do_rcr, do_shl, do_shr, do_sar, do_cmp, do_test};
+#define ALU_FN(name, ...) do_##name,
+static const emu_rmw alu_fns[] = {ALU_LIST(ALU_FN, ALU_FN, ALU_FN)};
 
 /* The destination is a register: no operand to resolve, and nothing to do but to go on to fn. */
 static enum emu_status modify_reg(struct emu *e, const struct insn *i, unsigned reg, u64 source)

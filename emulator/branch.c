@@ -4,7 +4,8 @@
  */
 #include "emulator/internal.h"
 
-static enum emu_status jump(struct emu *e, const struct insn *i, u64 target)
+/* Is it a target in CS (limit, canonical)?  Then state.rip = it. */
+static enum emu_status jump_to(struct emu *e, const struct insn *i, u64 target)
 {
     bool mode64 = i->mode == EMU_MODE_64;
 
@@ -16,16 +17,16 @@ static enum emu_status jump(struct emu *e, const struct insn *i, u64 target)
     return EMU_DONE;
 }
 
-enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target)
+static enum emu_status jump(struct emu *e, const struct insn *i, u64 target)
 {
-    return jump(e, i, target & mask_bytes(i->opsize));
+    return jump_to(e, i, target & mask_bytes(i->opsize));
 }
 
 /* A transaction that aborts at once, for no reason that EAX would name, or because of the trap that
  * single-stepping means (SDM vol. 1, 16.3.5 and 16.3.8.1). */
 enum emu_status op_xbegin(struct emu *e, const struct insn *i)
 {
-    TRY(jump(e, i, (e->state->rip + i->imm) & mask_bytes(i->mode == EMU_MODE_64 ? 8 : 4)));
+    TRY(jump_to(e, i, (e->state->rip + i->imm) & mask_bytes(i->mode == EMU_MODE_64 ? 8 : 4)));
     emu_set_gpr(e, RAX, 4, e->state->rflags & RFLAGS_TF ? BIT(4) : 0);
     e->step.no_trap = true;
     return EMU_DONE;
@@ -35,7 +36,7 @@ enum emu_status op_jcc(struct emu *e, const struct insn *i)
 {
     if (!emu_condition(e->state->rflags, i->opcode))
         return EMU_DONE;
-    return emu_jump(e, i, e->state->rip + i->imm);
+    return jump(e, i, e->state->rip + i->imm);
 }
 
 /* Of JMP and CALL: relative, or what ModRM.rm holds. */
@@ -49,7 +50,7 @@ enum emu_status op_jmp(struct emu *e, const struct insn *i)
 {
     u64 target;
     TRY(target_of(e, i, &target));
-    return emu_jump(e, i, target);
+    return jump(e, i, target);
 }
 
 /* What is pushed is in memory already when the target turns out to be none, as CPUs have it. */
@@ -58,7 +59,7 @@ enum emu_status op_call(struct emu *e, const struct insn *i)
     u64 target, sp = e->state->gpr[RSP];
     TRY(target_of(e, i, &target));
     TRY(emu_push(e, i->opsize, i->opsize, e->state->rip));
-    enum emu_status st = emu_jump(e, i, target);
+    enum emu_status st = jump(e, i, target);
     if (st != EMU_DONE)
         e->state->gpr[RSP] = sp;
     return st;
@@ -69,7 +70,7 @@ enum emu_status op_ret(struct emu *e, const struct insn *i)
 {
     u64 target;
     TRY(emu_peek(e, 0, i->opsize, &target));
-    TRY(emu_jump(e, i, target));
+    TRY(jump(e, i, target));
     emu_pop_commit(e, i->opsize + i->imm);
     return EMU_DONE;
 }
@@ -81,7 +82,7 @@ enum emu_status op_loop(struct emu *e, const struct insn *i)
     bool zf = e->state->rflags & RFLAGS_ZF;
     bool taken = count != 0 && (i->op->sub == LOOP_ALWAYS || zf == (i->op->sub == LOOP_E));
     if (taken)
-        TRY(emu_jump(e, i, e->state->rip + i->imm));
+        TRY(jump(e, i, e->state->rip + i->imm));
     emu_set_gpr(e, RCX, i->addrsize, count);
     return EMU_DONE;
 }
@@ -90,5 +91,5 @@ enum emu_status op_jcxz(struct emu *e, const struct insn *i)
 {
     if ((e->state->gpr[RCX] & mask_bytes(i->addrsize)) != 0)
         return EMU_DONE;
-    return emu_jump(e, i, e->state->rip + i->imm);
+    return jump(e, i, e->state->rip + i->imm);
 }

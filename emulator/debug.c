@@ -77,8 +77,7 @@ enum emu_status emu_step_watched(struct emu *e, bool btf)
     if (payload == 0 && db->vector == VECTOR_DB)
         db->vector = VECTOR_NONE;
     if (payload != 0)
-        *db = (struct emu_event){
-            .vector = VECTOR_DB, .type = EMU_EVENT_HARD_EXCEPTION, .payload = payload};
+        (void)emu_db(e, payload);
     e->step.other |= payload != 0;
     return st;
 }

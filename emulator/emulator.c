@@ -298,11 +298,8 @@ static NOINLINE void retire_special(struct emu *e)
     }
     if ((s->rflags & RFLAGS_RF) && !r->keep_rf)
         emu_set_rflags(e, s->rflags & ~(u64)RFLAGS_RF);
-    if ((r->before & RFLAGS_TF) && !r->no_trap && !(r->shadow & BLOCKED_BY_MOV_SS)) {
-        u64 also = e->event.vector == VECTOR_DB ? e->event.payload : 0;
-        e->event = (struct emu_event){
-            .vector = VECTOR_DB, .type = EMU_EVENT_HARD_EXCEPTION, .payload = also | DR6_BS};
-    }
+    if ((r->before & RFLAGS_TF) && !r->no_trap && !(r->shadow & BLOCKED_BY_MOV_SS))
+        (void)emu_db(e, DR6_BS | (e->event.vector == VECTOR_DB ? e->event.payload : 0));
 }
 
 /* The one place where an instruction ends: state.rip has been moved on already. */

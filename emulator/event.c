@@ -330,10 +330,8 @@ static enum emu_status iret_to_vm86(struct emu *e, struct far_return *r)
     r->change |= RFLAGS_VM;
     emu_return_flags(e, r);
     emu_set_code(e, &cs, 3, r->rip);
-    for (unsigned k = 0; k < ARRAY_SIZE(order); k++) {
-        struct segment g = emu_segment_vm86(selector[k]);
-        emu_set_segment(e, order[k], &g);
-    }
+    for (unsigned k = 0; k < ARRAY_SIZE(order); k++)
+        emu_set_segment(e, order[k], emu_segment_vm86(selector[k]));
     emu_set_gpr(e, RSP, 4, sp);
     return EMU_DONE;
 }
@@ -358,12 +356,7 @@ static enum emu_status iret_pop(struct emu *e, const struct insn *i, struct far_
     if (i->opsize == 2)
         r->change &= 0xffff;
     r->release = 0;
-    emu_stack_current(e, i->opsize, &r->stack);
-    r->flags = emu_stack_item(e, &r->stack, 2, i->opsize); /* in the order that CPUs have */
-    r->cs = (u16)emu_stack_item(e, &r->stack, 1, 2);
-    r->rip = emu_stack_item(e, &r->stack, 0, i->opsize);
-    emu_stack_skip(&r->stack, 3u * i->opsize);
-    return r->stack.status;
+    return emu_pop_return(e, i->opsize, r);
 }
 
 enum emu_status op_iret(struct emu *e, const struct insn *i)

@@ -17,7 +17,7 @@ enum emu_status emu_transfer(struct emu *e, const struct emu_stack *k, const str
     if (clear != 0)
         emu_set_rflags(e, e->state->rflags & ~clear);
     if (inner)
-        emu_set_segment(e, SEG_SS, &k->ss);
+        emu_set_segment(e, SEG_SS, k->ss);
     emu_set_code(e, cs, level, rip);
     return EMU_DONE;
 }
@@ -166,7 +166,7 @@ void emu_null_segments(struct emu *e, unsigned cpl)
             continue;
         g.access |= SEG_UNUSABLE;
         g.selector = 0;
-        emu_set_segment(e, data[k], &g);
+        emu_set_segment(e, data[k], g);
     }
 }
 
@@ -178,31 +178,30 @@ void emu_return_flags(struct emu *e, const struct far_return *r)
     e->step.keep_rf = r->stack.size > 2;
 }
 
-/* In real and virtual-8086 mode. */
-static enum emu_status return_8086(struct emu *e, struct far_return *r)
+enum emu_status emu_pop_return(struct emu *e, unsigned size, struct far_return *r)
 {
-    struct segment cs = emu_segment_8086(e, SEG_CS, r->cs);
+    unsigned count = r->change != 0 ? 3 : 2;
 
-    if (!emu_code_holds(e, &cs, r->rip))
-        return emu_gp(e, 0);
-    emu_set_gpr(e, RSP, r->stack.width, r->stack.sp + r->release);
-    emu_return_flags(e, r);
-    emu_set_code(e, &cs, 0, r->rip);
-    return EMU_DONE;
+    emu_stack_current(e, size, &r->stack);
+    if (r->change != 0) /* in the order that CPUs have */
+        r->flags = emu_stack_item(e, &r->stack, 2, size);
+    r->cs = (u16)emu_stack_item(e, &r->stack, 1, 2);
+    r->rip = emu_stack_item(e, &r->stack, 0, size);
+    emu_stack_skip(&r->stack, count * size);
+    return r->stack.status;
 }
 
 enum emu_status emu_far_return(struct emu *e, struct far_return *r)
 {
-    unsigned cpl = emu_cpl(e), rpl = r->cs & 3;
-    bool outer = rpl > cpl;
-    bool take_stack = outer || (r->change != 0 && emu_in_64bit(e->state));
+    bool protected = emu_in_protected(e->state);
+    unsigned cpl = emu_cpl(e), rpl = protected ? r->cs & 3 : cpl;
+    bool take_stack = rpl > cpl || (r->change != 0 && emu_in_64bit(e->state));
+    struct segment cs, ss;
     struct descriptor d;
-    struct segment ss;
     u64 sp = 0;
 
-    if (!emu_in_protected(e->state))
-        return return_8086(e, r);
-    TRY(emu_fetch_segment(e, r->cs, USE_RETURN, cpl, VECTOR_GP, &d));
+    if (protected)
+        TRY(emu_fetch_segment(e, r->cs, USE_RETURN, cpl, VECTOR_GP, &d));
     emu_stack_skip(&r->stack, r->release);
     if (take_stack) {
         bool code64 = emu_long_mode(e->state) && (d.access & SEG_L);
@@ -211,19 +210,20 @@ enum emu_status emu_far_return(struct emu *e, struct far_return *r)
         TRY(r->stack.status);
         TRY(emu_take_segment(e, selector, code64 ? USE_STACK64 : USE_STACK, rpl, VECTOR_GP, &ss));
     }
-    TRY(emu_desc_mark(e, &d, TYPE_ACCESSED, true));
-    struct segment cs = emu_desc_segment(&d);
+    if (protected)
+        TRY(emu_desc_mark(e, &d, TYPE_ACCESSED, true));
+    cs = protected ? emu_desc_segment(&d) : emu_segment_8086(e, SEG_CS, r->cs);
     if (!emu_code_holds(e, &cs, r->rip))
         return emu_gp(e, 0);
     emu_return_flags(e, r);
     emu_set_code(e, &cs, rpl, r->rip);
     if (take_stack) {
-        emu_set_segment(e, SEG_SS, &ss);
+        emu_set_segment(e, SEG_SS, ss);
         emu_set_gpr(e, RSP, emu_stack_width(e), sp + r->release);
     } else {
         emu_set_gpr(e, RSP, r->stack.width, r->stack.sp);
     }
-    if (outer)
+    if (rpl > cpl)
         emu_null_segments(e, rpl);
     return EMU_DONE;
 }
@@ -232,10 +232,6 @@ enum emu_status op_ret_far(struct emu *e, const struct insn *i)
 {
     struct far_return r = {.release = i->opcode == 0xca ? (u16)i->imm : 0};
 
-    emu_stack_current(e, i->opsize, &r.stack);
-    r.cs = (u16)emu_stack_item(e, &r.stack, 1, 2);
-    r.rip = emu_stack_item(e, &r.stack, 0, i->opsize);
-    emu_stack_skip(&r.stack, 2u * i->opsize);
-    TRY(r.stack.status);
+    TRY(emu_pop_return(e, i->opsize, &r));
     return emu_far_return(e, &r);
 }

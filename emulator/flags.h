@@ -48,22 +48,24 @@ static inline u64 flags_unpack(u64 rflags, u32 ax)
 /* One level of expansion, so that the lists above become four arguments. */
 #define FLAGS_SIZED(...) FLAGS_BY_SIZE(__VA_ARGS__)
 
-/* Definitions of type emu_rmw (internal.h).  `lock` is taken only where the operand is memory:
- * decode has seen to it. */
-#define FLAGS_FN(fn, locks, LOCKED, PLAIN)                                           \
-    static enum emu_status fn(unsigned size, bool lock, void *d, u64 s, u64 *rflags) \
-    {                                                                                \
-        u32 ax = flags_pack(*rflags);                                                \
-        if ((locks) && lock)                                                         \
-            LOCKED                                                                   \
-        else                                                                         \
-            PLAIN                                                                    \
-        *rflags = flags_unpack(*rflags, ax);                                         \
-        return EMU_DONE;                                                             \
+/* Definitions of type emu_rmw for ALU_LIST (internal.h).  `lock` is taken only where the operand is
+ * memory: decode has seen to it. */
+#define FLAGS_FN(name, locks, LOCKED, PLAIN)                                                \
+    static enum emu_status do_##name(unsigned size, bool lock, void *d, u64 s, u64 *rflags) \
+    {                                                                                       \
+        u32 ax = flags_pack(*rflags);                                                       \
+        if ((locks) && lock)                                                                \
+            LOCKED                                                                          \
+        else                                                                                \
+            PLAIN                                                                           \
+        *rflags = flags_unpack(*rflags, ax);                                                \
+        return EMU_DONE;                                                                    \
     }
-#define FLAGS_RMW(fn, op, form) \
-    FLAGS_FN(fn, true, FLAGS_SIZED(FLAGS_ASM, "lock " op, form), FLAGS_SIZED(FLAGS_ASM, op, form))
-#define FLAGS_READ(fn, op, form) FLAGS_FN(fn, false, ;, FLAGS_SIZED(FLAGS_ASM, op, form))
-#define FLAGS_SHIFT(fn, op)      FLAGS_FN(fn, false, ;, FLAGS_SIZED(FLAGS_ASM_CL, op, FLAGS_COUNT))
+#define FLAGS_RMW(name, op, form)                                          \
+    FLAGS_FN(name, true, FLAGS_SIZED(FLAGS_ASM, "lock " op, FLAGS_##form), \
+             FLAGS_SIZED(FLAGS_ASM, op, FLAGS_##form))
+#define FLAGS_READ(name, op, form) \
+    FLAGS_FN(name, false, ;, FLAGS_SIZED(FLAGS_ASM, op, FLAGS_##form))
+#define FLAGS_SHIFT(name, op) FLAGS_FN(name, false, ;, FLAGS_SIZED(FLAGS_ASM_CL, op, FLAGS_COUNT))
 
 #endif

@@ -510,6 +510,14 @@ static inline enum emu_status emu_gp(struct emu *e, u32 error)
     return emu_raise(e, VECTOR_GP, true, error);
 }
 
+/* A debug exception that sets these bits of DR6: a fault, or a trap that is left in e->event. */
+static inline enum emu_status emu_db(struct emu *e, u64 payload)
+{
+    e->event = (struct emu_event){
+        .vector = VECTOR_DB, .type = EMU_EVENT_HARD_EXCEPTION, .payload = payload};
+    return EMU_FAULT;
+}
+
 /* Base of the memory operand's segment; in 64-bit mode only FS and GS have one. */
 static inline u64 emu_segment_base(struct emu *e, const struct insn *i)
 {
@@ -640,12 +648,6 @@ enum emu_status emu_check_vector(struct emu *e, const struct insn *i);
 /* For the decoder: the code, and what op_native() and op_integer() want to know. */
 void emu_native_prepare(struct insn *i);
 
-/* ---- branch.c: check a near target in CS (limit, canonical), then state.rip = it. ----------- */
-enum emu_status emu_jump(struct emu *e, const struct insn *i, u64 target);
-
-/* ---- string.c: may the current CPL access ports [port, port + size)?  Else #GP(0). ---------- */
-enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size);
-
 /* ---- decode.c, table.c ---------------------------------------------------------------------- */
 
 extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256],
@@ -669,15 +671,6 @@ unsigned emu_evex_unit(const struct insn *i);
 
 /* Bytes of an operand of this size letter in this instruction (0: the instruction's own). */
 unsigned emu_arg_bytes(const struct insn *i, u16 arg);
-
-/* ---- segment.c ------------------------------------------------------------------------------ */
-
-/*
- * Load a data or stack segment register (ES, SS, DS, FS, GS) by MOV/POP/LxS rules of the mode,
- * marking it dirty; CS and TR are not for this.  All checks are made, and the descriptor's accessed
- * bit is set, before the state changes.
- */
-enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector);
 
 /* ---- handlers: operands are as in the tables (table.c) ------------------------------------- */
 
@@ -711,10 +704,20 @@ emu_handler op_native, op_integer, op_vmaskmov, op_maskmov, op_gather, op_vzero,
     op_fpu_env, op_fxsave, op_xsave, op_xrstor;
 /* clang-format off */
 
-/* op->sub of the handlers that cover several instructions.  From ALU_CMP on only flags change. */
-enum alu_op {
-    ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_INC, ALU_DEC, ALU_NOT,
-    ALU_NEG, ALU_ROL, ALU_ROR, ALU_RCL, ALU_RCR, ALU_SHL, ALU_SHR, ALU_SAR, ALU_CMP, ALU_TEST
+/* op->sub of the handlers that cover several instructions.  alu.c: the host's instruction and its
+ * operands (flags.h); from ALU_CMP on only flags change. */
+#define ALU_LIST(RMW, SHIFT, READ)                                                                 \
+    RMW(ADD, "add", SOURCE) RMW(OR, "or", SOURCE) RMW(ADC, "adc", SOURCE) RMW(SBB, "sbb", SOURCE)  \
+    RMW(AND, "and", SOURCE) RMW(SUB, "sub", SOURCE) RMW(XOR, "xor", SOURCE)                        \
+    RMW(INC, "inc", ALONE) RMW(DEC, "dec", ALONE) RMW(NOT, "not", ALONE) RMW(NEG, "neg", ALONE)    \
+    SHIFT(ROL, "rol") SHIFT(ROR, "ror") SHIFT(RCL, "rcl") SHIFT(RCR, "rcr")                        \
+    SHIFT(SHL, "shl") SHIFT(SHR, "shr") SHIFT(SAR, "sar")                                          \
+    READ(CMP, "cmp", SOURCE) READ(TEST, "test", SOURCE)
+#define ALU_NAME(name, ...) ALU_##name,
+enum alu_op { ALU_LIST(ALU_NAME, ALU_NAME, ALU_NAME) };
+
+enum string_op {
+    STRING_MOVS, STRING_STOS, STRING_LODS, STRING_CMPS, STRING_SCAS, STRING_INS, STRING_OUTS
 };
 /* clang-format on */
 
@@ -728,15 +731,6 @@ enum native_form { /* bits; OP_SSE operands of 16 bytes must be aligned if nothi
                    NATIVE_CMPXCHG = 64   /* ... a register is written only when ZF says equal */
 };
 enum probe_op { PROBE_LAR, PROBE_LSL, PROBE_VERR, PROBE_VERW };
-enum string_op {
-    STRING_MOVS,
-    STRING_STOS,
-    STRING_LODS,
-    STRING_CMPS,
-    STRING_SCAS,
-    STRING_INS,
-    STRING_OUTS
-};
 enum loop_op { LOOP_NE, LOOP_E, LOOP_ALWAYS };
 
 #endif

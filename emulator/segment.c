@@ -171,9 +171,9 @@ struct segment emu_segment_vm86(u16 selector)
         .base = (u32)selector << 4, .limit = 0xffff, .access = VM86_ACCESS, .selector = selector};
 }
 
-void emu_set_segment(struct emu *e, enum seg seg, const struct segment *g)
+void emu_set_segment(struct emu *e, enum seg seg, struct segment g)
 {
-    e->state->seg[seg] = *g;
+    e->state->seg[seg] = g;
     e->state->valid |= STATE_SEG(seg);
     e->state->dirty |= STATE_SEG(seg);
 }
@@ -184,7 +184,7 @@ void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip
 
     if (emu_in_protected(e->state))
         g.selector = (u16)((cs->selector & 0xfffcu) | cpl);
-    emu_set_segment(e, SEG_CS, &g);
+    emu_set_segment(e, SEG_CS, g);
     e->state->rip = emu_in_64bit(e->state) ? rip : (u32)rip;
     e->state->dirty |= STATE_RIP;
 }
@@ -213,7 +213,8 @@ struct segment emu_segment_8086(struct emu *e, enum seg seg, u16 selector)
 
 /* ---- loading a segment register ----------------------------------------------------------- */
 
-enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector)
+/* ES, SS, DS, FS or GS by the rules of the mode for MOV, POP and LDS. */
+static enum emu_status load_segment(struct emu *e, enum seg seg, u16 selector)
 {
     const struct x86_state *s = e->state;
     struct segment g;
@@ -225,13 +226,13 @@ enum emu_status emu_load_segment(struct emu *e, enum seg seg, u16 selector)
     } else {
         g = emu_segment_8086(e, seg, selector);
     }
-    emu_set_segment(e, seg, &g);
+    emu_set_segment(e, seg, g);
     return EMU_DONE;
 }
 
 static enum emu_status load_with_shadow(struct emu *e, enum seg seg, u64 selector)
 {
-    TRY(emu_load_segment(e, seg, (u16)selector));
+    TRY(load_segment(e, seg, (u16)selector));
     if (seg == SEG_SS)
         e->step.shadow = BLOCKED_BY_MOV_SS;
     return EMU_DONE;
@@ -265,7 +266,7 @@ enum emu_status op_load_far_pointer(struct emu *e, const struct insn *i)
     u16 selector;
 
     TRY(emu_read_far(e, i, &offset, &selector));
-    TRY(emu_load_segment(e, (enum seg)i->op->sub, selector));
+    TRY(load_segment(e, (enum seg)i->op->sub, selector));
     emu_set_gpr(e, i->reg, i->opsize, offset);
     return EMU_DONE;
 }

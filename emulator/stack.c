@@ -12,13 +12,11 @@ static inline enum emu_status map_stack(struct emu *e, u64 offset, unsigned size
 
 enum emu_status emu_push(struct emu *e, unsigned slot, unsigned size, u64 value)
 {
-    unsigned width = emu_stack_width(e);
-    u64 sp = e->state->gpr[RSP] - slot;
     struct emu_span span;
 
-    TRY(emu_map_seg(e, SEG_SS, sp & mask_bytes(width), size, EMU_WRITE, &span));
+    TRY(map_stack(e, e->state->gpr[RSP] - slot, size, EMU_WRITE, &span));
     emu_span_store(e, &span, value);
-    emu_set_gpr(e, RSP, width, sp);
+    emu_pop_commit(e, -(u64)slot);
     return EMU_DONE;
 }
 
@@ -34,14 +32,13 @@ enum emu_status emu_peek(struct emu *e, u64 skip, unsigned size, u64 *value)
 enum emu_status op_push_rm(struct emu *e, const struct insn *i)
 {
     struct emu_span source, stack;
-    u64 sp = e->state->gpr[RSP] - i->opsize;
 
     if (!insn_is_memory(i))
         return emu_push(e, i->opsize, i->opsize, e->state->gpr[i->rm]);
     TRY(emu_map_operand(e, i, i->opsize, EMU_READ, &source));
-    TRY(map_stack(e, sp, i->opsize, EMU_WRITE, &stack));
+    TRY(map_stack(e, e->state->gpr[RSP] - i->opsize, i->opsize, EMU_WRITE, &stack));
     emu_span_store(e, &stack, emu_span_load(e, &source));
-    emu_set_gpr(e, RSP, emu_stack_width(e), sp);
+    emu_pop_commit(e, -(u64)i->opsize);
     return EMU_DONE;
 }
 

@@ -212,8 +212,8 @@ static void compare(struct emu *e, const struct insn *i, struct piece *p)
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
-/* SDM vol. 1, 19.5.2 */
-enum emu_status emu_check_io(struct emu *e, u16 port, unsigned size)
+/* May the current CPL access these ports?  Else #GP(0): SDM vol. 1, 19.5.2. */
+static enum emu_status check_io(struct emu *e, u16 port, unsigned size)
 {
     const struct x86_state *s = e->state;
     u16 bits;
@@ -237,7 +237,7 @@ enum emu_status op_in(struct emu *e, const struct insn *i)
 {
     u16 port = port_of(e, i, i->op->arg[1]);
     u64 value = 0, count = 1;
-    TRY(emu_check_io(e, port, i->size));
+    TRY(check_io(e, port, i->size));
     e->ops->port_in(e->ctx, port, i->size, &value, &count);
     emu_record_io(e, EMU_IO_IN, port, i->size, value);
     emu_set_gpr(e, RAX, i->size, value);
@@ -249,7 +249,7 @@ enum emu_status op_out(struct emu *e, const struct insn *i)
     unsigned size = emu_arg_bytes(i, i->op->arg[1]);
     u16 port = port_of(e, i, i->op->arg[0]);
     u64 value = e->state->gpr[RAX] & mask_bytes(size), count = 1;
-    TRY(emu_check_io(e, port, size));
+    TRY(check_io(e, port, size));
     emu_record_io(e, EMU_IO_OUT, port, size, value);
     e->ops->port_out(e->ctx, port, size, &value, &count);
     return EMU_DONE;
@@ -293,6 +293,6 @@ enum emu_status op_string(struct emu *e, const struct insn *i)
     unsigned op = i->op->sub, size = emu_arg_bytes(i, i->op->arg[op == STRING_OUTS]);
 
     if (op >= STRING_INS)
-        TRY(emu_check_io(e, (u16)e->state->gpr[RDX], size));
+        TRY(check_io(e, (u16)e->state->gpr[RDX], size));
     return repeat(e, i, size, strings[op].ends, strings[op].act);
 }

@@ -95,7 +95,7 @@ enum emu_status emu_load_ldt(struct emu *e, u16 selector, enum vector vector, en
         TRY(emu_fetch_system(e, selector, BIT(TYPE_LDT), vector, absent, &d));
         g = emu_desc_segment(&d);
     }
-    emu_set_segment(e, SEG_LDTR, &g);
+    emu_set_segment(e, SEG_LDTR, g);
     return EMU_DONE;
 }
 
@@ -111,8 +111,7 @@ enum emu_status op_load_system(struct emu *e, const struct insn *i)
         return emu_load_ldt(e, (u16)selector, VECTOR_GP, VECTOR_NP);
     TRY(emu_fetch_system(e, (u16)selector, types, VECTOR_GP, VECTOR_NP, &d));
     TRY(emu_desc_mark(e, &d, TYPE_BUSY, true));
-    struct segment g = emu_desc_segment(&d);
-    emu_set_segment(e, SEG_TR, &g);
+    emu_set_segment(e, SEG_TR, emu_desc_segment(&d));
     return EMU_DONE;
 }
 
@@ -276,11 +275,8 @@ enum emu_status op_mov_dr(struct emu *e, const struct insn *i)
     if (alias && (s->cr4 & CR4_DE))
         return emu_ud(e);
     emu_need(e, STATE_DR7 | STATE_LIVE);
-    if (s->dr7 & DR7_GD) {
-        (void)emu_raise(e, VECTOR_DB, false, 0);
-        e->event.payload = DR6_BD;
-        return EMU_FAULT;
-    }
+    if (s->dr7 & DR7_GD)
+        return emu_db(e, DR6_BD);
     if (i->opcode == 0x21) {
         emu_set_gpr(e, i->rm, i->size, *reg);
         return EMU_DONE;
@@ -451,18 +447,18 @@ static void enter_flat(struct emu *e, u16 cs, u16 ss, unsigned cpl, bool code64,
     struct segment g = {.limit = 0xffffffff, .selector = (u16)((ss & 0xfffcu) | cpl)};
 
     g.access = FLAT_DATA | cpl << SEG_DPL_SHIFT;
-    emu_set_segment(e, SEG_SS, &g);
+    emu_set_segment(e, SEG_SS, g);
     g.access = FLAT_CODE | cpl << SEG_DPL_SHIFT | (code64 ? SEG_L : SEG_DB);
     g.selector = cs;
     emu_set_code(e, &g, cpl, rip);
 }
 
-enum emu_status op_syscall(struct emu *e, const struct insn *i)
+enum emu_status op_syscall(struct emu *e, const struct insn *)
 {
     struct x86_state *s = e->state;
     u64 star, target, mask;
 
-    if (i->mode != EMU_MODE_64 || !(s->efer & EFER_SCE))
+    if (!(s->efer & EFER_SCE))
         return emu_ud(e);
     TRY(e->ops->read_msr(e->ctx, MSR_IA32_STAR, &star));
     TRY(e->ops->read_msr(e->ctx, MSR_IA32_LSTAR, &target));
@@ -481,7 +477,7 @@ enum emu_status op_sysret(struct emu *e, const struct insn *i)
     bool code64 = i->opsize == 8;
     u64 star;
 
-    if (i->mode != EMU_MODE_64 || !(s->efer & EFER_SCE))
+    if (!(s->efer & EFER_SCE))
         return emu_ud(e);
     if (emu_cpl(e) != 0 || (code64 && !emu_canonical(e, s->gpr[RCX])))
         return emu_gp(e, 0);

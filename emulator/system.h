@@ -131,7 +131,7 @@ struct segment emu_desc_segment(const struct descriptor *d);
 struct segment emu_segment_vm86(u16 selector);
 
 /* Put it there and mark it valid and dirty. */
-void emu_set_segment(struct emu *e, enum seg seg, const struct segment *g);
+void emu_set_segment(struct emu *e, enum seg seg, struct segment g);
 
 /* CS and RIP for running at level cpl, and the retire step's dirty marks. */
 void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip);
@@ -204,6 +204,7 @@ struct far_return {
     unsigned release; /* RET n */
     u16 cs;
 };
+enum emu_status emu_pop_return(struct emu *e, unsigned size, struct far_return *r);
 enum emu_status emu_far_return(struct emu *e, struct far_return *r);
 void emu_return_flags(struct emu *e, const struct far_return *r);
 

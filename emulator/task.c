@@ -107,17 +107,17 @@ static enum emu_status load_task_segments(struct emu *e, const struct tss_layout
                              .selector = selector[k]};
         if (vm86)
             g = emu_segment_vm86(selector[k]);
-        emu_set_segment(e, (enum seg)k, &g);
+        emu_set_segment(e, (enum seg)k, g);
     }
     g = (struct segment){.access = SEG_UNUSABLE, .selector = (u16)field(image, l->ldt, 2)};
-    emu_set_segment(e, SEG_LDTR, &g);
+    emu_set_segment(e, SEG_LDTR, g);
     TRY(emu_load_ldt(e, g.selector, VECTOR_TS, VECTOR_TS));
     for (unsigned k = 0; !vm86 && k < ARRAY_SIZE(order); k++) {
         enum seg seg = order[k];
         bool code = seg == SEG_CS;
         enum segment_use use = code ? USE_RETURN : seg == SEG_SS ? USE_STACK : USE_DATA;
         TRY(emu_take_segment(e, selector[seg], use, code ? 0 : cpl, VECTOR_TS, &g));
-        emu_set_segment(e, seg, &g);
+        emu_set_segment(e, seg, g);
     }
     return EMU_DONE;
 }
@@ -156,8 +156,7 @@ static enum emu_status begin_task(struct emu *e, const struct tss_layout *l, con
     if (!emu_code_holds(e, &s->seg[SEG_CS], s->rip))
         return emu_gp(e, 0);
     if (l->trap != 0 && (image[l->trap] & 1))
-        e->event = (struct emu_event){
-            .vector = VECTOR_DB, .type = EMU_EVENT_HARD_EXCEPTION, .payload = DR6_BT};
+        (void)emu_db(e, DR6_BT);
     return EMU_DONE;
 }
 
@@ -195,7 +194,7 @@ enum emu_status emu_enter_task(struct emu *e, u16 selector, enum emu_task_source
         emu_span_store(e, &link, s->seg[SEG_TR].selector);
     emu_span_read(e, &load, image);
     tr.access |= TYPE_BUSY;
-    emu_set_segment(e, SEG_TR, &tr);
+    emu_set_segment(e, SEG_TR, tr);
     load_task_registers(e, l, image, nested);
     e->step.no_trap = true;
     e->step.keep_rf = true;
