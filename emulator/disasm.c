@@ -128,63 +128,49 @@ static void put_immediate(struct listing *l, u16 arg, u64 value)
     put_hex(l, value & mask_bytes(size));
 }
 
-/* A register: of which kind, and where its number is. */
-enum kind { GPR, VECTOR, MMX, OPMASK, SEGMENT, CONTROL, DEBUG, ST };
+/* What an operand is that is not in memory, and where the number of a register is. */
+enum kind { MEMORY, GPR, VECTOR, MMX, OPMASK, SEGMENT, CR, DR, ST, NUMBER, VALUE, TARGET, FAR };
 enum place { REG, RM, VVVV, IMM, SUB, ZERO, ONE, TWO };
 static const struct {
     u8 letter, kind, place;
-} registers[] = {
-    {ARG_G, GPR, REG},    {ARG_B, GPR, VVVV},      {ARG_Z, GPR, RM},      {ARG_ACC, GPR, ZERO},
-    {ARG_E, GPR, RM},     {ARG_R, GPR, RM},        {ARG_V, VECTOR, REG},  {ARG_H, VECTOR, VVVV},
-    {ARG_L, VECTOR, IMM}, {ARG_U, VECTOR, RM},     {ARG_W, VECTOR, RM},   {ARG_P, MMX, REG},
-    {ARG_N, MMX, RM},     {ARG_Q, MMX, RM},        {ARG_K, OPMASK, REG},  {ARG_KH, OPMASK, VVVV},
-    {ARG_KM, OPMASK, RM}, {ARG_KR, OPMASK, RM},    {ARG_S, SEGMENT, REG}, {ARG_C, CONTROL, REG},
-    {ARG_D, DEBUG, REG},  {ARG_ST0, ST, ZERO},     {ARG_STI, ST, RM},     {ARG_CL, GPR, ONE},
-    {ARG_DX, GPR, TWO},   {ARG_SEG, SEGMENT, SUB},
+} kinds[] = {
+    {ARG_G, GPR, REG},    {ARG_B, GPR, VVVV},      {ARG_Z, GPR, RM},       {ARG_ACC, GPR, ZERO},
+    {ARG_E, GPR, RM},     {ARG_R, GPR, RM},        {ARG_V, VECTOR, REG},   {ARG_H, VECTOR, VVVV},
+    {ARG_L, VECTOR, IMM}, {ARG_U, VECTOR, RM},     {ARG_W, VECTOR, RM},    {ARG_P, MMX, REG},
+    {ARG_N, MMX, RM},     {ARG_Q, MMX, RM},        {ARG_K, OPMASK, REG},   {ARG_KH, OPMASK, VVVV},
+    {ARG_KM, OPMASK, RM}, {ARG_KR, OPMASK, RM},    {ARG_S, SEGMENT, REG},  {ARG_C, CR, REG},
+    {ARG_D, DR, REG},     {ARG_ST0, ST, ZERO},     {ARG_STI, ST, RM},      {ARG_CL, GPR, ONE},
+    {ARG_DX, GPR, TWO},   {ARG_SEG, SEGMENT, SUB}, {ARG_ONE, NUMBER, ONE}, {ARG_I, VALUE, IMM},
+    {ARG_IU, VALUE, IMM}, {ARG_J, TARGET, IMM},    {ARG_A, FAR, IMM},      {ARG_M, MEMORY, RM},
+    {ARG_O, MEMORY, IMM},
 };
-
-static void put_register(struct listing *l, enum kind kind, unsigned n, u16 arg)
-{
-    static const char *const names[] = {
-        [MMX] = "mm%u", [OPMASK] = "k%u", [DEBUG] = "dr%u", [ST] = "st%u"};
-
-    switch (kind) {
-    case GPR: put_gpr(l, n & 15, emu_arg_bytes(l->i, arg)); break;
-    case VECTOR: put_vector(l, n, arg); break;
-    case SEGMENT: put(l, "%s", segment_names[n & 7]); break;
-    case CONTROL: put(l, "cr%u", n); break;
-    default: put(l, names[kind], n & 7);
-    }
-}
 
 /* `second`: the immediate in imm2. */
 static void put_arg(struct listing *l, u16 arg, bool second)
 {
+    static const char *const names[] = {
+        [MMX] = "mm%u", [OPMASK] = "k%u", [DR] = "dr%u", [ST] = "st%u", [NUMBER] = "%u"};
     const struct insn *i = l->i;
     const unsigned numbers[] = {i->reg, i->rm, i->vvvv, (unsigned)i->imm, i->op->sub, 0, 1, 2};
-    unsigned which;
+    bool wraps = i->opsize == 2 && i->op->handler != op_xbegin;
+    unsigned which, k = 0;
 
-    if (arg == ARG(O, b) || arg == ARG(O, v) || ARG_LETTER(arg) == ARG_M ||
-        (emu_memory_arg(i, &which) != 0 && i->op->arg[which] == arg)) {
-        put_memory(l, arg);
-        return;
-    }
-    for (unsigned n = 0; n < ARRAY_SIZE(registers); n++)
-        if (registers[n].letter == ARG_LETTER(arg)) {
-            put_register(l, registers[n].kind, numbers[registers[n].place], arg);
-            return;
-        }
-    switch (ARG_LETTER(arg)) {
-    case ARG_A:
+    while (kinds[k].letter != ARG_LETTER(arg))
+        k++;
+    bool memory = emu_memory_arg(i, &which) != 0 && i->op->arg[which] == arg;
+    unsigned n = numbers[kinds[k].place];
+    switch (memory ? MEMORY : (enum kind)kinds[k].kind) {
+    case MEMORY: put_memory(l, arg); break;
+    case GPR: put_gpr(l, n & 15, emu_arg_bytes(i, arg)); break;
+    case VECTOR: put_vector(l, n, arg); break;
+    case SEGMENT: put(l, "%s", segment_names[n & 7]); break;
+    case CR: put(l, "cr%u", n); break;
+    case VALUE: put_immediate(l, arg, second ? i->imm2 : i->imm); break;
+    case TARGET: put_address(l, (l->next + i->imm) & (wraps ? 0xffff : ~0ull)); break;
+    case FAR:
         put(l, "0x%llx:0x%llx", (unsigned long long)i->imm2, (unsigned long long)i->imm);
         break;
-    case ARG_I:
-    case ARG_IU: put_immediate(l, arg, second ? i->imm2 : i->imm); break;
-    case ARG_J:
-        put_address(l, (l->next + i->imm) &
-                           (i->opsize == 2 && i->op->handler != op_xbegin ? 0xffff : ~0ull));
-        break;
-    default: /* ARG_ONE */ put(l, "1");
+    default: put(l, names[kinds[k].kind], n & 7);
     }
 }
 

@@ -31,7 +31,11 @@ enum emu_status op_movdir64b(struct emu *e, const struct insn *i)
         return emu_gp(e, 0);
     TRY(emu_map_seg(e, SEG_ES, to, sizeof(buf), EMU_WRITE, &into));
     emu_span_read(e, &from, buf);
-    emu_span_write(e, &into, buf);
+    /* MOVDIR64B RSI, [RDI]; RET: other CPUs see RAM change at once. */
+    struct emu_native n = {.code = 0xc337f8380f66, .memory = buf, .rsi = (uintptr_t)into.host[0]};
+    if (into.host[0] == NULL || e->ops->run_native == NULL ||
+        e->ops->run_native(e->ctx, &n) != VECTOR_NONE)
+        emu_span_write(e, &into, buf);
     return EMU_DONE;
 }
 

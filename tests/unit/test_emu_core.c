@@ -463,9 +463,19 @@ static void transactions(void **)
     fx_free(f);
 }
 
+/* A CPU that has MOVDIR64B. */
+static u8 run_direct(void *ctx, struct emu_native *n)
+{
+    assert_int_equal(n->code, 0xc337f8380f66);
+    memcpy((void *)n->rsi, n->memory, 64);
+    ((struct fixture *)ctx)->special_op++;
+    return VECTOR_NONE;
+}
+
 static void direct_stores(void **)
 {
     struct fixture *f = fx_new_long(0);
+    struct emu_ops ops = *f->e.ops;
 
     for (unsigned n = 0; n < 64; n++)
         f->ram[FX_DATA + 1 + n] = (u8)n;
@@ -473,6 +483,17 @@ static void direct_stores(void **)
     f->s.gpr[RAX] = FX_DATA + 0x80;
     FX_DONE(FX_RUN(f, 0x66, 0x0f, 0x38, 0xf8, 0x06)); /* movdir64b rax, [rsi] */
     assert_memory_equal(f->ram + FX_DATA + 0x80, f->ram + FX_DATA + 1, 64);
+    ops.run_native = run_direct;
+    f->e.ops = &ops;
+    f->s.gpr[RAX] += 0x40;
+    f->special_op = 0;
+    FX_DONE(FX_RUN(f, 0x66, 0x0f, 0x38, 0xf8, 0x06)); /* in one store */
+    assert_int_equal(f->special_op, 1);
+    assert_memory_equal(f->ram + FX_DATA + 0xc0, f->ram + FX_DATA + 1, 64);
+    f->s.gpr[RAX] = FX_MMIO; /* a device gets its pieces */
+    FX_DONE(FX_RUN(f, 0x66, 0x0f, 0x38, 0xf8, 0x06));
+    assert_int_equal(f->mmio_count, 8);
+    assert_int_equal(f->special_op, 1);
     f->s.gpr[RAX] += 8;
     FX_FAULT(FX_RUN(f, 0x66, 0x0f, 0x38, 0xf8, 0x06), VECTOR_GP, 0);
     FX_DONE(FX_RUN(f, 0x48, 0x0f, 0x38, 0xf9, 0x06)); /* movdiri [rsi], rax */
