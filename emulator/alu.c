@@ -65,7 +65,7 @@ enum emu_status op_alu_rm_cl(struct emu *e, const struct insn *i)
 /* SF, ZF and PF of a byte, CF and AF as given; OF as it was. */
 static void set_bcd_flags(struct emu *e, u8 al, bool cf, bool af)
 {
-    u64 f = e->state->rflags & ~(FLAGS_ARITH & ~(u64)RFLAGS_OF);
+    u64 f = e->state->rflags & ~(EMU_ARITH_FLAGS & ~(u64)RFLAGS_OF);
 
     f |= (cf ? RFLAGS_CF : 0) | (af ? RFLAGS_AF : 0) | (al == 0 ? RFLAGS_ZF : 0);
     f |= (al & RFLAGS_SF) | (__builtin_parity(al) ? 0 : RFLAGS_PF);

@@ -436,5 +436,5 @@ bool emu_at_port_access(struct emu *e)
     if (fetch(e, &local, &i) != EMU_DONE)
         return false;
     emu_handler *h = i->op->handler;
-    return h == op_in || h == op_out || (h == op_string && i->op->sub >= STRING_INS);
+    return h == op_port || (h == op_string && i->op->sub >= STRING_INS);
 }

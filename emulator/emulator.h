@@ -51,11 +51,9 @@ struct emu_event {
 
 struct emu;
 
-/*
- * One x87, MMX, SSE, AVX or integer instruction for ops->run_native(): at most 8 bytes of 64-bit
+/* One x87, MMX, SSE, AVX or integer instruction for ops->run_native(): at most 8 bytes of 64-bit
  * code, RET included, in memory order.  Its memory operand, if any, is at RDI, an explicit general
- * register of the guest in RSI.  Not to change on return: RDI and all registers not named here.
- */
+ * register of the guest in RSI.  Not to change on return: RDI and all registers not named here. */
 struct emu_native {
     u64 code;
     u64 gpr[4];   /* RAX, RCX, RDX, RBX, in and out */
@@ -66,20 +64,16 @@ struct emu_native {
 };
 #define EMU_ARITH_FLAGS (RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF)
 
-/*
- * What the emulator asks of its user.  `ctx` is emu->ctx.  Functions that return enum emu_status
+/* What the emulator asks of its user.  `ctx` is emu->ctx.  Functions that return enum emu_status
  * may return EMU_DONE, EMU_STOP, EMU_RETRY, or EMU_FAULT after emu_raise().  Device accesses cannot
- * fail: each comes when everything about it has been checked.
- */
+ * fail: each comes when everything about it has been checked. */
 struct emu_ops {
     /* Make these state groups valid in *emu->state. */
     void (*load)(void *ctx, u32 groups);
 
-    /*
-     * The host address of guest-physical `gpa` for an access (EMU_READ, EMU_WRITE or EMU_FETCH,
+    /* The host address of guest-physical `gpa` for an access (EMU_READ, EMU_WRITE or EMU_FETCH,
      * with EMU_IMPLICIT when it is to a paging table), good to the end of its 4-KiB page; NULL when
-     * the page is not RAM or not so accessible (MMIO).
-     */
+     * the page is not RAM or not so accessible (MMIO). */
     void *(*ram)(void *ctx, gpa_t gpa, enum emu_access access);
 
     /* One access of 1, 2, 4 or 8 bytes to a page for which ram() said NULL.  Bits above the size of
@@ -107,25 +101,19 @@ struct emu_ops {
     /* True when an event waits that may interrupt between two iterations of `rep`. */
     bool (*interrupted)(void *ctx);
 
-    /*
-     * Called where hardware would check for an intercept, after privilege checks: an instruction
+    /* Called where hardware would check for an intercept, after privilege checks: an instruction
      * that needs the user's own doing (XSETBV, WBINVD, INVPCID, MONITOR, VMX instructions …);
-     * opcode is EMU_OP_*.  Returning EMU_FAULT with #UD refuses it.  NULL: all are #UD.
-     */
+     * opcode is EMU_OP_*.  Returning EMU_FAULT with #UD refuses it.  NULL: all are #UD. */
     enum emu_status (*special)(void *ctx, unsigned op, u64 operand, u64 operand2);
 
-    /*
-     * Two RAM pages (their page-aligned addresses) at consecutive host addresses, writable, good
+    /* Two RAM pages (their page-aligned addresses) at consecutive host addresses, writable, good
      * until the next call: for a locked access that straddles pages which are not neighbours on
-     * the host.  NULL (the function or its result): such an access is EMU_UNIMPLEMENTED.
-     */
+     * the host.  NULL (the function or its result): such an access is EMU_UNIMPLEMENTED. */
     void *(*window)(void *ctx, gpa_t first, gpa_t second);
 
-    /*
-     * Execute n->code with the guest's x87, SSE and AVX registers (and XCR0) in the CPU, numeric
+    /* Execute n->code with the guest's x87, SSE and AVX registers (and XCR0) in the CPU, numeric
      * exceptions enabled; a fault within must not go further.  Returns its vector (of #GP the error
-     * code is 0), or VECTOR_NONE.  NULL: such instructions are EMU_UNIMPLEMENTED.
-     */
+     * code is 0), or VECTOR_NONE.  NULL: such instructions are EMU_UNIMPLEMENTED. */
     u8 (*run_native)(void *ctx, struct emu_native *n);
 };
 
@@ -274,10 +262,8 @@ u64 emu_breakpoints(const struct x86_state *s, u64 at, unsigned size, enum emu_b
 /* Advance over the instruction at CS:RIP as if it had been executed (TF, RF, shadow: retired). */
 enum emu_status emu_skip(struct emu *e);
 
-/*
- * After a #UD: is at CS:RIP the prefix 0F 0B 6B 76 6D (UD2; "kvm") that asks for the instruction
- * behind it to be emulated?  RIP is then moved past it.  STATE_BASE must be valid.
- */
+/* After a #UD: is at CS:RIP the prefix 0F 0B 6B 76 6D (UD2; "kvm") that asks for the instruction
+ * behind it to be emulated?  RIP is then moved past it.  STATE_BASE must be valid. */
 bool emu_take_forced(struct emu *e);
 
 /* After a #GP(0): is the instruction at CS:RIP one that accesses a port?  Nothing is changed. */
@@ -289,10 +275,8 @@ bool emu_at_port_access(struct emu *e);
  */
 void emu_retire(struct emu *e, unsigned length);
 
-/*
- * True when retiring means more than to set RIP from `rip` to `next`: a trap or RF, a shadow to
- * end, or the wrap-around of a 32-bit RIP.
- */
+/* True when retiring means more than to set RIP from `rip` to `next`: a trap or RF, a shadow to
+ * end, or the wrap-around of a 32-bit RIP. */
 static inline bool emu_retire_is_special(u64 rflags, u32 interruptibility, u64 rip, u64 next)
 {
     return (rflags & (RFLAGS_TF | RFLAGS_RF)) || interruptibility || (rip ^ next) >> 32;
@@ -306,11 +290,9 @@ enum emu_task_source { EMU_TASK_CALL, EMU_TASK_IRET, EMU_TASK_JMP, EMU_TASK_GATE
 enum emu_status emu_task_switch(struct emu *e, u16 selector, enum emu_task_source source,
                                 const struct emu_event *cause, unsigned length);
 
-/*
- * One cache belongs to one virtual CPU.  It holds host addresses that ops->ram() gave: call
+/* One cache belongs to one virtual CPU.  It holds host addresses that ops->ram() gave: call
  * emu_cache_init() and emu_forget() when guest RAM moves on the host, emu_forget() alone when
- * ops->ram() answers otherwise for data.
- */
+ * ops->ram() answers otherwise for data. */
 size_t emu_cache_size(void);
 void emu_cache_init(struct emu_cache *c);
 void emu_forget(struct emu *e);
@@ -333,11 +315,9 @@ CHECKED enum status emu_translate(struct emu *e, gva_t gva, enum emu_access acce
                                   void (*step)(void *ctx, const struct emu_walk_step *s),
                                   void *ctx);
 
-/*
- * May `value` be loaded into CR0, CR4 or EFER now?  False: #GP(0), SDM vol. 3A, 2.5 and 9.8.5 and
+/* May `value` be loaded into CR0, CR4 or EFER now?  False: #GP(0), SDM vol. 3A, 2.5 and 9.8.5 and
  * vol. 4.  Needs STATE_BASE, for CR4 also STATE_CR3.  Not judged: bits of features the guest was
- * not told of, PDPTEs, and CR0.PE/PG's effects on EFER.LMA, all of which are the caller's.
- */
+ * not told of, PDPTEs, and CR0.PE/PG's effects on EFER.LMA, all of which are the caller's. */
 bool emu_cr0_valid(const struct x86_state *s, u64 value);
 bool emu_cr4_valid(const struct x86_state *s, u64 value);
 bool emu_efer_valid(const struct x86_state *s, u64 value);
@@ -345,11 +325,9 @@ bool emu_efer_valid(const struct x86_state *s, u64 value);
 /* Mode of CS in *state. */
 enum emu_mode emu_mode(const struct x86_state *s);
 
-/*
- * Disassemble one instruction in Intel syntax into buf; returns its length, or 0 when the bytes are
+/* Disassemble one instruction in Intel syntax into buf; returns its length, or 0 when the bytes are
  * not an instruction or not a whole one (buf then says "(bad)").  symbol (may be NULL) writes a
- * name for an address into its buffer and returns true.
- */
+ * name for an address into its buffer and returns true. */
 unsigned emu_disassemble(const u8 *bytes, unsigned avail, enum emu_mode mode, u64 rip, char *buf,
                          size_t cap, bool (*symbol)(void *ctx, u64 addr, char *out, size_t cap),
                          void *ctx);

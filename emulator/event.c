@@ -121,9 +121,8 @@ static enum emu_status deliver_gate(struct emu *e, const struct emu_event *event
 
     TRY(emu_gate_open(e, d, USE_GATE, &g));
     if (long_mode) { /* aligned, and 64 bits wide (SDM vol. 3A, 6.14.2) */
-        if (g.stack.kind == STACK_CURRENT)
-            g.stack =
-                (struct emu_stack){.kind = STACK_TO, .sp = s->gpr[RSP], .size = 8, .width = 8};
+        if (!g.stack.foreign)
+            g.stack = (struct emu_stack){.sp = s->gpr[RSP], .size = 8, .width = 8};
         g.stack.sp &= ~15ull;
     }
     push_event(e, event, rip, long_mode || g.level != emu_cpl(e), &g.stack);

@@ -112,15 +112,10 @@ static enum emu_status far_system(struct emu *e, struct descriptor *d, bool call
  * before the target is looked at. */
 static void push_return_to(struct emu *e, const struct segment *cs, struct emu_stack *k)
 {
-    const struct segment *ss = &e->state->seg[SEG_SS];
     bool code64 = emu_long_mode(e->state) && (cs->access & SEG_L);
 
-    k->kind = STACK_TO;
-    k->ss = *ss;
-    k->ss.base = code64 ? 0 : ss->base;
-    k->width = code64 ? 8 : ss->access & SEG_DB ? 4 : 2;
+    k->width = code64 ? 8 : k->ss.access & SEG_DB ? 4 : 2;
     k->sp = e->state->gpr[RSP] & mask_bytes(k->width);
-    k->error = 0;
     push_return(e, k);
 }
 

@@ -9,8 +9,6 @@
 
 #include "emulator/emulator.h"
 
-#define FLAGS_ARITH ((u64)(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF))
-
 #define FLAGS_LOAD "addb $0x7f, %%al\n\tsahf\n\t"
 #define FLAGS_SAVE "\n\tlahf\n\tseto %%al"
 
@@ -21,13 +19,11 @@ static inline u32 flags_pack(u64 rflags)
 
 static inline u64 flags_unpack(u64 rflags, u32 ax)
 {
-    return (rflags & ~FLAGS_ARITH) | (ax >> 8 & 0xd5) | (u64)(ax & 1) << 11;
+    return (rflags & ~(u64)EMU_ARITH_FLAGS) | (ax >> 8 & 0xd5) | (u64)(ax & 1) << 11;
 }
 
-/*
- * One instruction on *d (1, 2, 4 or 8 bytes) with register source s, flags in and out in `ax`;
- * count in CL for shifts.  `size` picks the suffix.
- */
+/* One instruction on *d (1, 2, 4 or 8 bytes) with register source s, flags in and out in `ax`;
+ * count in CL for shifts.  `size` picks the suffix. */
 #define FLAGS_ASM(text)                         \
     __asm__ volatile(FLAGS_LOAD text FLAGS_SAVE \
                      : "+a"(ax)                 \

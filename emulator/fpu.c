@@ -21,9 +21,8 @@
 
 /* ---- one x87 instruction ---------------------------------------------------------------- */
 
-enum emu_status op_fwait(struct emu *e, const struct insn *i)
+enum emu_status op_fwait(struct emu *e, const struct insn *)
 {
-    (void)i;
     if ((e->state->cr0 & CR0_MP) && (e->state->cr0 & CR0_TS))
         return emu_raise(e, VECTOR_NM, false, 0);
     return emu_native_wait(e);

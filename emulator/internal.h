@@ -153,11 +153,9 @@ enum opcode_group {
 #define OP_LEVEL   (OP_CPL0 | OP_UMIP | OP_HIDDEN)
 #define OP_VECTOR  (OP_FPU | OP_SSE | OP_AVX | OP_GPRVEX | OP_XSAVE)
 
-/*
- * With EVEX too: above OP_*, SDM vol. 2A, 2.7.  Which feature it needs beside AVX512VL; what W must
+/* With EVEX too: above OP_*, SDM vol. 2A, 2.7.  Which feature it needs beside AVX512VL; what W must
  * be; the units of its memory operand that opmask bits stand for (default: 4 bytes, with W 8).
- * OP_L0 and OP_L1 then mean 16 bytes, or more than 16.
- */
+ * OP_L0 and OP_L1 then mean 16 bytes, or more than 16. */
 #define EVEX_FEATURE(flags) ((unsigned)((flags) >> 32) & 15)
 /* Which is AVX512F or one after it; 0: there is no EVEX form. */
 #define EVEX(feature) ((u64)(EMU_HAS_AVX512##feature - EMU_HAS_AVX512F + 1) << 32)
@@ -258,11 +256,9 @@ struct emu_span {
     u16 first; /* bytes in the first part; size, when that is all: one page, or on the host one */
 };
 
-/*
- * Segmented to linear: limit, type, null and canonical checks of [offset, offset + size) for
+/* Segmented to linear: limit, type, null and canonical checks of [offset, offset + size) for
  * EMU_READ, EMU_WRITE or EMU_FETCH.  #SS(0) when seg is SS, else #GP(0).  Brings in STATE_SEG(seg).
- * The caller has truncated offset to the address (or stack-address) size.
- */
+ * The caller has truncated offset to the address (or stack-address) size. */
 enum emu_status emu_linear(struct emu *e, enum seg seg, u64 offset, unsigned size,
                            enum emu_access access, gva_t *gva);
 
@@ -286,10 +282,8 @@ struct emu_walk {
     const void *host[5];          /* where they are */
 };
 
-/*
- * A page's translation, in 4-level paging: good while these registers and paging entries are what
- * they were (where there are fewer entries the last one stands for the rest).
- */
+/* A page's translation, in 4-level paging: good while these registers and paging entries are what
+ * they were (where there are fewer entries the last one stands for the rest). */
 struct emu_translation {
     u64 page; /* gva / PAGE_SIZE */
     u64 cr3, cr4, efer;
@@ -300,10 +294,8 @@ struct emu_translation {
     u32 cs; /* ... with these access rights of CS, which tell 64-bit mode and the CPL; or ~0 */
 } __attribute__((aligned(128))); /* so that indexing is a shift */
 
-/*
- * A decoded instruction that lay within one page of RAM.  `tag` is RIP in 64-bit mode, else
- * OTHER_TAG (emulator.c) with mode and linear address.
- */
+/* A decoded instruction that lay within one page of RAM.  `tag` is RIP in 64-bit mode, else
+ * OTHER_TAG (emulator.c) with mode and linear address. */
 struct emu_cached {
     u64 tag;
     u64 mask[2]; /* which bytes of `code` are the instruction; the rest of it are zero */
@@ -343,11 +335,9 @@ enum emu_status emu_map_page(struct emu *e, gva_t gva, enum emu_access access, s
 enum emu_status emu_check_alignment(struct emu *e, gva_t gva, unsigned size,
                                     enum emu_access access);
 
-/*
- * Resolve [gva, gva + size) wholly, both pages, before anything is touched: EMU_DONE, or EMU_FAULT
+/* Resolve [gva, gva + size) wholly, both pages, before anything is touched: EMU_DONE, or EMU_FAULT
  * with #PF (or #AC for a misaligned power-of-two size at CPL 3).  For read-modify-write map with
- * EMU_WRITE.  EMU_USER is added here when CPL is 3 and EMU_IMPLICIT is not given.
- */
+ * EMU_WRITE.  EMU_USER is added here when CPL is 3 and EMU_IMPLICIT is not given. */
 enum emu_status emu_map(struct emu *e, gva_t gva, unsigned size, enum emu_access access,
                         struct emu_span *span);
 
@@ -360,10 +350,8 @@ static inline struct emu_page *emu_page_slot(struct emu *e, u32 gva)
     return &e->page[gva / PAGE_SIZE % EMU_PAGES];
 }
 
-/*
- * Is it data in RAM found before, without paging and alignment checks, in a segment that allows
- * whatever its limit does (SDM vol. 3A, table 3-1: data, expand-up, writable)?
- */
+/* Is it data in RAM found before, without paging and alignment checks, in a segment that allows
+ * whatever its limit does (SDM vol. 3A, table 3-1: data, expand-up, writable)? */
 static inline bool emu_known_data(struct emu *e, enum seg seg, u64 offset, unsigned size,
                                   enum emu_access access, u8 **host)
 {
@@ -605,10 +593,8 @@ static inline enum emu_status emu_write_rm(struct emu *e, const struct insn *i, 
     return EMU_DONE;
 }
 
-/*
- * Read, modify and write the memory operand (i->size bytes) by one function on host memory, which
- * returns EMU_DONE; `writes` false: only read (CMP, TEST).
- */
+/* Read, modify and write the memory operand (i->size bytes) by one function on host memory, which
+ * returns EMU_DONE; `writes` false: only read (CMP, TEST). */
 typedef enum emu_status (*emu_rmw)(unsigned size, bool lock, void *d, u64 s, u64 *rflags);
 enum emu_status emu_modify(struct emu *e, const struct insn *i, emu_rmw fn, u64 source,
                            bool writes);
@@ -632,10 +618,8 @@ static inline bool emu_condition(u64 rflags, unsigned cc)
 /* Push one value into `slot` bytes, 2, 4 or 8, of which `size` are written. */
 enum emu_status emu_push(struct emu *e, unsigned slot, unsigned size, u64 value);
 
-/*
- * Read the value `skip` bytes above the stack pointer without popping it; commit with
- * emu_pop_commit, which adds `bytes` to the stack pointer.
- */
+/* Read the value `skip` bytes above the stack pointer without popping it; commit with
+ * emu_pop_commit, which adds `bytes` to the stack pointer. */
 enum emu_status emu_peek(struct emu *e, u64 skip, unsigned size, u64 *value);
 static inline void emu_pop_commit(struct emu *e, u64 bytes)
 {
@@ -654,11 +638,9 @@ extern const struct opcode emu_map_1byte[256], emu_map_0f[256], emu_map_0f38[256
     emu_map_0f3a[256], emu_map_5[256], emu_map_6[256];
 extern const struct opcode emu_map_opmask[32]; /* with VEX, for 0F 40..4F and 90..9F */
 
-/*
- * Decode at most `avail` bytes, INSN_MAX or less, of `code`.  code32: CS.D.  Returns: DECODE_MORE
+/* Decode at most `avail` bytes, INSN_MAX or less, of `code`.  code32: CS.D.  Returns: DECODE_MORE
  * when the instruction goes on past them, DECODE_UD (length then the bytes seen), DECODE_LONG when
- * it is longer than 15 bytes (#GP), else DECODE_OK.
- */
+ * it is longer than 15 bytes (#GP), else DECODE_OK. */
 enum decode_result { DECODE_OK, DECODE_MORE, DECODE_UD, DECODE_LONG };
 enum decode_result emu_decode(const u8 code[CODE_ROOM], unsigned avail, enum emu_mode mode,
                               bool code32, struct insn *i);
@@ -698,7 +680,7 @@ emu_handler op_push_rm, op_push_imm, op_push_sreg, op_pop, op_pusha, op_popa, op
 /* branch.c */
 emu_handler op_jcc, op_jmp, op_call, op_ret, op_loop, op_jcxz, op_xbegin;
 /* string.c */
-emu_handler op_string, op_in, op_out;
+emu_handler op_string, op_port;
 /* native.c, vector.c, fpu.c */
 emu_handler op_native, op_integer, op_vmaskmov, op_maskmov, op_gather, op_vzero, op_fwait,
     op_fpu_env, op_fxsave, op_xsave, op_xrstor;

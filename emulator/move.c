@@ -197,9 +197,8 @@ enum emu_status op_arpl(struct emu *e, const struct insn *i)
 }
 
 /* F3 90, also with REX.B. */
-enum emu_status op_pause(struct emu *e, const struct insn *i)
+enum emu_status op_pause(struct emu *e, const struct insn *)
 {
-    (void)i;
     return e->ops->special == NULL ? EMU_DONE : e->ops->special(e->ctx, EMU_OP_PAUSE, 0, 0);
 }
 

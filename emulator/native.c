@@ -340,10 +340,8 @@ enum emu_status op_native(struct emu *e, const struct insn *i)
     return EMU_DONE;
 }
 
-/*
- * Instructions on general registers that need nothing but the CPU: the operand is a copy, or RAM
- * itself, so that LOCK holds.
- */
+/* Instructions on general registers that need nothing but the CPU: the operand is a copy, or RAM
+ * itself, so that LOCK holds. */
 enum emu_status op_integer(struct emu *e, const struct insn *i)
 {
     unsigned size = emu_arg_bytes(i, i->op->arg[ARG_LETTER(i->op->arg[0]) == ARG_G]);

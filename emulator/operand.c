@@ -29,10 +29,8 @@ enum emu_status emu_map_operand(struct emu *e, const struct insn *i, unsigned si
     return unlikely(span->first != size) && locked ? join_pages(e, span) : EMU_DONE;
 }
 
-/*
- * Is this the access that caused the exit?  Then hardware has made every check and told the
- * device's address.  Aligned, so it has but one page and cannot be #AC.
- */
+/* Is this the access that caused the exit?  Then hardware has made every check and told the
+ * device's address.  Aligned, so it has but one page and cannot be #AC. */
 static inline bool is_exit_access(const struct emu *e, const struct insn *i, u64 ea, unsigned size,
                                   enum emu_access access)
 {

@@ -276,30 +276,25 @@ enum emu_status op_load_far_pointer(struct emu *e, const struct insn *i)
 void emu_stack_current(const struct emu *e, unsigned size, struct emu_stack *k)
 {
     emu_need(e, STATE_SEG(SEG_SS));
-    k->kind = STACK_CURRENT;
-    k->status = EMU_DONE;
-    k->size = (u8)size;
-    k->width = (u8)emu_stack_width(e);
-    k->sp = e->state->gpr[RSP] & mask_bytes(k->width);
+    unsigned width = emu_stack_width(e);
+    *k = (struct emu_stack){.sp = e->state->gpr[RSP] & mask_bytes(width),
+                            .size = (u8)size,
+                            .width = (u8)width,
+                            .ss = e->state->seg[SEG_SS]};
 }
 
-static NOINLINE enum emu_status other_stack_map(struct emu *e, const struct emu_stack *k,
-                                                enum emu_access access, struct emu_span *span)
+static enum emu_status stack_map(struct emu *e, const struct emu_stack *k, enum emu_access access,
+                                 struct emu_span *span)
 {
+    static const struct segment flat = {0};
+    const struct segment *ss = k->width == 8 ? &flat : &k->ss;
     gva_t gva;
 
-    if (!emu_segment_linear(e, &k->ss, k->width == 8, k->sp, k->size, access, &gva))
-        return emu_raise_selector(e, VECTOR_SS, k->error);
-    return k->kind == STACK_FOREIGN ? emu_map_as(e, gva, k->size, access, span)
-                                    : emu_map(e, gva, k->size, access, span);
-}
-
-static inline enum emu_status stack_map(struct emu *e, const struct emu_stack *k,
-                                        enum emu_access access, struct emu_span *span)
-{
-    if (likely(k->kind == STACK_CURRENT))
+    if (!k->foreign && !emu_long_mode(e->state))
         return emu_map_seg(e, SEG_SS, k->sp, k->size, access, span);
-    return other_stack_map(e, k, access, span);
+    if (!emu_segment_linear(e, ss, k->width == 8, k->sp, k->size, access, &gva))
+        return emu_raise_selector(e, VECTOR_SS, k->error);
+    return (k->foreign ? emu_map_as : emu_map)(e, gva, k->size, access, span);
 }
 
 void emu_stack_skip(struct emu_stack *k, u64 bytes)
@@ -383,13 +378,12 @@ static enum emu_status stack_of_legacy_tss(struct emu *e, unsigned dpl, struct e
 
 void emu_stack_of_tss(struct emu *e, unsigned dpl, unsigned ist, struct emu_stack *k)
 {
-    k->kind = STACK_FOREIGN;
+    k->foreign = true;
     if (!emu_long_mode(e->state)) {
         k->status = stack_of_legacy_tss(e, dpl, k);
         return;
     }
     k->ss = null_segment((u16)dpl, dpl);
     k->width = 8;
-    k->error = 0;
     k->status = emu_read_tss(e, ist != 0 ? 28 + ist * 8 : 4 + dpl * 8, &k->sp, 8, VECTOR_TS);
 }

@@ -120,13 +120,7 @@ static enum emu_status repeat(struct emu *e, const struct insn *i, unsigned size
  * flags of a comparison. */
 #define HOST(text) \
     __asm__ volatile(text FLAGS_SAVE : "+a"(ax), "+S"(from), "+D"(to), "+c"(left)::"cc", "memory")
-#define HOST_BY_SIZE(text)         \
-    switch (size) {                \
-    case 1: HOST(text "b"); break; \
-    case 2: HOST(text "w"); break; \
-    case 4: HOST(text "l"); break; \
-    default: HOST(text "q");       \
-    }
+#define HOST_BY_SIZE(text) FLAGS_BY_SIZE(HOST, text, "", "", "", "")
 static inline __attribute__((always_inline)) u32 host_string(const enum string_op op, bool repe,
                                                              unsigned size, u64 ax,
                                                              const void *from, void *to, u64 *n)
@@ -228,30 +222,22 @@ static enum emu_status check_io(struct emu *e, u16 port, unsigned size)
     return (u32)bits >> (port & 7) & (BIT(size) - 1) ? emu_gp(e, 0) : EMU_DONE;
 }
 
-static u16 port_of(const struct emu *e, const struct insn *i, u16 arg)
+/* IN and OUT. */
+enum emu_status op_port(struct emu *e, const struct insn *i)
 {
-    return (u16)(ARG_LETTER(arg) == ARG_IU ? i->imm : e->state->gpr[RDX]);
-}
+    bool in = arg_is_of(i->op->arg[0], LETTER(ACC)), direct = arg_is_of(i->op->arg[in], LETTER(IU));
+    unsigned size = emu_arg_bytes(i, i->op->arg[!in]);
+    u16 port = (u16)(direct ? i->imm : e->state->gpr[RDX]);
+    u64 value = in ? 0 : e->state->gpr[RAX] & mask_bytes(size), count = 1;
 
-enum emu_status op_in(struct emu *e, const struct insn *i)
-{
-    u16 port = port_of(e, i, i->op->arg[1]);
-    u64 value = 0, count = 1;
-    TRY(check_io(e, port, i->size));
-    e->ops->port_in(e->ctx, port, i->size, &value, &count);
-    emu_record_io(e, EMU_IO_IN, port, i->size, value);
-    emu_set_gpr(e, RAX, i->size, value);
-    return EMU_DONE;
-}
-
-enum emu_status op_out(struct emu *e, const struct insn *i)
-{
-    unsigned size = emu_arg_bytes(i, i->op->arg[1]);
-    u16 port = port_of(e, i, i->op->arg[0]);
-    u64 value = e->state->gpr[RAX] & mask_bytes(size), count = 1;
     TRY(check_io(e, port, size));
-    emu_record_io(e, EMU_IO_OUT, port, size, value);
-    e->ops->port_out(e->ctx, port, size, &value, &count);
+    if (in)
+        e->ops->port_in(e->ctx, port, size, &value, &count);
+    emu_record_io(e, in ? EMU_IO_IN : EMU_IO_OUT, port, size, value);
+    if (in)
+        emu_set_gpr(e, RAX, size, value);
+    else
+        e->ops->port_out(e->ctx, port, size, &value, &count);
     return EMU_DONE;
 }
 

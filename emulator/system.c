@@ -117,10 +117,8 @@ enum emu_status op_load_system(struct emu *e, const struct insn *i)
 
 /* ---- LAR, LSL, VERR, VERW ------------------------------------------------------------------- */
 
-/*
- * The descriptor of a selector that may be anything: *ok is false for a null one, one outside its
- * table, of a system type not in `types`, or not visible at this level.  Only reading can fault.
- */
+/* The descriptor of a selector that may be anything: *ok is false for a null one, one outside its
+ * table, of a system type not in `types`, or not visible at this level.  Only reading can fault. */
 static enum emu_status probe(struct emu *e, const struct insn *i, u16 types, struct descriptor *d,
                              bool *ok)
 {

@@ -61,10 +61,7 @@ struct descriptor {
 /* What access rights say, of a descriptor or of a segment register. */
 static inline unsigned access_dpl(u32 access) { return access >> SEG_DPL_SHIFT & 3; }
 
-static inline bool is_code(u32 access)
-{
-    return (access & (SEG_S | TYPE_CODE)) == (SEG_S | TYPE_CODE);
-}
+static inline bool is_code(u32 access) { return (access & SEG_S) && (access & TYPE_CODE); }
 
 static inline bool is_conforming(u32 access)
 {
@@ -73,7 +70,7 @@ static inline bool is_conforming(u32 access)
 
 static inline bool is_writable(u32 access)
 {
-    return (access & (SEG_S | TYPE_CODE | TYPE_WRITABLE)) == (SEG_S | TYPE_WRITABLE);
+    return (access & SEG_S) && (access & TYPE_WRITABLE) && !(access & TYPE_CODE);
 }
 
 /* Type of a system segment or gate; 0 (reserved) for code and data. */
@@ -94,10 +91,8 @@ enum emu_status emu_desc_fetch(struct emu *e, u16 selector, enum vector vector,
 /* In IA-32e mode read the other half of a system descriptor as well, and check its form. */
 enum emu_status emu_desc_widen(struct emu *e, enum vector vector, struct descriptor *d);
 
-/*
- * The system descriptor `selector` names: in the GDT, of one of `types`, with a canonical base, or
- * else `vector` (selector); present, or else `absent` (selector).
- */
+/* The system descriptor `selector` names: in the GDT, of one of `types`, with a canonical base, or
+ * else `vector` (selector); present, or else `absent` (selector). */
 enum emu_status emu_fetch_system(struct emu *e, u16 selector, u16 types, enum vector vector,
                                  enum vector absent, struct descriptor *d);
 
@@ -151,26 +146,21 @@ enum emu_status emu_read_io_map(struct emu *e, u32 at, void *buf, unsigned size)
 
 /* A stack that is popped from, or prepared for pushes, before it is committed. */
 struct emu_stack {
-    enum {
-        STACK_CURRENT,
-        STACK_TO,     /* the same as the code sees it that is gone to */
-        STACK_FOREIGN /* of another level, accessed with supervisor rights */
-    } kind;
     enum emu_status status; /* of its accesses; once it is not EMU_DONE there are no more */
     u64 sp;
-    u8 size;           /* of an item: 2, 4 or 8 */
-    u8 width;          /* bytes of the stack pointer: 2, 4 or 8 */
-    struct segment ss; /* of other than the current one */
-    u16 error;         /* of #SS there: the selector, or 0 */
+    u8 size;      /* of an item: 2, 4 or 8 */
+    u8 width;     /* bytes of the stack pointer: 2, 4 or 8 */
+    bool foreign; /* of another level, accessed with supervisor rights */
+    u16 error;    /* of #SS there: the selector, or 0 */
+    struct segment ss;
 };
 void emu_stack_current(const struct emu *e, unsigned size, struct emu_stack *k);
 u64 emu_stack_item(struct emu *e, struct emu_stack *k, u64 n, unsigned bytes); /* the nth */
 void emu_stack_skip(struct emu_stack *k, u64 bytes);
 
-/*
- * Make it the empty stack for level dpl that the TSS names (SDM vol. 3A, 5.8.5); ist is 0 or, in
- * IA-32e mode, an entry of the interrupt stack table.  In IA-32e mode SS becomes null.
- */
+/* Make it, which was the current one, the empty stack for level dpl that the TSS names (SDM vol.
+ * 3A, 5.8.5); ist is 0 or, in IA-32e mode, an entry of the interrupt stack table.  In IA-32e mode
+ * SS becomes null. */
 void emu_stack_of_tss(struct emu *e, unsigned dpl, unsigned ist, struct emu_stack *k);
 
 /* Pushes write at once, as CPUs do; emu_stack_commit moves rSP if none has faulted. */
@@ -225,11 +215,9 @@ enum emu_status emu_deliver_after(struct emu *e, const struct emu_event *first,
 /* Flags that POPF and IRET may load at this level; with an operand of 2 bytes the lower half. */
 u64 emu_loadable_flags(const struct emu *e);
 
-/*
- * Virtual-8086 mode below IOPL 3 (SDM vol. 3B, 20.3): PUSHF, POPF and IRET are #GP(0) but for their
+/* Virtual-8086 mode below IOPL 3 (SDM vol. 3B, 20.3): PUSHF, POPF and IRET are #GP(0) but for their
  * 16-bit forms with CR4.VME.  There the program sees VIF as IF and its IOPL as 3 (image); of what
- * it loads IF is made VIF, and what would need the monitor is #GP(0).
- */
+ * it loads IF is made VIF, and what would need the monitor is #GP(0). */
 static inline bool emu_flags_virtual(const struct emu *e, const struct insn *i)
 {
     return i->mode == EMU_MODE_VM86 && emu_iopl(e) < 3;

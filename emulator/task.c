@@ -211,19 +211,16 @@ enum emu_status emu_enter_task(struct emu *e, u16 selector, enum emu_task_source
 enum emu_status emu_task_switch(struct emu *e, u16 selector, enum emu_task_source source,
                                 const struct emu_event *cause, unsigned length)
 {
-    struct emu_event why = {.vector = VECTOR_NONE};
+    const struct emu_event copy = cause != NULL ? *cause : (struct emu_event){0};
+    const struct emu_event *why = cause != NULL ? &copy : NULL; /* cause may be e->event */
     bool entered = false;
-
-    if (cause != NULL)
-        why = *cause;
-    e->event.vector = VECTOR_NONE;
     enum emu_status st;
+
+    e->event.vector = VECTOR_NONE;
     do
-        st = emu_enter_task(e, selector, source, cause != NULL ? &why : NULL,
-                            e->state->rip + length, &entered);
+        st = emu_enter_task(e, selector, source, why, e->state->rip + length, &entered);
     while (st == EMU_RETRY);
-    if (st != EMU_FAULT || (!entered && cause == NULL))
+    if (st != EMU_FAULT || (!entered && why == NULL))
         return st;
-    struct emu_event fault = e->event;
-    return emu_deliver_after(e, cause != NULL ? &why : NULL, &fault);
+    return emu_deliver_after(e, why, &e->event);
 }

@@ -102,10 +102,8 @@ static enum emu_status move_opmask(struct emu *e, unsigned k, u64 opcode, u64 *m
     return emu_native_simple(e, wide ? tail << 24 | 0xf8e1c4 : tail << 16 | 0xf8c5, mask);
 }
 
-/*
- * Which units of the memory operand the opmask's low bits leave: of a whole operand each its own
- * bit's; of one that is repeated those of which any bit does; of a packed one the first so many.
- */
+/* Which units of the memory operand the opmask's low bits leave: of a whole operand each its own
+ * bit's; of one that is repeated those of which any bit does; of a packed one the first so many. */
 static struct elements by_opmask(const struct insn *i, u64 mask)
 {
     struct elements v = {.size = emu_evex_unit(i)};
@@ -150,11 +148,9 @@ enum emu_status emu_under_opmask(struct emu *e, const struct insn *i)
     return move_masked(e, i, &v, i->stores);
 }
 
-/*
- * VGATHERDPS, VPSCATTERQQ …: op->sub: bytes of an index.  What has been moved stays so when an
+/* VGATHERDPS, VPSCATTERQQ …: op->sub: bytes of an index.  What has been moved stays so when an
  * element faults, and its mask is cleared: the instruction goes on from there.  With EVEX the mask
- * is an opmask.
- */
+ * is an opmask. */
 enum emu_status op_gather(struct emu *e, const struct insn *i)
 {
     _Alignas(64) u8 data[64], index[64] = {0}, mask[64] = {0};
