@@ -63,17 +63,17 @@ enum emu_status op_alu_rm_cl(struct emu *e, const struct insn *i)
 /* ---- decimal arithmetic --------------------------------------------------------------------- */
 
 /* SF, ZF and PF of a byte, CF and AF as given; OF as it was. */
-static void set_bcd_flags(struct emu *e, u8 al, bool cf, bool af)
+static enum emu_status set_bcd_flags(struct emu *e, u8 al, bool cf, bool af)
 {
     u64 f = e->state->rflags & ~(EMU_ARITH_FLAGS & ~(u64)RFLAGS_OF);
 
     f |= (cf ? RFLAGS_CF : 0) | (af ? RFLAGS_AF : 0) | (al == 0 ? RFLAGS_ZF : 0);
     f |= (al & RFLAGS_SF) | (__builtin_parity(al) ? 0 : RFLAGS_PF);
-    emu_set_rflags(e, f);
+    return emu_set_rflags(e, f);
 }
 
 /* DAA and DAS, SDM vol. 2A. */
-static void decimal_adjust(struct emu *e, bool subtract)
+static enum emu_status decimal_adjust(struct emu *e, bool subtract)
 {
     u8 al = (u8)e->state->gpr[RAX], old = al;
     bool old_cf = e->state->rflags & RFLAGS_CF;
@@ -89,11 +89,11 @@ static void decimal_adjust(struct emu *e, bool subtract)
         cf = true;
     }
     emu_set_gpr(e, RAX, 1, al);
-    set_bcd_flags(e, al, cf, af);
+    return set_bcd_flags(e, al, cf, af);
 }
 
 /* AAA and AAS: since the 286 AX is adjusted as a whole, SDM vol. 2A. */
-static void ascii_adjust(struct emu *e, bool subtract)
+static enum emu_status ascii_adjust(struct emu *e, bool subtract)
 {
     u16 ax = (u16)e->state->gpr[RAX];
     bool adjust = (ax & 0xf) > 9 || (e->state->rflags & RFLAGS_AF);
@@ -102,14 +102,13 @@ static void ascii_adjust(struct emu *e, bool subtract)
         ax = (u16)(subtract ? ax - 0x106 : ax + 0x106);
     ax &= 0xff0f;
     emu_set_gpr(e, RAX, 2, ax);
-    set_bcd_flags(e, (u8)ax, adjust, adjust);
+    return set_bcd_flags(e, (u8)ax, adjust, adjust);
 }
 
 /* DAA DAS AAA AAS: 27 2F 37 3F */
 enum emu_status op_bcd(struct emu *e, const struct insn *i)
 {
-    (i->opcode & 0x10 ? ascii_adjust : decimal_adjust)(e, i->opcode & 8);
-    return EMU_DONE;
+    return (i->opcode & 0x10 ? ascii_adjust : decimal_adjust)(e, i->opcode & 8);
 }
 
 enum emu_status op_aam(struct emu *e, const struct insn *i)
@@ -120,9 +119,8 @@ enum emu_status op_aam(struct emu *e, const struct insn *i)
     if (base == 0)
         return emu_raise(e, VECTOR_DE, false, 0);
     emu_set_gpr(e, RAX, 2, (u64)(al / base) << 8 | al % base);
-    set_bcd_flags(e, al % base, false, false);
     e->state->rflags &= ~(u64)RFLAGS_OF;
-    return EMU_DONE;
+    return set_bcd_flags(e, al % base, false, false);
 }
 
 enum emu_status op_aad(struct emu *e, const struct insn *i)
@@ -131,9 +129,8 @@ enum emu_status op_aad(struct emu *e, const struct insn *i)
     u8 al = (u8)(ax + (ax >> 8) * i->imm);
 
     emu_set_gpr(e, RAX, 2, al);
-    set_bcd_flags(e, al, false, false);
     e->state->rflags &= ~(u64)RFLAGS_OF;
-    return EMU_DONE;
+    return set_bcd_flags(e, al, false, false);
 }
 
 /* ---- bits and bytes ------------------------------------------------------------------------- */
@@ -173,8 +170,7 @@ enum emu_status op_bswap(struct emu *e, const struct insn *i)
 {
     u64 v = i->opsize == 2 ? 0 : swap_bytes(e->state->gpr[i->rm], i->opsize);
 
-    emu_set_gpr(e, i->rm, i->opsize, v);
-    return EMU_DONE;
+    return emu_set_gpr(e, i->rm, i->opsize, v);
 }
 
 enum emu_status op_movbe_load(struct emu *e, const struct insn *i)
@@ -182,8 +178,7 @@ enum emu_status op_movbe_load(struct emu *e, const struct insn *i)
     u64 v;
 
     TRY(emu_read_rm(e, i, i->size, &v));
-    emu_set_gpr(e, i->reg, i->size, swap_bytes(v, i->size));
-    return EMU_DONE;
+    return emu_set_gpr(e, i->reg, i->size, swap_bytes(v, i->size));
 }
 
 enum emu_status op_movbe_store(struct emu *e, const struct insn *i)

@@ -71,8 +71,7 @@ enum emu_status op_ret(struct emu *e, const struct insn *i)
     u64 target;
     TRY(emu_peek(e, 0, i->opsize, &target));
     TRY(jump(e, i, target));
-    emu_pop_commit(e, i->opsize + i->imm);
-    return EMU_DONE;
+    return emu_pop_commit(e, i->opsize + i->imm);
 }
 
 /* LOOP, LOOPE, LOOPNE: the count is CX, ECX or RCX by address size. */
@@ -83,8 +82,7 @@ enum emu_status op_loop(struct emu *e, const struct insn *i)
     bool taken = count != 0 && (i->op->sub == LOOP_ALWAYS || zf == (i->op->sub == LOOP_E));
     if (taken)
         TRY(jump(e, i, e->state->rip + i->imm));
-    emu_set_gpr(e, RCX, i->addrsize, count);
-    return EMU_DONE;
+    return emu_set_gpr(e, RCX, i->addrsize, count);
 }
 
 enum emu_status op_jcxz(struct emu *e, const struct insn *i)

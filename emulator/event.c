@@ -331,8 +331,7 @@ static enum emu_status iret_to_vm86(struct emu *e, struct far_return *r)
     emu_set_code(e, &cs, 3, r->rip);
     for (unsigned k = 0; k < ARRAY_SIZE(order); k++)
         emu_set_segment(e, order[k], emu_segment_vm86(selector[k]));
-    emu_set_gpr(e, RSP, 4, sp);
-    return EMU_DONE;
+    return emu_set_gpr(e, RSP, 4, sp);
 }
 
 /* NT: back to the task that the TSS's link names. */

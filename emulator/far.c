@@ -18,8 +18,7 @@ enum emu_status emu_transfer(struct emu *e, const struct emu_stack *k, const str
         emu_set_rflags(e, e->state->rflags & ~clear);
     if (inner)
         emu_set_segment(e, SEG_SS, k->ss);
-    emu_set_code(e, cs, level, rip);
-    return EMU_DONE;
+    return emu_set_code(e, cs, level, rip);
 }
 
 /* ---- gates ------------------------------------------------------------------------------ */

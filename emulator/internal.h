@@ -473,8 +473,9 @@ static inline unsigned emu_stack_width(const struct emu *e)
     return e->state->seg[SEG_SS].access & SEG_DB ? 4 : 2;
 }
 
-/* In a general register 4 bytes clear the upper half, 1 and 2 leave it (SDM vol. 1, 3.4.1.1). */
-static inline void emu_set_gpr(struct emu *e, unsigned reg, unsigned size, u64 value)
+/* In a general register 4 bytes clear the upper half, 1 and 2 leave it (SDM vol. 1, 3.4.1.1).  This
+ * and what else cannot fail returns EMU_DONE, for `return emu_set_gpr(…)`. */
+static inline enum emu_status emu_set_gpr(struct emu *e, unsigned reg, unsigned size, u64 value)
 {
     u64 *r = &e->state->gpr[reg];
     if (size >= 4)
@@ -483,12 +484,14 @@ static inline void emu_set_gpr(struct emu *e, unsigned reg, unsigned size, u64 v
         *r = (*r & ~mask_bytes(size)) | (value & mask_bytes(size));
     if (unlikely(reg == RSP))
         e->state->dirty |= STATE_RSP;
+    return EMU_DONE;
 }
 
-static inline void emu_set_rflags(struct emu *e, u64 value)
+static inline enum emu_status emu_set_rflags(struct emu *e, u64 value)
 {
     e->state->rflags = value | RFLAGS_FIXED;
     e->state->dirty |= STATE_RFLAGS;
+    return EMU_DONE;
 }
 
 static inline enum emu_status emu_ud(struct emu *e) { return emu_raise(e, VECTOR_UD, false, 0); }
@@ -553,14 +556,13 @@ static inline u64 emu_get_reg(struct emu *e, const struct insn *i, unsigned reg,
 {
     return host_load(emu_reg(e, i, reg, size), size);
 }
-static inline void emu_set_reg(struct emu *e, const struct insn *i, unsigned reg, unsigned size,
-                               u64 value)
+static inline enum emu_status emu_set_reg(struct emu *e, const struct insn *i, unsigned reg,
+                                          unsigned size, u64 value)
 {
-    if (unlikely(size == 1)) {
-        *emu_reg(e, i, reg, 1) = (u8)value;
-    } else {
-        emu_set_gpr(e, reg, size, value);
-    }
+    if (likely(size != 1))
+        return emu_set_gpr(e, reg, size, value);
+    *emu_reg(e, i, reg, 1) = (u8)value;
+    return EMU_DONE;
 }
 
 /* Resolve the memory operand by ModRM for `access`.  Where it is locked, RAM that straddles two
@@ -589,8 +591,7 @@ static inline enum emu_status emu_write_rm(struct emu *e, const struct insn *i, 
 {
     if (insn_is_memory(i))
         return emu_write_memory(e, i, emu_ea(e, i), size, value);
-    emu_set_reg(e, i, i->rm, size, value);
-    return EMU_DONE;
+    return emu_set_reg(e, i, i->rm, size, value);
 }
 
 /* Read, modify and write the memory operand (i->size bytes) by one function on host memory, which
@@ -621,9 +622,9 @@ enum emu_status emu_push(struct emu *e, unsigned slot, unsigned size, u64 value)
 /* Read the value `skip` bytes above the stack pointer without popping it; commit with
  * emu_pop_commit, which adds `bytes` to the stack pointer. */
 enum emu_status emu_peek(struct emu *e, u64 skip, unsigned size, u64 *value);
-static inline void emu_pop_commit(struct emu *e, u64 bytes)
+static inline enum emu_status emu_pop_commit(struct emu *e, u64 bytes)
 {
-    emu_set_gpr(e, RSP, emu_stack_width(e), e->state->gpr[RSP] + bytes);
+    return emu_set_gpr(e, RSP, emu_stack_width(e), e->state->gpr[RSP] + bytes);
 }
 
 /* ---- native.c: may x87, MMX, SSE, AVX state be used by this instruction?  Else #UD or #NM. --- */

@@ -13,8 +13,7 @@ enum emu_status op_xend(struct emu *e, const struct insn *) { return emu_gp(e, 0
 
 enum emu_status op_xtest(struct emu *e, const struct insn *)
 {
-    emu_set_rflags(e, (e->state->rflags & ~(u64)EMU_ARITH_FLAGS) | RFLAGS_ZF);
-    return EMU_DONE;
+    return emu_set_rflags(e, (e->state->rflags & ~(u64)EMU_ARITH_FLAGS) | RFLAGS_ZF);
 }
 
 /* 64 bytes to an aligned place in ES whose offset is the first operand. */
@@ -48,8 +47,7 @@ enum emu_status op_mov_load(struct emu *e, const struct insn *i)
 {
     u64 v;
     TRY(emu_read_rm(e, i, i->size, &v));
-    emu_set_reg(e, i, i->reg, i->size, v);
-    return EMU_DONE;
+    return emu_set_reg(e, i, i->reg, i->size, v);
 }
 
 enum emu_status op_mov_imm(struct emu *e, const struct insn *i)
@@ -75,8 +73,7 @@ enum emu_status op_extend(struct emu *e, const struct insn *i)
     if (size > i->size)
         size = i->size;
     TRY(emu_read_rm(e, i, size, &v));
-    emu_set_gpr(e, i->reg, i->size, i->op->sub ? (u64)sign_extend(v, size) : v);
-    return EMU_DONE;
+    return emu_set_gpr(e, i->reg, i->size, i->op->sub ? (u64)sign_extend(v, size) : v);
 }
 
 /* The source is read, and a 32-bit destination widened, whatever the condition. */
@@ -86,8 +83,7 @@ enum emu_status op_cmov(struct emu *e, const struct insn *i)
     TRY(emu_read_rm(e, i, i->size, &v));
     if (!emu_condition(e->state->rflags, i->opcode))
         v = e->state->gpr[i->reg];
-    emu_set_gpr(e, i->reg, i->size, v);
-    return EMU_DONE;
+    return emu_set_gpr(e, i->reg, i->size, v);
 }
 
 enum emu_status op_set(struct emu *e, const struct insn *i)
@@ -97,8 +93,7 @@ enum emu_status op_set(struct emu *e, const struct insn *i)
 
 enum emu_status op_lea(struct emu *e, const struct insn *i)
 {
-    emu_set_gpr(e, i->reg, i->size, emu_ea(e, i));
-    return EMU_DONE;
+    return emu_set_gpr(e, i->reg, i->size, emu_ea(e, i));
 }
 
 /* 90..97; 90 without REX.B is NOP: it does not even widen EAX. */
@@ -110,8 +105,7 @@ enum emu_status op_xchg_acc(struct emu *e, const struct insn *i)
     if (i->rm == RAX)
         return EMU_DONE;
     emu_set_gpr(e, i->rm, i->opsize, gpr[RAX]);
-    emu_set_gpr(e, RAX, i->opsize, v);
-    return EMU_DONE;
+    return emu_set_gpr(e, RAX, i->opsize, v);
 }
 
 enum emu_status op_xlat(struct emu *e, const struct insn *i)
@@ -119,16 +113,14 @@ enum emu_status op_xlat(struct emu *e, const struct insn *i)
     const u64 *gpr = e->state->gpr;
     u64 offset = (gpr[RBX] + (gpr[RAX] & 0xff)) & mask_bytes(i->addrsize), v;
     TRY(emu_read_memory(e, i, offset, 1, &v));
-    emu_set_gpr(e, RAX, 1, v);
-    return EMU_DONE;
+    return emu_set_gpr(e, RAX, 1, v);
 }
 
 /* ---- flags ----------------------------------------------------------------------------------- */
 
 enum emu_status op_salc(struct emu *e, const struct insn *)
 {
-    emu_set_gpr(e, RAX, 1, e->state->rflags & RFLAGS_CF ? 0xff : 0);
-    return EMU_DONE;
+    return emu_set_gpr(e, RAX, 1, e->state->rflags & RFLAGS_CF ? 0xff : 0);
 }
 
 /* CMC CLC STC CLD STD: F5 F8 F9 FC FD */
@@ -137,8 +129,7 @@ enum emu_status op_flag(struct emu *e, const struct insn *i)
     u64 flag = i->opcode >= 0xfc ? RFLAGS_DF : RFLAGS_CF, old = e->state->rflags;
     bool set = i->opcode == 0xf5 ? !(old & flag) : i->opcode & 1;
 
-    emu_set_rflags(e, (old & ~flag) | (set ? flag : 0));
-    return EMU_DONE;
+    return emu_set_rflags(e, (old & ~flag) | (set ? flag : 0));
 }
 
 /* Which flag CLI and STI act on: IF, VIF (VME, PVI), or 0 for #GP(0).  SDM vol. 2A, CLI. */
@@ -163,8 +154,7 @@ enum emu_status op_interrupts(struct emu *e, const struct insn *i)
         return emu_gp(e, 0);
     if (set && flag == RFLAGS_IF && !(rflags & RFLAGS_IF))
         e->step.shadow = BLOCKED_BY_STI;
-    emu_set_rflags(e, (rflags & ~flag) | (set ? flag : 0));
-    return EMU_DONE;
+    return emu_set_rflags(e, (rflags & ~flag) | (set ? flag : 0));
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
@@ -192,8 +182,7 @@ enum emu_status op_arpl(struct emu *e, const struct insn *i)
     bool raise = (v & 3) < rpl;
     if (raise)
         TRY(emu_write_rm(e, i, 2, (v & ~3ull) | rpl));
-    emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (raise ? RFLAGS_ZF : 0));
-    return EMU_DONE;
+    return emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (raise ? RFLAGS_ZF : 0));
 }
 
 /* F3 90, also with REX.B. */

@@ -171,14 +171,15 @@ struct segment emu_segment_vm86(u16 selector)
         .base = (u32)selector << 4, .limit = 0xffff, .access = VM86_ACCESS, .selector = selector};
 }
 
-void emu_set_segment(struct emu *e, enum seg seg, struct segment g)
+enum emu_status emu_set_segment(struct emu *e, enum seg seg, struct segment g)
 {
     e->state->seg[seg] = g;
     e->state->valid |= STATE_SEG(seg);
     e->state->dirty |= STATE_SEG(seg);
+    return EMU_DONE;
 }
 
-void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip)
+enum emu_status emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip)
 {
     struct segment g = *cs;
 
@@ -187,6 +188,7 @@ void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip
     emu_set_segment(e, SEG_CS, g);
     e->state->rip = emu_in_64bit(e->state) ? rip : (u32)rip;
     e->state->dirty |= STATE_RIP;
+    return EMU_DONE;
 }
 
 bool emu_code_holds(const struct emu *e, const struct segment *cs, u64 rip)
@@ -226,8 +228,7 @@ static enum emu_status load_segment(struct emu *e, enum seg seg, u16 selector)
     } else {
         g = emu_segment_8086(e, seg, selector);
     }
-    emu_set_segment(e, seg, g);
-    return EMU_DONE;
+    return emu_set_segment(e, seg, g);
 }
 
 static enum emu_status load_with_shadow(struct emu *e, enum seg seg, u64 selector)
@@ -255,8 +256,7 @@ enum emu_status op_pop_sreg(struct emu *e, const struct insn *i)
 
     TRY(emu_peek(e, 0, 2, &selector)); /* as CPUs have it */
     TRY(load_with_shadow(e, (enum seg)i->op->sub, selector));
-    emu_set_gpr(e, RSP, width, e->state->gpr[RSP] + i->opsize);
-    return EMU_DONE;
+    return emu_set_gpr(e, RSP, width, e->state->gpr[RSP] + i->opsize);
 }
 
 /* LDS, LES, LSS, LFS, LGS: offset, then selector. */
@@ -267,8 +267,7 @@ enum emu_status op_load_far_pointer(struct emu *e, const struct insn *i)
 
     TRY(emu_read_far(e, i, &offset, &selector));
     TRY(load_segment(e, (enum seg)i->op->sub, selector));
-    emu_set_gpr(e, i->reg, i->opsize, offset);
-    return EMU_DONE;
+    return emu_set_gpr(e, i->reg, i->opsize, offset);
 }
 
 /* ---- stacks ------------------------------------------------------------------------------- */
@@ -334,8 +333,7 @@ void emu_stack_push_selector(struct emu *e, struct emu_stack *k, enum seg seg)
 enum emu_status emu_stack_commit(struct emu *e, const struct emu_stack *k)
 {
     TRY(k->status);
-    emu_set_gpr(e, RSP, k->width, k->sp);
-    return EMU_DONE;
+    return emu_set_gpr(e, RSP, k->width, k->sp);
 }
 
 enum emu_status emu_read_tss(struct emu *e, u32 at, void *buf, unsigned size, enum vector vector)

@@ -16,8 +16,7 @@ enum emu_status emu_push(struct emu *e, unsigned slot, unsigned size, u64 value)
 
     TRY(map_stack(e, e->state->gpr[RSP] - slot, size, EMU_WRITE, &span));
     emu_span_store(e, &span, value);
-    emu_pop_commit(e, -(u64)slot);
-    return EMU_DONE;
+    return emu_pop_commit(e, -(u64)slot);
 }
 
 enum emu_status emu_peek(struct emu *e, u64 skip, unsigned size, u64 *value)
@@ -38,8 +37,7 @@ enum emu_status op_push_rm(struct emu *e, const struct insn *i)
     TRY(emu_map_operand(e, i, i->opsize, EMU_READ, &source));
     TRY(map_stack(e, e->state->gpr[RSP] - i->opsize, i->opsize, EMU_WRITE, &stack));
     emu_span_store(e, &stack, emu_span_load(e, &source));
-    emu_pop_commit(e, -(u64)i->opsize);
-    return EMU_DONE;
+    return emu_pop_commit(e, -(u64)i->opsize);
 }
 
 enum emu_status op_push_imm(struct emu *e, const struct insn *i)
@@ -89,8 +87,7 @@ enum emu_status op_popa(struct emu *e, const struct insn *i)
         if (RDI - n != RSP)
             emu_set_gpr(e, RDI - n, size, value);
     }
-    emu_pop_commit(e, 8 * size);
-    return EMU_DONE;
+    return emu_pop_commit(e, 8 * size);
 }
 
 /* ---- flags ----------------------------------------------------------------------------------- */
@@ -151,8 +148,7 @@ enum emu_status op_popf(struct emu *e, const struct insn *i)
         change |= RFLAGS_VIF;
     }
     emu_pop_commit(e, i->opsize);
-    emu_set_rflags(e, (e->state->rflags & ~(change | RFLAGS_RF)) | (v & change));
-    return EMU_DONE;
+    return emu_set_rflags(e, (e->state->rflags & ~(change | RFLAGS_RF)) | (v & change));
 }
 
 /* ---- frames ---------------------------------------------------------------------------------- */
@@ -181,8 +177,7 @@ enum emu_status op_enter(struct emu *e, const struct insn *i)
     sp -= i->imm;
     TRY(map_stack(e, sp, size, EMU_WRITE, &span));
     emu_set_gpr(e, RBP, size, frame);
-    emu_set_gpr(e, RSP, emu_stack_width(e), sp);
-    return EMU_DONE;
+    return emu_set_gpr(e, RSP, emu_stack_width(e), sp);
 }
 
 enum emu_status op_leave(struct emu *e, const struct insn *i)
@@ -192,6 +187,5 @@ enum emu_status op_leave(struct emu *e, const struct insn *i)
 
     TRY(map_stack(e, bp, i->opsize, EMU_READ, &span));
     emu_set_gpr(e, RSP, emu_stack_width(e), bp + i->opsize);
-    emu_set_gpr(e, RBP, i->opsize, emu_span_load(e, &span));
-    return EMU_DONE;
+    return emu_set_gpr(e, RBP, i->opsize, emu_span_load(e, &span));
 }

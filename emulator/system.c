@@ -14,10 +14,10 @@ static u32 low(const struct emu *e, enum gpr reg) { return (u32)e->state->gpr[re
 
 static u64 edx_eax(const struct emu *e) { return (u64)low(e, RDX) << 32 | low(e, RAX); }
 
-static void set_edx_eax(struct emu *e, u64 value)
+static enum emu_status set_edx_eax(struct emu *e, u64 value)
 {
     emu_set_gpr(e, RAX, 4, value);
-    emu_set_gpr(e, RDX, 4, value >> 32);
+    return emu_set_gpr(e, RDX, 4, value >> 32);
 }
 
 static enum emu_status special(struct emu *e, enum emu_special op, u64 operand, u64 operand2)
@@ -95,8 +95,7 @@ enum emu_status emu_load_ldt(struct emu *e, u16 selector, enum vector vector, en
         TRY(emu_fetch_system(e, selector, BIT(TYPE_LDT), vector, absent, &d));
         g = emu_desc_segment(&d);
     }
-    emu_set_segment(e, SEG_LDTR, g);
-    return EMU_DONE;
+    return emu_set_segment(e, SEG_LDTR, g);
 }
 
 /* LLDT, LTR: only the LDT may be none. */
@@ -111,8 +110,7 @@ enum emu_status op_load_system(struct emu *e, const struct insn *i)
         return emu_load_ldt(e, (u16)selector, VECTOR_GP, VECTOR_NP);
     TRY(emu_fetch_system(e, (u16)selector, types, VECTOR_GP, VECTOR_NP, &d));
     TRY(emu_desc_mark(e, &d, TYPE_BUSY, true));
-    emu_set_segment(e, SEG_TR, emu_desc_segment(&d));
-    return EMU_DONE;
+    return emu_set_segment(e, SEG_TR, emu_desc_segment(&d));
 }
 
 /* ---- LAR, LSL, VERR, VERW ------------------------------------------------------------------- */
@@ -168,8 +166,7 @@ enum emu_status op_probe(struct emu *e, const struct insn *i)
         default: ok = is_writable(d.access);
         }
     }
-    emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (ok ? RFLAGS_ZF : 0));
-    return EMU_DONE;
+    return emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_ZF) | (ok ? RFLAGS_ZF : 0));
 }
 
 /* ---- control and debug registers ------------------------------------------------------------- */
@@ -223,8 +220,7 @@ enum emu_status op_mov_from_cr(struct emu *e, const struct insn *i)
     case 4: value = s->cr4; break;
     default: value = e->ops->read_cr8(e->ctx);
     }
-    emu_set_gpr(e, i->rm, i->size, value);
-    return EMU_DONE;
+    return emu_set_gpr(e, i->rm, i->size, value);
 }
 
 enum emu_status op_mov_to_cr(struct emu *e, const struct insn *i)
@@ -275,10 +271,8 @@ enum emu_status op_mov_dr(struct emu *e, const struct insn *i)
     emu_need(e, STATE_DR7 | STATE_LIVE);
     if (s->dr7 & DR7_GD)
         return emu_db(e, DR6_BD);
-    if (i->opcode == 0x21) {
-        emu_set_gpr(e, i->rm, i->size, *reg);
-        return EMU_DONE;
-    }
+    if (i->opcode == 0x21)
+        return emu_set_gpr(e, i->rm, i->size, *reg);
     if (dr >= 6 && value >> 32 != 0)
         return emu_gp(e, 0);
     *reg = dr == 7   ? (value & DR7_WRITABLE) | DR7_ONES
@@ -317,8 +311,7 @@ enum emu_status op_rdmsr(struct emu *e, const struct insn *)
     u64 value;
 
     TRY(e->ops->read_msr(e->ctx, low(e, RCX), &value));
-    set_edx_eax(e, value);
-    return EMU_DONE;
+    return set_edx_eax(e, value);
 }
 
 enum emu_status op_wrmsr(struct emu *e, const struct insn *)
@@ -337,8 +330,7 @@ enum emu_status op_rdtsc(struct emu *e, const struct insn *i)
         TRY(e->ops->read_msr(e->ctx, MSR_IA32_TSC_AUX, &aux));
         emu_set_gpr(e, RCX, 4, aux);
     }
-    set_edx_eax(e, e->ops->read_tsc(e->ctx));
-    return EMU_DONE;
+    return set_edx_eax(e, e->ops->read_tsc(e->ctx));
 }
 
 enum emu_status op_rdpid(struct emu *e, const struct insn *i)
@@ -346,8 +338,7 @@ enum emu_status op_rdpid(struct emu *e, const struct insn *i)
     u64 aux;
 
     TRY(e->ops->read_msr(e->ctx, MSR_IA32_TSC_AUX, &aux));
-    emu_set_gpr(e, i->rm, i->size, (u32)aux);
-    return EMU_DONE;
+    return emu_set_gpr(e, i->rm, i->size, (u32)aux);
 }
 
 enum emu_status op_rdpmc(struct emu *e, const struct insn *)
@@ -378,8 +369,7 @@ enum emu_status op_xsetbv(struct emu *e, const struct insn *)
 enum emu_status op_read_extended(struct emu *e, const struct insn *i)
 {
     TRY(demand(e, i->op->sub ? CR4_PKE : CR4_OSXSAVE, low(e, RCX) == 0));
-    set_edx_eax(e, i->op->sub ? e->state->pkru : e->state->xcr0);
-    return EMU_DONE;
+    return set_edx_eax(e, i->op->sub ? e->state->pkru : e->state->xcr0);
 }
 
 enum emu_status op_wrpkru(struct emu *e, const struct insn *)
@@ -391,11 +381,12 @@ enum emu_status op_wrpkru(struct emu *e, const struct insn *)
 
 /* ---- FS and GS bases ---------------------------------------------------------------------- */
 
-static void set_base(struct emu *e, enum seg seg, u64 base)
+static enum emu_status set_base(struct emu *e, enum seg seg, u64 base)
 {
     emu_need(e, STATE_SEG(seg));
     e->state->seg[seg].base = base;
     e->state->dirty |= STATE_SEG(seg);
+    return EMU_DONE;
 }
 
 /* RDFSBASE, RDGSBASE. */
@@ -403,8 +394,7 @@ enum emu_status op_read_base(struct emu *e, const struct insn *i)
 {
     TRY(demand(e, CR4_FSGSBASE, true));
     emu_need(e, STATE_SEG(i->op->sub));
-    emu_set_gpr(e, i->rm, i->opsize, e->state->seg[i->op->sub].base);
-    return EMU_DONE;
+    return emu_set_gpr(e, i->rm, i->opsize, e->state->seg[i->op->sub].base);
 }
 
 enum emu_status op_write_base(struct emu *e, const struct insn *i)
@@ -412,8 +402,7 @@ enum emu_status op_write_base(struct emu *e, const struct insn *i)
     u64 base = e->state->gpr[i->rm] & mask_bytes(i->opsize);
 
     TRY(demand(e, CR4_FSGSBASE, emu_canonical(e, base)));
-    set_base(e, (enum seg)i->op->sub, base);
-    return EMU_DONE;
+    return set_base(e, (enum seg)i->op->sub, base);
 }
 
 enum emu_status op_swapgs(struct emu *e, const struct insn *)
@@ -423,8 +412,7 @@ enum emu_status op_swapgs(struct emu *e, const struct insn *)
     emu_need(e, STATE_SEG(SEG_GS));
     TRY(e->ops->read_msr(e->ctx, MSR_IA32_KERNEL_GS_BASE, &other));
     TRY(e->ops->write_msr(e->ctx, MSR_IA32_KERNEL_GS_BASE, e->state->seg[SEG_GS].base));
-    set_base(e, SEG_GS, other);
-    return EMU_DONE;
+    return set_base(e, SEG_GS, other);
 }
 
 /* ---- fast system calls -------------------------------------------------------------------- */
@@ -440,7 +428,7 @@ static void load_flags(struct emu *e, u64 value)
 }
 
 /* The fixed segments of SYSCALL, SYSENTER and their returns: flat, not read from any table. */
-static void enter_flat(struct emu *e, u16 cs, u16 ss, unsigned cpl, bool code64, u64 rip)
+static enum emu_status enter_flat(struct emu *e, u16 cs, u16 ss, unsigned cpl, bool code64, u64 rip)
 {
     struct segment g = {.limit = 0xffffffff, .selector = (u16)((ss & 0xfffcu) | cpl)};
 
@@ -448,7 +436,7 @@ static void enter_flat(struct emu *e, u16 cs, u16 ss, unsigned cpl, bool code64,
     emu_set_segment(e, SEG_SS, g);
     g.access = FLAT_CODE | cpl << SEG_DPL_SHIFT | (code64 ? SEG_L : SEG_DB);
     g.selector = cs;
-    emu_set_code(e, &g, cpl, rip);
+    return emu_set_code(e, &g, cpl, rip);
 }
 
 enum emu_status op_syscall(struct emu *e, const struct insn *)
@@ -465,8 +453,7 @@ enum emu_status op_syscall(struct emu *e, const struct insn *)
     s->gpr[R11] = s->rflags;
     load_flags(e, s->rflags & ~(mask | RFLAGS_RF));
     u16 cs = (u16)(star >> 32);
-    enter_flat(e, cs & 0xfffc, (u16)(cs + 8), 0, true, target);
-    return EMU_DONE;
+    return enter_flat(e, cs & 0xfffc, (u16)(cs + 8), 0, true, target);
 }
 
 enum emu_status op_sysret(struct emu *e, const struct insn *i)
@@ -482,9 +469,8 @@ enum emu_status op_sysret(struct emu *e, const struct insn *i)
     TRY(e->ops->read_msr(e->ctx, MSR_IA32_STAR, &star));
     u16 base = (u16)(star >> 48);
     load_flags(e, s->gpr[R11] & 0x3c7fd7);
-    enter_flat(e, (u16)(base + (code64 ? 16 : 0)), (u16)(base + 8), 3, code64,
-               code64 ? s->gpr[RCX] : low(e, RCX));
-    return EMU_DONE;
+    return enter_flat(e, (u16)(base + (code64 ? 16 : 0)), (u16)(base + 8), 3, code64,
+                      code64 ? s->gpr[RCX] : low(e, RCX));
 }
 
 enum emu_status op_sysenter(struct emu *e, const struct insn *)
@@ -501,8 +487,7 @@ enum emu_status op_sysenter(struct emu *e, const struct insn *)
     emu_set_rflags(e, s->rflags & ~(u64)(RFLAGS_VM | RFLAGS_IF | RFLAGS_RF));
     enter_flat(e, cs & 0xfffc, (u16)((cs & 0xfffcu) + 8), 0, code64,
                code64 ? s->sysenter_eip : (u32)s->sysenter_eip);
-    emu_set_gpr(e, RSP, code64 ? 8 : 4, s->sysenter_esp);
-    return EMU_DONE;
+    return emu_set_gpr(e, RSP, code64 ? 8 : 4, s->sysenter_esp);
 }
 
 enum emu_status op_sysexit(struct emu *e, const struct insn *i)
@@ -520,8 +505,7 @@ enum emu_status op_sysexit(struct emu *e, const struct insn *i)
         return emu_gp(e, 0);
     cs = (u16)(cs + (code64 ? 32 : 16));
     enter_flat(e, cs, (u16)(cs + 8), 3, code64, rip);
-    emu_set_gpr(e, RSP, size, rsp);
-    return EMU_DONE;
+    return emu_set_gpr(e, RSP, size, rsp);
 }
 
 /* ---- the rest ----------------------------------------------------------------------------- */
@@ -529,8 +513,7 @@ enum emu_status op_sysexit(struct emu *e, const struct insn *i)
 /* CLAC; STAC has op->sub. */
 enum emu_status op_set_ac(struct emu *e, const struct insn *i)
 {
-    emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_AC) | (i->op->sub ? RFLAGS_AC : 0));
-    return EMU_DONE;
+    return emu_set_rflags(e, (e->state->rflags & ~(u64)RFLAGS_AC) | (i->op->sub ? RFLAGS_AC : 0));
 }
 
 enum emu_status op_hlt(struct emu *e, const struct insn *)

@@ -126,10 +126,10 @@ struct segment emu_desc_segment(const struct descriptor *d);
 struct segment emu_segment_vm86(u16 selector);
 
 /* Put it there and mark it valid and dirty. */
-void emu_set_segment(struct emu *e, enum seg seg, struct segment g);
+enum emu_status emu_set_segment(struct emu *e, enum seg seg, struct segment g);
 
 /* CS and RIP for running at level cpl, and the retire step's dirty marks. */
-void emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip);
+enum emu_status emu_set_code(struct emu *e, const struct segment *cs, unsigned cpl, u64 rip);
 
 /* Is `rip` canonical when it is a 64-bit code segment, else its lower half within the limit? */
 bool emu_code_holds(const struct emu *e, const struct segment *cs, u64 rip);
