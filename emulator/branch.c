@@ -7,11 +7,7 @@
 /* Is it a target in CS (limit, canonical)?  Then state.rip = it. */
 static enum emu_status jump_to(struct emu *e, const struct insn *i, u64 target)
 {
-    bool mode64 = i->mode == EMU_MODE_64;
-
-    if (!mode64)
-        emu_need(e, STATE_SEG(SEG_CS));
-    if (mode64 ? !emu_canonical(e, target) : target > e->state->seg[SEG_CS].limit)
+    if (i->mode == EMU_MODE_64 ? !emu_canonical(e, target) : target > emu_seg(e, SEG_CS)->limit)
         return emu_gp(e, 0);
     e->state->rip = target;
     return EMU_DONE;

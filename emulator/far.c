@@ -8,7 +8,7 @@
 enum emu_status emu_transfer(struct emu *e, const struct emu_stack *k, const struct segment *cs,
                              unsigned level, u64 rip, u64 clear)
 {
-    bool inner = level != emu_cpl(e);
+    bool inner = k != NULL && level != emu_cpl(e); /* JMP stays at its level */
 
     if (!emu_code_holds(e, cs, rip) && (k == NULL || k->status == EMU_DONE))
         return emu_gp(e, 0);
@@ -154,8 +154,7 @@ void emu_null_segments(struct emu *e, unsigned cpl)
     static const enum seg data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 
     for (unsigned k = 0; k < ARRAY_SIZE(data); k++) {
-        emu_need(e, STATE_SEG(data[k]));
-        struct segment g = e->state->seg[data[k]];
+        struct segment g = *emu_seg(e, data[k]);
         if ((g.access & SEG_UNUSABLE) || is_conforming(g.access) || access_dpl(g.access) >= cpl)
             continue;
         g.access |= SEG_UNUSABLE;
@@ -191,7 +190,7 @@ enum emu_status emu_far_return(struct emu *e, struct far_return *r)
     unsigned cpl = emu_cpl(e), rpl = protected ? r->cs & 3 : cpl;
     bool take_stack = rpl > cpl || (r->change != 0 && emu_in_64bit(e->state));
     struct segment cs, ss;
-    struct descriptor d;
+    struct descriptor d = {0};
     u64 sp = 0;
 
     if (protected)

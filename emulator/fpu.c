@@ -55,10 +55,9 @@ static bool note_pointers(struct emu *e, const struct insn *i, const struct emu_
     if (!insn_is_memory(i) ||
         host_load(image + FX_FDP, size) != ((uintptr_t)ran->memory & mask_bytes(size)))
         return true;
-    emu_need(e, STATE_SEG(i->seg));
     host_store(image + FX_FDP, size, emu_ea(e, i));
     if (selectors)
-        host_store(image + FX_FDS, 2, e->state->seg[i->seg].selector);
+        host_store(image + FX_FDS, 2, emu_seg(e, i->seg)->selector);
     return true;
 }
 

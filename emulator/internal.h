@@ -439,6 +439,13 @@ static inline void emu_need(const struct emu *e, u32 groups)
         e->ops->load(e->ctx, groups);
 }
 
+/* A segment register, brought in. */
+static inline struct segment *emu_seg(const struct emu *e, unsigned seg)
+{
+    emu_need(e, STATE_SEG(seg));
+    return &e->state->seg[seg];
+}
+
 static inline bool emu_has(const struct emu *e, enum emu_feature f)
 {
     return (e->features >> f) & 1;
@@ -450,8 +457,7 @@ static inline unsigned emu_cpl(const struct emu *e)
     const struct x86_state *s = e->state;
     if (!(s->cr0 & CR0_PE))
         return 0;
-    emu_need(e, STATE_SEG(SEG_SS));
-    return s->rflags & RFLAGS_VM ? 3 : (s->seg[SEG_SS].access >> SEG_DPL_SHIFT) & 3;
+    return s->rflags & RFLAGS_VM ? 3 : emu_seg(e, SEG_SS)->access >> SEG_DPL_SHIFT & 3;
 }
 
 static inline unsigned emu_iopl(const struct emu *e)
@@ -469,8 +475,7 @@ static inline unsigned emu_stack_width(const struct emu *e)
 {
     if (emu_in_64bit(e->state))
         return 8;
-    emu_need(e, STATE_SEG(SEG_SS));
-    return e->state->seg[SEG_SS].access & SEG_DB ? 4 : 2;
+    return emu_seg(e, SEG_SS)->access & SEG_DB ? 4 : 2;
 }
 
 /* In a general register 4 bytes clear the upper half, 1 and 2 leave it (SDM vol. 1, 3.4.1.1).  This
@@ -514,8 +519,7 @@ static inline u64 emu_segment_base(struct emu *e, const struct insn *i)
 {
     if (i->mode == EMU_MODE_64 && i->seg < SEG_FS)
         return 0;
-    emu_need(e, STATE_SEG(i->seg));
-    return e->state->seg[i->seg].base;
+    return emu_seg(e, i->seg)->base;
 }
 
 /* Is `value` canonical at the guest's linear-address width (48, or 57 with CR4.LA57)? */

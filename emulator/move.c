@@ -60,8 +60,7 @@ enum emu_status op_mov_from_sreg(struct emu *e, const struct insn *i)
 {
     unsigned seg = (i->reg & 7u) + (i->map == 0 ? 0 : SEG_LDTR);
 
-    emu_need(e, STATE_SEG(seg));
-    return emu_write_rm(e, i, i->size, e->state->seg[seg].selector);
+    return emu_write_rm(e, i, i->size, emu_seg(e, seg)->selector);
 }
 
 /* MOVZX; MOVSX and MOVSXD, which with a 16-bit operand reads only 16 bits, have op->sub. */

@@ -202,8 +202,7 @@ struct segment emu_segment_8086(struct emu *e, enum seg seg, u16 selector)
 {
     if (e->state->cr0 & CR0_PE)
         return emu_segment_vm86(selector);
-    emu_need(e, STATE_SEG(seg));
-    struct segment g = e->state->seg[seg];
+    struct segment g = *emu_seg(e, seg);
     if (g.access & SEG_UNUSABLE) {
         g.access = REAL_ACCESS;
         g.limit = 0xffff;
@@ -274,12 +273,12 @@ enum emu_status op_load_far_pointer(struct emu *e, const struct insn *i)
 
 void emu_stack_current(const struct emu *e, unsigned size, struct emu_stack *k)
 {
-    emu_need(e, STATE_SEG(SEG_SS));
     unsigned width = emu_stack_width(e);
+
     *k = (struct emu_stack){.sp = e->state->gpr[RSP] & mask_bytes(width),
                             .size = (u8)size,
                             .width = (u8)width,
-                            .ss = e->state->seg[SEG_SS]};
+                            .ss = *emu_seg(e, SEG_SS)};
 }
 
 static enum emu_status stack_map(struct emu *e, const struct emu_stack *k, enum emu_access access,
@@ -326,8 +325,7 @@ void emu_stack_push(struct emu *e, struct emu_stack *k, u64 value)
 
 void emu_stack_push_selector(struct emu *e, struct emu_stack *k, enum seg seg)
 {
-    emu_need(e, STATE_SEG(seg));
-    emu_stack_push(e, k, e->state->seg[seg].selector);
+    emu_stack_push(e, k, emu_seg(e, seg)->selector);
 }
 
 enum emu_status emu_stack_commit(struct emu *e, const struct emu_stack *k)
@@ -338,10 +336,9 @@ enum emu_status emu_stack_commit(struct emu *e, const struct emu_stack *k)
 
 enum emu_status emu_read_tss(struct emu *e, u32 at, void *buf, unsigned size, enum vector vector)
 {
-    const struct segment *tr = &e->state->seg[SEG_TR];
-
-    emu_need(e, STATE_SEG(SEG_TR));
+    const struct segment *tr = emu_seg(e, SEG_TR);
     gva_t gva = table_address(e->state, tr->base + at);
+
     if (at + size - 1 > tr->limit || !emu_span_canonical(e, gva.v, size))
         return emu_raise_selector(e, vector, vector == VECTOR_TS ? tr->selector : 0);
     return emu_read_linear(e, gva, buf, size, EMU_IMPLICIT);
@@ -351,8 +348,7 @@ enum emu_status emu_read_io_map(struct emu *e, u32 at, void *buf, unsigned size)
 {
     u16 map;
 
-    emu_need(e, STATE_SEG(SEG_TR));
-    if (!(e->state->seg[SEG_TR].access & 8)) /* a 16-bit TSS */
+    if (!(emu_seg(e, SEG_TR)->access & 8)) /* a 16-bit TSS */
         return emu_gp(e, 0);
     TRY(emu_read_tss(e, TSS_IO_MAP, &map, sizeof(map), VECTOR_GP));
     return emu_read_tss(e, map + at, buf, size, VECTOR_GP);
@@ -361,8 +357,7 @@ enum emu_status emu_read_io_map(struct emu *e, u32 at, void *buf, unsigned size)
 /* SS and the stack pointer for level dpl out of a 16- or 32-bit TSS. */
 static enum emu_status stack_of_legacy_tss(struct emu *e, unsigned dpl, struct emu_stack *k)
 {
-    emu_need(e, STATE_SEG(SEG_TR));
-    unsigned size = e->state->seg[SEG_TR].access & 8 ? 4 : 2;
+    unsigned size = emu_seg(e, SEG_TR)->access & 8 ? 4 : 2;
     u64 field = 0; /* the pointer, then SS */
 
     TRY(emu_read_tss(e, size + dpl * size * 2, &field, size + 2, VECTOR_TS));

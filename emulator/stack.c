@@ -48,10 +48,9 @@ enum emu_status op_push_imm(struct emu *e, const struct insn *i)
 /* With 32-bit operand size only two of the four bytes are written: SDM vol. 2B, PUSH. */
 enum emu_status op_push_sreg(struct emu *e, const struct insn *i)
 {
-    unsigned seg = i->op->sub;
+    u16 selector = emu_seg(e, i->op->sub)->selector;
 
-    emu_need(e, STATE_SEG(seg));
-    return emu_push(e, i->opsize, i->opsize == 4 ? 2 : i->opsize, e->state->seg[seg].selector);
+    return emu_push(e, i->opsize, i->opsize == 4 ? 2 : i->opsize, selector);
 }
 
 /* An address by rSP is computed after the increment: SDM vol. 2B, POP. */

@@ -383,8 +383,7 @@ enum emu_status op_wrpkru(struct emu *e, const struct insn *)
 
 static enum emu_status set_base(struct emu *e, enum seg seg, u64 base)
 {
-    emu_need(e, STATE_SEG(seg));
-    e->state->seg[seg].base = base;
+    emu_seg(e, seg)->base = base;
     e->state->dirty |= STATE_SEG(seg);
     return EMU_DONE;
 }
@@ -393,8 +392,7 @@ static enum emu_status set_base(struct emu *e, enum seg seg, u64 base)
 enum emu_status op_read_base(struct emu *e, const struct insn *i)
 {
     TRY(demand(e, CR4_FSGSBASE, true));
-    emu_need(e, STATE_SEG(i->op->sub));
-    return emu_set_gpr(e, i->rm, i->opsize, e->state->seg[i->op->sub].base);
+    return emu_set_gpr(e, i->rm, i->opsize, emu_seg(e, i->op->sub)->base);
 }
 
 enum emu_status op_write_base(struct emu *e, const struct insn *i)
@@ -409,9 +407,8 @@ enum emu_status op_swapgs(struct emu *e, const struct insn *)
 {
     u64 other;
 
-    emu_need(e, STATE_SEG(SEG_GS));
     TRY(e->ops->read_msr(e->ctx, MSR_IA32_KERNEL_GS_BASE, &other));
-    TRY(e->ops->write_msr(e->ctx, MSR_IA32_KERNEL_GS_BASE, e->state->seg[SEG_GS].base));
+    TRY(e->ops->write_msr(e->ctx, MSR_IA32_KERNEL_GS_BASE, emu_seg(e, SEG_GS)->base));
     return set_base(e, SEG_GS, other);
 }
 

@@ -42,9 +42,7 @@ static enum emu_status new_tss(struct emu *e, u16 selector, enum emu_task_source
 /* The old TSS's descriptor for its busy bit, and its part that is written. */
 static enum emu_status old_tss(struct emu *e, struct descriptor *d, struct emu_span *span)
 {
-    const struct segment *tr = &e->state->seg[SEG_TR];
-
-    emu_need(e, STATE_SEG(SEG_TR));
+    const struct segment *tr = emu_seg(e, SEG_TR);
     const struct tss_layout *l = layout_of(tr->access);
     unsigned end = l->seg + (unsigned)l->segments * l->step;
 

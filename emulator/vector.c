@@ -164,10 +164,8 @@ enum emu_status op_gather(struct emu *e, const struct insn *i)
     TRY(emu_vector_move(e, i->index | (evex ? i->vvvv & 16u : 0), VECTOR_GET, index));
     TRY(evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x91, &active)
              : emu_vector_move(e, i->vvvv, VECTOR_GET, mask));
-    for (unsigned n = 0; !evex && n < sizeof(mask) / size; n++) { /* all become masks */
-        active |= (u64)(n * size < 16u << i->vlen && mask[n * size + size - 1] & 0x80) << n;
-        memset(mask + n * size, active >> n & 1 ? 0xff : 0, size);
-    }
+    if (!evex)
+        active = by_sign(mask, 16u << i->vlen, size).active;
     u64 base = i->disp + e->state->reg[i->base];
     for (unsigned n = 0; n < count && st == EMU_DONE; n++) {
         struct elements v = {.size = size, .active = active >> n & 1};
@@ -176,16 +174,15 @@ enum emu_status op_gather(struct emu *e, const struct insn *i)
             at = (u64)(s64)(s32)at;
         st = move_active(e, i, base + (at << i->scale), &v, store ? EMU_WRITE : EMU_READ,
                          data + n * size);
-        if (st == EMU_DONE) {
+        if (st == EMU_DONE)
             active &= ~BIT64(n);
-            memset(mask + n * size, 0, size);
-        }
     }
     if (st == EMU_DONE) {
         active = 0;
-        memset(mask, 0, sizeof(mask));
         memset(data + count * size, 0, sizeof(data) - count * size);
     }
+    for (unsigned n = 0; n < sizeof(mask) / size; n++)
+        memset(mask + n * size, active >> n & 1 ? 0xff : 0, size);
     if (!store)
         TRY(emu_vector_move(e, i->reg, VECTOR_SET, data));
     TRY(evex ? move_opmask(e, i->evex & INSN_OPMASK, 0x90, &active)
