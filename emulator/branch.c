@@ -65,7 +65,7 @@ enum emu_status op_call(struct emu *e, const struct insn *i)
 enum emu_status op_ret(struct emu *e, const struct insn *i)
 {
     u64 target;
-    TRY(emu_peek(e, 0, i->opsize, &target));
+    TRY(emu_peek(e, e->state->gpr[RSP], i->opsize, &target));
     TRY(jump(e, i, target));
     return emu_pop_commit(e, i->opsize + i->imm);
 }

@@ -11,8 +11,8 @@
 u64 emu_breakpoints(const struct x86_state *s, u64 at, unsigned size, enum emu_breakpoint kind)
 {
     static const u8 bytes[4] = {1, 2, 8, 4}; /* by the LEN field */
-    static const u8 kinds[] = {              /* values of the R/W field */
-                               [EMU_BREAK_READ] = BIT(3),
+    /* Values of the R/W field. */
+    static const u8 kinds[] = {[EMU_BREAK_READ] = BIT(3),
                                [EMU_BREAK_WRITE] = BIT(1) | BIT(3),
                                [EMU_BREAK_IO] = BIT(2),
                                [EMU_BREAK_EXECUTE] = BIT(0)};

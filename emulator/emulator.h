@@ -233,12 +233,10 @@ static inline enum emu_status emu_raise(struct emu *e, u8 vector, bool has_error
 /* Execute the instruction at CS:RIP.  STATE_BASE must be valid. */
 enum emu_status emu_step(struct emu *e);
 
-/*
- * emu_step() up to *count times (at least 1), until there is more to do than to go on: when one is
+/* emu_step() up to *count times (at least 1), until there is more to do than to go on: when one is
  * not plain (below), has accessed a device, or state.dirty has a bit of `until`, of STATE_CR0 or of
  * CS, which it therefore should begin without.  Tells in *count how many it was; what is said of
- * the last instruction is as after emu_step().
- */
+ * the last instruction is as after emu_step(). */
 enum emu_status emu_run(struct emu *e, u32 until, unsigned *count);
 
 /* After emu_step(): is there no event, no change of state.activity, no shadow to think of? */
@@ -303,13 +301,11 @@ struct emu_walk_step {
     gpa_t entry_at;
     u64 entry;
 };
-/*
- * Translate a linear address in the current paging mode.  On success *gpa; else *fault is the #PF
+/* Translate a linear address in the current paging mode.  On success *gpa; else *fault is the #PF
  * or the walk met a page table that is not RAM (STATUS_EHW).  step (may be NULL) sees each entry.
  * With EMU_IMPLICIT alone nothing is written to the tables (no A/D bits) and rights are not judged:
  * a debugger's walk.  STATUS_ENOENT: *fault is the #PF; STATUS_EBUSY: another CPU kept changing the
- * tables meanwhile.
- */
+ * tables meanwhile. */
 CHECKED enum status emu_translate(struct emu *e, gva_t gva, enum emu_access access, gpa_t *gpa,
                                   struct emu_event *fault,
                                   void (*step)(void *ctx, const struct emu_walk_step *s),

@@ -345,23 +345,11 @@ static enum emu_status iret_task(struct emu *e)
     return emu_task_switch(e, link, EMU_TASK_IRET, NULL, 0);
 }
 
-/* RIP, CS and RFLAGS, and which flags it may load (SDM vol. 2A, IRET). */
-static enum emu_status iret_pop(struct emu *e, const struct insn *i, struct far_return *r)
-{
-    r->change = emu_loadable_flags(e) | RFLAGS_RF;
-    if ((e->state->cr0 & CR0_PE) && emu_cpl(e) == 0)
-        r->change |= RFLAGS_VIF | RFLAGS_VIP;
-    if (i->opsize == 2)
-        r->change &= 0xffff;
-    r->release = 0;
-    return emu_pop_return(e, i->opsize, r);
-}
-
 enum emu_status op_iret(struct emu *e, const struct insn *i)
 {
     struct x86_state *s = e->state;
     bool virtual = emu_flags_virtual(e, i);
-    struct far_return r;
+    struct far_return r = {.change = emu_loadable_flags(e) | RFLAGS_RF}; /* SDM vol. 2A, IRET */
 
     /* NMIs are let in even by an IRET that faults (SDM vol. 3A, 6.7.1). */
     if ((s->interruptibility & BLOCKED_BY_NMI) && !virtual) {
@@ -372,7 +360,9 @@ enum emu_status op_iret(struct emu *e, const struct insn *i)
         TRY(emu_vme_check(e, i));
     if (emu_in_protected(s) && (s->rflags & RFLAGS_NT))
         return iret_task(e);
-    TRY(iret_pop(e, i, &r));
+    r.change |= (s->cr0 & CR0_PE) && emu_cpl(e) == 0 ? RFLAGS_VIF | RFLAGS_VIP : 0;
+    r.change &= i->opsize == 2 ? 0xffff : ~0ull;
+    TRY(emu_pop_return(e, i->opsize, &r));
     if (virtual) {
         TRY(emu_vme_load(e, &r.flags));
         r.change |= RFLAGS_VIF;

@@ -36,8 +36,7 @@ enum emu_status emu_gate_open(struct emu *e, const struct descriptor *d, enum se
         g->offset |= bits_get(d->low, 63, 48) << 16 | d->high << 32;
     TRY(emu_take_segment(e, selector, use, cpl, VECTOR_GP, &g->cs));
     g->level = is_conforming(g->cs.access) ? cpl : access_dpl(g->cs.access);
-    if ((e->state->rflags & RFLAGS_VM) &&
-        g->level != 0) /* from virtual-8086 mode to level 0 only */
+    if ((e->state->rflags & RFLAGS_VM) && g->level != 0) /* then to level 0 only */
         return emu_raise_selector(e, VECTOR_GP, selector);
     emu_stack_current(e, size, &g->stack);
     if (g->level != cpl || ist != 0)

@@ -67,14 +67,14 @@ enum emu_status emu_x87_after(struct emu *e, const struct insn *i, const struct 
     _Alignas(64) u8 image[FX_SIZE];
     bool wide = i->mode == EMU_MODE_64;
 
-    TRY(emu_native_simple(e, wide ? CODE_FXSAVE64 : CODE_FXSAVE, image));
+    TRY(emu_native_simple(e, CODE_FXSAVE(wide), image));
     /* Unmasked #IA, #IS, #D, #Z, #O and #U come before the store, SDM vol. 1, 8.5; #P after it. */
     if (!(i->op->sub & NATIVE_NOWAIT) &&
         host_load(image + FX_FSW, 2) & ~host_load(image + FX_FCW, 2) & 0x1f)
         *store = false;
     if (!note_pointers(e, i, ran, image))
         return EMU_DONE;
-    return emu_native_simple(e, wide ? CODE_FXRSTOR64 : CODE_FXRSTOR, image);
+    return emu_native_simple(e, CODE_FXRSTOR(wide), image);
 }
 
 /* ---- FNSTENV FLDENV FNSAVE FRSTOR ------------------------------------------------------- */
@@ -184,7 +184,7 @@ enum emu_status op_fxsave(struct emu *e, const struct insn *i)
 
     TRY(check_area(e, i, 16));
     TRY(map_area(e, i, FX_SIZE, store ? EMU_WRITE : EMU_READ, &span));
-    TRY(emu_native_simple(e, store ? i->imm2 : CODE_FXSAVE, image));
+    TRY(emu_native_simple(e, store ? i->imm2 : CODE_FXSAVE(false), image));
     /* outside 64-bit mode XMM8 to XMM15 are neither saved nor restored, SDM vol. 1, 10.5 */
     span.size = i->mode == EMU_MODE_64 ? FX_XMM_END : FX_XMM8;
     span.first = span.first < span.size ? span.first : span.size;

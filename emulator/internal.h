@@ -623,9 +623,8 @@ static inline bool emu_condition(u64 rflags, unsigned cc)
 /* Push one value into `slot` bytes, 2, 4 or 8, of which `size` are written. */
 enum emu_status emu_push(struct emu *e, unsigned slot, unsigned size, u64 value);
 
-/* Read the value `skip` bytes above the stack pointer without popping it; commit with
- * emu_pop_commit, which adds `bytes` to the stack pointer. */
-enum emu_status emu_peek(struct emu *e, u64 skip, unsigned size, u64 *value);
+/* The value at this offset of the stack; emu_pop_commit() then adds to rSP what was popped. */
+enum emu_status emu_peek(struct emu *e, u64 at, unsigned size, u64 *value);
 static inline enum emu_status emu_pop_commit(struct emu *e, u64 bytes)
 {
     return emu_set_gpr(e, RSP, emu_stack_width(e), e->state->gpr[RSP] + bytes);

@@ -296,14 +296,14 @@ static NOINLINE enum emu_status refused_store(struct emu *e, const struct insn *
     _Alignas(64) u8 before[FX_SIZE];
     bool store = true;
 
-    TRY(emu_native_simple(e, CODE_FXSAVE64, before));
+    TRY(emu_native_simple(e, CODE_FXSAVE(true), before));
     TRY(run_with_registers(e, i, n));
     TRY(emu_x87_after(e, i, n, &store));
     if (!store) {
         e->event.vector = VECTOR_NONE;
         return EMU_DONE;
     }
-    TRY(emu_native_simple(e, CODE_FXRSTOR64, before));
+    TRY(emu_native_simple(e, CODE_FXRSTOR(true), before));
     e->event = fault;
     return EMU_FAULT;
 }

@@ -47,10 +47,8 @@ static inline bool emu_by_units(const struct insn *i)
 enum emu_status emu_under_opmask(struct emu *e, const struct insn *i);
 
 /* Code for emu_native_simple(), operand at RDI, RET at its end. */
-#define CODE_FXSAVE    0xc307ae0full
-#define CODE_FXSAVE64  0xc307ae0f48ull
-#define CODE_FXRSTOR   0xc30fae0full
-#define CODE_FXRSTOR64 0xc30fae0f48ull
-#define FX_SIZE        512
+#define CODE_FXSAVE(wide)  ((wide) ? 0xc307ae0f48ull : 0xc307ae0full)
+#define CODE_FXRSTOR(wide) ((wide) ? 0xc30fae0f48ull : 0xc30fae0full)
+#define FX_SIZE            512
 
 #endif

@@ -253,7 +253,7 @@ enum emu_status op_pop_sreg(struct emu *e, const struct insn *i)
     unsigned width = emu_stack_width(e);
     u64 selector;
 
-    TRY(emu_peek(e, 0, 2, &selector)); /* as CPUs have it */
+    TRY(emu_peek(e, e->state->gpr[RSP], 2, &selector)); /* as CPUs have it */
     TRY(load_with_shadow(e, (enum seg)i->op->sub, selector));
     return emu_set_gpr(e, RSP, width, e->state->gpr[RSP] + i->opsize);
 }

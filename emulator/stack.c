@@ -19,11 +19,11 @@ enum emu_status emu_push(struct emu *e, unsigned slot, unsigned size, u64 value)
     return emu_pop_commit(e, -(u64)slot);
 }
 
-enum emu_status emu_peek(struct emu *e, u64 skip, unsigned size, u64 *value)
+enum emu_status emu_peek(struct emu *e, u64 at, unsigned size, u64 *value)
 {
     struct emu_span span;
 
-    TRY(map_stack(e, e->state->gpr[RSP] + skip, size, EMU_READ, &span));
+    TRY(map_stack(e, at, size, EMU_READ, &span));
     *value = emu_span_load(e, &span);
     return EMU_DONE;
 }
@@ -58,7 +58,7 @@ enum emu_status op_pop(struct emu *e, const struct insn *i)
 {
     u64 v, old = e->state->gpr[RSP];
 
-    TRY(emu_peek(e, 0, i->opsize, &v));
+    TRY(emu_peek(e, old, i->opsize, &v));
     emu_pop_commit(e, i->opsize);
     enum emu_status st = emu_write_rm(e, i, i->opsize, v);
     if (st != EMU_DONE)
@@ -82,7 +82,7 @@ enum emu_status op_popa(struct emu *e, const struct insn *i)
     u64 value;
 
     for (unsigned n = 0; n < 8; n++) {
-        TRY(emu_peek(e, n * size, size, &value));
+        TRY(emu_peek(e, e->state->gpr[RSP] + n * size, size, &value));
         if (RDI - n != RSP)
             emu_set_gpr(e, RDI - n, size, value);
     }
@@ -138,7 +138,7 @@ enum emu_status op_popf(struct emu *e, const struct insn *i)
 
     if (virtual)
         TRY(emu_vme_check(e, i));
-    TRY(emu_peek(e, 0, i->opsize, &v));
+    TRY(emu_peek(e, e->state->gpr[RSP], i->opsize, &v));
     u64 change = emu_loadable_flags(e);
     if (i->opsize == 2)
         change &= 0xffff;
@@ -168,10 +168,8 @@ enum emu_status op_enter(struct emu *e, const struct insn *i)
             break;
         value = frame;
         bp -= size;
-        if (n + 1 < level) {
-            TRY(map_stack(e, bp, size, EMU_READ, &span));
-            value = emu_span_load(e, &span);
-        }
+        if (n + 1 < level)
+            TRY(emu_peek(e, bp, size, &value));
     }
     sp -= i->imm;
     TRY(map_stack(e, sp, size, EMU_WRITE, &span));
@@ -181,10 +179,9 @@ enum emu_status op_enter(struct emu *e, const struct insn *i)
 
 enum emu_status op_leave(struct emu *e, const struct insn *i)
 {
-    struct emu_span span;
-    u64 bp = e->state->gpr[RBP];
+    u64 bp = e->state->gpr[RBP], value;
 
-    TRY(map_stack(e, bp, i->opsize, EMU_READ, &span));
+    TRY(emu_peek(e, bp, i->opsize, &value));
     emu_set_gpr(e, RSP, emu_stack_width(e), bp + i->opsize);
-    return emu_set_gpr(e, RBP, i->opsize, emu_span_load(e, &span));
+    return emu_set_gpr(e, RBP, i->opsize, value);
 }

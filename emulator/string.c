@@ -93,29 +93,6 @@ static enum emu_status iterate(struct emu *e, const struct insn *i, unsigned siz
     }
 }
 
-static enum emu_status repeat(struct emu *e, const struct insn *i, unsigned size, unsigned ends,
-                              void (*act)(struct emu *e, const struct insn *i, struct piece *p))
-{
-    const struct piece none = {0};
-    u64 flags = e->state->rflags;
-
-    if (i->rep != 0) { /* not so in the others, as CPUs have it: the upper halves */
-        emu_set_gpr(e, RCX, i->addrsize, e->state->gpr[RCX]);
-        if (ends & TO_WRITTEN)
-            advance(e, i, &none, RDI);
-        if (ends == (FROM | TO_WRITTEN))
-            advance(e, i, &none, RSI);
-    }
-    enum emu_status st = iterate(e, i, size, ends, act);
-    if (st == EMU_DONE && e->state->rip != e->record.rip)
-        return st;
-    /* Not at its end yet: the flags are those before it; RF, if it has begun (SDM vol. 2B, REP;
-     * vol. 3B, 17.3.1.1). */
-    e->step.keep_rf = st != EMU_FAULT && e->record.iterations != 0;
-    emu_set_rflags(e, flags | (e->step.keep_rf ? RFLAGS_RF : 0));
-    return st;
-}
-
 /* The host's own instruction on *n elements of RAM; *n is then how many were done.  Returns the
  * flags of a comparison. */
 #define HOST(text) \
@@ -276,9 +253,26 @@ enum emu_status op_string(struct emu *e, const struct insn *i)
                    [STRING_SCAS] = {compare, TO_READ},
                    [STRING_INS] = {ins, TO_WRITTEN},
                    [STRING_OUTS] = {outs, FROM}};
+    const struct piece none = {0};
     unsigned op = i->op->sub, size = emu_arg_bytes(i, i->op->arg[op == STRING_OUTS]);
+    unsigned ends = strings[op].ends;
+    u64 flags = e->state->rflags;
 
     if (op >= STRING_INS)
         TRY(check_io(e, (u16)e->state->gpr[RDX], size));
-    return repeat(e, i, size, strings[op].ends, strings[op].act);
+    if (i->rep != 0) { /* not so in the others, as CPUs have it: the upper halves */
+        emu_set_gpr(e, RCX, i->addrsize, e->state->gpr[RCX]);
+        if (ends & TO_WRITTEN)
+            advance(e, i, &none, RDI);
+        if (ends == (FROM | TO_WRITTEN))
+            advance(e, i, &none, RSI);
+    }
+    enum emu_status st = iterate(e, i, size, ends, strings[op].act);
+    if (st == EMU_DONE && e->state->rip != e->record.rip)
+        return st;
+    /* Not at its end yet: the flags are those before it; RF, if it has begun (SDM vol. 2B, REP;
+     * vol. 3B, 17.3.1.1). */
+    e->step.keep_rf = st != EMU_FAULT && e->record.iterations != 0;
+    emu_set_rflags(e, flags | (e->step.keep_rf ? RFLAGS_RF : 0));
+    return st;
 }

@@ -210,17 +210,10 @@ bool emu_efer_valid(const struct x86_state *s, u64 value)
 enum emu_status op_mov_from_cr(struct emu *e, const struct insn *i)
 {
     const struct x86_state *s = e->state;
-    u64 value;
 
     emu_need(e, i->reg == 3 ? STATE_CR3 : i->reg == 2 ? STATE_LIVE : 0);
-    switch (i->reg) {
-    case 0: value = s->cr0; break;
-    case 2: value = s->cr2; break;
-    case 3: value = s->cr3; break;
-    case 4: value = s->cr4; break;
-    default: value = e->ops->read_cr8(e->ctx);
-    }
-    return emu_set_gpr(e, i->rm, i->size, value);
+    const u64 cr[] = {s->cr0, 0, s->cr2, s->cr3, s->cr4};
+    return emu_set_gpr(e, i->rm, i->size, i->reg == 8 ? e->ops->read_cr8(e->ctx) : cr[i->reg]);
 }
 
 enum emu_status op_mov_to_cr(struct emu *e, const struct insn *i)

@@ -52,7 +52,8 @@ static enum emu_status old_tss(struct emu *e, struct descriptor *d, struct emu_s
     return emu_map(e, GVA((u32)(tr->base + l->ip)), end - l->ip, EMU_WRITE | EMU_IMPLICIT, span);
 }
 
-/* Busy bits in both descriptors: a CALL leaves the old task busy, an IRET finds the new one so. */
+/* Busy bits in both descriptors: a CALL leaves the old task busy, an IRET finds the new one so.  Of
+ * two faults the first is the one to tell of. */
 static enum emu_status change_busy(struct emu *e, enum emu_task_source source,
                                    struct descriptor *from, struct descriptor *to)
 {
@@ -63,8 +64,7 @@ static enum emu_status change_busy(struct emu *e, enum emu_task_source source,
     if (source == EMU_TASK_IRET || source == EMU_TASK_JMP) {
         st = emu_desc_mark(e, from, TYPE_BUSY, false);
         if (st != EMU_DONE && source == EMU_TASK_JMP)
-            (void)emu_desc_mark(e, to, TYPE_BUSY,
-                                false); /* the fault it met is the one to tell of */
+            (void)emu_desc_mark(e, to, TYPE_BUSY, false);
     }
     return st;
 }
