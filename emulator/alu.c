@@ -173,15 +173,12 @@ enum emu_status op_bswap(struct emu *e, const struct insn *i)
     return emu_set_gpr(e, i->rm, i->opsize, v);
 }
 
-enum emu_status op_movbe_load(struct emu *e, const struct insn *i)
+enum emu_status op_movbe(struct emu *e, const struct insn *i)
 {
-    u64 v;
+    u64 v = e->state->gpr[i->reg];
 
+    if (i->opcode == 0xf1)
+        return emu_write_rm(e, i, i->size, swap_bytes(v, i->size));
     TRY(emu_read_rm(e, i, i->size, &v));
     return emu_set_gpr(e, i->reg, i->size, swap_bytes(v, i->size));
-}
-
-enum emu_status op_movbe_store(struct emu *e, const struct insn *i)
-{
-    return emu_write_rm(e, i, i->size, swap_bytes(e->state->gpr[i->reg], i->size));
 }

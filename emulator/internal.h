@@ -673,7 +673,7 @@ emu_handler op_special, op_probe, op_syscall, op_sysret, op_sysenter, op_sysexit
     op_invpcid, op_rdpid, op_read_base, op_write_base, op_hlt;
 /* alu.c */
 emu_handler op_alu_rm_reg, op_alu_reg_rm, op_alu_rm_imm, op_alu_rm_cl, op_bcd, op_aam, op_aad,
-    op_bt, op_bitcount, op_bswap, op_movbe_load, op_movbe_store;
+    op_bt, op_bitcount, op_bswap, op_movbe;
 /* move.c */
 emu_handler op_ud, op_nop, op_xend, op_xtest, op_movdir64b, op_mov_store, op_mov_load, op_mov_imm,
     op_mov_from_sreg, op_extend, op_cmov, op_set, op_lea, op_xchg_acc, op_xlat, op_salc, op_flag,
