@@ -116,7 +116,8 @@ enum {
 #define PF(feat, n, f, ...) P66(SF(feat, n, f, __VA_ARGS__))
 #define P41(n, f, ...) PF(SSE41, n, f, __VA_ARGS__)
 #define F16(n, ...)                                                                                \
-    MF(native, NATIVE_UNALIGNED, n, OP_AVX | OP_W0 | EVEX(F) | E0 | EVEX_WORDS | ESAE, F16C, __VA_ARGS__)
+    MF(native, NATIVE_UNALIGNED, n, OP_AVX | OP_W0 | EVEX(F) | E0 | EVEX_WORDS | ESAE, F16C,       \
+       __VA_ARGS__)
 #define PAV(n, f, ...) PF(AVX, n, OP_AVX | (f), __VA_ARGS__)
 #define PA2(n, f, ...) PF(AVX2, n, OP_AVX | (f), __VA_ARGS__)
 /* ps, pd, ss, sd */
@@ -139,8 +140,10 @@ enum {
 #define RMI(op, n, f, ...) MS(alu_rm_imm, ALU_##op, n, f, __VA_ARGS__)
 #define GROUP1(f, ...)                                                                             \
     BY_REG(RMI(ADD, "add", OP_LOCK | (f), __VA_ARGS__), RMI(OR, "or", OP_LOCK | (f), __VA_ARGS__), \
-           RMI(ADC, "adc", OP_LOCK | (f), __VA_ARGS__), RMI(SBB, "sbb", OP_LOCK | (f), __VA_ARGS__), \
-           RMI(AND, "and", OP_LOCK | (f), __VA_ARGS__), RMI(SUB, "sub", OP_LOCK | (f), __VA_ARGS__), \
+           RMI(ADC, "adc", OP_LOCK | (f), __VA_ARGS__),                                            \
+           RMI(SBB, "sbb", OP_LOCK | (f), __VA_ARGS__),                                            \
+           RMI(AND, "and", OP_LOCK | (f), __VA_ARGS__),                                            \
+           RMI(SUB, "sub", OP_LOCK | (f), __VA_ARGS__),                                            \
            RMI(XOR, "xor", OP_LOCK | (f), __VA_ARGS__), RMI(CMP, "cmp", f, __VA_ARGS__))
 #define GROUP2(h, E, by)                                                                           \
     BY_REG(MS(h, ALU_ROL, "rol", 0, E, by), MS(h, ALU_ROR, "ror", 0, E, by),                       \
@@ -157,7 +160,8 @@ enum {
 #define JCC(n)  I(jcc, n, OP_FORCE64, Jb)
 #define JCCZ(n) I(jcc, n, OP_FORCE64, Jz)
 #define SCAN(n, count)                                                                             \
-    BY_PREFIX(TWICE(M(integer, n, 0, Gv, Ev)), M(bitcount, count, 0, Gv, Ev), M(integer, n, 0, Gv, Ev))
+    BY_PREFIX(TWICE(M(integer, n, 0, Gv, Ev)), M(bitcount, count, 0, Gv, Ev),                      \
+              M(integer, n, 0, Gv, Ev))
 #define XA      I(xchg_acc, "xchg", 0, Zv, rAX)
 #define AH(n)   BY_MODE(I(integer, n, 0, 0), IF(integer, n, 0, LAHF64, 0))
 #define CMOV(n) M(cmov, n, 0, Gv, Ev)
@@ -298,7 +302,8 @@ const struct opcode emu_map_1byte[256] = {
 static const struct opcode group7_memory[8] = {
     M(store_table, "sgdt", OP_UMIP, Ms), M(store_table, "sidt", OP_UMIP, Ms),
     M(load_table, "lgdt", OP_CPL0, Ms), M(load_table, "lidt", OP_CPL0, Ms),
-    M(smsw, "smsw", OP_UMIP, Mw), UD, M(lmsw, "lmsw", OP_CPL0, Ew), M(invlpg, "invlpg", OP_CPL0, Mb),
+    M(smsw, "smsw", OP_UMIP, Mw), UD, M(lmsw, "lmsw", OP_CPL0, Ew),
+    M(invlpg, "invlpg", OP_CPL0, Mb),
 };
 
 /* An instruction that 66, F2 and F3 make undefined ("NP" in the SDM). */
@@ -307,12 +312,15 @@ static const struct opcode group7_memory[8] = {
 static const struct opcode group7_register[8] = {
     NP(BY_RM(UD, MS(special, EMU_OP_VMCALL, "vmcall", 0, 0), M(ud, "vmlaunch", 0, 0),
              M(ud, "vmresume", 0, 0), M(ud, "vmxoff", 0, 0))),
-    NP(BY_RM(MF(monitor, 0, "monitor", OP_HIDDEN, MONITOR, 0), MF(mwait, 0, "mwait", OP_HIDDEN, MONITOR, 0),
+    NP(BY_RM(MF(monitor, 0, "monitor", OP_HIDDEN, MONITOR, 0),
+             MF(mwait, 0, "mwait", OP_HIDDEN, MONITOR, 0),
              MF(set_ac, 0, "clac", OP_HIDDEN, SMAP, 0), MF(set_ac, 1, "stac", OP_HIDDEN, SMAP, 0))),
-    NP(BY_RM(M(read_extended, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD, M(ud, "vmfunc", 0, 0),
+    NP(BY_RM(M(read_extended, "xgetbv", 0, 0), M(xsetbv, "xsetbv", 0, 0), UD, UD,
+             M(ud, "vmfunc", 0, 0),
              MF(xend, 0, "xend", 0, RTM, 0), MF(xtest, 0, "xtest", 0, RTM, 0))),
     UD, M(smsw, "smsw", OP_UMIP, Rv),
-    NP(BY_RM(MF(nop, 0, "serialize", 0, SERIALIZE, 0), UD, UD, UD, UD, UD, MF(read_extended, 1, "rdpkru", 0, PKU, 0),
+    NP(BY_RM(MF(nop, 0, "serialize", 0, SERIALIZE, 0), UD, UD, UD, UD, UD,
+             MF(read_extended, 1, "rdpkru", 0, PKU, 0),
              MF(wrpkru, 0, "wrpkru", 0, PKU, 0))),
     M(lmsw, "lmsw", OP_CPL0, Ew),
     BY_RM(M(swapgs, "swapgs", OP_ONLY64 | OP_CPL0, 0), MF(rdtsc, 1, "rdtscp", 0, RDTSCP, 0)),
@@ -322,17 +330,21 @@ static const struct opcode group7_register[8] = {
 #define BASE(h, s, n) BY_PREFIX(UD, UD, MF(h, s, n, OP_ONLY64, FSGSBASE, Ry))
 
 static const struct opcode group15[2] = {
-    BY_REG(NP(MS(fxsave, NATIVE_STORE, "fxsave", OP_FPU, Mbig)), NP(M(fxsave, "fxrstor", OP_FPU, Mbig)),
-           NP(MS(native, NATIVE_LOAD, "ldmxcsr", V2 | OP_L0, Md)), NP(SX("stmxcsr", V2 | OP_L0, Md)),
+    BY_REG(NP(MS(fxsave, NATIVE_STORE, "fxsave", OP_FPU, Mbig)),
+           NP(M(fxsave, "fxrstor", OP_FPU, Mbig)),
+           NP(MS(native, NATIVE_LOAD, "ldmxcsr", V2 | OP_L0, Md)),
+           NP(SX("stmxcsr", V2 | OP_L0, Md)),
            BY_PREFIX(MF(xsave, 0, "xsave", OP_XSAVE, XSAVE, Mbig), UD, M(ud, "ptwrite", 0, Ey)),
            XAREA(xrstor, 0, "xrstor", 0, XSAVE),
            BY_PREFIX(MF(xsave, 0, "xsaveopt", OP_XSAVE, XSAVEOPT, Mbig),
                      MF(clflush, 0, "clwb", 0, CLWB, Mb)),
-           BY_PREFIX(M(clflush, "clflush", 0, Mb), MF(clflush, 0, "clflushopt", 0, CLFLUSHOPT, Mb))),
+           BY_PREFIX(M(clflush, "clflush", 0, Mb),
+                     MF(clflush, 0, "clflushopt", 0, CLFLUSHOPT, Mb))),
     BY_REG(BASE(read_base, SEG_FS, "rdfsbase"), BASE(read_base, SEG_GS, "rdgsbase"),
            BASE(write_base, SEG_FS, "wrfsbase"), BASE(write_base, SEG_GS, "wrgsbase"),
            BY_PREFIX(UD, UD, M(ud, "ptwrite", 0, Ey)), NP(M(fence, "lfence", 0, 0)),
-           BY_PREFIX(M(fence, "mfence", 0, 0), M(ud, "tpause", 0, Rd), M(ud, "umonitor", 0, ARG(R, addr)),
+           BY_PREFIX(M(fence, "mfence", 0, 0), M(ud, "tpause", 0, Rd),
+                     M(ud, "umonitor", 0, ARG(R, addr)),
                      M(ud, "umwait", 0, Rd)), NP(M(fence, "sfence", 0, 0))),
 };
 
@@ -354,7 +366,8 @@ static const struct opcode group9[2] = {
 #define MOVS(n, ...)  BY_MOD(SX(n, V2 | ES, __VA_ARGS__), SX(n, V3 | ES, __VA_ARGS__))
 #define STORE_HALF(n) SX(n, V2 | OP_L0 | EM | ENM, Mq, Vdq)
 /* Conversions between numbers of 4 and 8 bytes: W0, then W1. */
-#define CVTW(a, af, A, W, b, bf, B, X) BY_W(EV("cvt" a, (af) | EBC, A, W), EV("cvt" b, (bf) | EBC, B, X))
+#define CVTW(a, af, A, W, b, bf, B, X) BY_W(EV("cvt" a, (af) | EBC, A, W),                         \
+                                            EV("cvt" b, (bf) | EBC, B, X))
 #define CVTQ(t, q, r)                                                                              \
     CVTW(t "ps2" q "q", EVEX(DQ) | (r), Vx, Wh, t "pd2" q "q", EVEX(DQ) | (r), Vx, Wx)
 #define CVTU(t, r)                                                                                 \
@@ -364,7 +377,7 @@ static const struct opcode group9[2] = {
 #define COMPARE(n)                                                                                 \
     BY_PREFIX(SX(n "s", V2 | ES | ENM | ESAE, Vdq, Wd), SX(n "d", V2 | ES | ENM | ESAE, Vdq, Wq))
 #define CVTI(t, r)                                                                                 \
-    BY_PREFIX(SX("cvt" t "ps2pi", OP_SSE, Pq, Wq), SX("cvt" t "pd2pi", OP_SSE, Pq, Wdq),                           \
+    BY_PREFIX(SX("cvt" t "ps2pi", OP_SSE, Pq, Wq), SX("cvt" t "pd2pi", OP_SSE, Pq, Wdq),           \
               SX("cvt" t "ss2si", V2 | EXS | ENM | (r), Gy, Wd),                                   \
               SX("cvt" t "sd2si", V2 | EXS | ENM | (r), Gy, Wq))
 /* Vector shifts by an immediate: memory operands exist with EVEX only. */
@@ -405,7 +418,9 @@ const struct opcode emu_map_0f[256] = {
     [0x17] = BY_PREFIX(STORE_HALF("movhps"), STORE_HALF("movhpd")),
     [0x18] = BY_MOD(BY_REG(PREFETCH("prefetchnta"), PREFETCH("prefetcht0"), PREFETCH("prefetcht1"),
                            PREFETCH("prefetcht2"), NOP_EV, NOP_EV, NOP_EV, NOP_EV), NOP_EV),
-    [0x19] = NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV,
+    [0x19] = NOP_EV, NOP_EV, NOP_EV,
+    [0x1c] = BY_MOD(BY_REG(BY_PREFIX(PREFETCH("cldemote"), NOP_EV, NOP_EV, NOP_EV), NOP_EV, NOP_EV,
+                           NOP_EV, NOP_EV, NOP_EV, NOP_EV, NOP_EV), NOP_EV), NOP_EV, NOP_EV, NOP_EV,
     [0x20] = M(mov_from_cr, "mov", OP_CPL0 | OP_MOVCR, Rr, Cr),
     [0x21] = M(mov_dr, "mov", OP_CPL0 | OP_MOVCR, Rr, Dr),
     [0x22] = M(mov_to_cr, "mov", OP_CPL0 | OP_MOVCR, Cr, Rr),
@@ -421,17 +436,21 @@ const struct opcode emu_map_0f[256] = {
     [0x33] = I(rdpmc, "rdpmc", 0, 0), I(sysenter, "sysenter", 0, 0), I(sysexit, "sysexit", 0, 0),
     [0x37] = BY_PREFIX(I(ud, "getsec", 0, 0)),
     [0x40] = CC16(CMOV, "cmov"), BY_PREFIX(SX("movmskps", V2, Gd, Ux), SX("movmskpd", V2, Gd, Ux)),
-    [0x51] = FLOAT4(V2, "sqrt", ER), BY_PREFIX(SX("rsqrtps", V2, Vx, Wx), UD, SX("rsqrtss", V3, Vdq, Wd)),
+    [0x51] = FLOAT4(V2, "sqrt", ER), BY_PREFIX(SX("rsqrtps", V2, Vx, Wx), UD,
+                                               SX("rsqrtss", V3, Vdq, Wd)),
     [0x53] = BY_PREFIX(SX("rcpps", V2, Vx, Wx), UD, SX("rcpss", V3, Vdq, Wd)),
     [0x54] = FLOAT2("andp", EVEX(DQ) | EVEX_WPP | EBC), FLOAT2("andnp", EVEX(DQ) | EVEX_WPP | EBC),
     [0x56] = FLOAT2("orp", EVEX(DQ) | EVEX_WPP | EBC), FLOAT2("xorp", EVEX(DQ) | EVEX_WPP | EBC),
     [0x58] = FLOAT4(V3, "add", ER), FLOAT4(V3, "mul", ER),
     [0x5a] = BY_PREFIX(SX("cvtps2pd", V2 | EP | ESAE, Vx, Wh), SX("cvtpd2ps", V2 | EP | ER, Vh, Wx),
-                       SX("cvtss2sd", V3 | ES | ESAE, Vdq, Wd), SX("cvtsd2ss", V3 | ES | ER, Vdq, Wq)),
+                       SX("cvtss2sd", V3 | ES | ESAE, Vdq, Wd),
+                       SX("cvtsd2ss", V3 | ES | ER, Vdq, Wq)),
     [0x5b] = BY_PREFIX(BY_EVEX(SX("cvtdq2ps", V2, Vx, Wx),
                                CVTW("dq2ps", EVEX(F) | ER, Vx, Wx, "qq2ps", EVEX(DQ) | ER, Vh, Wx)),
-                       SX("cvtps2dq", V2 | ED | ER, Vx, Wx), SX("cvttps2dq", V2 | ED | ESAE, Vx, Wx)),
-    [0x5c] = FLOAT4(V3, "sub", ER), FLOAT4(V3, "min", ESAE), FLOAT4(V3, "div", ER), FLOAT4(V3, "max", ESAE),
+                       SX("cvtps2dq", V2 | ED | ER, Vx, Wx),
+                       SX("cvttps2dq", V2 | ED | ESAE, Vx, Wx)),
+    [0x5c] = FLOAT4(V3, "sub", ER), FLOAT4(V3, "min", ESAE), FLOAT4(V3, "div", ER),
+    FLOAT4(V3, "max", ESAE),
     [0x60] = UNPCKL("punpcklbw", EB), UNPCKL("punpcklwd", EW), UNPCKL("punpckldq", ED),
     [0x63] = MMX3("packsswb", EW | EALL), MMXK("pcmpgtb", EB), MMXK("pcmpgtw", EW),
     [0x66] = MMXK("pcmpgtd", ED), MMX3("packuswb", EW | EALL), MMX3("punpckhbw", EB | EALL),
@@ -479,7 +498,8 @@ const struct opcode emu_map_0f[256] = {
     [0x80] = CC16(JCCZ, "j"), CC16(SET, "set"),
     [0xa0] = SREGS(SEG_FS, 0), I(cpuid, "cpuid", 0, 0),
     [0xa3] = M(bt, "bt", 0, Ev, Gv),
-    [0xa4] = RMW("shld", 0, Ev, Gv, Iub), RMW("shld", 0, Ev, Gv, CLb), BY_MOD(UD, UD), BY_MOD(UD, UD),
+    [0xa4] = RMW("shld", 0, Ev, Gv, Iub), RMW("shld", 0, Ev, Gv, CLb), BY_MOD(UD, UD),
+    BY_MOD(UD, UD),
     [0xa8] = SREGS(SEG_GS, 0), I(ud, "rsm", 0, 0),
     [0xab] = M(bt, "bts", OP_LOCK, Ev, Gv),
     [0xac] = RMW("shrd", 0, Ev, Gv, Iub), RMW("shrd", 0, Ev, Gv, CLb), TABLE(MOD, group15),
@@ -505,15 +525,18 @@ const struct opcode emu_map_0f[256] = {
                                EV("cmpss", ES | ESAE, Kx, Hdq, Wd, Iub),
                                EV("cmpsd", ES | ESAE, Kx, Hdq, Wq, Iub))),
     [0xc3] = BY_PREFIX(M(mov_store, "movnti", 0, My, Gy)),
-    [0xc4] = BY_PREFIX(FP("pinsrw", Pq, Edw, Iub), SX("pinsrw", V3 | OP_L0 | EW | ENM, Vdq, Edw, Iub)),
-    [0xc5] = BY_PREFIX(FP("pextrw", Gd, Nq, Iub), SX("pextrw", V2 | OP_L0 | EW | ENM, Gd, Udq, Iub)),
+    [0xc4] = BY_PREFIX(FP("pinsrw", Pq, Edw, Iub),
+                       SX("pinsrw", V3 | OP_L0 | EW | ENM, Vdq, Edw, Iub)),
+    [0xc5] = BY_PREFIX(FP("pextrw", Gd, Nq, Iub),
+                       SX("pextrw", V2 | OP_L0 | EW | ENM, Gd, Udq, Iub)),
     [0xc6] = BY_PREFIX(SX("shufps", V3 | EP | EALL, Vx, Wx, Iub),
                        SX("shufpd", V3 | EP | EALL, Vx, Wx, Iub)),
     [0xc7] = TABLE(MOD, group9), EIGHT(I(bswap, "bswap", 0, Zv)),
     [0xd0] = BY_PREFIX(UD, SF(SSE3, "addsubpd", V3, Vx, Wx), UD, SF(SSE3, "addsubps", V3, Vx, Wx)),
     [0xd1] = SHIFT3("psrlw", EVEX(BW)), SHIFT3("psrld", EVEX(F) | E0),
     [0xd3] = SHIFT3("psrlq", EVEX(F) | E1), MMX3("paddq", EQ), MMX3("pmullw", EW),
-    [0xd6] = BY_PREFIX(UD, SX("movq", V2 | OP_L0 | EL | E1, Wq, Vdq), SX("movq2dq", OP_SSE, Vdq, Nq),
+    [0xd6] = BY_PREFIX(UD, SX("movq", V2 | OP_L0 | EL | E1, Wq, Vdq),
+                       SX("movq2dq", OP_SSE, Vdq, Nq),
                        SX("movdq2q", OP_SSE, Pq, Uq)),
     [0xd7] = BY_PREFIX(FP("pmovmskb", Gd, Nq), SX("pmovmskb", VI2, Gd, Ux)),
     [0xd8] = MMX3("psubusb", EB), MMX3("psubusw", EW), MMX3("pminub", EB), MMX3("pand@", EX),
@@ -523,7 +546,8 @@ const struct opcode emu_map_0f[256] = {
     [0xe3] = MMX3("pavgw", EW), MMX3("pmulhuw", EW), MMX3("pmulhw", EW),
     [0xe6] = BY_PREFIX(UD, SX("cvttpd2dq", V2 | EQ | ESAE, Vh, Wx),
                        BY_EVEX(SX("cvtdq2pd", V2, Vx, Wh),
-                               CVTW("dq2pd", EVEX(F) | EIGN, Vx, Wh, "qq2pd", EVEX(DQ) | ER, Vx, Wx)),
+                               CVTW("dq2pd", EVEX(F) | EIGN, Vx, Wh, "qq2pd", EVEX(DQ) | ER, Vx,
+                                    Wx)),
                        SX("cvtpd2dq", V2 | EQ | ER, Vh, Wx)),
     [0xe7] = BY_PREFIX(FP("movntq", Mq, Pq), MA("movntdq", V2 | EVEX(F) | E0 | ENM, Mx, Vx)),
     [0xe8] = MMX3("psubsb", EB), MMX3("psubsw", EW), MMX3("pminsw", EW), MMX3("por@", EX),
@@ -578,7 +602,8 @@ const struct opcode emu_map_0f[256] = {
 const struct opcode emu_map_0f38[256] = {
     [0x00] = SSSE3_("pshufb", VI3 | EB | EALL), SSSE3_("phaddw", VI3), SSSE3_("phaddd", VI3),
     [0x03] = SSSE3_("phaddsw", VI3), SSSE3_("pmaddubsw", VI3 | EW | EALL), SSSE3_("phsubw", VI3),
-    [0x06] = SSSE3_("phsubd", VI3), SSSE3_("phsubsw", VI3), SSSE3_("psignb", VI3), SSSE3_("psignw", VI3),
+    [0x06] = SSSE3_("phsubd", VI3), SSSE3_("phsubsw", VI3), SSSE3_("psignb", VI3),
+    SSSE3_("psignw", VI3),
     [0x0a] = SSSE3_("psignd", VI3), SSSE3_("pmulhrsw", VI3 | EW),
     [0x0c] = PAV("permilps", OP_W0 | ED | EALL, Vx, Hx, Wx),
     [0x0d] = PAV("permilpd", OP_W0 | EQ | EALL, Vx, Hx, Wx),
@@ -605,10 +630,13 @@ const struct opcode emu_map_0f38[256] = {
     [0x1c] = SSSE3_("pabsb", VI2 | EB), SSSE3_("pabsw", VI2 | EW), SSSE3_("pabsd", VI2 | ED),
     [0x1f] = P66E("pabsq", EQ, Vx, Wx),
     [0x20] = WIDEN6("pmovsx", "pmovs"), MASKTEST("&", EB | EVEX_WORDS), MASKTEST("#", EX),
-    [0x28] = BY_PREFIX(UD, SF(SSE41, "pmuldq", VI3 | EQ, Vx, Wx), EV("pmovm2&", EVEX(BW) | ENM, Vx, KRx)),
-    [0x29] = BY_PREFIX(UD, BY_EVEX(SF(SSE41, "pcmpeqq", VI3, Vx, Wx), EV("pcmpeqq", EQ, Kx, Hx, Wx)),
+    [0x28] = BY_PREFIX(UD, SF(SSE41, "pmuldq", VI3 | EQ, Vx, Wx),
+                       EV("pmovm2&", EVEX(BW) | ENM, Vx, KRx)),
+    [0x29] = BY_PREFIX(UD, BY_EVEX(SF(SSE41, "pcmpeqq", VI3, Vx, Wx),
+                                   EV("pcmpeqq", EQ, Kx, Hx, Wx)),
                        EV("pmov&2m", EVEX(BW) | ENM, Kx, Ux)),
-    [0x2a] = BY_PREFIX(UD, MF(native, NATIVE_ALIGNED, "movntdqa", VI2 | EVEX(F) | E0 | ENM, SSE41, Vx, Mx),
+    [0x2a] = BY_PREFIX(UD, MF(native, NATIVE_ALIGNED, "movntdqa", VI2 | EVEX(F) | E0 | ENM, SSE41,
+                              Vx, Mx),
                        EV("pbroadcastmb2q", EVEX(CD) | E1 | ENM, Vx, KRx)),
     [0x2b] = P41("packusdw", VI3 | EVEX(BW) | E0 | EBC | EALL, Vx, Wx),
     [0x2c] = P66(BY_EVEX(MASKMOVP(4, "s", Vx, Hx, Mx), EV("scalefp$", EX | ER, Vx, Hx, Wx))),
@@ -617,15 +645,18 @@ const struct opcode emu_map_0f38[256] = {
     [0x2f] = P66(MASKMOVP(8, "d", Mx, Hx, Vx)), WIDEN6("pmovzx", "pmov"),
     [0x36] = PA2("perm#", OP_L1 | OP_W0 | EX | EALL, Vx, Hx, Wx),
     [0x37] = P66(BY_EVEX(SF(SSE42, "pcmpgtq", VI3, Vx, Wx), EV("pcmpgtq", EQ, Kx, Hx, Wx))),
-    [0x38] = BY_PREFIX(UD, SF(SSE41, "pminsb", VI3 | EB, Vx, Wx), EV("pmovm2#", EVEX(DQ) | ENM, Vx, KRx)),
-    [0x39] = BY_PREFIX(UD, SF(SSE41, "pmins#", VI3 | EX, Vx, Wx), EV("pmov#2m", EVEX(DQ) | ENM, Kx, Ux)),
+    [0x38] = BY_PREFIX(UD, SF(SSE41, "pminsb", VI3 | EB, Vx, Wx),
+                       EV("pmovm2#", EVEX(DQ) | ENM, Vx, KRx)),
+    [0x39] = BY_PREFIX(UD, SF(SSE41, "pmins#", VI3 | EX, Vx, Wx),
+                       EV("pmov#2m", EVEX(DQ) | ENM, Kx, Ux)),
     [0x3a] = BY_PREFIX(UD, SF(SSE41, "pminuw", VI3 | EW, Vx, Wx),
                        EV("pbroadcastmw2d", EVEX(CD) | E0 | ENM, Vx, KRx)),
     [0x3b] = P41("pminu#", VI3 | EX, Vx, Wx),
     [0x3c] = P41("pmaxsb", VI3 | EB, Vx, Wx), P41("pmaxs#", VI3 | EX, Vx, Wx),
     [0x3e] = P41("pmaxuw", VI3 | EW, Vx, Wx), P41("pmaxu#", VI3 | EX, Vx, Wx),
     [0x40] = P66(BY_EVEX(SF(SSE41, "pmulld", VI3, Vx, Wx),
-                         BY_W(EV("pmulld", EX, Vx, Hx, Wx), EV("pmullq", EVEX(DQ) | EBC, Vx, Hx, Wx)))),
+                         BY_W(EV("pmulld", EX, Vx, Hx, Wx),
+                              EV("pmullq", EVEX(DQ) | EBC, Vx, Hx, Wx)))),
     [0x41] = P41("phminposuw", V2 | OP_L0, Vdq, Wdq),
     [0x42] = P66E("getexpp$", EX | ESAE, Vx, Wx), P66E("getexps$", EXS | ESAE, Vdq, Hdq, Wel),
     [0x44] = P66E("plzcnt#", EVEX(CD) | EBC, Vx, Wx),
@@ -695,12 +726,14 @@ const struct opcode emu_map_0f38[256] = {
                     BY_PREFIX(BMI("blsi", BMI1, Bd, Ey))),
     [0xf5] = BY_PREFIX(BMI("bzhi", BMI2, Gy, Ey, Bd), UD,
                        BMI("pext", BMI2, Gy, Bd, Ey), BMI("pdep", BMI2, Gy, Bd, Ey)),
-    [0xf6] = BY_PREFIX(UD, MF(integer, 0, "adcx", 0, ADX, Gy, Ey), MF(integer, 0, "adox", 0, ADX, Gy, Ey),
+    [0xf6] = BY_PREFIX(UD, MF(integer, 0, "adcx", 0, ADX, Gy, Ey),
+                       MF(integer, 0, "adox", 0, ADX, Gy, Ey),
                        BMI("mulx", BMI2, Gy, Bd, Ey)),
     [0xf7] = BY_PREFIX(BMI("bextr", BMI1, Gy, Ey, Bd), BMI("shlx", BMI2, Gy, Ey, Bd),
                        BMI("sarx", BMI2, Gy, Ey, Bd), BMI("shrx", BMI2, Gy, Ey, Bd)),
     [0xf8] = BY_PREFIX(UD, MF(movdir64b, 0, "movdir64b", 0, MOVDIR64B, ARG(G, addr), Mbig),
-                       M(ud, "enqcmds", 0, ARG(G, addr), Mbig), M(ud, "enqcmd", 0, ARG(G, addr), Mbig)),
+                       M(ud, "enqcmds", 0, ARG(G, addr), Mbig),
+                       M(ud, "enqcmd", 0, ARG(G, addr), Mbig)),
     [0xf9] = NP(MF(mov_store, 0, "movdiri", 0, MOVDIRI, My, Gy)),
 };
 
@@ -721,10 +754,12 @@ const struct opcode emu_map_opmask[32] = {
     [0x10] = KNP(KN("kmov%", OP_L0, Kk, ARG(KM, k))), KNP(KN("kmov%", OP_L0, ARG(M, k), Kk)),
     [0x12] = BY_PREFIX(KN("kmovw", OP_L0 | OP_W0, ARG(K, w), ARG(R, d)),
                        KN("kmovb", OP_L0 | OP_W0, ARG(K, b), ARG(R, d)), UD,
-                       BY_W64(KN("kmovd", OP_L0, ARG(K, d), Ry), KN("kmovq", OP_L0, ARG(K, q), Ry))),
+                       BY_W64(KN("kmovd", OP_L0, ARG(K, d), Ry),
+                              KN("kmovq", OP_L0, ARG(K, q), Ry))),
     [0x13] = BY_PREFIX(KN("kmovw", OP_L0 | OP_W0, Gd, ARG(KR, w)),
                        KN("kmovb", OP_L0 | OP_W0, Gd, ARG(KR, b)), UD,
-                       BY_W64(KN("kmovd", OP_L0, Gy, ARG(KR, d)), KN("kmovq", OP_L0, Gy, ARG(KR, q)))),
+                       BY_W64(KN("kmovd", OP_L0, Gy, ARG(KR, d)),
+                              KN("kmovq", OP_L0, Gy, ARG(KR, q)))),
     [0x18] = K2("kortest"), KNP(KF("ktest%", OP_L0, AVX512DQ, Kk, KRk)),
 };
 
@@ -736,9 +771,10 @@ const struct opcode emu_map_opmask[32] = {
                 LANES4("extract" t, EALL, Wdq, Vx, Iub)),                                          \
         LANES8("insert" t, EALL, Vx, Hx, Wqq, Iub), LANES8("extract" t, EALL, Wqq, Vx, Iub)
 #define ROUNDP(t, e, half)                                                                         \
-    BY_PREFIX(half, BY_EVEX(SF(SSE41, "round" t, V2, Vx, Wx, Iub), EV("rndscale" t, (e) | ESAE, Vx, Wx, Iub)))
+    BY_PREFIX(half, BY_EVEX(SF(SSE41, "round" t, V2, Vx, Wx, Iub),                                 \
+                            EV("rndscale" t, (e) | ESAE, Vx, Wx, Iub)))
 #define ROUNDS(t, e, W, half)                                                                      \
-    BY_PREFIX(half, BY_EVEX(SF(SSE41, "round" t, V3, Vdq, W, Iub),                                             \
+    BY_PREFIX(half, BY_EVEX(SF(SSE41, "round" t, V3, Vdq, W, Iub),                                 \
                 EV("rndscale" t, EXS | (e) | ESAE, Vdq, Hdq, W, Iub)))
 #define BLENDV(f, n) PAV(n, OP_W0 | (f), Vx, Hx, Wx, Lx)
 #define KS(n, size)        KN(n, OP_L0, ARG(K, size), ARG(KR, size), Iub)
@@ -754,12 +790,14 @@ const struct opcode emu_map_0f3a[256] = {
     [0x05] = PAV("permilpd", OP_W0 | EQ | EALL, Vx, Wx, Iub),
     [0x06] = PAV("perm2f128", OP_L1 | OP_W0, Vqq, Hx, Wqq, Iub),
     [0x08] = ROUNDP("ps", ED, PH("rndscaleph", ESAE, Vx, Wx, Iub)), ROUNDP("pd", EQ, UD),
-    [0x0a] = ROUNDS("ss", E0, Wd, SH("rndscalesh", ESAE, Vdq, Hdq, Ww, Iub)), ROUNDS("sd", E1, Wq, UD),
+    [0x0a] = ROUNDS("ss", E0, Wd, SH("rndscalesh", ESAE, Vdq, Hdq, Ww, Iub)),
+    ROUNDS("sd", E1, Wq, UD),
     [0x0c] = P41("blendps", V3, Vx, Wx, Iub), P41("blendpd", V3, Vx, Wx, Iub),
     [0x0e] = P41("pblendw", VI3, Vx, Wx, Iub),
     [0x0f] = BY_PREFIX(SF(SSSE3, "palignr", OP_FPU, Pq, Qq, Iub),
                        SF(SSSE3, "palignr", VI3 | EB | EALL, Vx, Wx, Iub)),
-    [0x14] = P41("pextrb", V2 | OP_L0 | EB | ENM, Edb, Vdq, Iub), P41("pextrw", V2 | OP_L0 | EW | ENM, Edw, Vdq, Iub),
+    [0x14] = P41("pextrb", V2 | OP_L0 | EB | ENM, Edb, Vdq, Iub),
+    P41("pextrw", V2 | OP_L0 | EW | ENM, Edw, Vdq, Iub),
     [0x16] = BY_W64(P41("pextrd", V2 | OP_L0 | EVEX(DQ) | ENM, Ey, Vdq, Iub),
                   P41("pextrq", V2 | OP_L0 | EVEX(DQ) | ENM, Ey, Vdq, Iub)),
     [0x17] = P41("extractps", V2 | OP_L0 | EL, Ed, Vdq, Iub), INSERT_EXTRACT("f", PAV),
@@ -797,7 +835,8 @@ const struct opcode emu_map_0f3a[256] = {
     [0x57] = BY_PREFIX(SH("reducesh", ESAE, Vdq, Hdq, Ww, Iub),
                        EV("reduces$", EVEX(DQ) | EVEX_SCALAR | ESAE, Vdq, Hdq, Wel, Iub)),
     [0x60] = PCMPSTR("estrm"), PCMPSTR("estri"), PCMPSTR("istrm"), PCMPSTR("istri"),
-    [0x66] = BY_PREFIX(PH("fpclassph", 0, Kx, Wx, Iub), EV("fpclassp$", EVEX(DQ) | EBC, Kx, Wx, Iub)),
+    [0x66] = BY_PREFIX(PH("fpclassph", 0, Kx, Wx, Iub),
+                       EV("fpclassp$", EVEX(DQ) | EBC, Kx, Wx, Iub)),
     [0x67] = BY_PREFIX(SH("fpclasssh", 0, Kx, Ww, Iub),
                        EV("fpclasss$", EVEX(DQ) | EVEX_SCALAR, Kx, Wel, Iub)),
     [0x70] = P66E("pshldw", EVEX(VBMI2) | EVEX_WORDS | E1, Vx, Hx, Wx, Iub),
@@ -808,7 +847,8 @@ const struct opcode emu_map_0f3a[256] = {
     [0xcc] = SHAFORM("sha1rnds4", Iub),
     [0xce] = AFFINE("gf2p8affineqb"), AFFINE("gf2p8affineinvqb"),
     [0xdf] = PF(AES, "aeskeygenassist", V2 | OP_L0, Vdq, Wdq, Iub),
-    [0xf0] = BY_PREFIX(UD, UD, UD, BMI("rorx", BMI2, Gy, Ey, Iub)),
+    [0xf0] = BY_PREFIX(UD, UD, BY_REG(BY_MOD(UD, BY_RM(M(ud, "hreset", 0, Iub)))),
+                       BMI("rorx", BMI2, Gy, Ey, Iub)),
 };
 
 /* AVX512-FP16: EVEX only. */
@@ -828,7 +868,8 @@ const struct opcode emu_map_5[256] = {
     [0x51] = BY_PREFIX(PH("sqrtph", ER, Vx, Wx), UD, SH("sqrtsh", ER, Vdq, Hdq, Ww)),
     [0x58] = FLOATH("add", ER), FLOATH("mul", ER),
     [0x5a] = BY_PREFIX(PH("cvtph2pd", ESAE, Vx, Wf), EV("cvtpd2ph", FP16 | E1 | EBC | ER, Vf, Wx),
-                       SH("cvtsh2sd", ESAE, Vdq, Hdq, Ww), EV("cvtsd2sh", FP16S | E1 | ER, Vdq, Hdq, Wq)),
+                       SH("cvtsh2sd", ESAE, Vdq, Hdq, Ww),
+                       EV("cvtsd2sh", FP16S | E1 | ER, Vdq, Hdq, Wq)),
     [0x5b] = BY_PREFIX(CVTW("dq2ph", FP16 | ER, Vh, Wx, "qq2ph", FP16 | ER, Vf, Wx),
                        PH("cvtph2dq", ER, Vx, Wh), PH("cvttph2dq", ESAE, Vx, Wh)),
     [0x5c] = FLOATH("sub", ER), FLOATH("min", ESAE), FLOATH("div", ER), FLOATH("max", ESAE),
@@ -836,9 +877,11 @@ const struct opcode emu_map_5[256] = {
     [0x78] = CVTHU("t", ESAE), CVTHU("", ER),
     [0x7a] = BY_PREFIX(UD, PH("cvttph2qq", ESAE, Vx, Wf), UD,
                        CVTW("udq2ph", FP16 | ER, Vh, Wx, "uqq2ph", FP16 | ER, Vf, Wx)),
-    [0x7b] = BY_PREFIX(UD, PH("cvtph2qq", ER, Vx, Wf), EV("cvtusi2sh", FP16S | ENM | ER, Vdq, Hdq, Ey)),
+    [0x7b] = BY_PREFIX(UD, PH("cvtph2qq", ER, Vx, Wf),
+                       EV("cvtusi2sh", FP16S | ENM | ER, Vdq, Hdq, Ey)),
     [0x7c] = BY_PREFIX(PH("cvttph2uw", ESAE, Vx, Wx), PH("cvttph2w", ESAE, Vx, Wx)),
-    [0x7d] = BY_PREFIX(PH("cvtph2uw", ER, Vx, Wx), PH("cvtph2w", ER, Vx, Wx), PH("cvtw2ph", ER, Vx, Wx),
+    [0x7d] = BY_PREFIX(PH("cvtph2uw", ER, Vx, Wx), PH("cvtph2w", ER, Vx, Wx),
+                       PH("cvtw2ph", ER, Vx, Wx),
                        PH("cvtuw2ph", ER, Vx, Wx)),
     [0x7e] = P66(EV("movw", FP16 | OP_L0 | ENM, Edw, Vdq)),
 };
@@ -858,7 +901,8 @@ const struct opcode emu_map_6[256] = {
     [0x42] = P66(PH("getexpph", ESAE, Vx, Wx)), P66(SH("getexpsh", ESAE, Vdq, Hdq, Ww)),
     [0x4c] = P66(PH("rcpph", 0, Vx, Wx)), P66(SH("rcpsh", 0, Vdq, Hdq, Ww)),
     [0x4e] = P66(PH("rsqrtph", 0, Vx, Wx)), P66(SH("rsqrtsh", 0, Vdq, Hdq, Ww)),
-    [0x56] = COMPLEX("madd"), [0x96] = FMA10(PH3, SH3, "132"), [0xa6] = FMA10(PH3, SH3, "213"), [0xb6] = FMA10(PH3, SH3, "231"),
+    [0x56] = COMPLEX("madd"), [0x96] = FMA10(PH3, SH3, "132"), [0xa6] = FMA10(PH3, SH3, "213"),
+    [0xb6] = FMA10(PH3, SH3, "231"),
     [0xd6] = COMPLEX("mul"),
 };
 

@@ -214,22 +214,21 @@ static bool same_operands(const char *a, const char *b)
 
 /* Instructions of extensions no guest is told of (not in EMU_FEATURE_LIST): #UD or NOP to us. */
 static const char *const untold[] = {
-    "femms",      "pf",         "pi2f",        "pavgusb",     "pmulhrw",     "pswapd",
-    "wrss",       "wruss",      "rdssp",       "incssp",      "saveprev",    "rstorssp",
-    "setssbsy",   "clrssbsy",   "bnd",         "cldemote",    "encl",        "enclu",
-    "encodekey",  "loadiwkey",  "aesdec128kl", "aesdec256kl", "aesenc128kl", "aesenc256kl",
-    "aesdecwide", "aesencwide", "vp2inter",    "v4f",         "movntss",     "movntsd",
-    "extrq",      "insertq",    "monitorx",    "mwaitx",      "vmmcall",     "vmrun",
-    "vmload",     "vmsave",     "stgi",        "clgi",        "skinit",      "invlpga",
-    "rdpru",      "clzero",     "invlpgb",     "tlbsync",     "psmash",      "pvalidate",
-    "rmp",        "mcommit",    "xstore",      "xcrypt",      "montmul",     "xsha",
-    "pconfig",    "xsusldtrk",  "xresldtrk",   "clui",        "stui",        "testui",
-    "uiret",      "senduipi",   "hreset",      "pbndkb",      "seam",        "tdcall",
-    "wbnoinvd",   "vp4dp",      "vrcp28",      "jkzd",        "jknzd",       "vprefetch",
-    "vbcstne",    "vrsqrt28",   "vexp2",       "vgatherpf",   "vscatterpf",  "vsha512",
-    "vsm3",       "vsm4",       "tile",        "kconcat",     "kextract",    "delay",
-    "spflt",      "clevict",    "kmerge",      "sttilecfg",   "ldtilecfg",   "tdp",
-    "rdfsbase_",
+    "femms",      "pf",          "pi2f",        "pavgusb",     "pmulhrw",     "pswapd",
+    "wrss",       "wruss",       "rdssp",       "incssp",      "saveprev",    "rstorssp",
+    "setssbsy",   "clrssbsy",    "bnd",         "encl",        "enclu",       "encodekey",
+    "loadiwkey",  "aesdec128kl", "aesdec256kl", "aesenc128kl", "aesenc256kl", "aesdecwide",
+    "aesencwide", "vp2inter",    "v4f",         "movntss",     "movntsd",     "extrq",
+    "insertq",    "monitorx",    "mwaitx",      "vmmcall",     "vmrun",       "vmload",
+    "vmsave",     "stgi",        "clgi",        "skinit",      "invlpga",     "rdpru",
+    "clzero",     "invlpgb",     "tlbsync",     "psmash",      "pvalidate",   "rmp",
+    "mcommit",    "xstore",      "xcrypt",      "montmul",     "xsha",        "pconfig",
+    "xsusldtrk",  "xresldtrk",   "clui",        "stui",        "testui",      "uiret",
+    "senduipi",   "pbndkb",      "seam",        "tdcall",      "wbnoinvd",    "vp4dp",
+    "vrcp28",     "jkzd",        "jknzd",       "vprefetch",   "vbcstne",     "vrsqrt28",
+    "vexp2",      "vgatherpf",   "vscatterpf",  "vsha512",     "vsm3",        "vsm4",
+    "tile",       "kconcat",     "kextract",    "delay",       "spflt",       "clevict",
+    "kmerge",     "sttilecfg",   "ldtilecfg",   "tdp",         "rdfsbase_",
 };
 
 /* Encodings that are not Intel's AVX, or that no guest is told of. */
