@@ -81,27 +81,25 @@ static struct fixture *vme(unsigned iopl, bool redirected)
 
 static void int_vme(void **)
 {
-    struct fixture *f = vme(3, true); /* method 5 */
-    FX_DONE(FX_RUN(f, 0xcd, 0x21));
-    expect_at(f, 0x8a0, 0x55, 0x1000 - 6);
-    assert_true(f->s.rflags & RFLAGS_VM);
-    assert_false(f->s.rflags & RFLAGS_IF);
-    STACK(f, 0x8020 + 0x1000 - 6, 2, 0x125, 0x801, 0x3202);
-    fx_free(f);
+    static const struct {
+        unsigned iopl;
+        u64 vif, cleared, kept, pushed;
+    } rows[] = {
+        {3, 0, RFLAGS_IF, RFLAGS_VM, 0x3202},                       /* method 5 */
+        {0, RFLAGS_VIF, RFLAGS_VIF, RFLAGS_VM | RFLAGS_IF, 0x3202}, /* 6: VIF for IF, IOPL as 3 */
+        {0, 0, RFLAGS_VIF, RFLAGS_VM | RFLAGS_IF, 0x3002},
+    };
+    struct fixture *f;
 
-    f = vme(0, true); /* method 6: VIF for IF, and IOPL shown as 3 */
-    f->s.rflags |= RFLAGS_VIF;
-    FX_DONE(FX_RUN(f, 0xcd, 0x21));
-    expect_at(f, 0x8a0, 0x55, 0x1000 - 6);
-    assert_false(f->s.rflags & RFLAGS_VIF);
-    assert_true(f->s.rflags & RFLAGS_IF);
-    STACK(f, 0x8020 + 0x1000 - 6, 2, 0x125, 0x801, 0x3202);
-    fx_free(f);
-
-    f = vme(0, true);
-    FX_DONE(FX_RUN(f, 0xcd, 0x21));
-    STACK(f, 0x8020 + 0x1000 - 6, 2, 0x125, 0x801, 0x3002);
-    fx_free(f);
+    for (size_t n = 0; n < ARRAY_SIZE(rows); n++) {
+        f = vme(rows[n].iopl, true);
+        f->s.rflags |= rows[n].vif;
+        FX_DONE(FX_RUN(f, 0xcd, 0x21));
+        expect_at(f, 0x8a0, 0x55, 0x1000 - 6);
+        assert_int_equal(f->s.rflags & (rows[n].cleared | rows[n].kept), rows[n].kept);
+        STACK(f, 0x8020 + 0x1000 - 6, 2, 0x125, 0x801, rows[n].pushed);
+        fx_free(f);
+    }
 
     f = vme(0, false); /* method 4 with IOPL below 3 */
     FX_FAULT(FX_RUN(f, 0xcd, 0x21), VECTOR_GP, 0);
