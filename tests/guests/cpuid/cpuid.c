@@ -58,14 +58,14 @@ TEST(osxsave_follows_cr4)
     write_cr4(cr4);
 }
 
-/* CPUID.1:EDX.APIC[9] mirrors IA32_APIC_BASE.EN.  Bochs' own cannot be switched on again. */
+/* CPUID.1:EDX.APIC[9] mirrors IA32_APIC_BASE.EN. */
 TEST(apic_bit)
 {
     u64 base = rdmsr(0x1b);
 
     EXPECT_EQ(base >> 11 & 1, CPUID1_D(9));
     if (!under_hypervisor())
-        SKIP("no hypervisor");
+        SKIP("Bochs' own local APIC cannot be switched on again");
     wrmsr(0x1b, base & ~(u64)BIT(11));
     EXPECT_EQ(CPUID1_D(9), 0);
     wrmsr(0x1b, base);
